@@ -1,0 +1,156 @@
+/**
+ * A byte stream to a peer: the only view of a socket that the layers above have. Implementations: `io/socket-connection.ts`
+ * (the only file that touches net.Socket / tls.TLSSocket), and fakes in tests.
+ */
+
+/** What a writer should do next: `Continue`, or `Pause` until `onWritable`. */
+export const Flow = { Continue: 0, Pause: 1 } as const
+export type Flow = (typeof Flow)[keyof typeof Flow]
+
+/** Who holds reading back. A bit each, so holding twice is the same as once and admin can print the holders. */
+export const ReadHold = {
+  /** The write buffer of the other side is above its high watermark. */
+  PeerBuffer: 1,
+  /** A filter buffers or waits for a call-out. */
+  Filter: 2,
+  /** The codec has pipelined requests it may not start yet. */
+  Pipeline: 4,
+  /** Listener filters or the upstream connection are not done yet. */
+  Setup: 8,
+  /** Overload, rate or connection limit. */
+  Overload: 16,
+} as const
+
+export const CloseHow = {
+  /** Flush what was written, then FIN. */
+  Flush: 0,
+  /** Flush, half-close, drain the peer's input for at most the delayed-close timeout, then close. */
+  FlushAndDelay: 1,
+  /** Close at once, dropping what was not written. */
+  NoFlush: 2,
+  /** RST: SO_LINGER 0. */
+  Reset: 3,
+} as const
+export type CloseHow = (typeof CloseHow)[keyof typeof CloseHow]
+
+/** Why a connection ended, as told to `onClose`. */
+export const CloseReason = {
+  /** The peer sent FIN and both sides are done. */
+  Remote: 0,
+  /** The peer sent RST, or reading/writing failed. */
+  RemoteReset: 1,
+  /** We closed it. */
+  Local: 2,
+  ConnectFailed: 3,
+  ConnectTimeout: 4,
+  /** TLS handshake failed; `transportFailure` says why. */
+  TransportFailed: 5,
+  IdleTimeout: 6,
+} as const
+export type CloseReason = (typeof CloseReason)[keyof typeof CloseReason]
+
+/** Callbacks of one connection. One object per connection, never a closure per event. */
+export interface ConnectionHandler {
+  /** TCP (and TLS, if any) is established. Called once, for upstream connections and after downstream handshakes. */
+  onConnected?(c: Connection): void
+  /** Bytes from the peer. The receiver owns `chunk` and may keep it. `end`: the peer half-closed after it (chunk may be empty). */
+  onData(c: Connection, chunk: Uint8Array, end: boolean): void
+  /** The write buffer fell below the low watermark after a `Flow.Pause`. */
+  onWritable?(c: Connection): void
+  /** The connection is gone; called exactly once, last. */
+  onClose(c: Connection, why: CloseReason): void
+}
+
+/** Facts of a TLS session, for XFCC, matchers and access logs. All strings as Envoy prints them. */
+export interface TlsInfo {
+  /** `TLSv1.2`, `TLSv1.3`. */
+  readonly version: string
+  /** OpenSSL name as Envoy prints it, e.g. `TLS_AES_128_GCM_SHA256`, `ECDHE-RSA-AES128-GCM-SHA256`. */
+  readonly cipher: string
+  readonly sessionId: string
+  readonly resumed: boolean
+  /** Server name of the ClientHello; '' when none. */
+  readonly sni: string
+  /** Negotiated protocol; '' when none. */
+  readonly alpn: string
+  /** DER of the peer's leaf certificate; null when it presented none. */
+  readonly peerCertificate: Uint8Array | null
+  readonly peerCertificateChainPem: string
+  readonly peerCertificatePresented: boolean
+  readonly peerCertificateValidated: boolean
+  readonly peerUriSans: readonly string[]
+  readonly peerDnsSans: readonly string[]
+  readonly peerIpSans: readonly string[]
+  readonly peerEmailSans: readonly string[]
+  readonly peerSubject: string
+  readonly peerIssuer: string
+  readonly peerSerial: string
+  /** Hex SHA-256 / SHA-1 of the peer's leaf; '' when none. */
+  readonly peerSha256: string
+  readonly peerSha1: string
+  readonly peerValidFrom: number
+  readonly peerValidTo: number
+  readonly localUriSans: readonly string[]
+  readonly localDnsSans: readonly string[]
+  readonly localIpSans: readonly string[]
+  readonly localEmailSans: readonly string[]
+  readonly localSubject: string
+}
+
+/** An address as `ip:port` (`[v6]:port`) or a Unix socket path, split once when the connection is made. */
+export interface Address {
+  /** `127.0.0.1`, `::1`; the path for Unix sockets. */
+  readonly ip: string
+  /** 0 for Unix sockets. */
+  readonly port: number
+  /** As Envoy prints it: `127.0.0.1:80`, `[::1]:80`, `/path`. */
+  readonly text: string
+}
+
+export interface Connection {
+  /** Unique in the process (worker index in the high bits), as %CONNECTION_ID%. */
+  readonly id: number
+  /** Peer address of the TCP connection itself. */
+  readonly directRemote: Address
+  /** Address the socket is bound to. */
+  readonly directLocal: Address
+  /** Peer address after proxy_protocol or XFF; equal to `directRemote` otherwise. */
+  remote: Address
+  /** Local address after original_dst or proxy_protocol (`localRestored` then). */
+  local: Address
+  localRestored: boolean
+  /** SNI seen by tls_inspector or the handshake; '' when none. */
+  requestedServerName: string
+  /** Application protocols seen by listener filters (ALPN offers, `http/1.1`, `h2c`). */
+  applicationProtocols: readonly string[]
+  /** `tls`, `raw_buffer` or '' as found by listener filters. */
+  transportProtocol: string
+  /** Present once the handshake is done on a TLS connection. */
+  readonly tls: TlsInfo | null
+  /** Error text of the transport socket after a failure (Envoy's wording); '' when none. */
+  readonly transportFailure: string
+  handler: ConnectionHandler
+
+  /**
+   * Queues bytes; strings are latin1. All that is queued in one event-loop turn leaves in one write.
+   * The caller gives `data` away. `Pause` when the buffer is above the high watermark.
+   */
+  write(data: Uint8Array | string): Flow
+  /** Bytes queued here and not yet taken by the kernel. */
+  readonly bufferedBytes: number
+  /** Bounds of the write buffer: `per_connection_buffer_limit_bytes`. */
+  setWatermarks(high: number): void
+  /** Half-close after what is queued. */
+  end(): void
+  close(how: CloseHow, why?: CloseReason): void
+  readonly closed: boolean
+  /** Sets (`hold` true) or clears one bit of the hold mask; reading goes on when the mask is 0. */
+  holdReading(bit: number, hold: boolean): void
+  readonly readHolds: number
+  /** TCP_NODELAY is always on. Keep-alive times are in seconds, 0 = system default. */
+  setKeepAlive(probes: number, time: number, interval: number): void
+  bytesReceived: number
+  bytesSent: number
+  /** Monotonic ms (Timers.now) when it was accepted or began to connect. */
+  readonly startTime: number
+}

@@ -1,0 +1,20 @@
+import type { CloseReason, Connection } from '../io/connection.ts'
+
+/** Continue with the next filter, or stop: the filter took the bytes or waits. */
+export const NetVerdict = { Continue: 0, Stop: 1 } as const
+export type NetVerdict = (typeof NetVerdict)[keyof typeof NetVerdict]
+
+/** A network filter instance: one per connection (made by its factory's `create().newInstance`). */
+export interface NetworkFilter {
+  onConnection(c: Connection): NetVerdict
+  onData(c: Connection, d: Uint8Array, end: boolean): NetVerdict
+  onWritable?(c: Connection): void
+  onClose(c: Connection, why: CloseReason): void
+  /** The listener drains (LDS removal, /drain_listeners, SIGTERM): finish gracefully. */
+  onDrain?(c: Connection): void
+}
+
+/** What `create()` of a network filter factory gives: makes an instance per connection. */
+export interface NetworkFilterFactory {
+  newInstance(c: Connection): NetworkFilter
+}

@@ -1,0 +1,177 @@
+import type { Connection } from '../io/connection.ts'
+
+/**
+ * Response flags, in Envoy's bit order (`envoy/stream_info/stream_info.h` CoreResponseFlag); the access log joins the short
+ * names by a comma in this order. `telemetry/response-flags.ts` has the names.
+ */
+export const ResponseFlag = {
+  FailedLocalHealthCheck: 0,
+  NoHealthyUpstream: 1,
+  UpstreamRequestTimeout: 2,
+  LocalReset: 3,
+  UpstreamRemoteReset: 4,
+  UpstreamConnectionFailure: 5,
+  UpstreamConnectionTermination: 6,
+  UpstreamOverflow: 7,
+  NoRouteFound: 8,
+  DelayInjected: 9,
+  FaultInjected: 10,
+  RateLimited: 11,
+  UnauthorizedExternalService: 12,
+  RateLimitServiceError: 13,
+  DownstreamConnectionTermination: 14,
+  UpstreamRetryLimitExceeded: 15,
+  StreamIdleTimeout: 16,
+  InvalidEnvoyRequestHeaders: 17,
+  DownstreamProtocolError: 18,
+  UpstreamMaxStreamDurationReached: 19,
+  ResponseFromCacheFilter: 20,
+  NoFilterConfigFound: 21,
+  DurationTimeout: 22,
+  UpstreamProtocolError: 23,
+  NoClusterFound: 24,
+  OverloadManager: 25,
+  DnsResolutionFailed: 26,
+  DropOverLoad: 27,
+  DownstreamRemoteReset: 28,
+  UnconditionalDropOverload: 29,
+} as const
+export type ResponseFlag = (typeof ResponseFlag)[keyof typeof ResponseFlag]
+
+/**
+ * Facts of one HTTP stream or TCP connection, filled in while it runs and read by access loggers, formatters and
+ * inspectors. Pooled with its owner: `reset` must leave it as new. Times are `Timers.now()` milliseconds, -1 = not reached.
+ */
+export class StreamInfo {
+  /** Wall clock at start, ms since the epoch. */
+  startWall = 0
+  start = -1
+  /** Last byte of the request received / first and last byte sent upstream / received from upstream / sent downstream. */
+  lastDownstreamRx = -1
+  firstUpstreamTx = -1
+  lastUpstreamTx = -1
+  firstUpstreamRx = -1
+  lastUpstreamRx = -1
+  firstDownstreamTx = -1
+  lastDownstreamTx = -1
+  end = -1
+  upstreamConnectStart = -1
+  upstreamConnectEnd = -1
+  upstreamHandshakeEnd = -1
+  downstreamHandshakeEnd = -1
+
+  /** 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'; '' for TCP. */
+  protocol = ''
+  upstreamProtocol = ''
+  /** 0 = no response. */
+  responseCode = 0
+  /** Blanks already replaced by `_`; '' when none. */
+  responseCodeDetails = ''
+  /** Bit set over `ResponseFlag` (30 bits used). */
+  flags = 0
+  connectionTerminationDetails = ''
+  upstreamTransportFailure = ''
+  downstreamTransportFailure = ''
+  /** Body bytes, as BYTES_RECEIVED / BYTES_SENT count them; TCP: all bytes. */
+  bytesReceived = 0
+  bytesSent = 0
+  downstreamHeaderBytesReceived = 0
+  downstreamHeaderBytesSent = 0
+  downstreamWireBytesReceived = 0
+  downstreamWireBytesSent = 0
+  upstreamHeaderBytesReceived = 0
+  upstreamHeaderBytesSent = 0
+  upstreamWireBytesReceived = 0
+  upstreamWireBytesSent = 0
+  upstreamAttempts = 0
+  routeName = ''
+  virtualHostName = ''
+  virtualClusterName = ''
+  filterChainName = ''
+  upstreamClusterName = ''
+  /** Cluster alt_stat_name / observability name. */
+  upstreamClusterStatName = ''
+  /** `ip:port` of the chosen host; '' when none. */
+  upstreamHost = ''
+  upstreamHostName = ''
+  /** Local `ip:port` of the upstream connection. */
+  upstreamLocal = ''
+  upstreamConnectionId = 0
+  upstreamTls: import('../io/connection.ts').TlsInfo | null = null
+  /** Hosts tried, in order, for retry predicates and logs. */
+  upstreamHostsAttempted: string[] = []
+  requestId = ''
+  /** Reason the request id carries (see Envoy's uuid trace bits); 0 = no trace. */
+  traceReason = 0
+  connection: Connection | null = null
+  /** Route, cluster and host metadata (`filter_metadata` by name) and per-stream dynamic metadata; null when none. */
+  routeMetadata: Readonly<Record<string, unknown>> | null = null
+  clusterMetadata: Readonly<Record<string, unknown>> | null = null
+  hostMetadata: Readonly<Record<string, unknown>> | null = null
+  dynamicMetadata: Record<string, Record<string, unknown>> | null = null
+  filterState: Record<string, unknown> | null = null
+
+  setFlag(flag: ResponseFlag): void {
+    this.flags |= 1 << flag
+  }
+
+  hasFlag(flag: ResponseFlag): boolean {
+    return (this.flags & (1 << flag)) !== 0
+  }
+
+  reset(): void {
+    this.startWall = 0
+    this.start = -1
+    this.lastDownstreamRx = -1
+    this.firstUpstreamTx = -1
+    this.lastUpstreamTx = -1
+    this.firstUpstreamRx = -1
+    this.lastUpstreamRx = -1
+    this.firstDownstreamTx = -1
+    this.lastDownstreamTx = -1
+    this.end = -1
+    this.upstreamConnectStart = -1
+    this.upstreamConnectEnd = -1
+    this.upstreamHandshakeEnd = -1
+    this.downstreamHandshakeEnd = -1
+    this.protocol = ''
+    this.upstreamProtocol = ''
+    this.responseCode = 0
+    this.responseCodeDetails = ''
+    this.flags = 0
+    this.connectionTerminationDetails = ''
+    this.upstreamTransportFailure = ''
+    this.downstreamTransportFailure = ''
+    this.bytesReceived = 0
+    this.bytesSent = 0
+    this.downstreamHeaderBytesReceived = 0
+    this.downstreamHeaderBytesSent = 0
+    this.downstreamWireBytesReceived = 0
+    this.downstreamWireBytesSent = 0
+    this.upstreamHeaderBytesReceived = 0
+    this.upstreamHeaderBytesSent = 0
+    this.upstreamWireBytesReceived = 0
+    this.upstreamWireBytesSent = 0
+    this.upstreamAttempts = 0
+    this.routeName = ''
+    this.virtualHostName = ''
+    this.virtualClusterName = ''
+    this.filterChainName = ''
+    this.upstreamClusterName = ''
+    this.upstreamClusterStatName = ''
+    this.upstreamHost = ''
+    this.upstreamHostName = ''
+    this.upstreamLocal = ''
+    this.upstreamConnectionId = 0
+    this.upstreamTls = null
+    this.upstreamHostsAttempted.length = 0
+    this.requestId = ''
+    this.traceReason = 0
+    this.connection = null
+    this.routeMetadata = null
+    this.clusterMetadata = null
+    this.hostMetadata = null
+    this.dynamicMetadata = null
+    this.filterState = null
+  }
+}

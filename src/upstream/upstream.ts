@@ -1,0 +1,157 @@
+import type { CodecStream, ResetReason } from '../codec/codec.ts'
+import type { HeaderBlock } from '../codec/header-block.ts'
+import type { Address, Connection, Flow } from '../io/connection.ts'
+import type { StatsScope } from '../stats/stats.ts'
+import type { StreamInfo } from '../telemetry/stream-info.ts'
+
+/** Int32 cells per host in the shared state (see `shared-state.ts`): counted with Atomics so that all workers see one truth. */
+export const HostCell = {
+  /** Bit set over `HostHealth`; 0 = healthy. */
+  Health: 0,
+  ActiveRequests: 1,
+  ActiveConnections: 2,
+  Consecutive5xx: 3,
+  ConsecutiveGateway: 4,
+  ConsecutiveLocalOrigin: 5,
+  Ejections: 6,
+  SuccessRateTotal: 7,
+  SuccessRateSuccess: 8,
+  Count: 12,
+} as const
+
+export const HostHealth = {
+  FailedActive: 1,
+  FailedOutlier: 2,
+  FailedEds: 4,
+  DegradedActive: 8,
+  DegradedEds: 16,
+  EdsDraining: 32,
+  ActiveTimeout: 64,
+  /** Health checks configured but no result yet. */
+  PendingActive: 128,
+} as const
+
+/** One endpoint as a worker sees it. Identity is kept across host-set updates while address and cluster stay the same. */
+export interface Host {
+  readonly address: Address
+  /** `hostname` of the endpoint or the DNS name it was resolved from; '' when none. */
+  readonly hostname: string
+  readonly weight: number
+  readonly priority: number
+  readonly region: string
+  readonly zone: string
+  readonly subZone: string
+  /** `filter_metadata` by filter name; null when none. */
+  readonly metadata: Readonly<Record<string, unknown>> | null
+  readonly cluster: Cluster
+  /** Reads the shared health cell: 0 healthy, 1 degraded, 2 unhealthy. */
+  health(): 0 | 1 | 2
+  activeRequests(): number
+}
+
+/** What load balancers and retry predicates may ask about the request; the router's upstream request implements it. */
+export interface PickContext {
+  /** 0 = no hash policy produced a value (ring hash and maglev pick at random then). */
+  readonly hash: bigint | null
+  readonly requestHeaders: HeaderBlock | null
+  /** Subset match from route metadata_match; null when none. */
+  readonly metadataMatch: Readonly<Record<string, unknown>> | null
+  readonly downstream: Connection | null
+  /** ORIGINAL_DST override by header or filter state; '' when none. */
+  readonly overrideHost: string
+  /** True: choose again (retry host predicate); asked at most `maxHostSelections` times. */
+  rejectHost(host: Host): boolean
+  readonly maxHostSelections: number
+  /** retry_priority plug-in: replaces the priority loads for this pick; null = default. */
+  readonly priorityLoads: readonly number[] | null
+}
+
+export type PickFailure = 'no_healthy_upstream' | 'dns_failure'
+
+/** Why a pool could not give a stream. */
+export const PoolFailure = {
+  /** Circuit breaker (pending requests, connections, requests). */
+  Overflow: 0,
+  RemoteConnectionFailure: 1,
+  LocalConnectionFailure: 2,
+  Timeout: 3,
+} as const
+export type PoolFailure = (typeof PoolFailure)[keyof typeof PoolFailure]
+
+/** Whoever asked an HTTP pool for a stream (the router's upstream request). Set as `stream.user`, then receives its events. */
+export interface HttpPoolUser {
+  /** `stream` is ready for encodeHeaders. May be called inside newStream. `connection` is the upstream connection. */
+  onPoolReady(stream: CodecStream, host: Host, connection: Connection, protocol: string): void
+  /** `transportFailure`: e.g. `delayed_connect_error:_Connection_refused`; '' when none. */
+  onPoolFailure(failure: PoolFailure, host: Host, transportFailure: string): void
+  onResponseHeaders(h: HeaderBlock, end: boolean): void
+  onResponseData(chunk: Uint8Array, end: boolean): Flow
+  onResponseTrailers(t: HeaderBlock): void
+  onUpstreamReset(why: ResetReason, details: string): void
+  onUpstreamWritable(): void
+}
+
+/** A pending pool request; `cancel` after onPoolReady/onPoolFailure is a bug. */
+export interface PoolHandle {
+  cancel(): void
+}
+
+export interface HttpPool {
+  /** Calls `user` now or later; null when it was called already. */
+  newStream(user: HttpPoolUser): PoolHandle | null
+}
+
+export interface TcpPoolUser {
+  /** The connection is established; the user sets `connection.handler`. */
+  onTcpReady(connection: Connection, host: Host): void
+  onTcpFailure(failure: PoolFailure, host: Host, transportFailure: string): void
+}
+
+/** A cluster materialised on a worker. Immutable but for its host set; replaced as a whole by CDS updates. */
+export interface Cluster {
+  readonly name: string
+  readonly observabilityName: string
+  readonly config: import('./cluster-config.ts').ClusterConfig
+  /** Scope `cluster.<observability name>.`. */
+  readonly stats: StatsScope
+  /** The fixed `cluster.X.*` counters; see `cluster-stats.ts`. */
+  readonly counters: import('./cluster-stats.ts').ClusterStats
+  readonly metadata: Readonly<Record<string, unknown>> | null
+  /** In maintenance mode by runtime `upstream.maintenance_mode.<name>`. */
+  readonly limits: ResourceLimits
+  /** Picks a host; null = no healthy upstream. */
+  pick(context: PickContext): Host | null
+  /** Pool for `host` and what the downstream needs; `downstreamProtocol` matters for use_downstream_protocol_config. */
+  httpPool(host: Host, priority: 0 | 1, downstreamProtocol: string, downstream: Connection | null): HttpPool
+  tcpConnect(host: Host, user: TcpPoolUser, info: StreamInfo, downstream: Connection | null): PoolHandle | null
+  /** Reports an outcome to outlier detection; `status` 0 for connection-level failures with `localOrigin`. */
+  reportOutcome(host: Host, status: number, localOrigin: OutlierEvent): void
+}
+
+export const OutlierEvent = {
+  /** An HTTP status arrived. */
+  Response: 0,
+  ConnectFailed: 1,
+  ConnectTimeout: 2,
+  ConnectSuccess: 3,
+  RequestReset: 4,
+  RequestTimeout: 5,
+} as const
+export type OutlierEvent = (typeof OutlierEvent)[keyof typeof OutlierEvent]
+
+/** Circuit-breaker counters of one cluster and priority, shared by all workers (Int32, Atomics). */
+export interface ResourceLimits {
+  /** Takes one if the limit allows; false = overflow. `kind`: index into `Resource`. `priority`: 0 default, 1 high. */
+  tryTake(priority: 0 | 1, kind: number): boolean
+  canTake(priority: 0 | 1, kind: number): boolean
+  give(priority: 0 | 1, kind: number): void
+  /** Retry resource with the budget (retry_budget) taken into account. */
+  tryTakeRetry(priority: 0 | 1): boolean
+  giveRetry(priority: 0 | 1): void
+}
+export const Resource = { Connections: 0, PendingRequests: 1, Requests: 2, Retries: 3, ConnectionPools: 4 } as const
+
+export interface ClusterManager {
+  /** Materialises the cluster on first use; null when unknown. */
+  get(name: string): Cluster | null
+}
