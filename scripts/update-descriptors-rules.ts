@@ -22,7 +22,11 @@ function decode(wire: WireField[], type: MessageInfo, files: Files): Record<stri
     else if (f.repeated && w.wireType === 2) values = unpack(w.bytes, f.type)
     else values = [scalar(w, f.type, files, f.typeName)]
     if (f.repeated) out[f.name] = [...((out[f.name] as unknown[]) ?? []), ...values]
-    else out[f.name] = f.type === 11 && f.typeName !== 'google.protobuf.Duration' && out[f.name] ? { ...(out[f.name] as object), ...(values[0] as object) } : values[0]
+    else
+      out[f.name] =
+        f.type === 11 && f.typeName !== 'google.protobuf.Duration' && out[f.name]
+          ? { ...(out[f.name] as object), ...(values[0] as object) }
+          : values[0]
   }
   return out
 }

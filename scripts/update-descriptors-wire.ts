@@ -1,4 +1,5 @@
 /** A reader for FileDescriptorProto (google/protobuf/descriptor.proto) that keeps options as raw bytes, extensions included. */
+import type { FieldRules } from '../src/config/descriptors.ts'
 
 export interface FieldInfo {
   name: string
@@ -13,6 +14,8 @@ export interface FieldInfo {
   proto3Optional: boolean
   options: WireField[]
   default: string
+  /** what a field from proto/*.proto says about itself; such a field has no option bytes */
+  source?: { deprecated: boolean; sensitive: boolean; rules?: FieldRules }
 }
 export interface EnumInfo {
   fullName: string
@@ -22,7 +25,7 @@ export interface MessageInfo {
   fullName: string
   file: string
   fields: FieldInfo[]
-  oneofs: { name: string; options: WireField[] }[]
+  oneofs: { name: string; options: WireField[]; required?: boolean }[]
   options: WireField[]
   mapEntry: boolean
   proto2: boolean

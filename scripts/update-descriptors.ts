@@ -7,10 +7,10 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { FieldRecord, MessageRecord } from '../src/config/descriptors.ts'
-import { type FieldInfo, type Files, int, type MessageInfo, readFile, sub, text } from './update-descriptors-wire.ts'
-import { addProtoSource } from './update-descriptors-source.ts'
 import { fieldRules } from './update-descriptors-rules.ts'
+import { addProtoSource, resolveSources } from './update-descriptors-source.ts'
 import { typeDeclarations } from './update-descriptors-types.ts'
+import { type FieldInfo, type Files, int, type MessageInfo, readFile, sub, text } from './update-descriptors-wire.ts'
 
 const PGV = 1071
 const DEPRECATED_AT = 157299826
@@ -26,9 +26,10 @@ for (let at = 0; at < input.length; ) {
   readFile(input.subarray(at + 4, at + 4 + length), all)
   at += 4 + length
 }
-for (const name of readdirSync('proto').sort()) {
+for (const name of readdirSync('proto', { recursive: true, encoding: 'utf8' }).sort()) {
   if (name.endsWith('.proto')) addProtoSource(readFileSync(`proto/${name}`, 'utf8'), name, all)
 }
+resolveSources(all)
 
 const kept = reachable(all)
 const lines: string[] = []
@@ -42,7 +43,8 @@ console.log(`${lines.length} types, ${lines.reduce((n, l) => n + l.length + 1, 0
 
 /** Everything of the current API and what it refers to; annotations and the removed v2 API only where something refers to them. */
 function reachable(files: Files): Set<string> {
-  const root = /^(envoy\.(?!api\.|annotations\.)(?!.*\.v2(alpha\d?|beta\d?)?\.)|xds\.(?!annotations\.)|udpa\.type\.|istio\.|io\.istio\.|stats\.)/
+  const root =
+    /^(envoy\.(?!api\.|annotations\.)(?!.*\.v2(alpha\d?|beta\d?)?\.)|xds\.(?!annotations\.)|udpa\.type\.|istio\.|io\.(istio|prometheus)\.|stats\.|opentelemetry\.)/
   const keep = new Set<string>()
   const visit = (name: string) => {
     if (keep.has(name) || name.startsWith('google.protobuf.')) return
@@ -60,8 +62,13 @@ function reachable(files: Files): Set<string> {
 
 function messageRecord(m: MessageInfo): MessageRecord {
   const record: MessageRecord = { f: m.fields.map(f => fieldRecord(f, m)) }
-  const oneofs = m.oneofs.map((o, i) => ({ o, i })).filter(({ i }) => m.fields.some(f => f.oneofIndex === i && !f.proto3Optional))
-  if (oneofs.length > 0) record.o = oneofs.map(({ o }) => (int(o.options, PGV) === 1 ? { n: o.name, req: 1 as const } : { n: o.name }))
+  const oneofs = m.oneofs
+    .map((o, i) => ({ o, i }))
+    .filter(({ i }) => m.fields.some(f => f.oneofIndex === i && !f.proto3Optional))
+  if (oneofs.length > 0)
+    record.o = oneofs.map(({ o }) =>
+      (o.required ?? int(o.options, PGV) === 1) ? { n: o.name, req: 1 as const } : { n: o.name },
+    )
   if (m.mapEntry) record.map = 1
   if (int(m.options, PGV) === 1) record.noval = 1
   record.file = m.file
@@ -77,6 +84,9 @@ function fieldRecord(f: FieldInfo, m: MessageInfo): FieldRecord {
   if (f.repeated && (m.proto2 ? packed !== 1 : f.options.some(x => x.number === 2) && packed === 0)) r.np = 1
   if (f.proto3Optional || (m.proto2 && !f.repeated)) r.p = 1
   if (f.oneofIndex >= 0 && !f.proto3Optional) r.o = f.oneofIndex
+  if (f.source?.deprecated) r.d = '1'
+  if (f.source?.sensitive) r.s = 1
+  if (f.source?.rules) r.v = f.source.rules
   if (int(f.options, 3) === 1) r.d = text(f.options, DEPRECATED_AT) || '1'
   if (int(f.options, DISALLOWED_BY_DEFAULT) === 1) r.off = 1
   if (int(f.options, SENSITIVE) === 1) r.s = 1

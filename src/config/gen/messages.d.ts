@@ -12,8 +12,11 @@ export type Empty = Readonly<Record<string, never>>
 import $cel = cel
 import $envoy = envoy
 import $google = google
+import $io = io
+import $istio = istio
 import $opencensus = opencensus
 import $opentelemetry = opentelemetry
+import $stats = stats
 import $udpa = udpa
 import $xds = xds
 
@@ -238,6 +241,8 @@ export declare namespace envoy.admin.v3 {
     readonly socket_mode?: number | undefined
     readonly enable_core_dump?: boolean | undefined
     readonly stats_tag?: readonly string[] | undefined
+    readonly file_flush_min_size?: number | undefined
+    readonly log_stacktrace_single_entry?: boolean | undefined
   }
   type CommandLineOptions_DrainStrategy = 'Gradual' | 'Immediate' | number
   type CommandLineOptions_IpVersion = 'v4' | 'v6' | number
@@ -279,6 +284,7 @@ export declare namespace envoy.admin.v3 {
     readonly excluded_via_immediate_hc_fail?: boolean | undefined
     readonly active_hc_timeout?: boolean | undefined
     readonly eds_health_status?: $envoy.config.core.v3.HealthStatus | undefined
+    readonly failed_degraded_outlier_detection?: boolean | undefined
   }
   interface HostStatus {
     readonly address?: $envoy.config.core.v3.Address | undefined
@@ -392,6 +398,7 @@ export declare namespace envoy.admin.v3 {
     readonly hot_restart_version?: string | undefined
     readonly command_line_options?: $envoy.admin.v3.CommandLineOptions | undefined
     readonly node?: $envoy.config.core.v3.Node | undefined
+    readonly hot_restart_initializing?: boolean | undefined
   }
   type ServerInfo_State = 'LIVE' | 'DRAINING' | 'PRE_INITIALIZING' | 'INITIALIZING' | number
   interface SimpleMetric {
@@ -504,6 +511,10 @@ export declare namespace envoy.config.bootstrap.v3 {
     readonly ignore_global_conn_limit?: boolean | undefined
     readonly allow_paths?: readonly $envoy.type.matcher.v3.StringMatcher[] | undefined
   }
+  interface ApiListenerManager {
+    readonly threading_model?: $envoy.config.bootstrap.v3.ApiListenerManager_ThreadingModel | undefined
+  }
+  type ApiListenerManager_ThreadingModel = 'MAIN_THREAD_ONLY' | 'STANDALONE_WORKER_THREAD' | number
   interface Bootstrap {
     readonly node?: $envoy.config.core.v3.Node | undefined
     readonly node_context_params?: readonly string[] | undefined
@@ -545,6 +556,7 @@ export declare namespace envoy.config.bootstrap.v3 {
     readonly application_log_config?: $envoy.config.bootstrap.v3.Bootstrap_ApplicationLogConfig | undefined
     readonly grpc_async_client_manager_config?: $envoy.config.bootstrap.v3.Bootstrap_GrpcAsyncClientManagerConfig | undefined
     readonly memory_allocator_manager?: $envoy.config.bootstrap.v3.MemoryAllocatorManager | undefined
+    readonly enable_worker_cpu_affinity?: boolean | undefined
   }
   interface Bootstrap_ApplicationLogConfig {
     readonly log_format?: $envoy.config.bootstrap.v3.Bootstrap_ApplicationLogConfig_LogFormat | undefined
@@ -593,9 +605,14 @@ export declare namespace envoy.config.bootstrap.v3 {
   interface LayeredRuntime {
     readonly layers?: readonly $envoy.config.bootstrap.v3.RuntimeLayer[] | undefined
   }
+  interface ListenerManager {
+  }
   interface MemoryAllocatorManager {
     readonly bytes_to_release?: number | bigint | undefined
     readonly memory_release_interval?: Milliseconds | undefined
+    readonly soft_memory_limit_bytes?: number | bigint | undefined
+    readonly max_per_cpu_cache_size_bytes?: number | undefined
+    readonly max_unfreed_memory_bytes?: number | bigint | undefined
   }
   interface Runtime {
     readonly symlink_root?: string | undefined
@@ -620,6 +637,8 @@ export declare namespace envoy.config.bootstrap.v3 {
   interface RuntimeLayer_RtdsLayer {
     readonly name?: string | undefined
     readonly rtds_config?: $envoy.config.core.v3.ConfigSource | undefined
+  }
+  interface ValidationListenerManager {
   }
   interface Watchdog {
     readonly actions?: readonly $envoy.config.bootstrap.v3.Watchdog_WatchdogAction[] | undefined
@@ -668,6 +687,7 @@ export declare namespace envoy.config.cluster.v3 {
   interface CircuitBreakers_Thresholds_RetryBudget {
     readonly budget_percent?: $envoy.type.v3.Percent | undefined
     readonly min_retry_concurrency?: number | undefined
+    readonly budget_interval?: Milliseconds | undefined
   }
   interface Cluster {
     readonly transport_socket_matches?: readonly $envoy.config.cluster.v3.Cluster_TransportSocketMatch[] | undefined
@@ -724,6 +744,9 @@ export declare namespace envoy.config.cluster.v3 {
     readonly track_cluster_stats?: $envoy.config.cluster.v3.TrackClusterStats | undefined
     readonly preconnect_policy?: $envoy.config.cluster.v3.Cluster_PreconnectPolicy | undefined
     readonly connection_pool_per_downstream_connection?: boolean | undefined
+    readonly stats_matcher?: $envoy.config.metrics.v3.StatsMatcher | undefined
+    readonly per_connection_buffer_high_watermark_timeout?: Milliseconds | undefined
+    readonly queuing_policies?: $envoy.config.cluster.v3.Cluster_QueuingPolicies | undefined
   }
   type Cluster_ClusterProtocolSelection = 'USE_CONFIGURED_PROTOCOL' | 'USE_DOWNSTREAM_PROTOCOL' | number
   interface Cluster_CommonLbConfig {
@@ -794,6 +817,10 @@ export declare namespace envoy.config.cluster.v3 {
   interface Cluster_PreconnectPolicy {
     readonly per_upstream_preconnect_ratio?: number | undefined
     readonly predictive_preconnect_ratio?: number | undefined
+    readonly preconnect_enabled_metadata?: $envoy.type.matcher.v3.MetadataMatcher | undefined
+  }
+  interface Cluster_QueuingPolicies {
+    readonly pending_rq_policy?: $envoy.config.core.v3.TypedExtensionConfig | undefined
   }
   interface Cluster_RefreshRate {
     readonly base_interval?: Milliseconds | undefined
@@ -858,6 +885,7 @@ export declare namespace envoy.config.cluster.v3 {
     readonly successful_active_health_check_uneject_host?: boolean | undefined
     readonly monitors?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
     readonly always_eject_one_host?: boolean | undefined
+    readonly detect_degraded_hosts?: boolean | undefined
   }
   interface TrackClusterStats {
     readonly timeout_budgets?: boolean | undefined
@@ -869,7 +897,7 @@ export declare namespace envoy.config.cluster.v3 {
     readonly set_local_interface_name_on_upstream_connections?: boolean | undefined
     readonly happy_eyeballs_config?: $envoy.config.cluster.v3.UpstreamConnectionOptions_HappyEyeballsConfig | undefined
   }
-  type UpstreamConnectionOptions_FirstAddressFamilyVersion = 'DEFAULT' | 'V4' | 'V6' | number
+  type UpstreamConnectionOptions_FirstAddressFamilyVersion = 'DEFAULT' | 'V4' | 'V6' | 'PIPE' | 'INTERNAL' | number
   interface UpstreamConnectionOptions_HappyEyeballsConfig {
     readonly first_address_family_version?: $envoy.config.cluster.v3.UpstreamConnectionOptions_FirstAddressFamilyVersion | undefined
     readonly first_address_family_count?: number | undefined
@@ -1014,6 +1042,7 @@ export declare namespace envoy.config.core.v3 {
     readonly extra_source_addresses?: readonly $envoy.config.core.v3.ExtraSourceAddress[] | undefined
     readonly additional_source_addresses?: readonly $envoy.config.core.v3.SocketAddress[] | undefined
     readonly local_address_selector?: $envoy.config.core.v3.TypedExtensionConfig | undefined
+    readonly validate_network_namespaces?: boolean | undefined
   }
   interface BuildVersion {
     readonly version?: $envoy.type.v3.SemanticVersion | undefined
@@ -1209,6 +1238,7 @@ export declare namespace envoy.config.core.v3 {
     readonly always_log_health_check_success?: boolean | undefined
     readonly tls_options?: $envoy.config.core.v3.HealthCheck_TlsOptions | undefined
     readonly transport_socket_match_criteria?: JsonObject | undefined
+    readonly name?: string | undefined
   }
   interface HealthCheck_CustomHealthCheck {
     readonly name?: string | undefined
@@ -1232,6 +1262,7 @@ export declare namespace envoy.config.core.v3 {
     readonly codec_client_type?: $envoy.type.v3.CodecClientType | undefined
     readonly service_name_matcher?: $envoy.type.matcher.v3.StringMatcher | undefined
     readonly method?: $envoy.config.core.v3.RequestMethod | undefined
+    readonly use_alpn_protocol?: boolean | undefined
   }
   interface HealthCheck_Payload {
     readonly text?: string | undefined
@@ -1289,6 +1320,11 @@ export declare namespace envoy.config.core.v3 {
     readonly connection_keepalive?: $envoy.config.core.v3.KeepaliveSettings | undefined
     readonly use_oghttp2_codec?: boolean | undefined
     readonly max_metadata_size?: number | bigint | undefined
+    readonly enable_huffman_encoding?: boolean | undefined
+    readonly max_header_field_size_kb?: number | undefined
+    readonly disallow_obs_text?: boolean | undefined
+    readonly stream_reset_burst?: number | bigint | undefined
+    readonly stream_reset_rate?: number | bigint | undefined
   }
   interface Http2ProtocolOptions_SettingsParameter {
     readonly identifier?: number | undefined
@@ -1301,6 +1337,7 @@ export declare namespace envoy.config.core.v3 {
     readonly allow_metadata?: boolean | undefined
     readonly disable_qpack?: boolean | undefined
     readonly disable_connection_flow_control_for_streams?: boolean | undefined
+    readonly disallow_obs_text?: boolean | undefined
   }
   interface HttpProtocolOptions {
     readonly idle_timeout?: Milliseconds | undefined
@@ -1310,11 +1347,13 @@ export declare namespace envoy.config.core.v3 {
     readonly max_stream_duration?: Milliseconds | undefined
     readonly headers_with_underscores_action?: $envoy.config.core.v3.HttpProtocolOptions_HeadersWithUnderscoresAction | undefined
     readonly max_requests_per_connection?: number | undefined
+    readonly max_connection_duration_jitter?: $envoy.type.v3.Percent | undefined
   }
   type HttpProtocolOptions_HeadersWithUnderscoresAction = 'ALLOW' | 'REJECT_REQUEST' | 'DROP_HEADER' | number
   interface HttpService {
     readonly http_uri?: $envoy.config.core.v3.HttpUri | undefined
     readonly request_headers_to_add?: readonly $envoy.config.core.v3.HeaderValueOption[] | undefined
+    readonly formatters?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
   }
   interface HttpUri {
     readonly uri?: string | undefined
@@ -1373,6 +1412,7 @@ export declare namespace envoy.config.core.v3 {
   interface PathConfigSource {
     readonly path?: string | undefined
     readonly watched_directory?: $envoy.config.core.v3.WatchedDirectory | undefined
+    readonly poll_interval?: Milliseconds | undefined
   }
   interface PerHostConfig {
     readonly added_tlvs?: readonly $envoy.config.core.v3.TlvEntry[] | undefined
@@ -1410,6 +1450,17 @@ export declare namespace envoy.config.core.v3 {
     readonly client_connection_options?: string | undefined
     readonly idle_network_timeout?: Milliseconds | undefined
     readonly max_packet_length?: number | bigint | undefined
+    readonly client_packet_writer?: $envoy.config.core.v3.TypedExtensionConfig | undefined
+    readonly connection_migration?: $envoy.config.core.v3.QuicProtocolOptions_ConnectionMigrationSettings | undefined
+    readonly memory_reduction_timeout?: Milliseconds | undefined
+    readonly enable_scone?: boolean | undefined
+  }
+  interface QuicProtocolOptions_ConnectionMigrationSettings {
+    readonly migrate_idle_connections?: $envoy.config.core.v3.QuicProtocolOptions_ConnectionMigrationSettings_MigrateIdleConnectionSettings | undefined
+    readonly max_time_on_non_default_network?: Milliseconds | undefined
+  }
+  interface QuicProtocolOptions_ConnectionMigrationSettings_MigrateIdleConnectionSettings {
+    readonly max_idle_time_before_migration?: Milliseconds | undefined
   }
   interface RateLimitSettings {
     readonly max_tokens?: number | undefined
@@ -1458,6 +1509,10 @@ export declare namespace envoy.config.core.v3 {
     readonly default_value?: number | undefined
     readonly runtime_key?: string | undefined
   }
+  interface RuntimeUInt64 {
+    readonly default_value?: number | bigint | undefined
+    readonly runtime_key?: string | undefined
+  }
   interface SchemeHeaderTransformation {
     readonly scheme_to_overwrite?: string | undefined
     readonly match_upstream?: boolean | undefined
@@ -1488,7 +1543,9 @@ export declare namespace envoy.config.core.v3 {
     readonly buf_value?: Uint8Array | undefined
     readonly state?: $envoy.config.core.v3.SocketOption_SocketState | undefined
     readonly type?: $envoy.config.core.v3.SocketOption_SocketType | undefined
+    readonly ip_version?: $envoy.config.core.v3.SocketOption_SocketIpVersion | undefined
   }
+  type SocketOption_SocketIpVersion = 'SOCKET_IP_VERSION_UNSPECIFIED' | 'SOCKET_IP_VERSION_IPV4' | 'SOCKET_IP_VERSION_IPV6' | number
   type SocketOption_SocketState = 'STATE_PREBIND' | 'STATE_BOUND' | 'STATE_LISTENING' | number
   interface SocketOption_SocketType {
     readonly stream?: $envoy.config.core.v3.SocketOption_SocketType_Stream | undefined
@@ -1542,6 +1599,7 @@ export declare namespace envoy.config.core.v3 {
   }
   interface WatchedDirectory {
     readonly path?: string | undefined
+    readonly watch_modify?: boolean | undefined
   }
 }
 export declare namespace envoy.config.endpoint.v3 {
@@ -1578,6 +1636,7 @@ export declare namespace envoy.config.endpoint.v3 {
     readonly health_check_config?: $envoy.config.endpoint.v3.Endpoint_HealthCheckConfig | undefined
     readonly hostname?: string | undefined
     readonly additional_addresses?: readonly $envoy.config.endpoint.v3.Endpoint_AdditionalAddress[] | undefined
+    readonly observability_name?: string | undefined
   }
   interface Endpoint_AdditionalAddress {
     readonly address?: $envoy.config.core.v3.Address | undefined
@@ -1601,7 +1660,7 @@ export declare namespace envoy.config.endpoint.v3 {
     readonly load_balancing_weight?: number | undefined
   }
   interface LbEndpointCollection {
-    readonly entries?: $xds.core.v3.CollectionEntry | undefined
+    readonly entries?: readonly $xds.core.v3.CollectionEntry[] | undefined
   }
   interface LedsClusterLocalityConfig {
     readonly leds_config?: $envoy.config.core.v3.ConfigSource | undefined
@@ -1680,6 +1739,7 @@ export declare namespace envoy.config.listener.v3 {
   interface AdditionalAddress {
     readonly address?: $envoy.config.core.v3.Address | undefined
     readonly socket_options?: $envoy.config.core.v3.SocketOptionsOverride | undefined
+    readonly tcp_keepalive?: $envoy.config.core.v3.TcpKeepalive | undefined
   }
   interface ApiListener {
     readonly api_listener?: AnyMessage | undefined
@@ -1749,10 +1809,16 @@ export declare namespace envoy.config.listener.v3 {
     readonly enable_mptcp?: boolean | undefined
     readonly ignore_global_conn_limit?: boolean | undefined
     readonly bypass_overload_manager?: boolean | undefined
+    readonly stats_matcher?: $envoy.config.metrics.v3.StatsMatcher | undefined
+    readonly per_connection_buffer_high_watermark_timeout?: Milliseconds | undefined
+    readonly tcp_keepalive?: $envoy.config.core.v3.TcpKeepalive | undefined
   }
   interface Listener_ConnectionBalanceConfig {
     readonly exact_balance?: $envoy.config.listener.v3.Listener_ConnectionBalanceConfig_ExactBalance | undefined
     readonly extend_balance?: $envoy.config.core.v3.TypedExtensionConfig | undefined
+    readonly cpu_locality_balance?: $envoy.config.listener.v3.Listener_ConnectionBalanceConfig_CpuLocalityBalance | undefined
+  }
+  interface Listener_ConnectionBalanceConfig_CpuLocalityBalance {
   }
   interface Listener_ConnectionBalanceConfig_ExactBalance {
   }
@@ -1816,6 +1882,7 @@ export declare namespace envoy.config.metrics.v3 {
     readonly address?: $envoy.config.core.v3.Address | undefined
     readonly prefix?: string | undefined
     readonly max_bytes_per_datagram?: number | bigint | undefined
+    readonly scale_histogram_units_to_milliseconds?: boolean | undefined
   }
   interface HistogramBucketSettings {
     readonly match?: $envoy.type.matcher.v3.StringMatcher | undefined
@@ -1839,6 +1906,7 @@ export declare namespace envoy.config.metrics.v3 {
     readonly use_all_default_tags?: boolean | undefined
     readonly stats_matcher?: $envoy.config.metrics.v3.StatsMatcher | undefined
     readonly histogram_bucket_settings?: readonly $envoy.config.metrics.v3.HistogramBucketSettings[] | undefined
+    readonly allow_default_tag_overrides?: boolean | undefined
   }
   interface StatsMatcher {
     readonly reject_all?: boolean | undefined
@@ -1853,6 +1921,7 @@ export declare namespace envoy.config.metrics.v3 {
     readonly address?: $envoy.config.core.v3.Address | undefined
     readonly tcp_cluster_name?: string | undefined
     readonly prefix?: string | undefined
+    readonly scale_histogram_units_to_milliseconds?: boolean | undefined
   }
   interface TagSpecifier {
     readonly tag_name?: string | undefined
@@ -1896,6 +1965,10 @@ export declare namespace envoy.config.overload.v3 {
   interface ScaledTrigger {
     readonly scaling_threshold?: number | undefined
     readonly saturation_threshold?: number | undefined
+  }
+  interface ShrinkHeapConfig {
+    readonly timer_interval?: Milliseconds | undefined
+    readonly max_unfreed_memory_bytes?: number | bigint | undefined
   }
   interface ThresholdTrigger {
     readonly value?: number | undefined
@@ -1996,6 +2069,11 @@ export declare namespace envoy.config.route.v3 {
     readonly extension?: $envoy.config.core.v3.TypedExtensionConfig | undefined
     readonly is_optional?: boolean | undefined
   }
+  interface CookieMatcher {
+    readonly name?: string | undefined
+    readonly string_match?: $envoy.type.matcher.v3.StringMatcher | undefined
+    readonly invert_match?: boolean | undefined
+  }
   interface CorsPolicy {
     readonly allow_origin_string_match?: readonly $envoy.type.matcher.v3.StringMatcher[] | undefined
     readonly allow_methods?: string | undefined
@@ -2064,6 +2142,7 @@ export declare namespace envoy.config.route.v3 {
     readonly limit?: $envoy.config.route.v3.RateLimit_Override | undefined
     readonly hits_addend?: $envoy.config.route.v3.RateLimit_HitsAddend | undefined
     readonly apply_on_stream_done?: boolean | undefined
+    readonly x_ratelimit_option?: $envoy.config.route.v3.RateLimit_XRateLimitOption | undefined
   }
   interface RateLimit_Action {
     readonly source_cluster?: $envoy.config.route.v3.RateLimit_Action_SourceCluster | undefined
@@ -2078,6 +2157,7 @@ export declare namespace envoy.config.route.v3 {
     readonly extension?: $envoy.config.core.v3.TypedExtensionConfig | undefined
     readonly masked_remote_address?: $envoy.config.route.v3.RateLimit_Action_MaskedRemoteAddress | undefined
     readonly query_parameter_value_match?: $envoy.config.route.v3.RateLimit_Action_QueryParameterValueMatch | undefined
+    readonly remote_address_match?: $envoy.config.route.v3.RateLimit_Action_RemoteAddressMatch | undefined
   }
   interface RateLimit_Action_DestinationCluster {
   }
@@ -2089,12 +2169,14 @@ export declare namespace envoy.config.route.v3 {
   interface RateLimit_Action_GenericKey {
     readonly descriptor_value?: string | undefined
     readonly descriptor_key?: string | undefined
+    readonly default_value?: string | undefined
   }
   interface RateLimit_Action_HeaderValueMatch {
     readonly descriptor_key?: string | undefined
     readonly descriptor_value?: string | undefined
     readonly expect_match?: boolean | undefined
     readonly headers?: readonly $envoy.config.route.v3.HeaderMatcher[] | undefined
+    readonly default_value?: string | undefined
   }
   interface RateLimit_Action_MaskedRemoteAddress {
     readonly v4_prefix_mask_len?: number | undefined
@@ -2107,12 +2189,13 @@ export declare namespace envoy.config.route.v3 {
     readonly source?: $envoy.config.route.v3.RateLimit_Action_MetaData_Source | undefined
     readonly skip_if_absent?: boolean | undefined
   }
-  type RateLimit_Action_MetaData_Source = 'DYNAMIC' | 'ROUTE_ENTRY' | number
+  type RateLimit_Action_MetaData_Source = 'DYNAMIC' | 'ROUTE_ENTRY' | 'CLUSTER_ENTRY' | 'CLUSTER_LOCALITY_ENTRY' | number
   interface RateLimit_Action_QueryParameterValueMatch {
     readonly descriptor_key?: string | undefined
     readonly descriptor_value?: string | undefined
     readonly expect_match?: boolean | undefined
     readonly query_parameters?: readonly $envoy.config.route.v3.QueryParameterMatcher[] | undefined
+    readonly default_value?: string | undefined
   }
   interface RateLimit_Action_QueryParameters {
     readonly query_parameter_name?: string | undefined
@@ -2120,6 +2203,12 @@ export declare namespace envoy.config.route.v3 {
     readonly skip_if_absent?: boolean | undefined
   }
   interface RateLimit_Action_RemoteAddress {
+  }
+  interface RateLimit_Action_RemoteAddressMatch {
+    readonly descriptor_value?: string | undefined
+    readonly descriptor_key?: string | undefined
+    readonly default_value?: string | undefined
+    readonly address_matcher?: $envoy.type.matcher.v3.AddressMatcher | undefined
   }
   interface RateLimit_Action_RequestHeaders {
     readonly header_name?: string | undefined
@@ -2131,13 +2220,20 @@ export declare namespace envoy.config.route.v3 {
   interface RateLimit_HitsAddend {
     readonly number?: number | bigint | undefined
     readonly format?: string | undefined
+    readonly is_negative_hits?: boolean | undefined
   }
   interface RateLimit_Override {
     readonly dynamic_metadata?: $envoy.config.route.v3.RateLimit_Override_DynamicMetadata | undefined
+    readonly rate_limit?: $envoy.config.route.v3.RateLimit_Override_RateLimitOverride | undefined
   }
   interface RateLimit_Override_DynamicMetadata {
     readonly metadata_key?: $envoy.type.metadata.v3.MetadataKey | undefined
   }
+  interface RateLimit_Override_RateLimitOverride {
+    readonly requests_per_unit?: number | undefined
+    readonly unit?: $envoy.type.v3.RateLimitUnit | undefined
+  }
+  type RateLimit_XRateLimitOption = 'UNSPECIFIED' | 'OFF' | 'DRAFT_VERSION_03' | number
   interface RedirectAction {
     readonly https_redirect?: boolean | undefined
     readonly scheme_redirect?: string | undefined
@@ -2148,6 +2244,7 @@ export declare namespace envoy.config.route.v3 {
     readonly regex_rewrite?: $envoy.type.matcher.v3.RegexMatchAndSubstitute | undefined
     readonly response_code?: $envoy.config.route.v3.RedirectAction_RedirectResponseCode | undefined
     readonly strip_query?: boolean | undefined
+    readonly path_rewrite?: string | undefined
   }
   type RedirectAction_RedirectResponseCode = 'MOVED_PERMANENTLY' | 'FOUND' | 'SEE_OTHER' | 'TEMPORARY_REDIRECT' | 'PERMANENT_REDIRECT' | number
   interface RetryPolicy {
@@ -2164,6 +2261,7 @@ export declare namespace envoy.config.route.v3 {
     readonly rate_limited_retry_back_off?: $envoy.config.route.v3.RetryPolicy_RateLimitedRetryBackOff | undefined
     readonly retriable_headers?: readonly $envoy.config.route.v3.HeaderMatcher[] | undefined
     readonly retriable_request_headers?: readonly $envoy.config.route.v3.HeaderMatcher[] | undefined
+    readonly refresh_cluster_on_retry?: boolean | undefined
   }
   interface RetryPolicy_RateLimitedRetryBackOff {
     readonly reset_headers?: readonly $envoy.config.route.v3.RetryPolicy_ResetHeader[] | undefined
@@ -2205,6 +2303,7 @@ export declare namespace envoy.config.route.v3 {
     readonly per_request_buffer_limit_bytes?: number | undefined
     readonly stat_prefix?: string | undefined
     readonly request_body_buffer_limit?: number | bigint | undefined
+    readonly route_specifiers?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
   }
   interface RouteAction {
     readonly cluster?: string | undefined
@@ -2320,6 +2419,7 @@ export declare namespace envoy.config.route.v3 {
     readonly ignore_path_parameters_in_path_matching?: boolean | undefined
     readonly typed_per_filter_config?: Readonly<Record<string, AnyMessage>> | undefined
     readonly metadata?: $envoy.config.core.v3.Metadata | undefined
+    readonly route_specifiers?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
   }
   interface RouteList {
     readonly routes?: readonly $envoy.config.route.v3.Route[] | undefined
@@ -2339,6 +2439,7 @@ export declare namespace envoy.config.route.v3 {
     readonly tls_context?: $envoy.config.route.v3.RouteMatch_TlsContextMatchOptions | undefined
     readonly dynamic_metadata?: readonly $envoy.type.matcher.v3.MetadataMatcher[] | undefined
     readonly filter_state?: readonly $envoy.type.matcher.v3.FilterStateMatcher[] | undefined
+    readonly cookies?: readonly $envoy.config.route.v3.CookieMatcher[] | undefined
   }
   interface RouteMatch_ConnectMatcher {
   }
@@ -2400,6 +2501,7 @@ export declare namespace envoy.config.route.v3 {
     readonly request_body_buffer_limit?: number | bigint | undefined
     readonly request_mirror_policies?: readonly $envoy.config.route.v3.RouteAction_RequestMirrorPolicy[] | undefined
     readonly metadata?: $envoy.config.core.v3.Metadata | undefined
+    readonly route_specifiers?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
   }
   type VirtualHost_TlsRequirementType = 'NONE' | 'EXTERNAL_ONLY' | 'ALL' | number
   interface WeightedCluster {
@@ -2535,6 +2637,10 @@ export declare namespace envoy.config.trace.v3 {
     readonly resource_detectors?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
     readonly sampler?: $envoy.config.core.v3.TypedExtensionConfig | undefined
     readonly max_cache_size?: number | undefined
+    readonly exporter?: $envoy.config.core.v3.TypedExtensionConfig | undefined
+    readonly set_telemetry_sdk_resource_attributes?: boolean | undefined
+    readonly set_service_name_resource_attribute?: boolean | undefined
+    readonly set_instrumentation_scope?: boolean | undefined
   }
   interface SkyWalkingConfig {
     readonly grpc_service?: $envoy.config.core.v3.GrpcService | undefined
@@ -2570,6 +2676,7 @@ export declare namespace envoy.config.trace.v3 {
     readonly split_spans_for_request?: boolean | undefined
     readonly trace_context_option?: $envoy.config.trace.v3.ZipkinConfig_TraceContextOption | undefined
     readonly collector_service?: $envoy.config.core.v3.HttpService | undefined
+    readonly timestamp_trace_ids?: boolean | undefined
   }
   type ZipkinConfig_CollectorEndpointVersion = 'DEPRECATED_AND_UNAVAILABLE_DO_NOT_USE' | 'HTTP_JSON' | 'HTTP_PROTO' | 'GRPC' | number
   type ZipkinConfig_TraceContextOption = 'USE_B3' | 'USE_B3_WITH_W3C_PROPAGATION' | number
@@ -2614,7 +2721,7 @@ export declare namespace envoy.data.accesslog.v3 {
     readonly upstream_wire_bytes_received?: number | bigint | undefined
     readonly access_log_type?: $envoy.data.accesslog.v3.AccessLogType | undefined
   }
-  type AccessLogType = 'NotSet' | 'TcpUpstreamConnected' | 'TcpPeriodic' | 'TcpConnectionEnd' | 'DownstreamStart' | 'DownstreamPeriodic' | 'DownstreamEnd' | 'UpstreamPoolReady' | 'UpstreamPeriodic' | 'UpstreamEnd' | 'DownstreamTunnelSuccessfullyEstablished' | 'UdpTunnelUpstreamConnected' | 'UdpPeriodic' | 'UdpSessionEnd' | number
+  type AccessLogType = 'NotSet' | 'TcpUpstreamConnected' | 'TcpPeriodic' | 'TcpConnectionEnd' | 'DownstreamStart' | 'DownstreamPeriodic' | 'DownstreamEnd' | 'UpstreamPoolReady' | 'UpstreamPeriodic' | 'UpstreamEnd' | 'DownstreamTunnelSuccessfullyEstablished' | 'UdpTunnelUpstreamConnected' | 'UdpPeriodic' | 'UdpSessionEnd' | 'TcpConnectionStart' | number
   interface ConnectionProperties {
     readonly received_bytes?: number | bigint | undefined
     readonly sent_bytes?: number | bigint | undefined
@@ -2711,6 +2818,37 @@ export declare namespace envoy.data.accesslog.v3 {
   }
   type TLSProperties_TLSVersion = 'VERSION_UNSPECIFIED' | 'TLSv1' | 'TLSv1_1' | 'TLSv1_2' | 'TLSv1_3' | number
 }
+export declare namespace envoy.data.ai.v3 {
+  interface InputTokenDetails {
+    readonly cached_tokens?: number | bigint | undefined
+    readonly cache_creation_tokens?: number | bigint | undefined
+    readonly tool_use_tokens?: number | bigint | undefined
+  }
+  interface OutputTokenDetails {
+    readonly reasoning_tokens?: number | bigint | undefined
+  }
+  interface RequestInfo {
+    readonly input_llm_protocol?: $envoy.type.ai.v3.LLMProtocol | undefined
+    readonly model?: string | undefined
+    readonly stream?: boolean | undefined
+    readonly max_output_tokens?: number | bigint | undefined
+    readonly message_count?: number | undefined
+    readonly tool_count?: number | undefined
+    readonly estimated_input_tokens?: number | bigint | undefined
+  }
+  interface TokenUsage {
+    readonly llm_protocol?: $envoy.type.ai.v3.LLMProtocol | undefined
+    readonly model?: string | undefined
+    readonly input_tokens?: number | bigint | undefined
+    readonly output_tokens?: number | bigint | undefined
+    readonly total_tokens?: number | bigint | undefined
+    readonly input_token_details?: $envoy.data.ai.v3.InputTokenDetails | undefined
+    readonly output_token_details?: $envoy.data.ai.v3.OutputTokenDetails | undefined
+    readonly provider_total_tokens?: number | bigint | undefined
+    readonly extraction_status?: $envoy.data.ai.v3.TokenUsage_ExtractionStatus | undefined
+  }
+  type TokenUsage_ExtractionStatus = 'EXTRACTION_STATUS_UNSPECIFIED' | 'COMPLETE' | 'PARTIAL' | 'FAILED' | number
+}
 export declare namespace envoy.data.cluster.v3 {
   type Action = 'EJECT' | 'UNEJECT' | number
   interface OutlierDetectionEvent {
@@ -2736,7 +2874,7 @@ export declare namespace envoy.data.cluster.v3 {
     readonly cluster_average_success_rate?: number | undefined
     readonly cluster_success_rate_ejection_threshold?: number | undefined
   }
-  type OutlierEjectionType = 'CONSECUTIVE_5XX' | 'CONSECUTIVE_GATEWAY_FAILURE' | 'SUCCESS_RATE' | 'CONSECUTIVE_LOCAL_ORIGIN_FAILURE' | 'SUCCESS_RATE_LOCAL_ORIGIN' | 'FAILURE_PERCENTAGE' | 'FAILURE_PERCENTAGE_LOCAL_ORIGIN' | number
+  type OutlierEjectionType = 'CONSECUTIVE_5XX' | 'CONSECUTIVE_GATEWAY_FAILURE' | 'SUCCESS_RATE' | 'CONSECUTIVE_LOCAL_ORIGIN_FAILURE' | 'SUCCESS_RATE_LOCAL_ORIGIN' | 'FAILURE_PERCENTAGE' | 'FAILURE_PERCENTAGE_LOCAL_ORIGIN' | 'DEGRADED' | number
 }
 export declare namespace envoy.data.core.v3 {
   interface DegradedHealthyHost {
@@ -2746,6 +2884,7 @@ export declare namespace envoy.data.core.v3 {
   }
   interface HealthCheckEjectUnhealthy {
     readonly failure_type?: $envoy.data.core.v3.HealthCheckFailureType | undefined
+    readonly http_status_code?: number | undefined
   }
   interface HealthCheckEvent {
     readonly health_checker_type?: $envoy.data.core.v3.HealthCheckerType | undefined
@@ -2764,11 +2903,12 @@ export declare namespace envoy.data.core.v3 {
   interface HealthCheckFailure {
     readonly failure_type?: $envoy.data.core.v3.HealthCheckFailureType | undefined
     readonly first_check?: boolean | undefined
+    readonly http_status_code?: number | undefined
   }
   type HealthCheckFailureType = 'ACTIVE' | 'PASSIVE' | 'NETWORK' | 'NETWORK_TIMEOUT' | number
   interface HealthCheckSuccessful {
   }
-  type HealthCheckerType = 'HTTP' | 'TCP' | 'GRPC' | 'REDIS' | 'THRIFT' | number
+  type HealthCheckerType = 'HTTP' | 'TCP' | 'GRPC' | 'REDIS' | 'THRIFT' | 'DYNAMIC_MODULE' | 'UDP' | number
   interface NoLongerDegradedHost {
   }
   interface TlvsMetadata {
@@ -2859,6 +2999,7 @@ export declare namespace envoy.data.tap.v3 {
     readonly write?: $envoy.data.tap.v3.SocketEvent_Write | undefined
     readonly closed?: $envoy.data.tap.v3.SocketEvent_Closed | undefined
     readonly connection?: $envoy.data.tap.v3.Connection | undefined
+    readonly seq_num?: number | bigint | undefined
   }
   interface SocketEvent_Closed {
   }
@@ -2883,6 +3024,14 @@ export declare namespace envoy.data.tap.v3 {
     readonly http_streamed_trace_segment?: $envoy.data.tap.v3.HttpStreamedTraceSegment | undefined
     readonly socket_buffered_trace?: $envoy.data.tap.v3.SocketBufferedTrace | undefined
     readonly socket_streamed_trace_segment?: $envoy.data.tap.v3.SocketStreamedTraceSegment | undefined
+    readonly configured_sample_rate?: $envoy.type.v3.FractionalPercent | undefined
+  }
+}
+export declare namespace envoy.extensions.access_loggers.dynamic_modules.v3 {
+  interface DynamicModuleAccessLog {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly logger_name?: string | undefined
+    readonly logger_config?: AnyMessage | undefined
   }
 }
 export declare namespace envoy.extensions.access_loggers.file.v3 {
@@ -2955,6 +3104,14 @@ export declare namespace envoy.extensions.access_loggers.open_telemetry.v3 {
     readonly attributes?: $opentelemetry.proto.common.v1.KeyValueList | undefined
     readonly stat_prefix?: string | undefined
     readonly formatters?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
+    readonly http_service?: $envoy.config.core.v3.HttpService | undefined
+    readonly grpc_service?: $envoy.config.core.v3.GrpcService | undefined
+    readonly resource_detectors?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
+    readonly log_name?: string | undefined
+    readonly buffer_flush_interval?: Milliseconds | undefined
+    readonly buffer_size_bytes?: number | undefined
+    readonly filter_state_objects_to_log?: readonly string[] | undefined
+    readonly custom_tags?: readonly $envoy.type.tracing.v3.CustomTag[] | undefined
   }
 }
 export declare namespace envoy.extensions.access_loggers.stats.v3 {
@@ -2962,11 +3119,27 @@ export declare namespace envoy.extensions.access_loggers.stats.v3 {
     readonly stat_prefix?: string | undefined
     readonly histograms?: readonly $envoy.extensions.access_loggers.stats.v3.Config_Histogram[] | undefined
     readonly counters?: readonly $envoy.extensions.access_loggers.stats.v3.Config_Counter[] | undefined
+    readonly stats_scope?: $envoy.type.v3.Scope | undefined
+    readonly gauges?: readonly $envoy.extensions.access_loggers.stats.v3.Config_Gauge[] | undefined
   }
   interface Config_Counter {
     readonly stat?: $envoy.extensions.access_loggers.stats.v3.Config_Stat | undefined
     readonly value_format?: string | undefined
     readonly value_fixed?: number | bigint | undefined
+  }
+  interface Config_Gauge {
+    readonly stat?: $envoy.extensions.access_loggers.stats.v3.Config_Stat | undefined
+    readonly value_format?: string | undefined
+    readonly value_fixed?: number | bigint | undefined
+    readonly add_subtract?: $envoy.extensions.access_loggers.stats.v3.Config_Gauge_PairedAddSubtract | undefined
+    readonly set?: $envoy.extensions.access_loggers.stats.v3.Config_Gauge_Set | undefined
+  }
+  interface Config_Gauge_PairedAddSubtract {
+    readonly add_log_type?: $envoy.data.accesslog.v3.AccessLogType | undefined
+    readonly sub_log_type?: $envoy.data.accesslog.v3.AccessLogType | undefined
+  }
+  interface Config_Gauge_Set {
+    readonly log_type?: $envoy.data.accesslog.v3.AccessLogType | undefined
   }
   interface Config_Histogram {
     readonly stat?: $envoy.extensions.access_loggers.stats.v3.Config_Stat | undefined
@@ -2981,6 +3154,7 @@ export declare namespace envoy.extensions.access_loggers.stats.v3 {
   interface Config_Tag {
     readonly name?: string | undefined
     readonly value_format?: string | undefined
+    readonly rules?: $xds.type.matcher.v3.Matcher | undefined
   }
 }
 export declare namespace envoy.extensions.access_loggers.stream.v3 {
@@ -2996,6 +3170,13 @@ export declare namespace envoy.extensions.access_loggers.wasm.v3 {
     readonly config?: $envoy.extensions.wasm.v3.PluginConfig | undefined
   }
 }
+export declare namespace envoy.extensions.bootstrap.dynamic_modules.v3 {
+  interface DynamicModuleBootstrapExtension {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly extension_name?: string | undefined
+    readonly extension_config?: AnyMessage | undefined
+  }
+}
 export declare namespace envoy.extensions.bootstrap.internal_listener.v3 {
   interface InternalListener {
     readonly buffer_size_kb?: number | undefined
@@ -3005,6 +3186,17 @@ export declare namespace envoy.extensions.bootstrap.reverse_tunnel.downstream_so
   interface DownstreamReverseConnectionSocketInterface {
     readonly stat_prefix?: string | undefined
     readonly enable_detailed_stats?: boolean | undefined
+    readonly http_handshake?: $envoy.extensions.bootstrap.reverse_tunnel.downstream_socket_interface.v3.DownstreamReverseConnectionSocketInterface_HttpHandshakeConfig | undefined
+    readonly access_log?: readonly $envoy.config.accesslog.v3.AccessLog[] | undefined
+    readonly max_reconnect_backoff?: Milliseconds | undefined
+    readonly maintain_interval?: Milliseconds | undefined
+  }
+  interface DownstreamReverseConnectionSocketInterface_HttpHandshakeConfig {
+    readonly request_path?: string | undefined
+    readonly additional_headers?: readonly $envoy.config.core.v3.HeaderValueOption[] | undefined
+    readonly use_http_upgrade?: boolean | undefined
+    readonly formatters?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
+    readonly handshake_timeout?: Milliseconds | undefined
   }
 }
 export declare namespace envoy.extensions.bootstrap.reverse_tunnel.upstream_socket_interface.v3 {
@@ -3012,6 +3204,10 @@ export declare namespace envoy.extensions.bootstrap.reverse_tunnel.upstream_sock
     readonly stat_prefix?: string | undefined
     readonly ping_failure_threshold?: number | undefined
     readonly enable_detailed_stats?: boolean | undefined
+    readonly reporter_config?: $envoy.config.core.v3.TypedExtensionConfig | undefined
+    readonly enable_tenant_isolation?: boolean | undefined
+    readonly access_log?: readonly $envoy.config.accesslog.v3.AccessLog[] | undefined
+    readonly max_connections_per_node?: number | undefined
   }
 }
 export declare namespace envoy.extensions.clusters.aggregate.v3 {
@@ -3026,6 +3222,14 @@ export declare namespace envoy.extensions.clusters.aggregate.v3 {
 export declare namespace envoy.extensions.clusters.common.dns.v3 {
   type DnsLookupFamily = 'UNSPECIFIED' | 'AUTO' | 'V4_ONLY' | 'V6_ONLY' | 'V4_PREFERRED' | 'ALL' | number
 }
+export declare namespace envoy.extensions.clusters.composite.v3 {
+  interface ClusterConfig {
+    readonly clusters?: readonly $envoy.extensions.clusters.composite.v3.ClusterConfig_ClusterEntry[] | undefined
+  }
+  interface ClusterConfig_ClusterEntry {
+    readonly name?: string | undefined
+  }
+}
 export declare namespace envoy.extensions.clusters.dns.v3 {
   interface DnsCluster {
     readonly dns_refresh_rate?: Milliseconds | undefined
@@ -3035,6 +3239,7 @@ export declare namespace envoy.extensions.clusters.dns.v3 {
     readonly typed_dns_resolver_config?: $envoy.config.core.v3.TypedExtensionConfig | undefined
     readonly dns_lookup_family?: $envoy.extensions.clusters.common.dns.v3.DnsLookupFamily | undefined
     readonly all_addresses_in_single_endpoint?: boolean | undefined
+    readonly dns_min_refresh_rate?: Milliseconds | undefined
   }
   interface DnsCluster_RefreshRate {
     readonly base_interval?: Milliseconds | undefined
@@ -3053,6 +3258,43 @@ export declare namespace envoy.extensions.clusters.dynamic_forward_proxy.v3 {
     readonly max_sub_clusters?: number | undefined
     readonly sub_cluster_ttl?: Milliseconds | undefined
     readonly preresolve_clusters?: readonly $envoy.config.core.v3.SocketAddress[] | undefined
+    readonly dns_cluster_config?: $envoy.extensions.clusters.dns.v3.DnsCluster | undefined
+  }
+}
+export declare namespace envoy.extensions.clusters.dynamic_modules.v3 {
+  interface ClusterConfig {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly cluster_name?: string | undefined
+    readonly cluster_config?: AnyMessage | undefined
+  }
+}
+export declare namespace envoy.extensions.clusters.mcp_multicluster.v3 {
+  interface ClusterConfig {
+    readonly servers?: readonly $envoy.extensions.clusters.mcp_multicluster.v3.ClusterConfig_McpBackend[] | undefined
+  }
+  interface ClusterConfig_HeaderForwarding {
+    readonly forward_all?: boolean | undefined
+    readonly allowed_headers?: $envoy.type.matcher.v3.ListStringMatcher | undefined
+    readonly disallowed_headers?: $envoy.type.matcher.v3.ListStringMatcher | undefined
+  }
+  interface ClusterConfig_McpBackend {
+    readonly name?: string | undefined
+    readonly mcp_cluster?: $envoy.extensions.clusters.mcp_multicluster.v3.ClusterConfig_McpCluster | undefined
+    readonly header_forwarding?: $envoy.extensions.clusters.mcp_multicluster.v3.ClusterConfig_HeaderForwarding | undefined
+  }
+  interface ClusterConfig_McpCluster {
+    readonly cluster?: string | undefined
+    readonly path?: string | undefined
+    readonly timeout?: Milliseconds | undefined
+    readonly host_rewrite_literal?: string | undefined
+  }
+}
+export declare namespace envoy.extensions.clusters.original_dst.v3 {
+  interface OriginalDstCluster {
+    readonly use_http_header?: boolean | undefined
+    readonly http_header_name?: string | undefined
+    readonly upstream_port_override?: number | undefined
+    readonly metadata_key?: $envoy.type.metadata.v3.MetadataKey | undefined
   }
 }
 export declare namespace envoy.extensions.clusters.redis.v3 {
@@ -3063,12 +3305,14 @@ export declare namespace envoy.extensions.clusters.redis.v3 {
     readonly redirect_refresh_threshold?: number | undefined
     readonly failure_refresh_threshold?: number | undefined
     readonly host_degraded_refresh_threshold?: number | undefined
+    readonly enable_zone_discovery?: boolean | undefined
   }
 }
 export declare namespace envoy.extensions.clusters.reverse_connection.v3 {
   interface ReverseConnectionClusterConfig {
     readonly cleanup_interval?: Milliseconds | undefined
     readonly host_id_format?: string | undefined
+    readonly tenant_id_format?: string | undefined
   }
 }
 export declare namespace envoy.extensions.common.async_files.v3 {
@@ -3153,6 +3397,7 @@ export declare namespace envoy.extensions.common.dynamic_forward_proxy.v3 {
     readonly preresolve_hostnames?: readonly $envoy.config.core.v3.SocketAddress[] | undefined
     readonly dns_query_timeout?: Milliseconds | undefined
     readonly key_value_config?: $envoy.config.common.key_value.v3.KeyValueStoreConfig | undefined
+    readonly resolved_address_filter?: $envoy.type.matcher.v3.AddressMatcher | undefined
   }
 }
 export declare namespace envoy.extensions.common.matching.v3 {
@@ -3171,11 +3416,13 @@ export declare namespace envoy.extensions.common.ratelimit.v3 {
   interface LocalRateLimitDescriptor {
     readonly entries?: readonly $envoy.extensions.common.ratelimit.v3.RateLimitDescriptor_Entry[] | undefined
     readonly token_bucket?: $envoy.type.v3.TokenBucket | undefined
+    readonly shadow_mode?: boolean | undefined
   }
   interface RateLimitDescriptor {
     readonly entries?: readonly $envoy.extensions.common.ratelimit.v3.RateLimitDescriptor_Entry[] | undefined
     readonly limit?: $envoy.extensions.common.ratelimit.v3.RateLimitDescriptor_RateLimitOverride | undefined
     readonly hits_addend?: number | bigint | undefined
+    readonly is_negative_hits?: boolean | undefined
   }
   interface RateLimitDescriptor_Entry {
     readonly key?: string | undefined
@@ -3184,6 +3431,7 @@ export declare namespace envoy.extensions.common.ratelimit.v3 {
   interface RateLimitDescriptor_RateLimitOverride {
     readonly requests_per_unit?: number | undefined
     readonly unit?: $envoy.type.v3.RateLimitUnit | undefined
+    readonly unit_multiplier?: number | undefined
   }
   type VhRateLimitsOptions = 'OVERRIDE' | 'INCLUDE' | 'IGNORE' | number
   type XRateLimitHeadersRFCVersion = 'OFF' | 'DRAFT_VERSION_03' | number
@@ -3248,9 +3496,26 @@ export declare namespace envoy.extensions.compression.zstd.decompressor.v3 {
     readonly chunk_size?: number | undefined
   }
 }
+export declare namespace envoy.extensions.config.validators.dynamic_modules.v3 {
+  interface DynamicModuleConfigValidator {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly extension_name?: string | undefined
+    readonly extension_config?: AnyMessage | undefined
+    readonly type_urls?: readonly string[] | undefined
+  }
+}
 export declare namespace envoy.extensions.config.validators.minimum_clusters.v3 {
   interface MinimumClustersValidator {
     readonly min_clusters_num?: number | undefined
+  }
+}
+export declare namespace envoy.extensions.content_parsers.json.v3 {
+  interface JsonContentParser {
+    readonly rules?: readonly $envoy.extensions.content_parsers.json.v3.JsonContentParser_RuleConfig[] | undefined
+  }
+  interface JsonContentParser_RuleConfig {
+    readonly rule?: $envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata_Rule | undefined
+    readonly stop_processing_after_matches?: number | undefined
   }
 }
 export declare namespace envoy.extensions.dynamic_modules.v3 {
@@ -3258,6 +3523,9 @@ export declare namespace envoy.extensions.dynamic_modules.v3 {
     readonly name?: string | undefined
     readonly do_not_close?: boolean | undefined
     readonly load_globally?: boolean | undefined
+    readonly metrics_namespace?: string | undefined
+    readonly module?: $envoy.config.core.v3.AsyncDataSource | undefined
+    readonly nack_on_cache_miss?: boolean | undefined
   }
 }
 export declare namespace envoy.extensions.early_data.v3 {
@@ -3303,6 +3571,28 @@ export declare namespace envoy.extensions.filters.common.fault.v3 {
   interface FaultRateLimit_HeaderLimit {
   }
 }
+export declare namespace envoy.extensions.filters.common.jwks.v3 {
+  interface JwksAsyncFetch {
+    readonly fast_listener?: boolean | undefined
+    readonly failed_refetch_duration?: Milliseconds | undefined
+  }
+  interface JwtHandshakeValidator {
+    readonly issuer?: string | undefined
+    readonly audiences?: readonly string[] | undefined
+    readonly local_jwks?: $envoy.config.core.v3.DataSource | undefined
+    readonly remote_jwks?: $envoy.extensions.filters.common.jwks.v3.RemoteJwks | undefined
+    readonly token_header?: string | undefined
+    readonly claims_metadata_namespace?: string | undefined
+    readonly allow_missing_or_failed?: boolean | undefined
+    readonly clock_skew_seconds?: number | undefined
+  }
+  interface RemoteJwks {
+    readonly http_uri?: $envoy.config.core.v3.HttpUri | undefined
+    readonly cache_duration?: Milliseconds | undefined
+    readonly async_fetch?: $envoy.extensions.filters.common.jwks.v3.JwksAsyncFetch | undefined
+    readonly retry_policy?: $envoy.config.core.v3.RetryPolicy | undefined
+  }
+}
 export declare namespace envoy.extensions.filters.common.matcher.action.v3 {
   interface SkipFilter {
   }
@@ -3318,6 +3608,25 @@ export declare namespace envoy.extensions.filters.common.set_filter_state.v3 {
   }
   type FilterStateValue_SharedWithUpstream = 'NONE' | 'ONCE' | 'TRANSITIVE' | number
 }
+export declare namespace envoy.extensions.filters.http.a2a.v3 {
+  interface A2a {
+    readonly traffic_mode?: $envoy.extensions.filters.http.a2a.v3.A2a_TrafficMode | undefined
+    readonly max_request_body_size?: number | undefined
+    readonly parser_config?: $envoy.extensions.filters.http.a2a.v3.ParserConfig | undefined
+    readonly storage_mode?: $envoy.extensions.filters.http.a2a.v3.A2a_StorageMode | undefined
+  }
+  type A2a_StorageMode = 'NONE' | 'DYNAMIC_METADATA' | 'FILTER_STATE' | 'DYNAMIC_METADATA_AND_FILTER_STATE' | number
+  type A2a_TrafficMode = 'PASS_THROUGH' | 'REJECT' | number
+  interface MethodParsingConfig {
+    readonly group?: string | undefined
+    readonly paths?: readonly string[] | undefined
+  }
+  interface ParserConfig {
+    readonly method_configs?: Readonly<Record<string, $envoy.extensions.filters.http.a2a.v3.MethodParsingConfig>> | undefined
+    readonly always_extract_attributes?: readonly string[] | undefined
+    readonly group_metadata_key?: string | undefined
+  }
+}
 export declare namespace envoy.extensions.filters.http.adaptive_concurrency.v3 {
   interface AdaptiveConcurrency {
     readonly gradient_controller_config?: $envoy.extensions.filters.http.adaptive_concurrency.v3.GradientControllerConfig | undefined
@@ -3332,6 +3641,7 @@ export declare namespace envoy.extensions.filters.http.adaptive_concurrency.v3 {
   interface GradientControllerConfig_ConcurrencyLimitCalculationParams {
     readonly max_concurrency_limit?: number | undefined
     readonly concurrency_update_interval?: Milliseconds | undefined
+    readonly min_concurrency_limit?: number | undefined
   }
   interface GradientControllerConfig_MinimumRTTCalculationParams {
     readonly interval?: Milliseconds | undefined
@@ -3361,6 +3671,48 @@ export declare namespace envoy.extensions.filters.http.admission_control.v3 {
   }
   interface AdmissionControl_SuccessCriteria_HttpCriteria {
     readonly http_success_status?: readonly $envoy.type.v3.Int32Range[] | undefined
+  }
+}
+export declare namespace envoy.extensions.filters.http.ai_protocol_manager.v3 {
+  interface AiProtocolManager {
+    readonly request_handling?: $envoy.extensions.filters.http.ai_protocol_manager.v3.RequestHandling | undefined
+    readonly response_handling?: $envoy.extensions.filters.http.ai_protocol_manager.v3.ResponseHandling | undefined
+    readonly filters?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
+  }
+  interface AiProtocolManagerPerRoute {
+    readonly request?: $envoy.extensions.filters.http.ai_protocol_manager.v3.RequestPerRoute | undefined
+    readonly response?: $envoy.extensions.filters.http.ai_protocol_manager.v3.ResponsePerRoute | undefined
+  }
+  interface RequestHandling {
+    readonly parse_unconfigured_routes?: boolean | undefined
+    readonly limits?: $envoy.extensions.filters.http.ai_protocol_manager.v3.RequestParsingLimits | undefined
+    readonly reserialize_body?: $envoy.extensions.filters.http.ai_protocol_manager.v3.RequestHandling_BodyReserialization | undefined
+  }
+  type RequestHandling_BodyReserialization = 'ALWAYS' | 'DISABLE' | number
+  interface RequestParsingLimits {
+    readonly inline_string_threshold_bytes?: number | undefined
+  }
+  interface RequestPerRoute {
+    readonly llm_protocol?: $envoy.type.ai.v3.LLMProtocol | undefined
+  }
+  interface ResponseHandling {
+    readonly token_usage?: $envoy.extensions.filters.http.ai_protocol_manager.v3.TokenUsageExtraction | undefined
+  }
+  interface ResponsePerRoute {
+    readonly llm_protocol?: $envoy.type.ai.v3.LLMProtocol | undefined
+  }
+  interface TokenUsageExtraction {
+    readonly include_unconfigured_routes?: boolean | undefined
+    readonly default_llm_protocol?: $envoy.type.ai.v3.LLMProtocol | undefined
+    readonly metadata_namespace?: string | undefined
+    readonly limits?: $envoy.extensions.filters.http.ai_protocol_manager.v3.TokenUsageExtractionLimits | undefined
+    readonly usage_signal?: $envoy.extensions.filters.http.ai_protocol_manager.v3.TokenUsageExtraction_UsageSignal | undefined
+  }
+  type TokenUsageExtraction_UsageSignal = 'USAGE_SIGNAL_UNSPECIFIED' | 'SYNTHESIZE_TRAILERS' | number
+  interface TokenUsageExtractionLimits {
+    readonly max_sse_event_size?: number | undefined
+    readonly max_json_body_size?: number | undefined
+    readonly max_parsed_sse_events?: number | undefined
   }
 }
 export declare namespace envoy.extensions.filters.http.alternate_protocols_cache.v3 {
@@ -3394,6 +3746,26 @@ export declare namespace envoy.extensions.filters.http.api_key_auth.v3 {
     readonly cookie?: string | undefined
   }
 }
+export declare namespace envoy.extensions.filters.http.aws_eventstream_parser.v3 {
+  interface AwsEventstreamParser {
+    readonly response_rules?: $envoy.extensions.filters.http.aws_eventstream_parser.v3.AwsEventstreamParser_ProcessingRules | undefined
+  }
+  interface AwsEventstreamParser_HeaderKeyValuePair {
+    readonly metadata_namespace?: string | undefined
+    readonly key?: string | undefined
+    readonly value?: JsonValue | undefined
+  }
+  interface AwsEventstreamParser_HeaderRule {
+    readonly header_name?: string | undefined
+    readonly on_present?: $envoy.extensions.filters.http.aws_eventstream_parser.v3.AwsEventstreamParser_HeaderKeyValuePair | undefined
+    readonly on_missing?: $envoy.extensions.filters.http.aws_eventstream_parser.v3.AwsEventstreamParser_HeaderKeyValuePair | undefined
+    readonly stop_processing_after_matches?: number | undefined
+  }
+  interface AwsEventstreamParser_ProcessingRules {
+    readonly content_parser?: $envoy.config.core.v3.TypedExtensionConfig | undefined
+    readonly header_rules?: readonly $envoy.extensions.filters.http.aws_eventstream_parser.v3.AwsEventstreamParser_HeaderRule[] | undefined
+  }
+}
 export declare namespace envoy.extensions.filters.http.aws_lambda.v3 {
   interface Config {
     readonly arn?: string | undefined
@@ -3402,6 +3774,8 @@ export declare namespace envoy.extensions.filters.http.aws_lambda.v3 {
     readonly host_rewrite?: string | undefined
     readonly credentials_profile?: string | undefined
     readonly credentials?: $envoy.extensions.filters.http.aws_lambda.v3.Credentials | undefined
+    readonly match_excluded_headers?: readonly $envoy.type.matcher.v3.StringMatcher[] | undefined
+    readonly match_included_headers?: readonly $envoy.type.matcher.v3.StringMatcher[] | undefined
   }
   type Config_InvocationMode = 'SYNCHRONOUS' | 'ASYNCHRONOUS' | number
   interface Credentials {
@@ -3446,14 +3820,43 @@ export declare namespace envoy.extensions.filters.http.bandwidth_limit.v3 {
   }
   type BandwidthLimit_EnableMode = 'DISABLED' | 'REQUEST' | 'RESPONSE' | 'REQUEST_AND_RESPONSE' | number
 }
+export declare namespace envoy.extensions.filters.http.bandwidth_share.v3 {
+  interface BandwidthShare {
+    readonly request_limit?: $envoy.extensions.filters.http.bandwidth_share.v3.BandwidthShare_Limit | undefined
+    readonly response_limit?: $envoy.extensions.filters.http.bandwidth_share.v3.BandwidthShare_Limit | undefined
+    readonly fill_interval?: Milliseconds | undefined
+    readonly enable_response_trailers?: boolean | undefined
+    readonly response_trailer_prefix?: string | undefined
+    readonly tenant_name_selector?: $xds.type.matcher.v3.Matcher | undefined
+    readonly tenant_configs?: Readonly<Record<string, $envoy.extensions.filters.http.bandwidth_share.v3.BandwidthShare_TenantConfig>> | undefined
+    readonly default_tenant_config?: $envoy.extensions.filters.http.bandwidth_share.v3.BandwidthShare_TenantConfig | undefined
+  }
+  interface BandwidthShare_Limit {
+    readonly bucket_id?: string | undefined
+    readonly kbps?: $envoy.config.core.v3.RuntimeUInt32 | undefined
+  }
+  interface BandwidthShare_TenantConfig {
+    readonly weight?: number | undefined
+    readonly include_stats_tag?: boolean | undefined
+  }
+}
 export declare namespace envoy.extensions.filters.http.basic_auth.v3 {
   interface BasicAuth {
     readonly users?: $envoy.config.core.v3.DataSource | undefined
     readonly forward_username_header?: string | undefined
     readonly authentication_header?: string | undefined
+    readonly allow_missing?: boolean | undefined
+    readonly emit_dynamic_metadata?: boolean | undefined
+    readonly realm?: string | undefined
   }
   interface BasicAuthPerRoute {
     readonly users?: $envoy.config.core.v3.DataSource | undefined
+    readonly realm?: string | undefined
+  }
+}
+export declare namespace envoy.extensions.filters.http.body_size_limit.v3 {
+  interface BodySizeLimit {
+    readonly max_request_bytes?: number | bigint | undefined
   }
 }
 export declare namespace envoy.extensions.filters.http.buffer.v3 {
@@ -3506,6 +3909,11 @@ export declare namespace envoy.extensions.filters.http.cdn_loop.v3 {
 }
 export declare namespace envoy.extensions.filters.http.composite.v3 {
   interface Composite {
+    readonly named_filter_chains?: Readonly<Record<string, $envoy.extensions.filters.http.composite.v3.FilterChainConfiguration>> | undefined
+    readonly matcher?: $xds.type.matcher.v3.Matcher | undefined
+  }
+  interface CompositePerRoute {
+    readonly matcher?: $xds.type.matcher.v3.Matcher | undefined
   }
   interface DynamicConfig {
     readonly name?: string | undefined
@@ -3516,6 +3924,7 @@ export declare namespace envoy.extensions.filters.http.composite.v3 {
     readonly dynamic_config?: $envoy.extensions.filters.http.composite.v3.DynamicConfig | undefined
     readonly filter_chain?: $envoy.extensions.filters.http.composite.v3.FilterChainConfiguration | undefined
     readonly sample_percent?: $envoy.config.core.v3.RuntimeFractionalPercent | undefined
+    readonly filter_chain_name?: string | undefined
   }
   interface FilterChainConfiguration {
     readonly typed_config?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
@@ -3537,6 +3946,7 @@ export declare namespace envoy.extensions.filters.http.compressor.v3 {
     readonly enabled?: $envoy.config.core.v3.RuntimeFeatureFlag | undefined
     readonly min_content_length?: number | undefined
     readonly content_type?: readonly string[] | undefined
+    readonly content_type_matcher?: readonly $envoy.type.matcher.v3.StringMatcher[] | undefined
   }
   interface Compressor_RequestDirectionConfig {
     readonly common_config?: $envoy.extensions.filters.http.compressor.v3.Compressor_CommonDirectionConfig | undefined
@@ -3547,6 +3957,7 @@ export declare namespace envoy.extensions.filters.http.compressor.v3 {
     readonly remove_accept_encoding_header?: boolean | undefined
     readonly uncompressible_response_codes?: readonly number[] | undefined
     readonly status_header_enabled?: boolean | undefined
+    readonly weaken_etag_on_compress?: boolean | undefined
   }
   interface CompressorOverrides {
     readonly response_direction_config?: $envoy.extensions.filters.http.compressor.v3.ResponseDirectionOverrides | undefined
@@ -3643,6 +4054,7 @@ export declare namespace envoy.extensions.filters.http.dynamic_modules.v3 {
     readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
     readonly per_route_config_name?: string | undefined
     readonly filter_config?: AnyMessage | undefined
+    readonly filter_name?: string | undefined
   }
 }
 export declare namespace envoy.extensions.filters.http.ext_authz.v3 {
@@ -3668,6 +4080,7 @@ export declare namespace envoy.extensions.filters.http.ext_authz.v3 {
     readonly with_request_body?: $envoy.extensions.filters.http.ext_authz.v3.BufferSettings | undefined
     readonly grpc_service?: $envoy.config.core.v3.GrpcService | undefined
     readonly http_service?: $envoy.extensions.filters.http.ext_authz.v3.HttpService | undefined
+    readonly emit_client_span?: boolean | undefined
   }
   interface ExtAuthz {
     readonly grpc_service?: $envoy.config.core.v3.GrpcService | undefined
@@ -3700,6 +4113,9 @@ export declare namespace envoy.extensions.filters.http.ext_authz.v3 {
     readonly emit_filter_state_stats?: boolean | undefined
     readonly max_denied_response_body_bytes?: number | undefined
     readonly enforce_response_header_limits?: boolean | undefined
+    readonly clear_route_cache_headers?: readonly string[] | undefined
+    readonly shadow_mode?: boolean | undefined
+    readonly emit_client_span?: boolean | undefined
   }
   interface ExtAuthzPerRoute {
     readonly disabled?: boolean | undefined
@@ -3711,7 +4127,14 @@ export declare namespace envoy.extensions.filters.http.ext_authz.v3 {
     readonly authorization_request?: $envoy.extensions.filters.http.ext_authz.v3.AuthorizationRequest | undefined
     readonly authorization_response?: $envoy.extensions.filters.http.ext_authz.v3.AuthorizationResponse | undefined
     readonly retry_policy?: $envoy.config.core.v3.RetryPolicy | undefined
+    readonly path_override?: string | undefined
   }
+  interface ShadowDecision {
+    readonly check_result?: $envoy.extensions.filters.http.ext_authz.v3.ShadowDecision_CheckResult | undefined
+    readonly status_code?: number | undefined
+    readonly response_headers?: readonly $envoy.config.core.v3.HeaderValue[] | undefined
+  }
+  type ShadowDecision_CheckResult = 'UNSPECIFIED' | 'OK' | 'DENIED' | 'ERROR' | number
 }
 export declare namespace envoy.extensions.filters.http.ext_proc.v3 {
   interface ExtProcHttpService {
@@ -3727,6 +4150,7 @@ export declare namespace envoy.extensions.filters.http.ext_proc.v3 {
     readonly grpc_initial_metadata?: readonly $envoy.config.core.v3.HeaderValue[] | undefined
     readonly failure_mode_allow?: boolean | undefined
     readonly processing_request_modifier?: $envoy.config.core.v3.TypedExtensionConfig | undefined
+    readonly emit_client_span?: boolean | undefined
   }
   interface ExtProcPerRoute {
     readonly disabled?: boolean | undefined
@@ -3757,6 +4181,8 @@ export declare namespace envoy.extensions.filters.http.ext_proc.v3 {
     readonly processing_request_modifier?: $envoy.config.core.v3.TypedExtensionConfig | undefined
     readonly on_processing_response?: $envoy.config.core.v3.TypedExtensionConfig | undefined
     readonly status_on_error?: $envoy.type.v3.HttpStatus | undefined
+    readonly allow_content_length_header?: boolean | undefined
+    readonly emit_client_span?: boolean | undefined
   }
   type ExternalProcessor_RouteCacheAction = 'DEFAULT' | 'CLEAR' | 'RETAIN' | number
   interface HeaderForwardingRules {
@@ -3789,6 +4215,7 @@ export declare namespace envoy.extensions.filters.http.fault.v3 {
     readonly grpc_status?: number | undefined
     readonly header_abort?: $envoy.extensions.filters.http.fault.v3.FaultAbort_HeaderAbort | undefined
     readonly percentage?: $envoy.type.v3.FractionalPercent | undefined
+    readonly response_body?: string | undefined
   }
   interface FaultAbort_HeaderAbort {
   }
@@ -3809,6 +4236,25 @@ export declare namespace envoy.extensions.filters.http.fault.v3 {
     readonly abort_grpc_status_runtime?: string | undefined
     readonly disable_downstream_cluster_stats?: boolean | undefined
     readonly filter_metadata?: JsonObject | undefined
+  }
+}
+export declare namespace envoy.extensions.filters.http.file_server.v3 {
+  interface FileServerConfig {
+    readonly manager_config?: $envoy.extensions.common.async_files.v3.AsyncFileManagerConfig | undefined
+    readonly path_mappings?: readonly $envoy.extensions.filters.http.file_server.v3.FileServerConfig_PathMapping[] | undefined
+    readonly content_types?: Readonly<Record<string, string>> | undefined
+    readonly default_content_type?: string | undefined
+    readonly directory_behaviors?: readonly $envoy.extensions.filters.http.file_server.v3.FileServerConfig_DirectoryBehavior[] | undefined
+  }
+  interface FileServerConfig_DirectoryBehavior {
+    readonly default_file?: string | undefined
+    readonly list?: $envoy.extensions.filters.http.file_server.v3.FileServerConfig_DirectoryBehavior_List | undefined
+  }
+  interface FileServerConfig_DirectoryBehavior_List {
+  }
+  interface FileServerConfig_PathMapping {
+    readonly request_path_prefix?: string | undefined
+    readonly file_path_prefix?: string | undefined
   }
 }
 export declare namespace envoy.extensions.filters.http.file_system_buffer.v3 {
@@ -3842,9 +4288,38 @@ export declare namespace envoy.extensions.filters.http.file_system_buffer.v3 {
     readonly storage_buffer_queue_high_watermark_bytes?: number | bigint | undefined
   }
 }
+export declare namespace envoy.extensions.filters.http.filter_chain.v3 {
+  interface FilterChain {
+    readonly filters?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
+  }
+  interface FilterChainConfig {
+    readonly default_filter_chain?: $envoy.extensions.filters.http.filter_chain.v3.FilterChain | undefined
+  }
+  interface FilterChainConfigPerRoute {
+    readonly filter_chain?: $envoy.extensions.filters.http.filter_chain.v3.FilterChain | undefined
+  }
+}
 export declare namespace envoy.extensions.filters.http.gcp_authn.v3 {
   interface Audience {
     readonly url?: string | undefined
+    readonly access_token?: $envoy.extensions.filters.http.gcp_authn.v3.Audience_AccessToken | undefined
+    readonly bound_jwt?: $envoy.extensions.filters.http.gcp_authn.v3.Audience_BoundJwt | undefined
+    readonly bound_access_token?: $envoy.extensions.filters.http.gcp_authn.v3.Audience_BoundAccessToken | undefined
+    readonly iam_access_token?: $envoy.extensions.filters.http.gcp_authn.v3.Audience_IAMAccessToken | undefined
+  }
+  interface Audience_AccessToken {
+    readonly scopes?: readonly string[] | undefined
+  }
+  interface Audience_BoundAccessToken {
+    readonly scopes?: readonly string[] | undefined
+  }
+  interface Audience_BoundJwt {
+    readonly url?: string | undefined
+  }
+  interface Audience_IAMAccessToken {
+    readonly account?: string | undefined
+    readonly authorization?: string | undefined
+    readonly scopes?: readonly string[] | undefined
   }
   interface GcpAuthnFilterConfig {
     readonly http_uri?: $envoy.config.core.v3.HttpUri | undefined
@@ -3853,6 +4328,8 @@ export declare namespace envoy.extensions.filters.http.gcp_authn.v3 {
     readonly token_header?: $envoy.extensions.filters.http.gcp_authn.v3.TokenHeader | undefined
     readonly cluster?: string | undefined
     readonly timeout?: Milliseconds | undefined
+    readonly token_metadata_key?: string | undefined
+    readonly audience?: $envoy.extensions.filters.http.gcp_authn.v3.Audience | undefined
   }
   interface TokenCacheConfig {
     readonly cache_size?: number | bigint | undefined
@@ -3860,6 +4337,9 @@ export declare namespace envoy.extensions.filters.http.gcp_authn.v3 {
   interface TokenHeader {
     readonly name?: string | undefined
     readonly value_prefix?: string | undefined
+    readonly preserve_existing?: $envoy.extensions.filters.http.gcp_authn.v3.TokenHeader_PreserveExisting | undefined
+  }
+  interface TokenHeader_PreserveExisting {
   }
 }
 export declare namespace envoy.extensions.filters.http.geoip.v3 {
@@ -3885,6 +4365,7 @@ export declare namespace envoy.extensions.filters.http.grpc_field_extraction.v3 
   }
   interface RequestFieldValueDisposition {
     readonly dynamic_metadata?: string | undefined
+    readonly metadata_key?: string | undefined
   }
 }
 export declare namespace envoy.extensions.filters.http.grpc_http1_bridge.v3 {
@@ -4004,6 +4485,7 @@ export declare namespace envoy.extensions.filters.http.header_mutation.v3 {
     readonly response_mutations?: readonly $envoy.config.common.mutation_rules.v3.HeaderMutation[] | undefined
     readonly response_trailers_mutations?: readonly $envoy.config.common.mutation_rules.v3.HeaderMutation[] | undefined
     readonly request_trailers_mutations?: readonly $envoy.config.common.mutation_rules.v3.HeaderMutation[] | undefined
+    readonly formatters?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
   }
 }
 export declare namespace envoy.extensions.filters.http.header_to_metadata.v3 {
@@ -4043,10 +4525,14 @@ export declare namespace envoy.extensions.filters.http.ip_tagging.v3 {
     readonly request_type?: $envoy.extensions.filters.http.ip_tagging.v3.IPTagging_RequestType | undefined
     readonly ip_tags?: readonly $envoy.extensions.filters.http.ip_tagging.v3.IPTagging_IPTag[] | undefined
     readonly ip_tag_header?: $envoy.extensions.filters.http.ip_tagging.v3.IPTagging_IpTagHeader | undefined
+    readonly ip_tags_datasource?: $envoy.config.core.v3.DataSource | undefined
   }
   interface IPTagging_IPTag {
     readonly ip_tag_name?: string | undefined
     readonly ip_list?: readonly $envoy.config.core.v3.CidrRange[] | undefined
+  }
+  interface IPTagging_IPTags {
+    readonly ip_tags?: readonly $envoy.extensions.filters.http.ip_tagging.v3.IPTagging_IPTag[] | undefined
   }
   interface IPTagging_IpTagHeader {
     readonly header?: string | undefined
@@ -4085,6 +4571,9 @@ export declare namespace envoy.extensions.filters.http.json_to_metadata.v3 {
   type JsonToMetadata_ValueType = 'PROTOBUF_VALUE' | 'STRING' | 'NUMBER' | number
 }
 export declare namespace envoy.extensions.filters.http.jwt_authn.v3 {
+  interface ExtractOnlyWithoutValidation {
+    readonly verification_status_header?: string | undefined
+  }
   interface FilterStateRule {
     readonly name?: string | undefined
     readonly requires?: Readonly<Record<string, $envoy.extensions.filters.http.jwt_authn.v3.JwtRequirement>> | undefined
@@ -4109,6 +4598,10 @@ export declare namespace envoy.extensions.filters.http.jwt_authn.v3 {
   interface JwtClaimToHeader {
     readonly header_name?: string | undefined
     readonly claim_name?: string | undefined
+    readonly claim_path?: readonly $envoy.extensions.filters.http.jwt_authn.v3.JwtClaimToHeader_PathSegment[] | undefined
+  }
+  interface JwtClaimToHeader_PathSegment {
+    readonly key?: string | undefined
   }
   interface JwtHeader {
     readonly name?: string | undefined
@@ -4147,6 +4640,7 @@ export declare namespace envoy.extensions.filters.http.jwt_authn.v3 {
     readonly requires_all?: $envoy.extensions.filters.http.jwt_authn.v3.JwtRequirementAndList | undefined
     readonly allow_missing_or_failed?: Empty | undefined
     readonly allow_missing?: Empty | undefined
+    readonly extract_only_without_validation?: $envoy.extensions.filters.http.jwt_authn.v3.ExtractOnlyWithoutValidation | undefined
   }
   interface JwtRequirementAndList {
     readonly requirements?: readonly $envoy.extensions.filters.http.jwt_authn.v3.JwtRequirement[] | undefined
@@ -4201,6 +4695,7 @@ export declare namespace envoy.extensions.filters.http.local_ratelimit.v3 {
     readonly rate_limited_as_resource_exhausted?: boolean | undefined
     readonly rate_limits?: readonly $envoy.config.route.v3.RateLimit[] | undefined
     readonly max_dynamic_descriptors?: number | undefined
+    readonly enable_retry_after_header?: boolean | undefined
   }
 }
 export declare namespace envoy.extensions.filters.http.lua.v3 {
@@ -4210,12 +4705,19 @@ export declare namespace envoy.extensions.filters.http.lua.v3 {
     readonly default_source_code?: $envoy.config.core.v3.DataSource | undefined
     readonly stat_prefix?: string | undefined
     readonly clear_route_cache?: boolean | undefined
+    readonly filter_context?: JsonObject | undefined
+    readonly package_paths?: readonly string[] | undefined
+    readonly package_cpaths?: readonly string[] | undefined
+    readonly shared_vm_id?: string | undefined
   }
   interface LuaPerRoute {
     readonly disabled?: boolean | undefined
     readonly name?: string | undefined
     readonly source_code?: $envoy.config.core.v3.DataSource | undefined
     readonly filter_context?: JsonObject | undefined
+    readonly package_paths?: readonly string[] | undefined
+    readonly package_cpaths?: readonly string[] | undefined
+    readonly shared_vm_id?: string | undefined
   }
 }
 export declare namespace envoy.extensions.filters.http.mcp.v3 {
@@ -4224,30 +4726,136 @@ export declare namespace envoy.extensions.filters.http.mcp.v3 {
     readonly clear_route_cache?: boolean | undefined
     readonly max_request_body_size?: number | undefined
     readonly parser_config?: $envoy.extensions.filters.http.mcp.v3.ParserConfig | undefined
+    readonly request_storage_mode?: $envoy.extensions.filters.http.mcp.v3.Mcp_RequestStorageMode | undefined
+    readonly propagate_trace_context?: $envoy.extensions.filters.http.mcp.v3.Mcp_TraceContextPropagationConfig | undefined
+    readonly propagate_baggage?: $envoy.extensions.filters.http.mcp.v3.Mcp_BaggagePropagationConfig | undefined
+    readonly reject_duplicate_keys?: boolean | undefined
+    readonly attribute_source?: $envoy.extensions.filters.http.mcp.v3.Mcp_AttributeSource | undefined
+    readonly early_terminate_when_routable?: boolean | undefined
+    readonly max_supported_protocol_version?: string | undefined
   }
-  type Mcp_TrafficMode = 'PASS_THROUGH' | 'REJECT_NO_MCP' | number
+  type Mcp_AttributeSource = 'BODY' | 'VERIFY' | 'HEADERS' | number
+  interface Mcp_BaggagePropagationConfig {
+  }
+  type Mcp_RequestStorageMode = 'MODE_UNSPECIFIED' | 'DYNAMIC_METADATA' | 'FILTER_STATE' | 'DYNAMIC_METADATA_AND_FILTER_STATE' | number
+  interface Mcp_TraceContextPropagationConfig {
+  }
+  type Mcp_TrafficMode = 'PASS_THROUGH' | 'REJECT_NO_MCP' | 'NOOP' | number
   interface McpOverride {
     readonly traffic_mode?: $envoy.extensions.filters.http.mcp.v3.Mcp_TrafficMode | undefined
     readonly max_request_body_size?: number | undefined
+    readonly clear_route_cache?: boolean | undefined
+    readonly parser_config?: $envoy.extensions.filters.http.mcp.v3.ParserConfig | undefined
+    readonly request_storage_mode?: $envoy.extensions.filters.http.mcp.v3.Mcp_RequestStorageMode | undefined
+    readonly reject_duplicate_keys?: boolean | undefined
   }
   interface ParserConfig {
     readonly methods?: readonly $envoy.extensions.filters.http.mcp.v3.ParserConfig_MethodConfig[] | undefined
+    readonly group_metadata_key?: string | undefined
   }
   interface ParserConfig_AttributeExtractionRule {
     readonly path?: string | undefined
   }
   interface ParserConfig_MethodConfig {
     readonly method?: string | undefined
+    readonly group?: string | undefined
     readonly extraction_rules?: readonly $envoy.extensions.filters.http.mcp.v3.ParserConfig_AttributeExtractionRule[] | undefined
   }
 }
+export declare namespace envoy.extensions.filters.http.mcp_json_rest_bridge.v3 {
+  interface CacheConfig {
+    readonly ttl?: Milliseconds | undefined
+    readonly cache_scope?: $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.CacheScope | undefined
+  }
+  type CacheScope = 'CACHE_SCOPE_UNSPECIFIED' | 'CACHE_SCOPE_PUBLIC' | 'CACHE_SCOPE_PRIVATE' | number
+  interface HttpRule {
+    readonly get?: string | undefined
+    readonly put?: string | undefined
+    readonly post?: string | undefined
+    readonly delete?: string | undefined
+    readonly patch?: string | undefined
+    readonly body?: string | undefined
+    readonly bindings?: readonly $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.HttpRule_ParameterBinding[] | undefined
+  }
+  interface HttpRule_ParameterBinding {
+    readonly type?: $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.HttpRule_ParameterBinding_Type | undefined
+    readonly name?: string | undefined
+    readonly argument_path?: string | undefined
+  }
+  type HttpRule_ParameterBinding_Type = 'TYPE_UNSPECIFIED' | 'HEADER' | 'COOKIE' | number
+  interface McpJsonRestBridge {
+    readonly server_info?: $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.ServerInfo | undefined
+    readonly tool_config?: $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.ServerToolConfig | undefined
+    readonly max_request_body_size?: number | undefined
+    readonly max_response_body_size?: number | undefined
+    readonly request_storage_mode?: $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.McpJsonRestBridge_RequestStorageMode | undefined
+    readonly trace_context_extraction?: $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.TraceContextExtractionOptions | undefined
+    readonly disable_clear_route_cache?: boolean | undefined
+    readonly per_route_only?: boolean | undefined
+  }
+  type McpJsonRestBridge_RequestStorageMode = 'MODE_UNSPECIFIED' | 'DYNAMIC_METADATA' | number
+  interface McpJsonRestBridgePerRoute {
+    readonly tool_config?: readonly $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.ServerToolConfig[] | undefined
+  }
+  interface McpServerInfo {
+    readonly path?: string | undefined
+    readonly host?: string | undefined
+  }
+  interface ServerInfo {
+    readonly max_supported_protocol_version?: string | undefined
+    readonly description?: string | undefined
+    readonly fallback_protocol_version?: string | undefined
+    readonly server_discovery_cache_config?: $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.CacheConfig | undefined
+  }
+  interface ServerToolConfig {
+    readonly tools?: readonly $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.ToolConfig[] | undefined
+    readonly list_changed?: boolean | undefined
+    readonly tool_list_http_rule?: $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.HttpRule | undefined
+    readonly tool_list_local?: $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.ToolsListLocal | undefined
+    readonly default_server_info?: $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.McpServerInfo | undefined
+  }
+  interface ToolConfig {
+    readonly name?: string | undefined
+    readonly http_rule?: $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.HttpRule | undefined
+    readonly tool_list_config?: $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.ToolsListSpecificConfig | undefined
+    readonly text_content_streaming_enabled?: boolean | undefined
+    readonly server_info?: readonly $envoy.extensions.filters.http.mcp_json_rest_bridge.v3.McpServerInfo[] | undefined
+  }
+  interface ToolsListLocal {
+  }
+  interface ToolsListSpecificConfig {
+    readonly title?: string | undefined
+    readonly description?: string | undefined
+    readonly input_schema?: string | undefined
+  }
+  interface TraceContextExtractionOptions {
+  }
+}
 export declare namespace envoy.extensions.filters.http.mcp_router.v3 {
+  interface DynamicMetadataSource {
+    readonly key?: $envoy.type.metadata.v3.MetadataKey | undefined
+  }
+  interface HeaderSource {
+    readonly name?: string | undefined
+  }
+  interface IdentityExtractor {
+    readonly header?: $envoy.extensions.filters.http.mcp_router.v3.HeaderSource | undefined
+    readonly dynamic_metadata?: $envoy.extensions.filters.http.mcp_router.v3.DynamicMetadataSource | undefined
+  }
   interface McpRouter {
     readonly servers?: readonly $envoy.extensions.filters.http.mcp_router.v3.McpRouter_McpBackend[] | undefined
+    readonly session_identity?: $envoy.extensions.filters.http.mcp_router.v3.SessionIdentity | undefined
+    readonly lazy_initialization?: boolean | undefined
+  }
+  interface McpRouter_HeaderForwarding {
+    readonly forward_all?: boolean | undefined
+    readonly allowed_headers?: $envoy.type.matcher.v3.ListStringMatcher | undefined
+    readonly disallowed_headers?: $envoy.type.matcher.v3.ListStringMatcher | undefined
   }
   interface McpRouter_McpBackend {
     readonly name?: string | undefined
     readonly mcp_cluster?: $envoy.extensions.filters.http.mcp_router.v3.McpRouter_McpCluster | undefined
+    readonly header_forwarding?: $envoy.extensions.filters.http.mcp_router.v3.McpRouter_HeaderForwarding | undefined
   }
   interface McpRouter_McpCluster {
     readonly cluster?: string | undefined
@@ -4255,11 +4863,20 @@ export declare namespace envoy.extensions.filters.http.mcp_router.v3 {
     readonly timeout?: Milliseconds | undefined
     readonly host_rewrite_literal?: string | undefined
   }
+  interface SessionIdentity {
+    readonly identity?: $envoy.extensions.filters.http.mcp_router.v3.IdentityExtractor | undefined
+    readonly validation?: $envoy.extensions.filters.http.mcp_router.v3.ValidationPolicy | undefined
+  }
+  interface ValidationPolicy {
+    readonly mode?: $envoy.extensions.filters.http.mcp_router.v3.ValidationPolicy_Mode | undefined
+  }
+  type ValidationPolicy_Mode = 'MODE_UNSPECIFIED' | 'DISABLED' | 'ENFORCE' | number
 }
 export declare namespace envoy.extensions.filters.http.oauth2.v3 {
   interface CookieConfig {
     readonly same_site?: $envoy.extensions.filters.http.oauth2.v3.CookieConfig_SameSite | undefined
     readonly path?: string | undefined
+    readonly partitioned?: boolean | undefined
   }
   type CookieConfig_SameSite = 'DISABLED' | 'STRICT' | 'LAX' | 'NONE' | number
   interface CookieConfigs {
@@ -4301,8 +4918,16 @@ export declare namespace envoy.extensions.filters.http.oauth2.v3 {
     readonly csrf_token_expires_in?: Milliseconds | undefined
     readonly code_verifier_token_expires_in?: Milliseconds | undefined
     readonly disable_token_encryption?: boolean | undefined
+    readonly post_logout_redirect_uri?: $envoy.extensions.filters.http.oauth2.v3.PostLogoutRedirectUri | undefined
+    readonly forward_id_token?: $envoy.extensions.filters.http.oauth2.v3.OAuth2TokenForwarding | undefined
+    readonly allow_failed_matcher?: readonly $envoy.config.route.v3.HeaderMatcher[] | undefined
+    readonly original_request_uri?: string | undefined
+    readonly allowed_redirect_domains?: readonly string[] | undefined
+    readonly use_access_token_expiry_for_id_token_cookie?: boolean | undefined
+    readonly private_key_jwt_config?: $envoy.extensions.filters.http.oauth2.v3.PrivateKeyJwtConfig | undefined
+    readonly token_cookie_chunking?: $envoy.extensions.filters.http.oauth2.v3.TokenCookieChunking | undefined
   }
-  type OAuth2Config_AuthType = 'URL_ENCODED_BODY' | 'BASIC_AUTH' | number
+  type OAuth2Config_AuthType = 'URL_ENCODED_BODY' | 'BASIC_AUTH' | 'TLS_CLIENT_AUTH' | 'PRIVATE_KEY_JWT' | number
   interface OAuth2Credentials {
     readonly client_id?: string | undefined
     readonly token_secret?: $envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig | undefined
@@ -4318,6 +4943,26 @@ export declare namespace envoy.extensions.filters.http.oauth2.v3 {
     readonly refresh_token?: string | undefined
     readonly oauth_nonce?: string | undefined
     readonly code_verifier?: string | undefined
+  }
+  interface OAuth2PerRoute {
+    readonly config?: $envoy.extensions.filters.http.oauth2.v3.OAuth2Config | undefined
+  }
+  interface OAuth2TokenForwarding {
+    readonly header?: string | undefined
+  }
+  interface PostLogoutRedirectUri {
+    readonly disabled?: boolean | undefined
+    readonly uri?: string | undefined
+  }
+  interface PrivateKeyJwtConfig {
+    readonly signing_algorithm?: $envoy.extensions.filters.http.oauth2.v3.PrivateKeyJwtConfig_SigningAlgorithm | undefined
+    readonly assertion_lifetime?: Milliseconds | undefined
+    readonly assertion_audience?: string | undefined
+  }
+  type PrivateKeyJwtConfig_SigningAlgorithm = 'RS256' | 'RS384' | 'RS512' | 'ES256' | 'ES384' | 'ES512' | number
+  interface TokenCookieChunking {
+    readonly max_cookie_size?: number | undefined
+    readonly max_chunks?: number | undefined
   }
 }
 export declare namespace envoy.extensions.filters.http.on_demand.v3 {
@@ -4344,6 +4989,7 @@ export declare namespace envoy.extensions.filters.http.proto_api_scrubber.v3 {
   }
   interface MessageRestrictions {
     readonly config?: $envoy.extensions.filters.http.proto_api_scrubber.v3.RestrictionConfig | undefined
+    readonly field_restrictions?: Readonly<Record<string, $envoy.extensions.filters.http.proto_api_scrubber.v3.RestrictionConfig>> | undefined
   }
   interface MethodRestrictions {
     readonly request_field_restrictions?: Readonly<Record<string, $envoy.extensions.filters.http.proto_api_scrubber.v3.RestrictionConfig>> | undefined
@@ -4354,6 +5000,7 @@ export declare namespace envoy.extensions.filters.http.proto_api_scrubber.v3 {
     readonly descriptor_set?: $envoy.extensions.filters.http.proto_api_scrubber.v3.DescriptorSet | undefined
     readonly restrictions?: $envoy.extensions.filters.http.proto_api_scrubber.v3.Restrictions | undefined
     readonly filtering_mode?: $envoy.extensions.filters.http.proto_api_scrubber.v3.ProtoApiScrubberConfig_FilteringMode | undefined
+    readonly scrub_unknown_fields?: boolean | undefined
   }
   type ProtoApiScrubberConfig_FilteringMode = 'OVERRIDE' | number
   interface RemoveFieldAction {
@@ -4457,6 +5104,8 @@ export declare namespace envoy.extensions.filters.http.ratelimit.v3 {
     readonly filter_enforced?: $envoy.config.core.v3.RuntimeFractionalPercent | undefined
     readonly failure_mode_deny_percent?: $envoy.config.core.v3.RuntimeFractionalPercent | undefined
     readonly rate_limits?: readonly $envoy.config.route.v3.RateLimit[] | undefined
+    readonly metadata_namespace?: string | undefined
+    readonly enable_retry_after_header?: boolean | undefined
   }
   type RateLimit_XRateLimitHeadersRFCVersion = 'OFF' | 'DRAFT_VERSION_03' | number
   interface RateLimitPerRoute {
@@ -4493,6 +5142,7 @@ export declare namespace envoy.extensions.filters.http.router.v3 {
     readonly respect_expected_rq_timeout?: boolean | undefined
     readonly suppress_grpc_request_failure_code_stats?: boolean | undefined
     readonly upstream_http_filters?: readonly $envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter[] | undefined
+    readonly reject_connect_request_early_data?: boolean | undefined
   }
   interface Router_UpstreamAccessLogOptions {
     readonly flush_upstream_log_on_upstream_stream?: boolean | undefined
@@ -4502,6 +5152,7 @@ export declare namespace envoy.extensions.filters.http.router.v3 {
 export declare namespace envoy.extensions.filters.http.set_filter_state.v3 {
   interface Config {
     readonly on_request_headers?: readonly $envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue[] | undefined
+    readonly clear_route_cache?: boolean | undefined
   }
 }
 export declare namespace envoy.extensions.filters.http.set_metadata.v3 {
@@ -4517,11 +5168,21 @@ export declare namespace envoy.extensions.filters.http.set_metadata.v3 {
     readonly typed_value?: AnyMessage | undefined
   }
 }
+export declare namespace envoy.extensions.filters.http.sse_to_metadata.v3 {
+  interface SseToMetadata {
+    readonly response_rules?: $envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata_ProcessingRules | undefined
+  }
+  interface SseToMetadata_ProcessingRules {
+    readonly content_parser?: $envoy.config.core.v3.TypedExtensionConfig | undefined
+    readonly max_event_size?: number | undefined
+  }
+}
 export declare namespace envoy.extensions.filters.http.stateful_session.v3 {
   interface StatefulSession {
     readonly session_state?: $envoy.config.core.v3.TypedExtensionConfig | undefined
     readonly strict?: boolean | undefined
     readonly stat_prefix?: string | undefined
+    readonly status_on_strict_destination_not_found?: number | undefined
   }
   interface StatefulSessionPerRoute {
     readonly disabled?: boolean | undefined
@@ -4594,6 +5255,13 @@ export declare namespace envoy.extensions.filters.http.wasm.v3 {
     readonly config?: $envoy.extensions.wasm.v3.PluginConfig | undefined
   }
 }
+export declare namespace envoy.extensions.filters.listener.dynamic_modules.v3 {
+  interface DynamicModuleListenerFilter {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly filter_name?: string | undefined
+    readonly filter_config?: AnyMessage | undefined
+  }
+}
 export declare namespace envoy.extensions.filters.listener.http_inspector.v3 {
   interface HttpInspector {
   }
@@ -4627,12 +5295,19 @@ export declare namespace envoy.extensions.filters.listener.proxy_protocol.v3 {
   interface ProxyProtocol_KeyValuePair {
     readonly metadata_namespace?: string | undefined
     readonly key?: string | undefined
+    readonly value_string_encoding?: $envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol_KeyValuePair_ValueStringEncoding | undefined
   }
+  type ProxyProtocol_KeyValuePair_ValueStringEncoding = 'UNSPECIFIED' | 'SANITIZED_UTF8' | 'BASE64' | number
   interface ProxyProtocol_Rule {
     readonly tlv_type?: number | undefined
     readonly on_tlv_present?: $envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol_KeyValuePair | undefined
   }
   type ProxyProtocol_TlvLocation = 'DYNAMIC_METADATA' | 'FILTER_STATE' | number
+}
+export declare namespace envoy.extensions.filters.listener.set_filter_state.v3 {
+  interface Config {
+    readonly on_accept?: readonly $envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue[] | undefined
+  }
 }
 export declare namespace envoy.extensions.filters.listener.tls_inspector.v3 {
   interface TlsInspector {
@@ -4713,9 +5388,24 @@ export declare namespace envoy.extensions.filters.network.dubbo_proxy.v3 {
   }
   type SerializationType = 'Hessian2' | number
 }
+export declare namespace envoy.extensions.filters.network.dynamic_modules.v3 {
+  interface DynamicModuleNetworkFilter {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly filter_name?: string | undefined
+    readonly filter_config?: AnyMessage | undefined
+    readonly terminal_filter?: boolean | undefined
+  }
+}
 export declare namespace envoy.extensions.filters.network.echo.v3 {
   interface Echo {
   }
+}
+export declare namespace envoy.extensions.filters.network.ext_authz {
+  interface ExtAuthzDecision {
+    readonly check_result?: $envoy.extensions.filters.network.ext_authz.ExtAuthzDecision_CheckResult | undefined
+    readonly status_code?: number | undefined
+  }
+  type ExtAuthzDecision_CheckResult = 'UNSPECIFIED' | 'OK' | 'DENIED' | 'ERROR' | number
 }
 export declare namespace envoy.extensions.filters.network.ext_authz.v3 {
   interface ExtAuthz {
@@ -4730,11 +5420,13 @@ export declare namespace envoy.extensions.filters.network.ext_authz.v3 {
     readonly send_tls_alert_on_denial?: boolean | undefined
     readonly metadata_context_namespaces?: readonly string[] | undefined
     readonly typed_metadata_context_namespaces?: readonly string[] | undefined
+    readonly shadow_mode?: boolean | undefined
   }
 }
 export declare namespace envoy.extensions.filters.network.ext_proc.v3 {
   interface MetadataOptions {
     readonly forwarding_namespaces?: $envoy.extensions.filters.network.ext_proc.v3.MetadataOptions_MetadataNamespaces | undefined
+    readonly receiving_namespaces?: $envoy.extensions.filters.network.ext_proc.v3.MetadataOptions_MetadataNamespaces | undefined
   }
   interface MetadataOptions_MetadataNamespaces {
     readonly untyped?: readonly string[] | undefined
@@ -4747,6 +5439,7 @@ export declare namespace envoy.extensions.filters.network.ext_proc.v3 {
     readonly message_timeout?: Milliseconds | undefined
     readonly stat_prefix?: string | undefined
     readonly metadata_options?: $envoy.extensions.filters.network.ext_proc.v3.MetadataOptions | undefined
+    readonly connection_attributes?: readonly string[] | undefined
   }
   interface ProcessingMode {
     readonly process_read?: $envoy.extensions.filters.network.ext_proc.v3.ProcessingMode_DataSendMode | undefined
@@ -4834,11 +5527,16 @@ export declare namespace envoy.extensions.filters.network.geoip.v3 {
   interface Geoip {
     readonly stat_prefix?: string | undefined
     readonly provider?: $envoy.config.core.v3.TypedExtensionConfig | undefined
+    readonly client_ip?: string | undefined
   }
 }
 export declare namespace envoy.extensions.filters.network.http_connection_manager.v3 {
   interface EnvoyMobileHttpConnectionManager {
     readonly config?: $envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager | undefined
+  }
+  interface ForwardProtoConfig {
+    readonly https_destination_ports?: readonly number[] | undefined
+    readonly http_destination_ports?: readonly number[] | undefined
   }
   interface HttpConnectionManager {
     readonly codec_type?: $envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager_CodecType | undefined
@@ -4899,6 +5597,9 @@ export declare namespace envoy.extensions.filters.network.http_connection_manage
     readonly append_x_forwarded_port?: boolean | undefined
     readonly append_local_overload?: boolean | undefined
     readonly add_proxy_protocol_connection_state?: boolean | undefined
+    readonly drain_timeout_jitter?: $envoy.type.v3.Percent | undefined
+    readonly forward_proto_config?: $envoy.extensions.filters.network.http_connection_manager.v3.ForwardProtoConfig | undefined
+    readonly record_route_resolution_stats?: boolean | undefined
   }
   type HttpConnectionManager_CodecType = 'AUTO' | 'HTTP1' | 'HTTP2' | 'HTTP3' | number
   interface HttpConnectionManager_ForwardClientCertConfig {
@@ -4906,6 +5607,7 @@ export declare namespace envoy.extensions.filters.network.http_connection_manage
     readonly set_current_client_cert_details?: $envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager_SetCurrentClientCertDetails | undefined
   }
   type HttpConnectionManager_ForwardClientCertDetails = 'SANITIZE' | 'FORWARD_ONLY' | 'APPEND_FORWARD' | 'SANITIZE_SET' | 'ALWAYS_FORWARD_ONLY' | number
+  type HttpConnectionManager_ForwardClientCertFormat = 'TEXT' | 'JSON' | number
   interface HttpConnectionManager_HcmAccessLogOptions {
     readonly access_log_flush_interval?: Milliseconds | undefined
     readonly flush_access_log_on_new_request?: boolean | undefined
@@ -4935,6 +5637,8 @@ export declare namespace envoy.extensions.filters.network.http_connection_manage
     readonly chain?: boolean | undefined
     readonly dns?: boolean | undefined
     readonly uri?: boolean | undefined
+    readonly issuer?: boolean | undefined
+    readonly format?: $envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager_ForwardClientCertFormat | undefined
   }
   interface HttpConnectionManager_Tracing {
     readonly client_sampling?: $envoy.type.v3.Percent | undefined
@@ -4947,6 +5651,7 @@ export declare namespace envoy.extensions.filters.network.http_connection_manage
     readonly spawn_upstream_span?: boolean | undefined
     readonly operation?: string | undefined
     readonly upstream_operation?: string | undefined
+    readonly no_context_propagation?: boolean | undefined
   }
   type HttpConnectionManager_Tracing_OperationName = 'INGRESS' | 'EGRESS' | number
   interface HttpConnectionManager_UpgradeConfig {
@@ -5025,6 +5730,7 @@ export declare namespace envoy.extensions.filters.network.mongo_proxy.v3 {
     readonly delay?: $envoy.extensions.filters.common.fault.v3.FaultDelay | undefined
     readonly emit_dynamic_metadata?: boolean | undefined
     readonly commands?: readonly string[] | undefined
+    readonly max_bson_depth?: number | undefined
   }
 }
 export declare namespace envoy.extensions.filters.network.ratelimit.v3 {
@@ -5084,6 +5790,7 @@ export declare namespace envoy.extensions.filters.network.redis_proxy.v3 {
     readonly downstream_auth_username?: $envoy.config.core.v3.DataSource | undefined
     readonly external_auth_provider?: $envoy.extensions.filters.network.redis_proxy.v3.RedisExternalAuthProvider | undefined
     readonly custom_commands?: readonly string[] | undefined
+    readonly protocol_version?: $envoy.extensions.filters.network.redis_proxy.v3.RedisProxy_ProtocolVersion | undefined
   }
   interface RedisProxy_ConnPoolSettings {
     readonly op_timeout?: Milliseconds | undefined
@@ -5097,7 +5804,7 @@ export declare namespace envoy.extensions.filters.network.redis_proxy.v3 {
     readonly read_policy?: $envoy.extensions.filters.network.redis_proxy.v3.RedisProxy_ConnPoolSettings_ReadPolicy | undefined
     readonly connection_rate_limit?: $envoy.extensions.filters.network.redis_proxy.v3.RedisProxy_ConnectionRateLimit | undefined
   }
-  type RedisProxy_ConnPoolSettings_ReadPolicy = 'MASTER' | 'PREFER_MASTER' | 'REPLICA' | 'PREFER_REPLICA' | 'ANY' | number
+  type RedisProxy_ConnPoolSettings_ReadPolicy = 'MASTER' | 'PREFER_MASTER' | 'REPLICA' | 'PREFER_REPLICA' | 'ANY' | 'LOCAL_ZONE_AFFINITY' | 'LOCAL_ZONE_AFFINITY_REPLICAS_AND_PRIMARY' | number
   interface RedisProxy_ConnectionRateLimit {
     readonly connection_rate_limit_per_sec?: number | undefined
   }
@@ -5122,6 +5829,7 @@ export declare namespace envoy.extensions.filters.network.redis_proxy.v3 {
     readonly runtime_fraction?: $envoy.config.core.v3.RuntimeFractionalPercent | undefined
     readonly exclude_read_commands?: boolean | undefined
   }
+  type RedisProxy_ProtocolVersion = 'RESP2' | 'RESP3' | number
   interface RedisProxy_RedisFault {
     readonly fault_type?: $envoy.extensions.filters.network.redis_proxy.v3.RedisProxy_RedisFault_RedisFaultType | undefined
     readonly fault_enabled?: $envoy.config.core.v3.RuntimeFractionalPercent | undefined
@@ -5131,23 +5839,36 @@ export declare namespace envoy.extensions.filters.network.redis_proxy.v3 {
   type RedisProxy_RedisFault_RedisFaultType = 'DELAY' | 'ERROR' | number
 }
 export declare namespace envoy.extensions.filters.network.reverse_tunnel.v3 {
+  interface DrainAwareHttpConnectionManager {
+    readonly hcm_config?: $envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager | undefined
+    readonly enable_drain_with_goaway?: boolean | undefined
+  }
   interface ReverseTunnel {
     readonly ping_interval?: Milliseconds | undefined
     readonly auto_close_connections?: boolean | undefined
     readonly request_path?: string | undefined
     readonly request_method?: $envoy.config.core.v3.RequestMethod | undefined
     readonly validation?: $envoy.extensions.filters.network.reverse_tunnel.v3.Validation | undefined
+    readonly required_cluster_name?: string | undefined
+    readonly use_http_upgrade?: boolean | undefined
+    readonly skip_rebalancing?: boolean | undefined
+    readonly jwt_validator?: $envoy.extensions.filters.common.jwks.v3.JwtHandshakeValidator | undefined
+    readonly enable_connection_limit?: boolean | undefined
+    readonly handshake_timeout?: Milliseconds | undefined
   }
   interface Validation {
     readonly node_id_format?: string | undefined
     readonly cluster_id_format?: string | undefined
     readonly emit_dynamic_metadata?: boolean | undefined
     readonly dynamic_metadata_namespace?: string | undefined
+    readonly tenant_id_format?: string | undefined
   }
 }
 export declare namespace envoy.extensions.filters.network.set_filter_state.v3 {
   interface Config {
     readonly on_new_connection?: readonly $envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue[] | undefined
+    readonly on_downstream_tls_handshake?: readonly $envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue[] | undefined
+    readonly on_downstream_data?: readonly $envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue[] | undefined
   }
 }
 export declare namespace envoy.extensions.filters.network.sni_cluster.v3 {
@@ -5161,7 +5882,17 @@ export declare namespace envoy.extensions.filters.network.sni_dynamic_forward_pr
     readonly save_upstream_address?: boolean | undefined
   }
 }
+export declare namespace envoy.extensions.filters.network.tcp_bandwidth_limit.v3 {
+  interface TcpBandwidthLimit {
+    readonly stat_prefix?: string | undefined
+    readonly read_limit_kbps?: number | bigint | undefined
+    readonly write_limit_kbps?: number | bigint | undefined
+    readonly fill_interval?: Milliseconds | undefined
+    readonly runtime_enabled?: $envoy.config.core.v3.RuntimeFeatureFlag | undefined
+  }
+}
 export declare namespace envoy.extensions.filters.network.tcp_proxy.v3 {
+  type ProxyProtocolTlvMergePolicy = 'ADD_IF_ABSENT' | 'OVERWRITE_BY_TYPE_IF_EXISTS_OR_ADD' | 'APPEND_IF_EXISTS_OR_ADD' | number
   interface TcpProxy {
     readonly stat_prefix?: string | undefined
     readonly cluster?: string | undefined
@@ -5184,6 +5915,8 @@ export declare namespace envoy.extensions.filters.network.tcp_proxy.v3 {
     readonly proxy_protocol_tlvs?: readonly $envoy.config.core.v3.TlvEntry[] | undefined
     readonly upstream_connect_mode?: $envoy.extensions.filters.network.tcp_proxy.v3.UpstreamConnectMode | undefined
     readonly max_early_data_bytes?: number | undefined
+    readonly proxy_protocol_tlv_merge_policy?: $envoy.extensions.filters.network.tcp_proxy.v3.ProxyProtocolTlvMergePolicy | undefined
+    readonly check_drain_close?: boolean | undefined
   }
   interface TcpProxy_OnDemand {
     readonly odcds_config?: $envoy.config.core.v3.ConfigSource | undefined
@@ -5193,6 +5926,7 @@ export declare namespace envoy.extensions.filters.network.tcp_proxy.v3 {
   interface TcpProxy_TcpAccessLogOptions {
     readonly access_log_flush_interval?: Milliseconds | undefined
     readonly flush_access_log_on_connected?: boolean | undefined
+    readonly flush_access_log_on_start?: boolean | undefined
   }
   interface TcpProxy_TunnelingConfig {
     readonly hostname?: string | undefined
@@ -5204,6 +5938,7 @@ export declare namespace envoy.extensions.filters.network.tcp_proxy.v3 {
     readonly request_id_extension?: $envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension | undefined
     readonly request_id_header?: string | undefined
     readonly request_id_metadata_key?: string | undefined
+    readonly formatters?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
   }
   interface TcpProxy_WeightedCluster {
     readonly clusters?: readonly $envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy_WeightedCluster_ClusterWeight[] | undefined
@@ -5368,6 +6103,7 @@ export declare namespace envoy.extensions.filters.udp.dns_filter.v3 {
     readonly server_config?: $envoy.extensions.filters.udp.dns_filter.v3.DnsFilterConfig_ServerContextConfig | undefined
     readonly client_config?: $envoy.extensions.filters.udp.dns_filter.v3.DnsFilterConfig_ClientContextConfig | undefined
     readonly access_log?: readonly $envoy.config.accesslog.v3.AccessLog[] | undefined
+    readonly case_insensitive?: boolean | undefined
   }
   interface DnsFilterConfig_ClientContextConfig {
     readonly resolver_timeout?: Milliseconds | undefined
@@ -5381,11 +6117,30 @@ export declare namespace envoy.extensions.filters.udp.dns_filter.v3 {
     readonly external_dns_table?: $envoy.config.core.v3.DataSource | undefined
   }
 }
+export declare namespace envoy.extensions.filters.udp.dynamic_modules.v3 {
+  interface DynamicModuleUdpListenerFilter {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly filter_name?: string | undefined
+    readonly filter_config?: AnyMessage | undefined
+  }
+}
 export declare namespace envoy.extensions.filters.udp.udp_proxy.session.dynamic_forward_proxy.v3 {
   interface FilterConfig {
     readonly stat_prefix?: string | undefined
     readonly dns_cache_config?: $envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig | undefined
     readonly buffer_options?: $envoy.extensions.filters.udp.udp_proxy.session.dynamic_forward_proxy.v3.FilterConfig_BufferOptions | undefined
+  }
+  interface FilterConfig_BufferOptions {
+    readonly max_buffered_datagrams?: number | undefined
+    readonly max_buffered_bytes?: number | bigint | undefined
+  }
+}
+export declare namespace envoy.extensions.filters.udp.udp_proxy.session.ext_authz.v3 {
+  interface FilterConfig {
+    readonly stat_prefix?: string | undefined
+    readonly grpc_service?: $envoy.config.core.v3.GrpcService | undefined
+    readonly failure_mode_allow?: boolean | undefined
+    readonly buffer_options?: $envoy.extensions.filters.udp.udp_proxy.session.ext_authz.v3.FilterConfig_BufferOptions | undefined
   }
   interface FilterConfig_BufferOptions {
     readonly max_buffered_datagrams?: number | undefined
@@ -5440,6 +6195,7 @@ export declare namespace envoy.extensions.filters.udp.udp_proxy.v3 {
     readonly buffer_options?: $envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig_UdpTunnelingConfig_BufferOptions | undefined
     readonly propagate_response_headers?: boolean | undefined
     readonly propagate_response_trailers?: boolean | undefined
+    readonly formatters?: readonly $envoy.config.core.v3.TypedExtensionConfig[] | undefined
   }
   interface UdpProxyConfig_UdpTunnelingConfig_BufferOptions {
     readonly max_buffered_datagrams?: number | undefined
@@ -5452,6 +6208,23 @@ export declare namespace envoy.extensions.filters.udp.udp_proxy.v3 {
 }
 export declare namespace envoy.extensions.formatter.cel.v3 {
   interface Cel {
+    readonly cel_config?: $envoy.config.core.v3.CelExpressionConfig | undefined
+  }
+}
+export declare namespace envoy.extensions.formatter.dynamic_modules.v3 {
+  interface DynamicModuleFormatter {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly formatter_name?: string | undefined
+    readonly formatter_config?: AnyMessage | undefined
+  }
+}
+export declare namespace envoy.extensions.formatter.file_content.v3 {
+  interface FileContent {
+  }
+}
+export declare namespace envoy.extensions.formatter.generic_secret.v3 {
+  interface GenericSecret {
+    readonly secret_configs?: Readonly<Record<string, $envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig>> | undefined
   }
 }
 export declare namespace envoy.extensions.formatter.metadata.v3 {
@@ -5479,6 +6252,7 @@ export declare namespace envoy.extensions.geoip_providers.common.v3 {
     readonly anon_proxy?: string | undefined
     readonly isp?: string | undefined
     readonly apple_private_relay?: string | undefined
+    readonly asn_org?: string | undefined
   }
   interface CommonGeoipProviderConfig_GeolocationHeadersToAdd {
     readonly country?: string | undefined
@@ -5493,6 +6267,7 @@ export declare namespace envoy.extensions.geoip_providers.common.v3 {
     readonly anon_proxy?: string | undefined
     readonly isp?: string | undefined
     readonly apple_private_relay?: string | undefined
+    readonly asn_org?: string | undefined
   }
 }
 export declare namespace envoy.extensions.geoip_providers.maxmind.v3 {
@@ -5579,6 +6354,13 @@ export declare namespace envoy.extensions.health_check.event_sinks.file.v3 {
     readonly event_log_path?: string | undefined
   }
 }
+export declare namespace envoy.extensions.health_checkers.dynamic_modules.v3 {
+  interface DynamicModuleHealthCheck {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly health_checker_name?: string | undefined
+    readonly health_checker_config?: AnyMessage | undefined
+  }
+}
 export declare namespace envoy.extensions.health_checkers.redis.v3 {
   interface Redis {
     readonly key?: string | undefined
@@ -5591,6 +6373,34 @@ export declare namespace envoy.extensions.health_checkers.thrift.v3 {
     readonly transport?: $envoy.extensions.filters.network.thrift_proxy.v3.TransportType | undefined
     readonly protocol?: $envoy.extensions.filters.network.thrift_proxy.v3.ProtocolType | undefined
   }
+}
+export declare namespace envoy.extensions.health_checkers.udp.v3 {
+  interface UdpHealthCheck {
+    readonly send?: $envoy.config.core.v3.HealthCheck_Payload | undefined
+    readonly receive?: $envoy.config.core.v3.HealthCheck_Payload | undefined
+  }
+}
+export declare namespace envoy.extensions.http.ai_filters.request_info.v3 {
+  interface RequestInfo {
+    readonly metadata_namespace?: string | undefined
+    readonly token_estimation?: $envoy.extensions.http.ai_filters.request_info.v3.RequestInfo_TokenEstimation | undefined
+  }
+  interface RequestInfo_TokenEstimation {
+    readonly tokens_per_byte?: number | undefined
+  }
+}
+export declare namespace envoy.extensions.http.ai_filters.schema_validation.v3 {
+  interface SchemaValidation {
+    readonly default_llm_protocol?: $envoy.type.ai.v3.LLMProtocol | undefined
+    readonly fail_open?: boolean | undefined
+  }
+}
+export declare namespace envoy.extensions.http.ai_filters.transcoder.v3 {
+  interface Transcoder {
+    readonly request_handling?: $envoy.extensions.http.ai_filters.transcoder.v3.Transcoder_Direction | undefined
+    readonly response_handling?: $envoy.extensions.http.ai_filters.transcoder.v3.Transcoder_Direction | undefined
+  }
+  type Transcoder_Direction = 'DIRECTION_UNSPECIFIED' | 'TO_IR' | 'FROM_IR' | number
 }
 export declare namespace envoy.extensions.http.cache.file_system_http_cache.v3 {
   interface FileSystemHttpCacheConfig {
@@ -5634,6 +6444,8 @@ export declare namespace envoy.extensions.http.custom_response.local_response_po
     readonly body_format?: $envoy.config.core.v3.SubstitutionFormatString | undefined
     readonly status_code?: number | undefined
     readonly response_headers_to_add?: readonly $envoy.config.core.v3.HeaderValueOption[] | undefined
+    readonly preserve_response_code_details?: boolean | undefined
+    readonly response_code_details?: string | undefined
   }
 }
 export declare namespace envoy.extensions.http.custom_response.redirect_policy.v3 {
@@ -5644,6 +6456,13 @@ export declare namespace envoy.extensions.http.custom_response.redirect_policy.v
     readonly response_headers_to_add?: readonly $envoy.config.core.v3.HeaderValueOption[] | undefined
     readonly request_headers_to_add?: readonly $envoy.config.core.v3.HeaderValueOption[] | undefined
     readonly modify_request_headers_action?: $envoy.config.core.v3.TypedExtensionConfig | undefined
+  }
+}
+export declare namespace envoy.extensions.http.early_header_mutation.dynamic_modules.v3 {
+  interface DynamicModuleEarlyHeaderMutation {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly early_header_mutation_name?: string | undefined
+    readonly early_header_mutation_config?: AnyMessage | undefined
   }
 }
 export declare namespace envoy.extensions.http.early_header_mutation.header_mutation.v3 {
@@ -5669,6 +6488,13 @@ export declare namespace envoy.extensions.http.ext_proc.response_processors.save
   interface SaveProcessingResponse_SaveOptions {
     readonly save_response?: boolean | undefined
     readonly save_on_error?: boolean | undefined
+  }
+}
+export declare namespace envoy.extensions.http.header_formatters.dynamic_modules.v3 {
+  interface DynamicModuleHeaderFormatter {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly header_formatter_name?: string | undefined
+    readonly header_formatter_config?: AnyMessage | undefined
   }
 }
 export declare namespace envoy.extensions.http.header_formatters.preserve_case.v3 {
@@ -5701,6 +6527,14 @@ export declare namespace envoy.extensions.http.injected_credentials.generic.v3 {
   interface Generic {
     readonly credential?: $envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig | undefined
     readonly header?: string | undefined
+    readonly header_value_prefix?: string | undefined
+  }
+}
+export declare namespace envoy.extensions.http.injected_credentials.oauth2 {
+  interface OAuthResponse {
+    readonly access_token?: string | undefined
+    readonly expires_in?: number | bigint | undefined
+    readonly refresh_token?: string | undefined
   }
 }
 export declare namespace envoy.extensions.http.injected_credentials.oauth2.v3 {
@@ -5709,12 +6543,17 @@ export declare namespace envoy.extensions.http.injected_credentials.oauth2.v3 {
     readonly scopes?: readonly string[] | undefined
     readonly client_credentials?: $envoy.extensions.http.injected_credentials.oauth2.v3.OAuth2_ClientCredentials | undefined
     readonly token_fetch_retry_interval?: Milliseconds | undefined
+    readonly endpoint_params?: readonly $envoy.extensions.http.injected_credentials.oauth2.v3.OAuth2_EndpointParameter[] | undefined
   }
-  type OAuth2_AuthType = 'BASIC_AUTH' | 'URL_ENCODED_BODY' | number
+  type OAuth2_AuthType = 'BASIC_AUTH' | 'URL_ENCODED_BODY' | 'TLS_CLIENT_AUTH' | number
   interface OAuth2_ClientCredentials {
     readonly client_id?: string | undefined
     readonly client_secret?: $envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig | undefined
     readonly auth_type?: $envoy.extensions.http.injected_credentials.oauth2.v3.OAuth2_AuthType | undefined
+  }
+  interface OAuth2_EndpointParameter {
+    readonly name?: string | undefined
+    readonly value?: string | undefined
   }
 }
 export declare namespace envoy.extensions.http.original_ip_detection.custom_header.v3 {
@@ -5752,6 +6591,14 @@ export declare namespace envoy.extensions.http.stateful_session.header.v3 {
     readonly name?: string | undefined
   }
 }
+export declare namespace envoy.extensions.http_filters.oauth2 {
+  interface OAuthResponse {
+    readonly access_token?: string | undefined
+    readonly expires_in?: number | bigint | undefined
+    readonly id_token?: string | undefined
+    readonly refresh_token?: string | undefined
+  }
+}
 export declare namespace envoy.extensions.injected_credentials.generic.v3 {
   interface Generic {
     readonly credential?: $envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig | undefined
@@ -5774,6 +6621,12 @@ export declare namespace envoy.extensions.injected_credentials.oauth2.v3 {
 export declare namespace envoy.extensions.internal_redirect.allow_listed_routes.v3 {
   interface AllowListedRoutesConfig {
     readonly allowed_route_names?: readonly string[] | undefined
+  }
+}
+export declare namespace envoy.extensions.internal_redirect.filter_state.v3 {
+  interface FilterStateConfig {
+    readonly redirect_enabled_key?: string | undefined
+    readonly redirect_if_absent?: boolean | undefined
   }
 }
 export declare namespace envoy.extensions.internal_redirect.previous_routes.v3 {
@@ -5801,6 +6654,7 @@ export declare namespace envoy.extensions.load_balancing_policies.client_side_we
     readonly error_utilization_penalty?: number | undefined
     readonly metric_names_for_computing_utilization?: readonly string[] | undefined
     readonly slow_start_config?: $envoy.extensions.load_balancing_policies.common.v3.SlowStartConfig | undefined
+    readonly oob_reporting_config?: $envoy.extensions.load_balancing_policies.common.v3.OrcaOobReportingConfig | undefined
   }
 }
 export declare namespace envoy.extensions.load_balancing_policies.cluster_provided.v3 {
@@ -5831,10 +6685,22 @@ export declare namespace envoy.extensions.load_balancing_policies.common.v3 {
     readonly min_size?: number | undefined
   }
   type LocalityLbConfig_ZoneAwareLbConfig_LocalityBasis = 'HEALTHY_HOSTS_NUM' | 'HEALTHY_HOSTS_WEIGHT' | number
+  interface OrcaOobReportingConfig {
+    readonly port_value?: number | undefined
+    readonly authority?: string | undefined
+    readonly transport_socket_match_criteria?: JsonObject | undefined
+  }
   interface SlowStartConfig {
     readonly slow_start_window?: Milliseconds | undefined
     readonly aggression?: $envoy.config.core.v3.RuntimeDouble | undefined
     readonly min_weight_percent?: $envoy.type.v3.Percent | undefined
+  }
+}
+export declare namespace envoy.extensions.load_balancing_policies.dynamic_modules.v3 {
+  interface DynamicModulesLoadBalancerConfig {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly lb_policy_name?: string | undefined
+    readonly lb_policy_config?: AnyMessage | undefined
   }
 }
 export declare namespace envoy.extensions.load_balancing_policies.least_request.v3 {
@@ -5848,6 +6714,20 @@ export declare namespace envoy.extensions.load_balancing_policies.least_request.
   }
   type LeastRequest_SelectionMethod = 'N_CHOICES' | 'FULL_SCAN' | number
 }
+export declare namespace envoy.extensions.load_balancing_policies.load_aware_locality.v3 {
+  interface LoadAwareLocality {
+    readonly endpoint_picking_policy?: $envoy.config.cluster.v3.LoadBalancingPolicy | undefined
+    readonly weight_update_period?: Milliseconds | undefined
+    readonly metric_names_for_computing_utilization?: readonly string[] | undefined
+    readonly utilization_variance_threshold?: number | undefined
+    readonly smoothing_time_constant?: Milliseconds | undefined
+    readonly remote_probe_fraction?: number | undefined
+    readonly weight_expiration_period?: Milliseconds | undefined
+    readonly enable_oob_load_report?: boolean | undefined
+    readonly oob_reporting_period?: Milliseconds | undefined
+    readonly oob_reporting_config?: $envoy.extensions.load_balancing_policies.common.v3.OrcaOobReportingConfig | undefined
+  }
+}
 export declare namespace envoy.extensions.load_balancing_policies.maglev.v3 {
   interface Maglev {
     readonly table_size?: number | bigint | undefined
@@ -5859,6 +6739,7 @@ export declare namespace envoy.extensions.load_balancing_policies.override_host.
   interface OverrideHost {
     readonly override_host_sources?: readonly $envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost_OverrideHostSource[] | undefined
     readonly fallback_policy?: $envoy.config.cluster.v3.LoadBalancingPolicy | undefined
+    readonly selected_host_key?: $envoy.type.metadata.v3.MetadataKey | undefined
   }
   interface OverrideHost_OverrideHostSource {
     readonly header?: string | undefined
@@ -5925,6 +6806,20 @@ export declare namespace envoy.extensions.local_address_selectors.filter_state_o
   interface Config {
   }
 }
+export declare namespace envoy.extensions.matching.actions.transform_stat.v3 {
+  interface TransformStat {
+    readonly drop_stat?: $envoy.extensions.matching.actions.transform_stat.v3.TransformStat_DropStat | undefined
+    readonly drop_tag?: $envoy.extensions.matching.actions.transform_stat.v3.TransformStat_DropTag | undefined
+    readonly update_tag?: $envoy.extensions.matching.actions.transform_stat.v3.TransformStat_UpdateTag | undefined
+  }
+  interface TransformStat_DropStat {
+  }
+  interface TransformStat_DropTag {
+  }
+  interface TransformStat_UpdateTag {
+    readonly new_tag_value?: string | undefined
+  }
+}
 export declare namespace envoy.extensions.matching.common_inputs.environment_variable.v3 {
   interface Config {
     readonly name?: string | undefined
@@ -5948,6 +6843,7 @@ export declare namespace envoy.extensions.matching.common_inputs.network.v3 {
   }
   interface FilterStateInput {
     readonly key?: string | undefined
+    readonly field?: string | undefined
   }
   interface NetworkNamespaceInput {
   }
@@ -5973,6 +6869,8 @@ export declare namespace envoy.extensions.matching.common_inputs.ssl.v3 {
 export declare namespace envoy.extensions.matching.common_inputs.stats.v3 {
   interface StatFullNameMatchInput {
   }
+  interface StatTagValueInput {
+  }
 }
 export declare namespace envoy.extensions.matching.common_inputs.transport_socket.v3 {
   interface EndpointMetadataInput {
@@ -5996,12 +6894,30 @@ export declare namespace envoy.extensions.matching.common_inputs.transport_socke
     readonly name?: string | undefined
   }
 }
+export declare namespace envoy.extensions.matching.http.dynamic_modules.v3 {
+  interface DynamicModuleDataInput {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly input_name?: string | undefined
+    readonly input_config?: AnyMessage | undefined
+  }
+  interface HttpDynamicModuleMatchInput {
+  }
+}
 export declare namespace envoy.extensions.matching.input_matchers.consistent_hashing.v3 {
   interface ConsistentHashing {
     readonly threshold?: number | undefined
     readonly modulo?: number | undefined
     readonly seed?: number | bigint | undefined
   }
+}
+export declare namespace envoy.extensions.matching.input_matchers.dynamic_modules.v3 {
+  interface DynamicModuleMatcher {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly matcher_name?: string | undefined
+    readonly matcher_config?: AnyMessage | undefined
+    readonly on_error?: $envoy.extensions.matching.input_matchers.dynamic_modules.v3.DynamicModuleMatcher_OnError | undefined
+  }
+  type DynamicModuleMatcher_OnError = 'NO_MATCH' | 'MATCH' | number
 }
 export declare namespace envoy.extensions.matching.input_matchers.ip.v3 {
   interface Ip {
@@ -6039,12 +6955,42 @@ export declare namespace envoy.extensions.network.dns_resolver.cares.v3 {
     readonly edns0_max_payload_size?: number | undefined
     readonly max_udp_channel_duration?: Milliseconds | undefined
     readonly reinit_channel_on_timeout?: boolean | undefined
+    readonly qcache_max_ttl?: number | undefined
   }
 }
 export declare namespace envoy.extensions.network.dns_resolver.getaddrinfo.v3 {
   interface GetAddrInfoDnsResolverConfig {
     readonly num_retries?: number | undefined
     readonly num_resolver_threads?: number | undefined
+  }
+}
+export declare namespace envoy.extensions.network.dns_resolver.hickory.v3 {
+  interface DnsOverHttpsConfig {
+    readonly server_urls?: readonly string[] | undefined
+  }
+  interface DnsOverTlsConfig {
+    readonly servers?: readonly $envoy.config.core.v3.Address[] | undefined
+    readonly tls_server_name?: string | undefined
+  }
+  interface HickoryDnsResolverConfig {
+    readonly resolvers?: readonly $envoy.config.core.v3.Address[] | undefined
+    readonly dns_over_tls?: $envoy.extensions.network.dns_resolver.hickory.v3.DnsOverTlsConfig | undefined
+    readonly dns_over_https?: $envoy.extensions.network.dns_resolver.hickory.v3.DnsOverHttpsConfig | undefined
+    readonly enable_dnssec?: boolean | undefined
+    readonly cache_size?: number | undefined
+    readonly num_resolver_threads?: number | undefined
+    readonly use_system_config?: boolean | undefined
+    readonly query_timeout?: Milliseconds | undefined
+    readonly query_tries?: number | undefined
+  }
+}
+export declare namespace envoy.extensions.network.socket_interface.sockmap.v3 {
+  interface Sockmap {
+    readonly bpf_program_path?: string | undefined
+    readonly cgroup_path?: string | undefined
+    readonly sockhash_max_entries?: number | undefined
+    readonly register_user_space_sockets?: boolean | undefined
+    readonly accelerated_ports?: readonly $envoy.type.v3.Int64Range[] | undefined
   }
 }
 export declare namespace envoy.extensions.network.socket_interface.v3 {
@@ -6056,6 +7002,9 @@ export declare namespace envoy.extensions.network.socket_interface.v3 {
     readonly enable_submission_queue_polling?: boolean | undefined
     readonly read_buffer_size?: number | undefined
     readonly write_timeout_ms?: number | undefined
+    readonly write_high_watermark_bytes?: number | undefined
+    readonly write_low_watermark_bytes?: number | undefined
+    readonly enable_multishot_receive?: boolean | undefined
   }
 }
 export declare namespace envoy.extensions.outlier_detection_monitors.common.v3 {
@@ -6088,6 +7037,14 @@ export declare namespace envoy.extensions.path.match.uri_template.v3 {
 export declare namespace envoy.extensions.path.rewrite.uri_template.v3 {
   interface UriTemplateRewriteConfig {
     readonly path_template_rewrite?: string | undefined
+  }
+}
+export declare namespace envoy.extensions.queue_policy.fifo.v3 {
+  interface FifoQueuePolicyConfig {
+  }
+}
+export declare namespace envoy.extensions.quic.client_writer_factory.v3 {
+  interface DefaultClientWriter {
   }
 }
 export declare namespace envoy.extensions.quic.connection_debug_visitor.quic_stats.v3 {
@@ -6150,6 +7107,17 @@ export declare namespace envoy.extensions.rate_limit_descriptors.expr.v3 {
     readonly parsed?: $google.api.expr.v1alpha1.Expr | undefined
   }
 }
+export declare namespace envoy.extensions.rate_limit_descriptors.jwt_claim.v3 {
+  interface Descriptor {
+    readonly descriptor_key?: string | undefined
+    readonly header_name?: string | undefined
+    readonly cookie?: string | undefined
+    readonly value_prefix?: string | undefined
+    readonly claim_name?: string | undefined
+    readonly default_value?: string | undefined
+    readonly skip_if_absent?: boolean | undefined
+  }
+}
 export declare namespace envoy.extensions.rbac.audit_loggers.stream.v3 {
   interface StdoutAuditLog {
   }
@@ -6195,6 +7163,7 @@ export declare namespace envoy.extensions.resource_monitors.downstream_connectio
 export declare namespace envoy.extensions.resource_monitors.fixed_heap.v3 {
   interface FixedHeapConfig {
     readonly max_heap_size_bytes?: number | bigint | undefined
+    readonly max_heap_size_bytes_runtime?: $envoy.config.core.v3.RuntimeUInt64 | undefined
   }
 }
 export declare namespace envoy.extensions.resource_monitors.injected_resource.v3 {
@@ -6220,6 +7189,20 @@ export declare namespace envoy.extensions.retry.priority.previous_priorities.v3 
     readonly update_frequency?: number | undefined
   }
 }
+export declare namespace envoy.extensions.router.cluster_specifiers.dynamic_modules.v3 {
+  interface DynamicModuleClusterSpecifier {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly specifier_name?: string | undefined
+    readonly specifier_config?: AnyMessage | undefined
+    readonly route_action_overrides?: Readonly<Record<string, $envoy.extensions.router.cluster_specifiers.dynamic_modules.v3.RouteActionOverride>> | undefined
+  }
+  interface RouteActionOverride {
+    readonly retry_policy?: $envoy.config.route.v3.RetryPolicy | undefined
+    readonly metadata_match?: $envoy.config.core.v3.Metadata | undefined
+    readonly request_mirror_policies?: readonly $envoy.config.route.v3.RouteAction_RequestMirrorPolicy[] | undefined
+    readonly hash_policy?: readonly $envoy.config.route.v3.RouteAction_HashPolicy[] | undefined
+  }
+}
 export declare namespace envoy.extensions.router.cluster_specifiers.lua.v3 {
   interface LuaConfig {
     readonly source_code?: $envoy.config.core.v3.DataSource | undefined
@@ -6234,11 +7217,71 @@ export declare namespace envoy.extensions.router.cluster_specifiers.matcher.v3 {
     readonly cluster_matcher?: $xds.type.matcher.v3.Matcher | undefined
   }
 }
+export declare namespace envoy.extensions.router.cluster_specifiers.priority_group.v3 {
+  interface ClusterWeight {
+    readonly cluster_name?: string | undefined
+    readonly weight?: number | undefined
+  }
+  interface PriorityGroup {
+    readonly name?: string | undefined
+    readonly clusters?: readonly $envoy.extensions.router.cluster_specifiers.priority_group.v3.ClusterWeight[] | undefined
+  }
+  interface PriorityGroupClusterSpecifier {
+    readonly priority_groups?: readonly $envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroup[] | undefined
+    readonly override_metadata_namespace?: string | undefined
+    readonly header_name?: string | undefined
+    readonly use_hash_policy?: boolean | undefined
+  }
+  interface PriorityGroupsOverride {
+    readonly priority_groups?: readonly $envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroup[] | undefined
+  }
+}
+export declare namespace envoy.extensions.router.route_specifiers.dynamic_modules.v3 {
+  interface DynamicModuleRouteSpecifier {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly specifier_name?: string | undefined
+    readonly specifier_config?: AnyMessage | undefined
+    readonly stat_prefix?: string | undefined
+    readonly route_templates?: readonly $envoy.extensions.router.route_specifiers.dynamic_modules.v3.RouteTemplate[] | undefined
+    readonly route_overrides?: readonly $envoy.extensions.router.route_specifiers.dynamic_modules.v3.RouteOverride[] | undefined
+    readonly runtime_fraction?: $envoy.config.core.v3.RuntimeFractionalPercent | undefined
+    readonly failure_policy?: $envoy.extensions.router.route_specifiers.dynamic_modules.v3.FailurePolicy | undefined
+    readonly validate_clusters?: boolean | undefined
+    readonly max_rewritten_path_bytes?: number | undefined
+    readonly specifier_instance_id?: string | undefined
+  }
+  type FailurePolicy = 'FAILURE_POLICY_UNSPECIFIED' | 'PASS_THROUGH' | 'NO_ROUTE' | 'CONTINUE_MATCHING' | number
+  interface RouteOverride {
+    readonly override_id?: string | undefined
+    readonly retry_policy?: $envoy.config.route.v3.RetryPolicy | undefined
+    readonly metadata_match?: $envoy.config.core.v3.Metadata | undefined
+    readonly request_mirror_policies?: readonly $envoy.config.route.v3.RouteAction_RequestMirrorPolicy[] | undefined
+    readonly hash_policy?: readonly $envoy.config.route.v3.RouteAction_HashPolicy[] | undefined
+    readonly hedge_policy?: $envoy.config.route.v3.HedgePolicy | undefined
+    readonly rate_limits?: readonly $envoy.config.route.v3.RateLimit[] | undefined
+    readonly cors?: $envoy.config.route.v3.CorsPolicy | undefined
+    readonly regex_rewrite?: $envoy.type.matcher.v3.RegexMatchAndSubstitute | undefined
+    readonly tracing?: $envoy.config.route.v3.Tracing | undefined
+    readonly metadata?: $envoy.config.core.v3.Metadata | undefined
+  }
+  interface RouteTemplate {
+    readonly template_id?: string | undefined
+    readonly route?: $envoy.config.route.v3.Route | undefined
+  }
+}
+export declare namespace envoy.extensions.stat_sinks.dynamic_modules.v3 {
+  interface DynamicModuleStatsSink {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly sink_name?: string | undefined
+    readonly sink_config?: AnyMessage | undefined
+  }
+}
 export declare namespace envoy.extensions.stat_sinks.graphite_statsd.v3 {
   interface GraphiteStatsdSink {
     readonly address?: $envoy.config.core.v3.Address | undefined
     readonly prefix?: string | undefined
     readonly max_bytes_per_datagram?: number | bigint | undefined
+    readonly scale_histogram_units_to_milliseconds?: boolean | undefined
   }
 }
 export declare namespace envoy.extensions.stat_sinks.open_telemetry.v3 {
@@ -6251,6 +7294,8 @@ export declare namespace envoy.extensions.stat_sinks.open_telemetry.v3 {
     readonly use_tag_extracted_name?: boolean | undefined
     readonly prefix?: string | undefined
     readonly custom_metric_conversions?: $xds.type.matcher.v3.Matcher | undefined
+    readonly http_service?: $envoy.config.core.v3.HttpService | undefined
+    readonly max_data_points_per_request?: number | undefined
   }
   interface SinkConfig_ConversionAction {
     readonly metric_name?: string | undefined
@@ -6267,6 +7312,13 @@ export declare namespace envoy.extensions.stat_sinks.wasm.v3 {
 export declare namespace envoy.extensions.string_matcher.lua.v3 {
   interface Lua {
     readonly source_code?: $envoy.config.core.v3.DataSource | undefined
+  }
+}
+export declare namespace envoy.extensions.tracers.dynamic_modules.v3 {
+  interface DynamicModuleTracer {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly tracer_name?: string | undefined
+    readonly tracer_config?: AnyMessage | undefined
   }
 }
 export declare namespace envoy.extensions.tracers.fluentd.v3 {
@@ -6313,9 +7365,18 @@ export declare namespace envoy.extensions.transport_sockets.alts.v3 {
     readonly peer_service_accounts?: readonly string[] | undefined
   }
 }
+export declare namespace envoy.extensions.transport_sockets.dynamic_modules.v3 {
+  interface DynamicModuleTransportSocket {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly transport_socket_name?: string | undefined
+    readonly transport_socket_config?: AnyMessage | undefined
+    readonly implements_secure_transport?: boolean | undefined
+  }
+}
 export declare namespace envoy.extensions.transport_sockets.http_11_proxy.v3 {
   interface Http11ProxyUpstreamTransport {
     readonly transport_socket?: $envoy.config.core.v3.TransportSocket | undefined
+    readonly default_proxy_address?: $envoy.config.core.v3.Address | undefined
   }
 }
 export declare namespace envoy.extensions.transport_sockets.internal_upstream.v3 {
@@ -6340,6 +7401,7 @@ export declare namespace envoy.extensions.transport_sockets.quic.v3 {
   interface QuicDownstreamTransport {
     readonly downstream_tls_context?: $envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext | undefined
     readonly enable_early_data?: boolean | undefined
+    readonly enable_resumption?: boolean | undefined
   }
   interface QuicUpstreamTransport {
     readonly upstream_tls_context?: $envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext | undefined
@@ -6381,6 +7443,42 @@ export declare namespace envoy.extensions.transport_sockets.tcp_stats.v3 {
     readonly update_period?: Milliseconds | undefined
   }
 }
+export declare namespace envoy.extensions.transport_sockets.tls.cert_mappers.filter_state_override.v3 {
+  interface Config {
+    readonly default_value?: string | undefined
+  }
+}
+export declare namespace envoy.extensions.transport_sockets.tls.cert_mappers.sni.v3 {
+  interface SNI {
+    readonly default_value?: string | undefined
+  }
+}
+export declare namespace envoy.extensions.transport_sockets.tls.cert_mappers.static_name.v3 {
+  interface StaticName {
+    readonly name?: string | undefined
+  }
+}
+export declare namespace envoy.extensions.transport_sockets.tls.cert_selectors.on_demand_secret.v3 {
+  interface Config {
+    readonly config_source?: $envoy.config.core.v3.ConfigSource | undefined
+    readonly certificate_mapper?: $envoy.config.core.v3.TypedExtensionConfig | undefined
+    readonly prefetch_secret_names?: readonly string[] | undefined
+  }
+}
+export declare namespace envoy.extensions.transport_sockets.tls.cert_validator.dynamic_modules.v3 {
+  interface DynamicModuleCertValidatorConfig {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly validator_name?: string | undefined
+    readonly validator_config?: AnyMessage | undefined
+  }
+}
+export declare namespace envoy.extensions.transport_sockets.tls.handshakers.dynamic_modules.v3 {
+  interface DynamicModuleTlsHandshaker {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly handshaker_name?: string | undefined
+    readonly handshaker_config?: AnyMessage | undefined
+  }
+}
 export declare namespace envoy.extensions.transport_sockets.tls.v3 {
   interface CertificateProviderPluginInstance {
     readonly instance_name?: string | undefined
@@ -6402,6 +7500,7 @@ export declare namespace envoy.extensions.transport_sockets.tls.v3 {
     readonly custom_validator_config?: $envoy.config.core.v3.TypedExtensionConfig | undefined
     readonly only_verify_leaf_cert_crl?: boolean | undefined
     readonly max_verify_depth?: number | undefined
+    readonly suppress_client_ca_list?: boolean | undefined
   }
   interface CertificateValidationContext_SystemRootCerts {
   }
@@ -6467,6 +7566,7 @@ export declare namespace envoy.extensions.transport_sockets.tls.v3 {
   interface SPIFFECertValidatorConfig_TrustDomain {
     readonly name?: string | undefined
     readonly trust_bundle?: $envoy.config.core.v3.DataSource | undefined
+    readonly workload_trust_domain?: string | undefined
   }
   interface SdsSecretConfig {
     readonly name?: string | undefined
@@ -6494,6 +7594,7 @@ export declare namespace envoy.extensions.transport_sockets.tls.v3 {
     readonly password?: $envoy.config.core.v3.DataSource | undefined
     readonly ocsp_staple?: $envoy.config.core.v3.DataSource | undefined
     readonly signed_certificate_timestamp?: readonly $envoy.config.core.v3.DataSource[] | undefined
+    readonly tls_params?: $envoy.extensions.transport_sockets.tls.v3.TlsParameters | undefined
   }
   interface TlsKeyLog {
     readonly path?: string | undefined
@@ -6508,7 +7609,7 @@ export declare namespace envoy.extensions.transport_sockets.tls.v3 {
     readonly signature_algorithms?: readonly string[] | undefined
     readonly compliance_policies?: readonly $envoy.extensions.transport_sockets.tls.v3.TlsParameters_CompliancePolicy[] | undefined
   }
-  type TlsParameters_CompliancePolicy = 'FIPS_202205' | number
+  type TlsParameters_CompliancePolicy = 'FIPS_202205' | 'CNSA2_202603' | 'CNSA1_202603' | number
   type TlsParameters_TlsProtocol = 'TLS_AUTO' | 'TLSv1_0' | 'TLSv1_1' | 'TLSv1_2' | 'TLSv1_3' | number
   interface TlsSessionTicketKeys {
     readonly keys?: readonly $envoy.config.core.v3.DataSource[] | undefined
@@ -6529,12 +7630,24 @@ export declare namespace envoy.extensions.udp_packet_writer.v3 {
   interface UdpGsoBatchWriterFactory {
   }
 }
+export declare namespace envoy.extensions.upstreams.http.dynamic_modules.v3 {
+  interface Config {
+    readonly dynamic_module_config?: $envoy.extensions.dynamic_modules.v3.DynamicModuleConfig | undefined
+    readonly bridge_name?: string | undefined
+    readonly bridge_config?: AnyMessage | undefined
+  }
+}
 export declare namespace envoy.extensions.upstreams.http.generic.v3 {
   interface GenericConnectionPoolProto {
   }
 }
 export declare namespace envoy.extensions.upstreams.http.http.v3 {
   interface HttpConnectionPoolProto {
+  }
+}
+export declare namespace envoy.extensions.upstreams.http.reverse_tunnel.v3 {
+  interface ReverseTunnelUpstreamCodecOptions {
+    readonly enable_drain_with_goaway?: boolean | undefined
   }
 }
 export declare namespace envoy.extensions.upstreams.http.tcp.v3 {
@@ -6621,10 +7734,16 @@ export declare namespace envoy.extensions.wasm.v3 {
     readonly allow_precompiled?: boolean | undefined
     readonly nack_on_code_cache_miss?: boolean | undefined
     readonly environment_variables?: $envoy.extensions.wasm.v3.EnvironmentVariables | undefined
+    readonly capability_restriction_config?: $envoy.extensions.wasm.v3.CapabilityRestrictionConfig | undefined
   }
   interface WasmService {
     readonly config?: $envoy.extensions.wasm.v3.PluginConfig | undefined
     readonly singleton?: boolean | undefined
+  }
+}
+export declare namespace envoy.extensions.watchdog.backtrace_action.v3 {
+  interface BacktraceActionConfig {
+    readonly cooldown_duration?: Milliseconds | undefined
   }
 }
 export declare namespace envoy.extensions.watchdog.profile_action.v3 {
@@ -6853,6 +7972,7 @@ export declare namespace envoy.service.ext_proc.v3 {
     readonly end_of_stream?: boolean | undefined
     readonly end_of_stream_without_message?: boolean | undefined
     readonly grpc_message_compressed?: boolean | undefined
+    readonly drain_complete?: boolean | undefined
   }
   interface HttpHeaders {
     readonly headers?: $envoy.config.core.v3.HeaderMap | undefined
@@ -6880,6 +8000,18 @@ export declare namespace envoy.service.ext_proc.v3 {
     readonly attributes?: Readonly<Record<string, JsonObject>> | undefined
     readonly observability_mode?: boolean | undefined
     readonly protocol_config?: $envoy.service.ext_proc.v3.ProtocolConfiguration | undefined
+    readonly flow_control_init?: $envoy.service.ext_proc.v3.ProcessingRequest_FlowControlInit | undefined
+    readonly client_window_update?: $envoy.service.ext_proc.v3.ProcessingRequest_ClientWindowUpdate | undefined
+  }
+  interface ProcessingRequest_ClientWindowUpdate {
+    readonly window_increment_sidestream_to_upstream?: number | bigint | undefined
+    readonly window_increment_sidestream_to_downstream?: number | bigint | undefined
+  }
+  interface ProcessingRequest_FlowControlInit {
+    readonly initial_window_downstream_to_sidestream?: number | bigint | undefined
+    readonly initial_window_sidestream_to_upstream?: number | bigint | undefined
+    readonly initial_window_upstream_to_sidestream?: number | bigint | undefined
+    readonly initial_window_sidestream_to_downstream?: number | bigint | undefined
   }
   interface ProcessingResponse {
     readonly request_headers?: $envoy.service.ext_proc.v3.HeadersResponse | undefined
@@ -6891,8 +8023,17 @@ export declare namespace envoy.service.ext_proc.v3 {
     readonly immediate_response?: $envoy.service.ext_proc.v3.ImmediateResponse | undefined
     readonly dynamic_metadata?: JsonObject | undefined
     readonly mode_override?: $envoy.extensions.filters.http.ext_proc.v3.ProcessingMode | undefined
-    readonly request_drain?: boolean | undefined
+    readonly streamed_immediate_response?: $envoy.service.ext_proc.v3.StreamedImmediateResponse | undefined
     readonly override_message_timeout?: Milliseconds | undefined
+    readonly typed_dynamic_metadata?: Readonly<Record<string, AnyMessage>> | undefined
+    readonly request_drain?: boolean | undefined
+    readonly request_drain_requests?: boolean | undefined
+    readonly request_drain_responses?: boolean | undefined
+    readonly server_window_update?: $envoy.service.ext_proc.v3.ProcessingResponse_ServerWindowUpdate | undefined
+  }
+  interface ProcessingResponse_ServerWindowUpdate {
+    readonly window_increment_downstream_to_sidestream?: number | bigint | undefined
+    readonly window_increment_upstream_to_sidestream?: number | bigint | undefined
   }
   interface ProtocolConfiguration {
     readonly request_body_mode?: $envoy.extensions.filters.http.ext_proc.v3.ProcessingMode_BodySendMode | undefined
@@ -6904,6 +8045,12 @@ export declare namespace envoy.service.ext_proc.v3 {
     readonly end_of_stream?: boolean | undefined
     readonly end_of_stream_without_message?: boolean | undefined
     readonly grpc_message_compressed?: boolean | undefined
+    readonly drain_complete?: boolean | undefined
+  }
+  interface StreamedImmediateResponse {
+    readonly headers_response?: $envoy.service.ext_proc.v3.HttpHeaders | undefined
+    readonly body_response?: $envoy.service.ext_proc.v3.StreamedBodyResponse | undefined
+    readonly trailers_response?: $envoy.config.core.v3.HeaderMap | undefined
   }
   interface TrailersResponse {
     readonly header_mutation?: $envoy.service.ext_proc.v3.HeaderMutation | undefined
@@ -6932,6 +8079,7 @@ export declare namespace envoy.service.health.v3 {
   interface EndpointHealth {
     readonly endpoint?: $envoy.config.endpoint.v3.Endpoint | undefined
     readonly health_status?: $envoy.config.core.v3.HealthStatus | undefined
+    readonly health_metadata?: JsonObject | undefined
   }
   interface EndpointHealthResponse {
     readonly endpoints_health?: readonly $envoy.service.health.v3.EndpointHealth[] | undefined
@@ -6976,6 +8124,17 @@ export declare namespace envoy.service.load_stats.v3 {
     readonly report_endpoint_granularity?: boolean | undefined
   }
 }
+export declare namespace envoy.service.metrics.v3 {
+  interface StreamMetricsMessage {
+    readonly identifier?: $envoy.service.metrics.v3.StreamMetricsMessage_Identifier | undefined
+    readonly envoy_metrics?: readonly $io.prometheus.client.MetricFamily[] | undefined
+  }
+  interface StreamMetricsMessage_Identifier {
+    readonly node?: $envoy.config.core.v3.Node | undefined
+  }
+  interface StreamMetricsResponse {
+  }
+}
 export declare namespace envoy.service.network_ext_proc.v3 {
   interface Data {
     readonly data?: Uint8Array | undefined
@@ -6985,6 +8144,7 @@ export declare namespace envoy.service.network_ext_proc.v3 {
     readonly read_data?: $envoy.service.network_ext_proc.v3.Data | undefined
     readonly write_data?: $envoy.service.network_ext_proc.v3.Data | undefined
     readonly metadata?: $envoy.config.core.v3.Metadata | undefined
+    readonly attributes?: Readonly<Record<string, JsonObject>> | undefined
   }
   interface ProcessingResponse {
     readonly read_data?: $envoy.service.network_ext_proc.v3.Data | undefined
@@ -6992,6 +8152,7 @@ export declare namespace envoy.service.network_ext_proc.v3 {
     readonly data_processing_status?: $envoy.service.network_ext_proc.v3.ProcessingResponse_DataProcessedStatus | undefined
     readonly connection_status?: $envoy.service.network_ext_proc.v3.ProcessingResponse_ConnectionStatus | undefined
     readonly dynamic_metadata?: JsonObject | undefined
+    readonly close_stream_to_ext_proc_server?: boolean | undefined
   }
   type ProcessingResponse_ConnectionStatus = 'CONTINUE' | 'CLOSE' | 'CLOSE_RST' | number
   type ProcessingResponse_DataProcessedStatus = 'UNKNOWN' | 'UNMODIFIED' | 'MODIFIED' | number
@@ -7057,6 +8218,7 @@ export declare namespace envoy.service.ratelimit.v3 {
     readonly name?: string | undefined
     readonly requests_per_unit?: number | undefined
     readonly unit?: $envoy.service.ratelimit.v3.RateLimitResponse_RateLimit_Unit | undefined
+    readonly unit_multiplier?: number | undefined
   }
   type RateLimitResponse_RateLimit_Unit = 'UNKNOWN' | 'SECOND' | 'MINUTE' | 'HOUR' | 'DAY' | 'WEEK' | 'MONTH' | 'YEAR' | number
 }
@@ -7151,6 +8313,13 @@ export declare namespace envoy.service.trace.v3 {
   interface StreamTracesResponse {
   }
 }
+export declare namespace envoy.tcp.metadataexchange.config {
+  interface MetadataExchange {
+    readonly protocol?: string | undefined
+    readonly enable_discovery?: boolean | undefined
+    readonly additional_labels?: readonly string[] | undefined
+  }
+}
 export declare namespace envoy.type {
   type CodecClientType = 'HTTP1' | 'HTTP2' | 'HTTP3' | number
   interface DoubleRange {
@@ -7192,6 +8361,9 @@ export declare namespace envoy.type {
     readonly tokens_per_fill?: number | undefined
     readonly fill_interval?: Milliseconds | undefined
   }
+}
+export declare namespace envoy.type.ai.v3 {
+  type LLMProtocol = 'LLM_PROTOCOL_UNSPECIFIED' | 'OPENAI_CHAT_COMPLETIONS' | 'OPENAI_RESPONSES' | 'ANTHROPIC_MESSAGES' | 'GEMINI_GENERATE_CONTENT' | number
 }
 export declare namespace envoy.type.http.v3 {
   interface Cookie {
@@ -7282,6 +8454,7 @@ export declare namespace envoy.type.matcher {
 export declare namespace envoy.type.matcher.v3 {
   interface AddressMatcher {
     readonly ranges?: readonly $xds.core.v3.CidrRange[] | undefined
+    readonly invert_match?: boolean | undefined
   }
   interface DoubleMatcher {
     readonly range?: $envoy.type.v3.DoubleRange | undefined
@@ -7303,6 +8476,8 @@ export declare namespace envoy.type.matcher.v3 {
   }
   interface HttpResponseHeaderMatchInput {
     readonly header_name?: string | undefined
+  }
+  interface HttpResponseLocalReplyMatchInput {
   }
   interface HttpResponseStatusCodeClassMatchInput {
   }
@@ -7382,6 +8557,7 @@ export declare namespace envoy.type.metadata.v3 {
   }
   interface MetadataKey_PathSegment {
     readonly key?: string | undefined
+    readonly index?: number | undefined
   }
   interface MetadataKind {
     readonly request?: $envoy.type.metadata.v3.MetadataKind_Request | undefined
@@ -7406,6 +8582,7 @@ export declare namespace envoy.type.tracing.v3 {
     readonly request_header?: $envoy.type.tracing.v3.CustomTag_Header | undefined
     readonly metadata?: $envoy.type.tracing.v3.CustomTag_Metadata | undefined
     readonly value?: string | undefined
+    readonly value_type?: $envoy.type.tracing.v3.CustomTag_ValueType | undefined
   }
   interface CustomTag_Environment {
     readonly name?: string | undefined
@@ -7423,6 +8600,7 @@ export declare namespace envoy.type.tracing.v3 {
     readonly metadata_key?: $envoy.type.metadata.v3.MetadataKey | undefined
     readonly default_value?: string | undefined
   }
+  type CustomTag_ValueType = 'UNSPECIFIED' | 'STRING' | 'INT' | 'DOUBLE' | 'BOOL' | number
 }
 export declare namespace envoy.type.v3 {
   type CodecClientType = 'HTTP1' | 'HTTP2' | 'HTTP3' | number
@@ -7469,6 +8647,14 @@ export declare namespace envoy.type.v3 {
     readonly time_unit?: $envoy.type.v3.RateLimitUnit | undefined
   }
   type RateLimitUnit = 'UNKNOWN' | 'SECOND' | 'MINUTE' | 'HOUR' | 'DAY' | 'MONTH' | 'YEAR' | number
+  interface Scope {
+    readonly max_counters?: number | undefined
+    readonly max_gauges?: number | undefined
+    readonly max_histograms?: number | undefined
+    readonly enable_eviction?: boolean | undefined
+    readonly prefix?: string | undefined
+    readonly sharing_name?: string | undefined
+  }
   interface SemanticVersion {
     readonly major_number?: number | undefined
     readonly minor_number?: number | undefined
@@ -7620,6 +8806,166 @@ export declare namespace google.rpc {
     readonly details?: readonly AnyMessage[] | undefined
   }
 }
+export declare namespace io.istio.http.connect_authority {
+  interface Config {
+    readonly enabled?: boolean | undefined
+    readonly port?: number | undefined
+  }
+}
+export declare namespace io.istio.http.connect_baggage {
+  interface Config {
+  }
+}
+export declare namespace io.istio.http.peer_metadata {
+  interface Config {
+    readonly downstream_discovery?: readonly $io.istio.http.peer_metadata.Config_DiscoveryMethod[] | undefined
+    readonly upstream_discovery?: readonly $io.istio.http.peer_metadata.Config_DiscoveryMethod[] | undefined
+    readonly downstream_propagation?: readonly $io.istio.http.peer_metadata.Config_PropagationMethod[] | undefined
+    readonly upstream_propagation?: readonly $io.istio.http.peer_metadata.Config_PropagationMethod[] | undefined
+    readonly shared_with_upstream?: boolean | undefined
+    readonly additional_labels?: readonly string[] | undefined
+  }
+  interface Config_Baggage {
+  }
+  interface Config_DiscoveryMethod {
+    readonly baggage?: $io.istio.http.peer_metadata.Config_Baggage | undefined
+    readonly workload_discovery?: $io.istio.http.peer_metadata.Config_WorkloadDiscovery | undefined
+    readonly istio_headers?: $io.istio.http.peer_metadata.Config_IstioHeaders | undefined
+  }
+  interface Config_IstioHeaders {
+    readonly skip_external_clusters?: boolean | undefined
+  }
+  interface Config_PropagationMethod {
+    readonly istio_headers?: $io.istio.http.peer_metadata.Config_IstioHeaders | undefined
+  }
+  interface Config_WorkloadDiscovery {
+  }
+}
+export declare namespace io.prometheus.client {
+  interface Bucket {
+    readonly cumulative_count?: number | bigint | undefined
+    readonly cumulative_count_float?: number | undefined
+    readonly upper_bound?: number | undefined
+    readonly exemplar?: $io.prometheus.client.Exemplar | undefined
+  }
+  interface BucketSpan {
+    readonly offset?: number | undefined
+    readonly length?: number | undefined
+  }
+  interface Counter {
+    readonly value?: number | undefined
+    readonly exemplar?: $io.prometheus.client.Exemplar | undefined
+    readonly created_timestamp?: EpochMilliseconds | undefined
+  }
+  interface Exemplar {
+    readonly label?: readonly $io.prometheus.client.LabelPair[] | undefined
+    readonly value?: number | undefined
+    readonly timestamp?: EpochMilliseconds | undefined
+  }
+  interface Gauge {
+    readonly value?: number | undefined
+  }
+  interface Histogram {
+    readonly sample_count?: number | bigint | undefined
+    readonly sample_count_float?: number | undefined
+    readonly sample_sum?: number | undefined
+    readonly bucket?: readonly $io.prometheus.client.Bucket[] | undefined
+    readonly created_timestamp?: EpochMilliseconds | undefined
+    readonly schema?: number | undefined
+    readonly zero_threshold?: number | undefined
+    readonly zero_count?: number | bigint | undefined
+    readonly zero_count_float?: number | undefined
+    readonly negative_span?: readonly $io.prometheus.client.BucketSpan[] | undefined
+    readonly negative_delta?: readonly (number | bigint)[] | undefined
+    readonly negative_count?: readonly number[] | undefined
+    readonly positive_span?: readonly $io.prometheus.client.BucketSpan[] | undefined
+    readonly positive_delta?: readonly (number | bigint)[] | undefined
+    readonly positive_count?: readonly number[] | undefined
+    readonly exemplars?: readonly $io.prometheus.client.Exemplar[] | undefined
+  }
+  interface LabelPair {
+    readonly name?: string | undefined
+    readonly value?: string | undefined
+  }
+  interface Metric {
+    readonly label?: readonly $io.prometheus.client.LabelPair[] | undefined
+    readonly gauge?: $io.prometheus.client.Gauge | undefined
+    readonly counter?: $io.prometheus.client.Counter | undefined
+    readonly summary?: $io.prometheus.client.Summary | undefined
+    readonly untyped?: $io.prometheus.client.Untyped | undefined
+    readonly histogram?: $io.prometheus.client.Histogram | undefined
+    readonly timestamp_ms?: number | bigint | undefined
+  }
+  interface MetricFamily {
+    readonly name?: string | undefined
+    readonly help?: string | undefined
+    readonly type?: $io.prometheus.client.MetricType | undefined
+    readonly metric?: readonly $io.prometheus.client.Metric[] | undefined
+    readonly unit?: string | undefined
+  }
+  type MetricType = 'COUNTER' | 'GAUGE' | 'SUMMARY' | 'UNTYPED' | 'HISTOGRAM' | 'GAUGE_HISTOGRAM' | number
+  interface Quantile {
+    readonly quantile?: number | undefined
+    readonly value?: number | undefined
+  }
+  interface Summary {
+    readonly sample_count?: number | bigint | undefined
+    readonly sample_sum?: number | undefined
+    readonly quantile?: readonly $io.prometheus.client.Quantile[] | undefined
+    readonly created_timestamp?: EpochMilliseconds | undefined
+  }
+  interface Untyped {
+    readonly value?: number | undefined
+  }
+}
+export declare namespace istio.envoy.config.filter.http.alpn.v2alpha1 {
+  interface FilterConfig {
+    readonly alpn_override?: readonly $istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig_AlpnOverride[] | undefined
+  }
+  interface FilterConfig_AlpnOverride {
+    readonly upstream_protocol?: $istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig_Protocol | undefined
+    readonly alpn_override?: readonly string[] | undefined
+  }
+  type FilterConfig_Protocol = 'HTTP10' | 'HTTP11' | 'HTTP2' | number
+}
+export declare namespace istio.networking.nds.v1 {
+  interface NameTable {
+    readonly table?: Readonly<Record<string, $istio.networking.nds.v1.NameTable_NameInfo>> | undefined
+  }
+  interface NameTable_NameInfo {
+    readonly ips?: readonly string[] | undefined
+    readonly registry?: string | undefined
+    readonly shortname?: string | undefined
+    readonly namespace?: string | undefined
+    readonly alt_hosts?: readonly string[] | undefined
+  }
+}
+export declare namespace istio.set_internal_dst_address.v1 {
+  interface Config {
+  }
+}
+export declare namespace istio.workload {
+  interface Address {
+    readonly workload?: $istio.workload.Workload | undefined
+    readonly service?: $istio.workload.Service | undefined
+  }
+  interface Service {
+  }
+  interface Workload {
+    readonly name?: string | undefined
+    readonly namespace?: string | undefined
+    readonly address?: Uint8Array | undefined
+    readonly network?: string | undefined
+    readonly trust_domain?: string | undefined
+    readonly service_account?: string | undefined
+    readonly canonical_name?: string | undefined
+    readonly canonical_revision?: string | undefined
+    readonly workload_type?: $istio.workload.WorkloadType | undefined
+    readonly workload_name?: string | undefined
+    readonly cluster_id?: string | undefined
+  }
+  type WorkloadType = 'DEPLOYMENT' | 'CRONJOB' | 'POD' | 'JOB' | number
+}
 export declare namespace opencensus.proto.resource.v1 {
   interface Resource {
     readonly type?: string | undefined
@@ -7745,6 +9091,42 @@ export declare namespace opencensus.proto.trace.v1 {
     readonly truncated_byte_count?: number | undefined
   }
 }
+export declare namespace opentelemetry.proto.collector.logs.v1 {
+  interface ExportLogsPartialSuccess {
+    readonly rejected_log_records?: number | bigint | undefined
+    readonly error_message?: string | undefined
+  }
+  interface ExportLogsServiceRequest {
+    readonly resource_logs?: readonly $opentelemetry.proto.logs.v1.ResourceLogs[] | undefined
+  }
+  interface ExportLogsServiceResponse {
+    readonly partial_success?: $opentelemetry.proto.collector.logs.v1.ExportLogsPartialSuccess | undefined
+  }
+}
+export declare namespace opentelemetry.proto.collector.metrics.v1 {
+  interface ExportMetricsPartialSuccess {
+    readonly rejected_data_points?: number | bigint | undefined
+    readonly error_message?: string | undefined
+  }
+  interface ExportMetricsServiceRequest {
+    readonly resource_metrics?: readonly $opentelemetry.proto.metrics.v1.ResourceMetrics[] | undefined
+  }
+  interface ExportMetricsServiceResponse {
+    readonly partial_success?: $opentelemetry.proto.collector.metrics.v1.ExportMetricsPartialSuccess | undefined
+  }
+}
+export declare namespace opentelemetry.proto.collector.trace.v1 {
+  interface ExportTracePartialSuccess {
+    readonly rejected_spans?: number | bigint | undefined
+    readonly error_message?: string | undefined
+  }
+  interface ExportTraceServiceRequest {
+    readonly resource_spans?: readonly $opentelemetry.proto.trace.v1.ResourceSpans[] | undefined
+  }
+  interface ExportTraceServiceResponse {
+    readonly partial_success?: $opentelemetry.proto.collector.trace.v1.ExportTracePartialSuccess | undefined
+  }
+}
 export declare namespace opentelemetry.proto.common.v1 {
   interface AnyValue {
     readonly string_value?: string | undefined
@@ -7758,6 +9140,22 @@ export declare namespace opentelemetry.proto.common.v1 {
   interface ArrayValue {
     readonly values?: readonly $opentelemetry.proto.common.v1.AnyValue[] | undefined
   }
+  interface EntityRef {
+    readonly schema_url?: string | undefined
+    readonly type?: string | undefined
+    readonly id_keys?: readonly string[] | undefined
+    readonly description_keys?: readonly string[] | undefined
+  }
+  interface InstrumentationLibrary {
+    readonly name?: string | undefined
+    readonly version?: string | undefined
+  }
+  interface InstrumentationScope {
+    readonly name?: string | undefined
+    readonly version?: string | undefined
+    readonly attributes?: readonly $opentelemetry.proto.common.v1.KeyValue[] | undefined
+    readonly dropped_attributes_count?: number | undefined
+  }
   interface KeyValue {
     readonly key?: string | undefined
     readonly value?: $opentelemetry.proto.common.v1.AnyValue | undefined
@@ -7765,6 +9163,337 @@ export declare namespace opentelemetry.proto.common.v1 {
   interface KeyValueList {
     readonly values?: readonly $opentelemetry.proto.common.v1.KeyValue[] | undefined
   }
+  interface StringKeyValue {
+    readonly key?: string | undefined
+    readonly value?: string | undefined
+  }
+}
+export declare namespace opentelemetry.proto.logs.v1 {
+  interface InstrumentationLibraryLogs {
+    readonly instrumentation_library?: $opentelemetry.proto.common.v1.InstrumentationLibrary | undefined
+    readonly logs?: readonly $opentelemetry.proto.logs.v1.LogRecord[] | undefined
+    readonly schema_url?: string | undefined
+  }
+  interface LogRecord {
+    readonly time_unix_nano?: number | bigint | undefined
+    readonly severity_number?: $opentelemetry.proto.logs.v1.SeverityNumber | undefined
+    readonly severity_text?: string | undefined
+    readonly name?: string | undefined
+    readonly body?: $opentelemetry.proto.common.v1.AnyValue | undefined
+    readonly attributes?: readonly $opentelemetry.proto.common.v1.KeyValue[] | undefined
+    readonly dropped_attributes_count?: number | undefined
+    readonly flags?: number | undefined
+    readonly trace_id?: Uint8Array | undefined
+    readonly span_id?: Uint8Array | undefined
+    readonly observed_time_unix_nano?: number | bigint | undefined
+    readonly event_name?: string | undefined
+  }
+  type LogRecordFlags = 'LOG_RECORD_FLAG_UNSPECIFIED' | 'LOG_RECORD_FLAG_TRACE_FLAGS_MASK' | 'LOG_RECORD_FLAGS_DO_NOT_USE' | 'LOG_RECORD_FLAGS_TRACE_FLAGS_MASK' | number
+  interface LogsData {
+    readonly resource_logs?: readonly $opentelemetry.proto.logs.v1.ResourceLogs[] | undefined
+  }
+  interface ResourceLogs {
+    readonly resource?: $opentelemetry.proto.resource.v1.Resource | undefined
+    readonly scope_logs?: readonly $opentelemetry.proto.logs.v1.ScopeLogs[] | undefined
+    readonly schema_url?: string | undefined
+  }
+  interface ScopeLogs {
+    readonly scope?: $opentelemetry.proto.common.v1.InstrumentationScope | undefined
+    readonly log_records?: readonly $opentelemetry.proto.logs.v1.LogRecord[] | undefined
+    readonly schema_url?: string | undefined
+  }
+  type SeverityNumber = 'SEVERITY_NUMBER_UNSPECIFIED' | 'SEVERITY_NUMBER_TRACE' | 'SEVERITY_NUMBER_TRACE2' | 'SEVERITY_NUMBER_TRACE3' | 'SEVERITY_NUMBER_TRACE4' | 'SEVERITY_NUMBER_DEBUG' | 'SEVERITY_NUMBER_DEBUG2' | 'SEVERITY_NUMBER_DEBUG3' | 'SEVERITY_NUMBER_DEBUG4' | 'SEVERITY_NUMBER_INFO' | 'SEVERITY_NUMBER_INFO2' | 'SEVERITY_NUMBER_INFO3' | 'SEVERITY_NUMBER_INFO4' | 'SEVERITY_NUMBER_WARN' | 'SEVERITY_NUMBER_WARN2' | 'SEVERITY_NUMBER_WARN3' | 'SEVERITY_NUMBER_WARN4' | 'SEVERITY_NUMBER_ERROR' | 'SEVERITY_NUMBER_ERROR2' | 'SEVERITY_NUMBER_ERROR3' | 'SEVERITY_NUMBER_ERROR4' | 'SEVERITY_NUMBER_FATAL' | 'SEVERITY_NUMBER_FATAL2' | 'SEVERITY_NUMBER_FATAL3' | 'SEVERITY_NUMBER_FATAL4' | number
+}
+export declare namespace opentelemetry.proto.metrics.experimental {
+  interface MetricConfigRequest {
+    readonly resource?: $opentelemetry.proto.resource.v1.Resource | undefined
+    readonly last_known_fingerprint?: Uint8Array | undefined
+  }
+  interface MetricConfigResponse {
+    readonly fingerprint?: Uint8Array | undefined
+    readonly schedules?: readonly $opentelemetry.proto.metrics.experimental.MetricConfigResponse_Schedule[] | undefined
+    readonly suggested_wait_time_sec?: number | undefined
+  }
+  interface MetricConfigResponse_Schedule {
+    readonly exclusion_patterns?: readonly $opentelemetry.proto.metrics.experimental.MetricConfigResponse_Schedule_Pattern[] | undefined
+    readonly inclusion_patterns?: readonly $opentelemetry.proto.metrics.experimental.MetricConfigResponse_Schedule_Pattern[] | undefined
+    readonly period_sec?: number | undefined
+  }
+  interface MetricConfigResponse_Schedule_Pattern {
+    readonly equals?: string | undefined
+    readonly starts_with?: string | undefined
+  }
+}
+export declare namespace opentelemetry.proto.metrics.v1 {
+  type AggregationTemporality = 'AGGREGATION_TEMPORALITY_UNSPECIFIED' | 'AGGREGATION_TEMPORALITY_DELTA' | 'AGGREGATION_TEMPORALITY_CUMULATIVE' | number
+  type DataPointFlags = 'DATA_POINT_FLAGS_DO_NOT_USE' | 'DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK' | number
+  interface Exemplar {
+    readonly filtered_attributes?: readonly $opentelemetry.proto.common.v1.KeyValue[] | undefined
+    readonly filtered_labels?: readonly $opentelemetry.proto.common.v1.StringKeyValue[] | undefined
+    readonly time_unix_nano?: number | bigint | undefined
+    readonly as_double?: number | undefined
+    readonly as_int?: number | bigint | undefined
+    readonly span_id?: Uint8Array | undefined
+    readonly trace_id?: Uint8Array | undefined
+  }
+  interface ExponentialHistogram {
+    readonly data_points?: readonly $opentelemetry.proto.metrics.v1.ExponentialHistogramDataPoint[] | undefined
+    readonly aggregation_temporality?: $opentelemetry.proto.metrics.v1.AggregationTemporality | undefined
+  }
+  interface ExponentialHistogramDataPoint {
+    readonly attributes?: readonly $opentelemetry.proto.common.v1.KeyValue[] | undefined
+    readonly start_time_unix_nano?: number | bigint | undefined
+    readonly time_unix_nano?: number | bigint | undefined
+    readonly count?: number | bigint | undefined
+    readonly sum?: number | undefined
+    readonly scale?: number | undefined
+    readonly zero_count?: number | bigint | undefined
+    readonly positive?: $opentelemetry.proto.metrics.v1.ExponentialHistogramDataPoint_Buckets | undefined
+    readonly negative?: $opentelemetry.proto.metrics.v1.ExponentialHistogramDataPoint_Buckets | undefined
+    readonly flags?: number | undefined
+    readonly exemplars?: readonly $opentelemetry.proto.metrics.v1.Exemplar[] | undefined
+    readonly min?: number | undefined
+    readonly max?: number | undefined
+    readonly zero_threshold?: number | undefined
+  }
+  interface ExponentialHistogramDataPoint_Buckets {
+    readonly offset?: number | undefined
+    readonly bucket_counts?: readonly (number | bigint)[] | undefined
+  }
+  interface Gauge {
+    readonly data_points?: readonly $opentelemetry.proto.metrics.v1.NumberDataPoint[] | undefined
+  }
+  interface Histogram {
+    readonly data_points?: readonly $opentelemetry.proto.metrics.v1.HistogramDataPoint[] | undefined
+    readonly aggregation_temporality?: $opentelemetry.proto.metrics.v1.AggregationTemporality | undefined
+  }
+  interface HistogramDataPoint {
+    readonly attributes?: readonly $opentelemetry.proto.common.v1.KeyValue[] | undefined
+    readonly labels?: readonly $opentelemetry.proto.common.v1.StringKeyValue[] | undefined
+    readonly start_time_unix_nano?: number | bigint | undefined
+    readonly time_unix_nano?: number | bigint | undefined
+    readonly count?: number | bigint | undefined
+    readonly sum?: number | undefined
+    readonly bucket_counts?: readonly (number | bigint)[] | undefined
+    readonly explicit_bounds?: readonly number[] | undefined
+    readonly exemplars?: readonly $opentelemetry.proto.metrics.v1.Exemplar[] | undefined
+    readonly flags?: number | undefined
+    readonly min?: number | undefined
+    readonly max?: number | undefined
+  }
+  interface InstrumentationLibraryMetrics {
+    readonly instrumentation_library?: $opentelemetry.proto.common.v1.InstrumentationLibrary | undefined
+    readonly metrics?: readonly $opentelemetry.proto.metrics.v1.Metric[] | undefined
+    readonly schema_url?: string | undefined
+  }
+  interface IntDataPoint {
+    readonly labels?: readonly $opentelemetry.proto.common.v1.StringKeyValue[] | undefined
+    readonly start_time_unix_nano?: number | bigint | undefined
+    readonly time_unix_nano?: number | bigint | undefined
+    readonly value?: number | bigint | undefined
+    readonly exemplars?: readonly $opentelemetry.proto.metrics.v1.IntExemplar[] | undefined
+  }
+  interface IntExemplar {
+    readonly filtered_labels?: readonly $opentelemetry.proto.common.v1.StringKeyValue[] | undefined
+    readonly time_unix_nano?: number | bigint | undefined
+    readonly value?: number | bigint | undefined
+    readonly span_id?: Uint8Array | undefined
+    readonly trace_id?: Uint8Array | undefined
+  }
+  interface IntGauge {
+    readonly data_points?: readonly $opentelemetry.proto.metrics.v1.IntDataPoint[] | undefined
+  }
+  interface IntHistogram {
+    readonly data_points?: readonly $opentelemetry.proto.metrics.v1.IntHistogramDataPoint[] | undefined
+    readonly aggregation_temporality?: $opentelemetry.proto.metrics.v1.AggregationTemporality | undefined
+  }
+  interface IntHistogramDataPoint {
+    readonly labels?: readonly $opentelemetry.proto.common.v1.StringKeyValue[] | undefined
+    readonly start_time_unix_nano?: number | bigint | undefined
+    readonly time_unix_nano?: number | bigint | undefined
+    readonly count?: number | bigint | undefined
+    readonly sum?: number | bigint | undefined
+    readonly bucket_counts?: readonly (number | bigint)[] | undefined
+    readonly explicit_bounds?: readonly number[] | undefined
+    readonly exemplars?: readonly $opentelemetry.proto.metrics.v1.IntExemplar[] | undefined
+  }
+  interface IntSum {
+    readonly data_points?: readonly $opentelemetry.proto.metrics.v1.IntDataPoint[] | undefined
+    readonly aggregation_temporality?: $opentelemetry.proto.metrics.v1.AggregationTemporality | undefined
+    readonly is_monotonic?: boolean | undefined
+  }
+  interface Metric {
+    readonly name?: string | undefined
+    readonly description?: string | undefined
+    readonly unit?: string | undefined
+    readonly int_gauge?: $opentelemetry.proto.metrics.v1.IntGauge | undefined
+    readonly gauge?: $opentelemetry.proto.metrics.v1.Gauge | undefined
+    readonly int_sum?: $opentelemetry.proto.metrics.v1.IntSum | undefined
+    readonly sum?: $opentelemetry.proto.metrics.v1.Sum | undefined
+    readonly int_histogram?: $opentelemetry.proto.metrics.v1.IntHistogram | undefined
+    readonly histogram?: $opentelemetry.proto.metrics.v1.Histogram | undefined
+    readonly summary?: $opentelemetry.proto.metrics.v1.Summary | undefined
+    readonly exponential_histogram?: $opentelemetry.proto.metrics.v1.ExponentialHistogram | undefined
+    readonly metadata?: readonly $opentelemetry.proto.common.v1.KeyValue[] | undefined
+  }
+  interface MetricsData {
+    readonly resource_metrics?: readonly $opentelemetry.proto.metrics.v1.ResourceMetrics[] | undefined
+  }
+  interface NumberDataPoint {
+    readonly attributes?: readonly $opentelemetry.proto.common.v1.KeyValue[] | undefined
+    readonly labels?: readonly $opentelemetry.proto.common.v1.StringKeyValue[] | undefined
+    readonly start_time_unix_nano?: number | bigint | undefined
+    readonly time_unix_nano?: number | bigint | undefined
+    readonly as_double?: number | undefined
+    readonly as_int?: number | bigint | undefined
+    readonly exemplars?: readonly $opentelemetry.proto.metrics.v1.Exemplar[] | undefined
+    readonly flags?: number | undefined
+  }
+  interface ResourceMetrics {
+    readonly resource?: $opentelemetry.proto.resource.v1.Resource | undefined
+    readonly scope_metrics?: readonly $opentelemetry.proto.metrics.v1.ScopeMetrics[] | undefined
+    readonly schema_url?: string | undefined
+  }
+  interface ScopeMetrics {
+    readonly scope?: $opentelemetry.proto.common.v1.InstrumentationScope | undefined
+    readonly metrics?: readonly $opentelemetry.proto.metrics.v1.Metric[] | undefined
+    readonly schema_url?: string | undefined
+  }
+  interface Sum {
+    readonly data_points?: readonly $opentelemetry.proto.metrics.v1.NumberDataPoint[] | undefined
+    readonly aggregation_temporality?: $opentelemetry.proto.metrics.v1.AggregationTemporality | undefined
+    readonly is_monotonic?: boolean | undefined
+  }
+  interface Summary {
+    readonly data_points?: readonly $opentelemetry.proto.metrics.v1.SummaryDataPoint[] | undefined
+  }
+  interface SummaryDataPoint {
+    readonly attributes?: readonly $opentelemetry.proto.common.v1.KeyValue[] | undefined
+    readonly labels?: readonly $opentelemetry.proto.common.v1.StringKeyValue[] | undefined
+    readonly start_time_unix_nano?: number | bigint | undefined
+    readonly time_unix_nano?: number | bigint | undefined
+    readonly count?: number | bigint | undefined
+    readonly sum?: number | undefined
+    readonly quantile_values?: readonly $opentelemetry.proto.metrics.v1.SummaryDataPoint_ValueAtQuantile[] | undefined
+    readonly flags?: number | undefined
+  }
+  interface SummaryDataPoint_ValueAtQuantile {
+    readonly quantile?: number | undefined
+    readonly value?: number | undefined
+  }
+}
+export declare namespace opentelemetry.proto.resource.v1 {
+  interface Resource {
+    readonly attributes?: readonly $opentelemetry.proto.common.v1.KeyValue[] | undefined
+    readonly dropped_attributes_count?: number | undefined
+    readonly entity_refs?: readonly $opentelemetry.proto.common.v1.EntityRef[] | undefined
+  }
+}
+export declare namespace opentelemetry.proto.trace.v1 {
+  interface ConstantSampler {
+    readonly decision?: $opentelemetry.proto.trace.v1.ConstantSampler_ConstantDecision | undefined
+  }
+  type ConstantSampler_ConstantDecision = 'ALWAYS_OFF' | 'ALWAYS_ON' | 'ALWAYS_PARENT' | number
+  interface InstrumentationLibrarySpans {
+    readonly instrumentation_library?: $opentelemetry.proto.common.v1.InstrumentationLibrary | undefined
+    readonly spans?: readonly $opentelemetry.proto.trace.v1.Span[] | undefined
+    readonly schema_url?: string | undefined
+  }
+  interface RateLimitingSampler {
+    readonly qps?: number | bigint | undefined
+  }
+  interface ResourceSpans {
+    readonly resource?: $opentelemetry.proto.resource.v1.Resource | undefined
+    readonly scope_spans?: readonly $opentelemetry.proto.trace.v1.ScopeSpans[] | undefined
+    readonly schema_url?: string | undefined
+  }
+  interface ScopeSpans {
+    readonly scope?: $opentelemetry.proto.common.v1.InstrumentationScope | undefined
+    readonly spans?: readonly $opentelemetry.proto.trace.v1.Span[] | undefined
+    readonly schema_url?: string | undefined
+  }
+  interface Span {
+    readonly trace_id?: Uint8Array | undefined
+    readonly span_id?: Uint8Array | undefined
+    readonly trace_state?: string | undefined
+    readonly parent_span_id?: Uint8Array | undefined
+    readonly name?: string | undefined
+    readonly kind?: $opentelemetry.proto.trace.v1.Span_SpanKind | undefined
+    readonly start_time_unix_nano?: number | bigint | undefined
+    readonly end_time_unix_nano?: number | bigint | undefined
+    readonly attributes?: readonly $opentelemetry.proto.common.v1.KeyValue[] | undefined
+    readonly dropped_attributes_count?: number | undefined
+    readonly events?: readonly $opentelemetry.proto.trace.v1.Span_Event[] | undefined
+    readonly dropped_events_count?: number | undefined
+    readonly links?: readonly $opentelemetry.proto.trace.v1.Span_Link[] | undefined
+    readonly dropped_links_count?: number | undefined
+    readonly status?: $opentelemetry.proto.trace.v1.Status | undefined
+    readonly flags?: number | undefined
+  }
+  interface Span_Event {
+    readonly time_unix_nano?: number | bigint | undefined
+    readonly name?: string | undefined
+    readonly attributes?: readonly $opentelemetry.proto.common.v1.KeyValue[] | undefined
+    readonly dropped_attributes_count?: number | undefined
+  }
+  interface Span_Link {
+    readonly trace_id?: Uint8Array | undefined
+    readonly span_id?: Uint8Array | undefined
+    readonly trace_state?: string | undefined
+    readonly attributes?: readonly $opentelemetry.proto.common.v1.KeyValue[] | undefined
+    readonly dropped_attributes_count?: number | undefined
+    readonly flags?: number | undefined
+  }
+  type Span_SpanKind = 'SPAN_KIND_UNSPECIFIED' | 'SPAN_KIND_INTERNAL' | 'SPAN_KIND_SERVER' | 'SPAN_KIND_CLIENT' | 'SPAN_KIND_PRODUCER' | 'SPAN_KIND_CONSUMER' | number
+  type SpanFlags = 'SPAN_FLAGS_DO_NOT_USE' | 'SPAN_FLAGS_TRACE_FLAGS_MASK' | 'SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK' | 'SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK' | number
+  interface Status {
+    readonly deprecated_code?: $opentelemetry.proto.trace.v1.Status_DeprecatedStatusCode | undefined
+    readonly message?: string | undefined
+    readonly code?: $opentelemetry.proto.trace.v1.Status_StatusCode | undefined
+  }
+  type Status_DeprecatedStatusCode = 'DEPRECATED_STATUS_CODE_OK' | 'DEPRECATED_STATUS_CODE_CANCELLED' | 'DEPRECATED_STATUS_CODE_UNKNOWN_ERROR' | 'DEPRECATED_STATUS_CODE_INVALID_ARGUMENT' | 'DEPRECATED_STATUS_CODE_DEADLINE_EXCEEDED' | 'DEPRECATED_STATUS_CODE_NOT_FOUND' | 'DEPRECATED_STATUS_CODE_ALREADY_EXISTS' | 'DEPRECATED_STATUS_CODE_PERMISSION_DENIED' | 'DEPRECATED_STATUS_CODE_RESOURCE_EXHAUSTED' | 'DEPRECATED_STATUS_CODE_FAILED_PRECONDITION' | 'DEPRECATED_STATUS_CODE_ABORTED' | 'DEPRECATED_STATUS_CODE_OUT_OF_RANGE' | 'DEPRECATED_STATUS_CODE_UNIMPLEMENTED' | 'DEPRECATED_STATUS_CODE_INTERNAL_ERROR' | 'DEPRECATED_STATUS_CODE_UNAVAILABLE' | 'DEPRECATED_STATUS_CODE_DATA_LOSS' | 'DEPRECATED_STATUS_CODE_UNAUTHENTICATED' | number
+  type Status_StatusCode = 'STATUS_CODE_UNSET' | 'STATUS_CODE_OK' | 'STATUS_CODE_ERROR' | number
+  interface TraceConfig {
+    readonly constant_sampler?: $opentelemetry.proto.trace.v1.ConstantSampler | undefined
+    readonly trace_id_ratio_based?: $opentelemetry.proto.trace.v1.TraceIdRatioBased | undefined
+    readonly rate_limiting_sampler?: $opentelemetry.proto.trace.v1.RateLimitingSampler | undefined
+    readonly max_number_of_attributes?: number | bigint | undefined
+    readonly max_number_of_timed_events?: number | bigint | undefined
+    readonly max_number_of_attributes_per_timed_event?: number | bigint | undefined
+    readonly max_number_of_links?: number | bigint | undefined
+    readonly max_number_of_attributes_per_link?: number | bigint | undefined
+  }
+  interface TraceIdRatioBased {
+    readonly samplingRatio?: number | undefined
+  }
+  interface TracesData {
+    readonly resource_spans?: readonly $opentelemetry.proto.trace.v1.ResourceSpans[] | undefined
+  }
+}
+export declare namespace stats {
+  interface MetricConfig {
+    readonly dimensions?: Readonly<Record<string, string>> | undefined
+    readonly name?: string | undefined
+    readonly tags_to_remove?: readonly string[] | undefined
+    readonly match?: string | undefined
+    readonly drop?: boolean | undefined
+  }
+  interface MetricDefinition {
+    readonly name?: string | undefined
+    readonly value?: string | undefined
+    readonly type?: $stats.MetricType | undefined
+  }
+  type MetricType = 'COUNTER' | 'GAUGE' | 'HISTOGRAM' | number
+  interface PluginConfig {
+    readonly disable_host_header_fallback?: boolean | undefined
+    readonly tcp_reporting_duration?: Milliseconds | undefined
+    readonly metrics?: readonly $stats.MetricConfig[] | undefined
+    readonly definitions?: readonly $stats.MetricDefinition[] | undefined
+    readonly reporter?: $stats.Reporter | undefined
+    readonly rescoping_duration?: Milliseconds | undefined
+    readonly scope_grace_period_duration?: Milliseconds | undefined
+  }
+  type Reporter = 'UNSPECIFIED' | 'SERVER_GATEWAY' | number
 }
 export declare namespace udpa.type.v1 {
   interface TypedStruct {
