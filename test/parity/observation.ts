@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto'
+import type { UpstreamRecord } from '../harness/behaviour.ts'
+import type { H2Result } from '../harness/h2-client.ts'
+import type { ClientResult } from '../harness/http1-client.ts'
+
+/** What is recorded and compared: plain JSON, readable in a diff. Bytes are latin1 text. */
+export interface ScenarioObservation {
+  readonly steps: readonly unknown[]
+  readonly upstream: readonly UpstreamSeen[]
+  readonly log: readonly string[]
+  readonly stats: Readonly<Record<string, number | string>>
+}
+
+export interface UpstreamSeen {
+  readonly upstream: string
+  readonly head: readonly string[]
+  readonly framing: string
+  readonly body: string
+  readonly trailers: readonly string[]
+  readonly end: string
+}
+
+/** Bodies longer than this are recorded by length and hash. */
+const LONGEST_BODY = 2048
+
+export function describeHttp1(result: ClientResult): object {
+  return {
+    responses: result.messages.map(message => ({
+      status: message.startLine,
+      headers: message.headers.map(shortHeader),
+      framing: message.framing,
+      body: bodyText(message.body),
+      ...(message.trailers.length > 0 ? { trailers: message.trailers } : {}),
+      ...(message.complete ? {} : { complete: false }),
+    })),
+    ...(result.tail.length > 0 ? { tail: bodyText(result.tail) } : {}),
+    ...(result.tls === null ? {} : { tls: result.tls }),
+    connection: result.fate,
+  }
+}
+
+export function describeTcp(result: ClientResult): object {
+  return {
+    received: bodyText(result.raw),
+    ...(result.tls === null ? {} : { tls: result.tls }),
+    connection: result.fate,
+  }
+}
+
+export function describeH2(result: H2Result): object {
+  const line = ([name, value]: readonly [string, string]) => shortHeader(`${name}: ${value}`)
+  return {
+    streams: result.streams.map(stream => ({
+      ...(stream.informational.length > 0 ? { informational: stream.informational.map(block => block.map(line)) } : {}),
+      headers: stream.headers.map(line),
+      body: bodyText(stream.body),
+      ...(stream.trailers.length > 0 ? { trailers: stream.trailers.map(line) } : {}),
+      end: stream.end,
+    })),
+    ...(result.goaway === null ? {} : { goaway: result.goaway }),
+    ...(result.tls === null ? {} : { tls: result.tls }),
+    connection: result.fate,
+  }
+}
+
+export function describeUpstream(record: UpstreamRecord): UpstreamSeen {
+  return {
+    upstream: record.upstream,
+    head: record.head.map(shortHeader),
+    framing: record.framing,
+    body: bodyText(record.body),
+    trailers: record.trailers,
+    end: record.end,
+  }
+}
+
+export function bodyText(body: Buffer): string {
+  if (body.length <= LONGEST_BODY) return body.toString('latin1')
+  return `{${body.length} bytes, sha256 ${createHash('sha256').update(body).digest('hex').slice(0, 16)}}`
+}
+
+function shortHeader(line: string): string {
+  return line.length <= LONGEST_BODY ? line : `${line.slice(0, 40)}…{${line.length} characters}`
+}
