@@ -1,0 +1,237 @@
+import type { HeaderBlock } from '../header-block.ts'
+import { NameKind, nameEntry } from './names.ts'
+
+/** Results of `parse` below zero. */
+export const HeadResult = {
+  /** The empty line has not come yet. */
+  Incomplete: -1,
+  /** See `details` and `status`. */
+  Error: -2,
+} as const
+
+/** Envoy's methods (quiche Balsa without allow_custom_methods). */
+const methods = new Set(
+  (
+    'GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND ' +
+    'UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PATCH PURGE MKCALENDAR LINK ' +
+    'UNLINK SOURCE'
+  ).split(' '),
+)
+
+// RFC 9110 §5.5: field values hold no control characters but HTAB; a bare CR is one of the smuggler's tools (RFC 9112 §2.2).
+// biome-ignore lint/complexity/useRegexLiterals: the class reads better escaped
+const invalidCharacter = new RegExp('[\\0-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]|\\r(?!\\n)')
+const requestTarget = /^[\x21-\x7e]+$/
+const versionText = /^HTTP\/[0-9]\.[0-9]$/
+const statusLine = /^HTTP\/([0-9])\.([0-9]) ([0-9]{3})(?: |\r?$|$)/
+const digits = /^[0-9]{1,18}$/
+
+/**
+ * Parses one head (start line and fields) or one trailer section out of latin1 text. One object per connection: the
+ * outcome of the last `parse` stands in its fields.
+ */
+export class HeadParser {
+  /** Framing facts of the last head. */
+  contentLength = -1
+  chunked = false
+  /** `connection` tokens. */
+  close = false
+  keepAlive = false
+  upgradeToken = false
+  hasUpgrade = false
+  upgradeH2c = false
+  hasHost = false
+  /** HTTP/1.1; everything else is treated as 1.0, as Envoy does. */
+  http11 = true
+  /** Error of the last head: status for a local reply and Envoy's response-code detail. */
+  status = 400
+  details = ''
+  private readonly maxCount: number
+
+  constructor(maxCount: number) {
+    this.maxCount = maxCount
+  }
+
+  /** `text` from `start`: a request head. Fills `h`; returns the index behind the empty line or a HeadResult. */
+  parseRequest(text: string, start: number, h: HeaderBlock): number {
+    let at = start
+    // RFC 9112 §2.2: ignore empty lines before the request line.
+    while (true) {
+      const c = text.charCodeAt(at)
+      if (c === 10) at++
+      else if (c === 13 && text.charCodeAt(at + 1) === 10) at += 2
+      else break
+    }
+    const nl = text.indexOf('\n', at)
+    if (nl < 0) return invalidCharacter.test(text) ? this.fail('http1.codec_error', 400) : HeadResult.Incomplete
+    const lineEnd = text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl
+    if (!this.parseRequestLine(text, at, lineEnd, h)) return HeadResult.Error
+    const end = this.parseFields(text, nl + 1, h)
+    return end < 0 ? end : this.checkCharacters(text, at, lineEnd, end)
+  }
+
+  /** As parseRequest, for a response head. */
+  parseResponse(text: string, start: number, h: HeaderBlock): number {
+    const nl = text.indexOf('\n', start)
+    if (nl < 0) return HeadResult.Incomplete
+    const lineEnd = text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl
+    const match = statusLine.exec(text.slice(start, lineEnd))
+    if (match === null) return this.fail('http1.codec_error', 400)
+    this.http11 = match[1] === '1' && match[2] === '1'
+    h.status = Number(match[3])
+    if (h.status < 100) return this.fail('http1.codec_error', 400)
+    const end = this.parseFields(text, nl + 1, h)
+    return end < 0 ? end : this.checkCharacters(text, start, lineEnd, end)
+  }
+
+  /** Fields up to and with the empty line; also used for trailers. */
+  parseFields(text: string, start: number, h: HeaderBlock): number {
+    this.contentLength = -1
+    this.chunked = false
+    this.close = false
+    this.keepAlive = false
+    this.upgradeToken = false
+    this.hasUpgrade = false
+    this.upgradeH2c = false
+    this.hasHost = false
+    this.details = ''
+    const list = h.list
+    let at = start
+    while (true) {
+      const first = text.charCodeAt(at)
+      if (first === 10) return at + 1
+      if (first === 13) {
+        const second = text.charCodeAt(at + 1)
+        if (second === 10) return at + 2
+        if (second !== second) return HeadResult.Incomplete
+        return this.fail('http1.codec_error', 400)
+      }
+      const nl = text.indexOf('\n', at)
+      if (nl < 0) return HeadResult.Incomplete
+      const lineEnd = text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl
+      if (first === 32 || first === 9) {
+        if (!this.unfold(text, at, lineEnd, h)) return this.fail('http1.codec_error', 400)
+        at = nl + 1
+        continue
+      }
+      const colon = text.indexOf(':', at)
+      if (colon <= at || colon >= lineEnd) return this.fail('http1.codec_error', 400)
+      const entry = nameEntry(text.slice(at, colon))
+      if (entry === null) return this.fail('http1.codec_error', 400)
+      let from = colon + 1
+      let to = lineEnd
+      while (from < to && isBlank(text.charCodeAt(from))) from++
+      while (to > from && isBlank(text.charCodeAt(to - 1))) to--
+      const value = text.slice(from, to)
+      if (entry.kind === NameKind.Other) list.push(entry.name, value)
+      else if (!this.special(entry.kind, entry.name, value, h)) return this.fail(this.details, this.status)
+      if (list.length > this.maxCount * 2) return this.fail('http1.too_many_headers', 431)
+      at = nl + 1
+    }
+  }
+
+  private special(kind: NameKind, name: string, value: string, h: HeaderBlock): boolean {
+    switch (kind) {
+      case NameKind.Host:
+        h.authority = this.hasHost ? `${h.authority},${value}` : value
+        this.hasHost = true
+        return true
+      case NameKind.ContentLength:
+        if (this.contentLength >= 0 || !digits.test(value)) {
+          this.details = 'http1.codec_error'
+          this.status = 400
+          return false
+        }
+        this.contentLength = Number(value)
+        h.list.push(name, value)
+        return true
+      case NameKind.TransferEncoding:
+        if (this.chunked || value.toLowerCase() !== 'chunked') {
+          this.details = 'http1.invalid_transfer_encoding'
+          this.status = 501
+          return false
+        }
+        // Not kept: framing of the next hop is its own (RFC 9112 §6.1), the encoders say what they send.
+        this.chunked = true
+        return true
+      case NameKind.Connection:
+      case NameKind.ProxyConnection:
+        this.connectionTokens(value)
+        h.list.push(name, value)
+        return true
+      case NameKind.Upgrade:
+        this.hasUpgrade = true
+        if (value.toLowerCase() === 'h2c') this.upgradeH2c = true
+        h.list.push(name, value)
+        return true
+      default:
+        h.list.push(name, value)
+        return true
+    }
+  }
+
+  private connectionTokens(value: string): void {
+    if (value === 'keep-alive') {
+      this.keepAlive = true
+      return
+    }
+    const tokens = value.toLowerCase().split(',')
+    for (let i = 0; i < tokens.length; i++) {
+      const name = tokens[i]!.trim()
+      if (name === 'close') this.close = true
+      else if (name === 'keep-alive') this.keepAlive = true
+      else if (name === 'upgrade') this.upgradeToken = true
+    }
+  }
+
+  /** RFC 9112 §5.2 obs-fold: joined by one blank, as Envoy does. */
+  private unfold(text: string, at: number, lineEnd: number, h: HeaderBlock): boolean {
+    const list = h.list
+    if (list.length === 0) return false
+    const last = list[list.length - 2]!
+    // Folding what frames the message is a smuggling vector; only plain fields may fold.
+    if (last === 'content-length' || last === 'connection' || last === 'upgrade') return false
+    list[list.length - 1] = `${list[list.length - 1]!} ${text.slice(at, lineEnd).trim()}`
+    return true
+  }
+
+  private parseRequestLine(text: string, at: number, lineEnd: number, h: HeaderBlock): boolean {
+    const firstBlank = text.indexOf(' ', at)
+    if (firstBlank < 0 || firstBlank >= lineEnd) return this.refuse()
+    const secondBlank = text.indexOf(' ', firstBlank + 1)
+    if (secondBlank < 0 || secondBlank >= lineEnd) return this.refuse()
+    const method = text.slice(at, firstBlank)
+    const target = text.slice(firstBlank + 1, secondBlank)
+    const version = text.slice(secondBlank + 1, lineEnd)
+    if (!methods.has(method) || !requestTarget.test(target)) return this.refuse()
+    if (version === 'HTTP/1.1') this.http11 = true
+    else if (versionText.test(version)) this.http11 = false
+    else return this.refuse()
+    h.method = method
+    h.path = target
+    return true
+  }
+
+  private refuse(): false {
+    this.fail('http1.codec_error', 400)
+    return false
+  }
+
+  private checkCharacters(text: string, start: number, lineEnd: number, end: number): number {
+    const head = start === 0 && end === text.length ? text : text.slice(start, end)
+    const bad = head.search(invalidCharacter)
+    if (bad < 0) return end
+    return this.fail(start + bad < lineEnd ? 'http1.codec_error' : 'http1.invalid_characters', 400)
+  }
+
+  /** A bad line is refused at once: waiting for the end of such a head would only cost memory. */
+  private fail(details: string, status: number): number {
+    this.details = details
+    this.status = status
+    return HeadResult.Error
+  }
+}
+
+function isBlank(code: number): boolean {
+  return code === 32 || code === 9
+}
