@@ -1,0 +1,43 @@
+/** glibc's strerror texts, which Envoy puts into its messages, by Node's error code. */
+const TEXT: Readonly<Record<string, string>> = {
+  EACCES: 'Permission denied',
+  EADDRINUSE: 'Address already in use',
+  EADDRNOTAVAIL: 'Cannot assign requested address',
+  EAFNOSUPPORT: 'Address family not supported by protocol',
+  EAGAIN: 'Resource temporarily unavailable',
+  EBADF: 'Bad file descriptor',
+  ECONNABORTED: 'Software caused connection abort',
+  ECONNREFUSED: 'Connection refused',
+  ECONNRESET: 'Connection reset by peer',
+  EEXIST: 'File exists',
+  EHOSTUNREACH: 'No route to host',
+  EINVAL: 'Invalid argument',
+  EMFILE: 'Too many open files',
+  ENAMETOOLONG: 'File name too long',
+  ENETDOWN: 'Network is down',
+  ENETUNREACH: 'Network is unreachable',
+  ENFILE: 'Too many open files in system',
+  ENOBUFS: 'No buffer space available',
+  ENOENT: 'No such file or directory',
+  ENOMEM: 'Cannot allocate memory',
+  ENOPROTOOPT: 'Protocol not available',
+  ENOTCONN: 'Transport endpoint is not connected',
+  ENOTDIR: 'Not a directory',
+  ENOTSOCK: 'Socket operation on non-socket',
+  EPERM: 'Operation not permitted',
+  EPIPE: 'Broken pipe',
+  EPROTONOSUPPORT: 'Protocol not supported',
+  ETIMEDOUT: 'Connection timed out',
+}
+
+/** `code` is Node's (`ECONNREFUSED`); an unknown one is given back as it is. */
+export function strerror(code: string): string {
+  return TEXT[code] ?? code
+}
+
+/** Envoy tells errors of connect(2) itself from those that epoll reports later. Blanks stay; formatters replace them. */
+export function connectFailure(code: string, unixSocket: boolean): string {
+  const later =
+    !unixSocket && (code === 'ECONNREFUSED' || code === 'ETIMEDOUT' || code === 'EHOSTUNREACH' || code === 'ECONNRESET')
+  return `${later ? 'delayed' : 'immediate'} connect error: ${strerror(code)}`
+}

@@ -1,0 +1,527 @@
+import net from 'node:net'
+import type tls from 'node:tls'
+import { TimerNode, type TimerOwner } from '../base/timer.ts'
+import { ipAddress, isPipe, pipeAddress } from './address.ts'
+import {
+  type Address,
+  CloseHow,
+  CloseReason,
+  type Connection,
+  type ConnectionHandler,
+  Flow,
+  type TlsInfo,
+} from './connection.ts'
+import { connectFailure } from './errno.ts'
+import type { SocketLoop } from './socket-loop.ts'
+
+/** The TLS side of a connection; `transport-sockets/tls.ts` implements it. One object per context, not per connection. */
+export interface TlsDriver {
+  /** Puts TLS over a connected socket. */
+  wrap(socket: net.Socket, connection: SocketConnection): tls.TLSSocket
+  /** The handshake is through: verify the peer. Null refuses it; `connection.transportFailure` is set then. */
+  onSecure(socket: tls.TLSSocket, connection: SocketConnection): TlsInfo | null
+  /** The handshake failed; gives the text for `transportFailure`. */
+  onHandshakeError(error: NodeJS.ErrnoException, connection: SocketConnection): string
+}
+
+export interface ConnectOptions {
+  /** 0 = wait for the kernel. Covers TCP and TLS, as Envoy's connect_timeout. */
+  readonly connectTimeout: number
+  /** Source address to bind; port 0 = any. */
+  readonly source: Address | null
+  readonly tls: TlsDriver | null
+  /** per_connection_buffer_limit_bytes. */
+  readonly bufferLimit: number
+}
+
+const EMPTY = new Uint8Array(0)
+/** Up to here one copied buffer beats writev; measured on heads with small bodies. */
+const COALESCE_LIMIT = 16384
+const DEFAULT_BUFFER_LIMIT = 1024 * 1024
+const DEFAULT_DELAYED_CLOSE = 1000
+/** A peer that does not take what is to be flushed is dropped after an hour, as tcp_proxy's idle_timeout does in Envoy. */
+const FLUSH_STALL = 3_600_000
+
+const TIMER_CLOSE = 0
+const TIMER_CONNECT = 1
+
+const Phase = { Connecting: 0, Handshaking: 1, Ready: 2, Flushing: 3, Draining: 4, Gone: 5 } as const
+type Phase = (typeof Phase)[keyof typeof Phase]
+
+const OWNER = Symbol('connection')
+type Owned = { [OWNER]: SocketConnection }
+
+/** Takes over an accepted socket handle (see `acceptor.ts`); reading starts when the last hold is cleared. */
+export function accept(
+  loop: SocketLoop,
+  handle: unknown,
+  handler: ConnectionHandler,
+  holds: number,
+): SocketConnection | null {
+  const socket = newSocket(loop, handle)
+  socket.setNoDelay(true)
+  // A client that is gone already has no address: nothing to serve.
+  if (socket.remoteAddress === undefined && socket.localAddress !== undefined) {
+    socket.on('error', ignore)
+    socket.destroy()
+    return null
+  }
+  return new SocketConnection(loop, socket, Phase.Ready, peerAddress(socket), localAddress(socket), handler, holds)
+}
+
+/** Connects to `ip:port` or a Unix socket; the handler hears `onConnected` or `onClose`, never both failing and nothing. */
+export function connect(
+  loop: SocketLoop,
+  address: Address,
+  options: ConnectOptions,
+  handler: ConnectionHandler,
+): SocketConnection {
+  const socket = newSocket(loop, undefined)
+  const unknown = options.source ?? NO_ADDRESS
+  const connection = new SocketConnection(loop, socket, Phase.Connecting, address, unknown, handler, 0)
+  connection.setWatermarks(options.bufferLimit)
+  connection.begin(address, options)
+  return connection
+}
+
+export class SocketConnection implements Connection, TimerOwner {
+  readonly id: number
+  readonly directRemote: Address
+  directLocal: Address
+  remote: Address
+  local: Address
+  localRestored = false
+  requestedServerName = ''
+  applicationProtocols: readonly string[] = NONE
+  transportProtocol = ''
+  tls: TlsInfo | null = null
+  transportFailure = ''
+  handler: ConnectionHandler
+  readHolds: number
+  bytesReceived = 0
+  bytesSent = 0
+  readonly startTime: number
+  closed = false
+
+  readonly #loop: SocketLoop
+  #socket: net.Socket | tls.TLSSocket
+  /** The TCP socket under TLS; the same as `#socket` otherwise. */
+  readonly #tcp: net.Socket
+  #driver: TlsDriver | null = null
+  #phase: Phase
+  #why: CloseReason = CloseReason.Remote
+  #closeTimer: TimerNode | null = null
+  #connectTimer: TimerNode | null = null
+  #delayedClose = DEFAULT_DELAYED_CLOSE
+  #lastPending = 0
+
+  // Queue of the current turn: text alone is one growing latin1 string; with bytes among it, a list.
+  #text = ''
+  readonly #chunks: (Uint8Array | string)[] = []
+  #queued = 0
+  #dirty = false
+  #high = DEFAULT_BUFFER_LIMIT
+  #low = DEFAULT_BUFFER_LIMIT >> 1
+  #above = false
+  #ended = false
+  #onDrained: (() => void) | null = null
+
+  constructor(
+    loop: SocketLoop,
+    socket: net.Socket,
+    phase: Phase,
+    remote: Address,
+    local: Address,
+    handler: ConnectionHandler,
+    holds: number,
+  ) {
+    this.id = loop.nextId()
+    this.#loop = loop
+    this.#socket = socket
+    this.#tcp = socket
+    this.#phase = phase
+    this.directRemote = remote
+    this.directLocal = local
+    this.remote = remote
+    this.local = local
+    this.handler = handler
+    this.readHolds = holds
+    this.startTime = loop.timers.now()
+    adopt(socket, this)
+    if (phase === Phase.Ready && holds === 0) socket.resume()
+  }
+
+  /** Descriptor for getsockopt; -1 when it is closed. */
+  get fd(): number {
+    const handle = (this.#tcp as unknown as { _handle: { fd: number } | null })._handle
+    return handle?.fd ?? -1
+  }
+
+  get bufferedBytes(): number {
+    return this.#queued + this.#socket.writableLength
+  }
+
+  begin(address: Address, options: ConnectOptions): void {
+    const { source } = options
+    this.#driver = options.tls
+    if (options.connectTimeout > 0) {
+      this.#connectTimer = new TimerNode(this, TIMER_CONNECT)
+      this.#loop.timers.arm(this.#connectTimer, options.connectTimeout)
+    }
+    if (isPipe(address)) {
+      // A leading '@' stands for the NUL of Linux' abstract names.
+      this.#tcp.connect({ path: address.ip[0] === '@' ? `\0${address.ip.slice(1)}` : address.ip })
+    } else if (source === null) {
+      this.#tcp.connect({ host: address.ip, port: address.port })
+    } else {
+      this.#tcp.connect({ host: address.ip, port: address.port, localAddress: source.ip, localPort: source.port })
+    }
+  }
+
+  /** Starts TLS on an accepted connection. `first`: bytes that listener filters have read, given to TLS untouched. */
+  secure(driver: TlsDriver, first: Uint8Array, timeout: number): void {
+    this.#driver = driver
+    if (timeout > 0) {
+      this.#connectTimer = new TimerNode(this, TIMER_CONNECT)
+      this.#loop.timers.arm(this.#connectTimer, timeout)
+    }
+    this.#handshake(first)
+  }
+
+  write(data: Uint8Array | string): Flow {
+    const length = data.length
+    if (length === 0 || this.closed || this.#ended) return Flow.Continue
+    if (typeof data === 'string' && this.#chunks.length === 0) {
+      this.#text += data
+    } else {
+      if (this.#text !== '') {
+        this.#chunks.push(this.#text)
+        this.#text = ''
+      }
+      this.#chunks.push(data)
+    }
+    this.#queued += length
+    this.bytesSent += length
+    if (!this.#dirty) {
+      this.#dirty = true
+      this.#loop.flushLater(this)
+    }
+    if (this.#queued + this.#socket.writableLength <= this.#high) return Flow.Continue
+    this.#above = true
+    return Flow.Pause
+  }
+
+  /** Called by the loop at the end of the turn. */
+  flush(): void {
+    this.#dirty = false
+    if (this.#phase < Phase.Ready || this.#phase === Phase.Gone) return
+    if (this.#queued > 0) this.#send()
+    // After all, all of it went out at once: there will be no callback that says so.
+    if (this.#above && this.#socket.writableLength <= this.#low) this.#drained()
+  }
+
+  setWatermarks(high: number): void {
+    this.#high = high > 0 ? high : Number.MAX_SAFE_INTEGER
+    this.#low = Math.floor(this.#high / 2)
+  }
+
+  /** delayed_close_timeout in ms; 0 closes as soon as everything is flushed. */
+  setDelayedCloseTimeout(ms: number): void {
+    this.#delayedClose = ms
+  }
+
+  end(): void {
+    if (this.#ended || this.closed) return
+    this.#ended = true
+    if (this.#phase < Phase.Ready) return
+    if (this.#queued > 0) this.#send()
+    this.#socket.end()
+  }
+
+  close(how: CloseHow, why: CloseReason = CloseReason.Local): void {
+    if (this.#phase === Phase.Gone) return
+    const again = this.closed
+    if (!again) {
+      this.closed = true
+      this.#why = why
+    }
+    if (how === CloseHow.Reset && this.#tcp.remoteAddress !== undefined && !isPipe(this.directRemote)) {
+      this.#tcp.resetAndDestroy()
+      return
+    }
+    if (how === CloseHow.NoFlush || how === CloseHow.Reset || this.#phase < Phase.Ready) {
+      this.#destroy()
+      return
+    }
+    if (again) return
+    if (this.#queued > 0) this.#send()
+    this.#closeTimer = new TimerNode(this, TIMER_CLOSE)
+    this.#lastPending = this.#socket.writableLength
+    if (how === CloseHow.FlushAndDelay && this.#delayedClose > 0) {
+      this.#phase = Phase.Draining
+      this.#loop.timers.arm(this.#closeTimer, this.#delayedClose)
+      this.#socket.end()
+      // Its answer to our FIN is only seen while reading; what it still sends is thrown away.
+      this.#socket.resume()
+      if (this.#socket.readableEnded) this.#socket.destroySoon()
+    } else {
+      this.#phase = Phase.Flushing
+      this.#loop.timers.arm(this.#closeTimer, FLUSH_STALL)
+      this.#socket.destroySoon()
+    }
+  }
+
+  holdReading(bit: number, hold: boolean): void {
+    const before = this.readHolds
+    this.readHolds = hold ? before | bit : before & ~bit
+    if (this.#phase !== Phase.Ready || before === this.readHolds) return
+    if (before === 0) this.#socket.pause()
+    else if (this.readHolds === 0) this.#socket.resume()
+  }
+
+  setKeepAlive(probes: number, time: number, interval: number): void {
+    const options = { enable: true, initialDelay: time * 1000, interval: interval * 1000, count: probes }
+    // 0 leaves the system's value: Node does that for the delay, and for the others when they are absent.
+    if (probes > 0 && interval > 0) this.#tcp.setKeepAlive(options as unknown as boolean)
+    else this.#tcp.setKeepAlive(true, time * 1000)
+  }
+
+  onTimer(kind: number): void {
+    if (kind === TIMER_CONNECT) {
+      this.closed = true
+      this.#why = CloseReason.ConnectTimeout
+      this.#destroy()
+      return
+    }
+    const pending = this.#socket.writableLength
+    if (pending > 0 && pending < this.#lastPending) {
+      this.#lastPending = pending
+      this.#loop.timers.arm(this.#closeTimer!, this.#phase === Phase.Draining ? this.#delayedClose : FLUSH_STALL)
+      return
+    }
+    this.#destroy()
+  }
+
+  onSocketConnected(): void {
+    if (this.#phase !== Phase.Connecting) return
+    this.directLocal = localAddress(this.#tcp)
+    this.local = this.directLocal
+    if (this.#driver !== null) this.#handshake(EMPTY)
+    else this.#ready()
+  }
+
+  onSecure(): void {
+    if (this.#phase !== Phase.Handshaking || this.#driver === null) return
+    const socket = this.#socket as tls.TLSSocket
+    const info = this.#driver.onSecure(socket, this)
+    if (info === null) {
+      this.closed = true
+      this.#why = CloseReason.TransportFailed
+      this.#destroy()
+      return
+    }
+    this.tls = info
+    this.#ready()
+  }
+
+  /** `length` bytes are in the loop's read buffer. */
+  onRead(length: number): void {
+    this.onBytes(this.#loop.take(length))
+  }
+
+  onBytes(chunk: Uint8Array): void {
+    this.bytesReceived += chunk.length
+    if (!this.closed) this.handler.onData(this, chunk, false)
+  }
+
+  onEnd(): void {
+    if (this.#phase === Phase.Draining) this.#socket.destroySoon()
+    else if (this.#phase === Phase.Handshaking) this.#destroy()
+    else if (!this.closed) this.handler.onData(this, EMPTY, true)
+  }
+
+  onError(error: NodeJS.ErrnoException): void {
+    if (this.closed) return
+    this.closed = true
+    if (this.#phase === Phase.Connecting) {
+      this.#why = CloseReason.ConnectFailed
+      this.transportFailure = connectFailure(error.code ?? '', isPipe(this.directRemote))
+    } else if (this.#phase === Phase.Handshaking && this.#driver !== null) {
+      this.#why = CloseReason.TransportFailed
+      this.transportFailure = this.#driver.onHandshakeError(error, this)
+    } else {
+      this.#why = CloseReason.RemoteReset
+    }
+  }
+
+  onGone(): void {
+    if (this.#phase === Phase.Gone) return
+    this.#phase = Phase.Gone
+    this.closed = true
+    this.#text = ''
+    this.#chunks.length = 0
+    this.#queued = 0
+    this.#stopConnectTimer()
+    if (this.#closeTimer !== null) this.#loop.timers.cancel(this.#closeTimer)
+    this.handler.onClose(this, this.#why)
+  }
+
+  #handshake(first: Uint8Array): void {
+    this.#phase = Phase.Handshaking
+    const tcp = this.#tcp
+    disown(tcp)
+    if (first.length > 0) tcp.unshift(first)
+    const socket = this.#driver!.wrap(tcp, this)
+    this.#socket = socket
+    adopt(socket, this)
+    socket.on('secure', onSecure)
+    socket.on('data', onData)
+  }
+
+  #ready(): void {
+    this.#stopConnectTimer()
+    this.#phase = Phase.Ready
+    if (this.readHolds === 0) this.#socket.resume()
+    else this.#socket.pause()
+    this.handler.onConnected?.(this)
+    if (this.closed) return
+    if (this.#queued > 0) this.flush()
+    if (this.#ended) this.#socket.end()
+  }
+
+  #send(): void {
+    const socket = this.#socket
+    const done = this.#above ? this.#drainedCallback() : undefined
+    const chunks = this.#chunks
+    const total = this.#queued
+    this.#queued = 0
+    if (chunks.length === 0) {
+      const text = this.#text
+      this.#text = ''
+      socket.write(text, 'latin1', done)
+    } else if (chunks.length === 1) {
+      const only = chunks[0]!
+      chunks.length = 0
+      if (typeof only === 'string') socket.write(only, 'latin1', done)
+      else socket.write(only, done)
+    } else if (total <= COALESCE_LIMIT) {
+      const whole = Buffer.allocUnsafe(total)
+      let at = 0
+      for (let i = 0; i < chunks.length; i++) {
+        const chunk = chunks[i]!
+        if (typeof chunk === 'string') whole.write(chunk, at, 'latin1')
+        else whole.set(chunk, at)
+        at += chunk.length
+      }
+      chunks.length = 0
+      socket.write(whole, done)
+    } else {
+      socket.cork()
+      const last = chunks.length - 1
+      for (let i = 0; i <= last; i++) {
+        const chunk = chunks[i]!
+        const callback = i === last ? done : undefined
+        if (typeof chunk === 'string') socket.write(chunk, 'latin1', callback)
+        else socket.write(chunk, callback)
+      }
+      chunks.length = 0
+      socket.uncork()
+    }
+  }
+
+  #drainedCallback(): () => void {
+    this.#onDrained ??= () => {
+      if (this.#above && this.bufferedBytes <= this.#low) this.#drained()
+    }
+    return this.#onDrained
+  }
+
+  #drained(): void {
+    this.#above = false
+    if (!this.closed) this.handler.onWritable?.(this)
+  }
+
+  #destroy(): void {
+    this.#socket.destroy()
+    if (this.#tcp !== this.#socket) this.#tcp.destroy()
+  }
+
+  #stopConnectTimer(): void {
+    if (this.#connectTimer === null) return
+    this.#loop.timers.cancel(this.#connectTimer)
+    this.#connectTimer = null
+  }
+}
+
+const NONE: readonly string[] = []
+const NO_ADDRESS: Address = pipeAddress('')
+
+function newSocket(loop: SocketLoop, handle: unknown): net.Socket {
+  const options: Record<string, unknown> = {
+    allowHalfOpen: true,
+    noDelay: true,
+    onread: { buffer: loop.readBuffer, callback: onRead },
+  }
+  if (handle !== undefined) {
+    options['handle'] = handle
+    options['readable'] = true
+    options['writable'] = true
+    options['manualStart'] = true
+  }
+  return new net.Socket(options as net.SocketConstructorOpts)
+}
+
+function adopt(socket: net.Socket, connection: SocketConnection): void {
+  ;(socket as unknown as Owned)[OWNER] = connection
+  socket.on('connect', onConnect)
+  socket.on('end', onEnd)
+  socket.on('error', onError)
+  socket.on('close', onClose)
+}
+
+function disown(socket: net.Socket): void {
+  socket.off('connect', onConnect)
+  socket.off('end', onEnd)
+  socket.off('close', onClose)
+}
+
+function onRead(this: Owned, length: number): boolean {
+  this[OWNER].onRead(length)
+  return true
+}
+
+function onConnect(this: Owned): void {
+  this[OWNER].onSocketConnected()
+}
+
+function onSecure(this: Owned): void {
+  this[OWNER].onSecure()
+}
+
+function onData(this: Owned, chunk: Buffer): void {
+  this[OWNER].onBytes(chunk)
+}
+
+function onEnd(this: Owned): void {
+  this[OWNER].onEnd()
+}
+
+function onError(this: Owned, error: NodeJS.ErrnoException): void {
+  this[OWNER].onError(error)
+}
+
+function onClose(this: Owned): void {
+  this[OWNER].onGone()
+}
+
+function ignore(): void {}
+
+function peerAddress(socket: net.Socket): Address {
+  const ip = socket.remoteAddress
+  return ip === undefined ? NO_ADDRESS : ipAddress(ip, socket.remotePort ?? 0)
+}
+
+function localAddress(socket: net.Socket): Address {
+  const ip = socket.localAddress
+  return ip === undefined ? NO_ADDRESS : ipAddress(ip, socket.localPort ?? 0)
+}
