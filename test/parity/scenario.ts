@@ -184,3 +184,14 @@ function timing(options: RequestOptions): { timeout?: number; linger?: number; t
     ...(options.tls === undefined ? {} : { tls: options.tls }),
   }
 }
+
+/** The short form of a scenario without special comparison. */
+export function scenario(
+  name: string,
+  doc: string,
+  steps: Step | readonly Step[],
+  covers: readonly string[] = [],
+  compare: Compare = {},
+): Scenario {
+  return { name, doc, steps: 'kind' in steps ? [steps] : steps, covers, compare }
+}

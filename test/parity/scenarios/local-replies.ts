@@ -121,13 +121,16 @@ const group: Group = {
     one('cluster-header', 'cluster_header picks the cluster', get('/header', { headers: ['x-cluster: a'] }), [
       'cluster_header ok',
     ]),
-    both('maintenance-mode', 'Runtime upstream.maintenance_mode', '/maint', ['maintenance mode', 'grpc maintenance']),
+    both('maintenance-mode', 'Runtime upstream.maintenance_mode', '/maint', [
+      'maintenance mode runtime',
+      'grpc maintenance',
+    ]),
     both('direct-response', 'direct_response with a body', '/direct', [
       'direct_response 200',
       'HEAD direct',
       'grpc direct 200',
     ]),
-    both('direct-response-403', 'direct_response with an error', '/d403', ['direct_response 403', 'grpc direct 403']),
+    both('direct-response-403', 'direct_response with an error', '/d403', ['grpc direct 403']),
     both('direct-response-empty', 'direct_response without a body', '/dnobody', [
       'direct_response 404 no body',
       'grpc direct 404',
