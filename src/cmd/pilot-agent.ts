@@ -10,15 +10,91 @@ interface Subcommand {
 }
 
 const LOG_FLAGS: readonly FlagSpec[] = [
-  logFlag('log_output_level', 'string', 'default:info', 'level per scope: <scope>:<level>,…'),
-  logFlag('log_as_json', 'bool', 'false', 'one JSON object per line'),
-  { ...logFlag('log_target', 'string', 'stdout', 'stdout or stderr') },
-  { ...logFlag('log_caller', 'string', '', 'scopes that log the caller'), unsupported: 'callers are not recorded' },
-  logFlag('log_stacktrace_level', 'string', 'default:none', 'level that logs stack traces'),
-  { ...logFlag('vklog', 'int', '0', 'verbosity of the Kubernetes client') },
+  flag('log_output_level', 'string', 'default:info', 'level per scope: <scope>:<level>,…'),
+  flag('log_as_json', 'bool', 'false', 'one JSON object per line'),
+  flag('log_target', 'string', 'stdout', 'stdout or stderr'),
+  { ...flag('log_caller', 'string', '', 'scopes that log the caller'), unsupported: 'callers are not recorded' },
+  flag('log_stacktrace_level', 'string', 'default:none', 'level that logs stack traces'),
+  flag('vklog', 'int', '0', 'verbosity of the Kubernetes client, of which there is none'),
 ]
 
 const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
+  proxy: {
+    usage: 'run the proxy of this pod: pilot-agent proxy sidecar',
+    flags: async () => [
+      flag('domain', 'string', '', 'DNS domain suffix; default ${POD_NAMESPACE}.svc.cluster.local'),
+      flag('meshConfig', 'string', './etc/istio/config/mesh', 'mesh configuration file'),
+      flag('proxyBinary', 'string', '', 'proxy to run; default is the one of this package', ['REMORA_PROXY']),
+      flag('serviceCluster', 'string', 'istio-proxy', 'service cluster'),
+      flag('proxyLogLevel', 'string', 'warning', 'log level of the proxy, also per component: info,http:debug'),
+      flag('proxyComponentLogLevel', 'string', '', 'log levels per component of the proxy'),
+      flag('concurrency', 'int', '0', 'worker threads'),
+      flag('profiling', 'bool', 'true', 'serve /debug/pprof (never served)'),
+      { ...flag('stsPort', 'int', '0', 'security token service'), unsupported: 'there is no STS server' },
+      { ...flag('tokenManagerPlugin', 'string', '', 'token provider'), unsupported: 'there is no STS server' },
+      { ...flag('templateFile', 'string', '', 'bootstrap template'), unsupported: 'use ISTIO_BOOTSTRAP_OVERRIDE' },
+      { ...flag('outlierLogPath', 'string', '', 'outlier log'), unsupported: 'outlier events are not logged' },
+    ],
+    run: async flags => {
+      const { runProxy } = await import('../agent/proxy-command.ts')
+      for (const [name, value] of flags.entries()) log.info(`FLAG: --${name}="${value}"`)
+      return await runProxy({
+        type: flags.operands[0] ?? 'sidecar',
+        domain: flags.string('domain'),
+        meshConfig: flags.string('meshConfig'),
+        serviceCluster: flags.string('serviceCluster'),
+        logLevel: flags.string('proxyLogLevel'),
+        componentLogLevel: flags.string('proxyComponentLogLevel'),
+        concurrency: flags.int('concurrency'),
+        proxyBinary: flags.string('proxyBinary'),
+        logAsJson: flags.bool('log_as_json'),
+        env: process.env,
+      })
+    },
+  },
+  wait: {
+    usage: 'wait until the proxy is ready',
+    flags: async () => [
+      flag('timeoutSeconds', 'int', '60', 'maximum number of seconds to wait for Envoy to be ready'),
+      flag('requestTimeoutMillis', 'int', '500', 'number of milliseconds to wait for response'),
+      flag('periodMillis', 'int', '500', 'number of milliseconds to wait between attempts'),
+      flag('url', 'string', 'http://localhost:15021/healthz/ready', 'URL to use in requests'),
+    ],
+    run: async flags => {
+      const { waitUntilReady } = await import('../agent/wait.ts')
+      await waitUntilReady({
+        url: flags.string('url'),
+        timeoutMs: flags.int('timeoutSeconds') * 1000,
+        periodMs: flags.int('periodMillis'),
+        requestTimeoutMs: flags.int('requestTimeoutMillis'),
+      })
+      return 0
+    },
+  },
+  request: {
+    usage: 'make an HTTP request to the admin API of the proxy: pilot-agent request METHOD PATH [BODY]',
+    flags: async () => [flag('debug-port', 'int', '15000', 'port of the local request')],
+    run: async flags => {
+      const { runRequest } = await import('../agent/request.ts')
+      await runRequest(flags.operands, flags.int('debug-port'), text => void process.stdout.write(text))
+      return 0
+    },
+  },
+  version: {
+    usage: 'print the version',
+    flags: async () => [
+      { ...flag('short', 'bool', 'false', 'only the number'), short: 's' },
+      { ...flag('output', 'string', '', 'json'), short: 'o' },
+    ],
+    run: async flags => {
+      const { ISTIO_VERSION, VERSION, versionText } = await import('../agent/version.ts')
+      const output = flags.string('output')
+      if (output !== '' && output !== 'json') throw new FlagError(`--output=${output}: only json is supported`)
+      const json = JSON.stringify({ clientVersion: { version: VERSION, istioVersion: ISTIO_VERSION } }, null, 2)
+      process.stdout.write(`${output === 'json' ? json : flags.bool('short') ? VERSION : versionText()}\n`)
+      return 0
+    },
+  },
   'istio-iptables': {
     usage: 'set up the rules that send the traffic of a pod through the proxy',
     flags: async () => (await import('../iptables/command.ts')).IPTABLES_FLAGS,
@@ -96,6 +172,12 @@ async function printUsage(name: string | undefined): Promise<void> {
   process.stdout.write(`${subcommand.usage}\n\nFlags:\n${rows.join('')}`)
 }
 
-function logFlag(name: string, kind: FlagSpec['kind'], byDefault: string, usage: string): FlagSpec {
-  return { name, kind, default: byDefault, usage }
+function flag(
+  name: string,
+  kind: FlagSpec['kind'],
+  byDefault: string,
+  usage: string,
+  env: readonly string[] = [],
+): FlagSpec {
+  return { name, kind, default: byDefault, usage, env }
 }

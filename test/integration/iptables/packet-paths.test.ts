@@ -172,7 +172,10 @@ t.test('other rules: refused whole without --reconcile, replaced whole with it, 
 })
 
 t.test('legacy binaries can be forced, and are then found by themselves', async t => {
-  if (spawnSync('iptables-legacy', ['--version']).error !== undefined) return t.pass('no iptables-legacy here')
+  if (spawnSync('iptables-legacy', ['--version']).error !== undefined) {
+    t.pass('no iptables-legacy here')
+    return
+  }
   const forced = istioIptables(bare, [...FLAGS, '--force-iptables-binary', 'legacy'])
   t.equal(forced.status, 0, forced.output)
   const again = istioIptables(bare, FLAGS)

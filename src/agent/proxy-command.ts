@@ -1,0 +1,199 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse as parseYaml } from 'yaml'
+import { ask } from './admin-client.ts'
+import { AgentError } from './agent-error.ts'
+import { makeBootstrap, portFrom } from './bootstrap.ts'
+import { log } from './log.ts'
+import { AgentMetrics } from './metrics.ts'
+import { addressFamily, type Env, nodeIdentity, type ProxyType, readDownwardApi } from './node-identity.ts'
+import { effectiveProxyConfig, type ProxyConfig, readIfPresent } from './proxy-config.ts'
+import { ProxyProcess, proxyArguments } from './proxy-process.ts'
+import { adminStatsReader, Readiness } from './readiness.ts'
+import { StatusServer } from './status-server.ts'
+import { Supervisor } from './supervisor.ts'
+import { versionText } from './version.ts'
+
+/** Options of `pilot-agent proxy TYPE`. */
+export interface ProxyOptions {
+  readonly type: string
+  readonly domain: string
+  readonly meshConfig: string
+  readonly serviceCluster: string
+  readonly logLevel: string
+  readonly componentLogLevel: string
+  readonly concurrency: number
+  /** Replaces ProxyConfig.binaryPath; empty is unset. */
+  readonly proxyBinary: string
+  readonly logAsJson: boolean
+  readonly env: Env
+}
+
+/** Runs until the proxy is gone; resolves to the exit status of the agent. Rejects with AgentError. */
+export async function runProxy(options: ProxyOptions): Promise<number> {
+  log.info(`Version ${versionText()}`)
+  const type = proxyType(options.type)
+  const { env } = options
+  const annotations = readIfPresent('./etc/istio/pod/annotations')
+  const config = effectiveProxyConfig({
+    mesh: readIfPresent(options.meshConfig),
+    env: env.PROXY_CONFIG,
+    annotation: readDownwardApi(annotations ?? '')['proxy.istio.io/config'],
+    serviceCluster: options.serviceCluster,
+    concurrency: options.concurrency,
+    cpuLimit: Number(env.ISTIO_CPU_LIMIT ?? 0) || 0,
+  })
+  const node = nodeIdentity({
+    type,
+    env,
+    domain: options.domain,
+    config,
+    labels: readIfPresent('./etc/istio/pod/labels'),
+    annotations,
+  })
+  log.info('Proxy role', { ips: node.addresses, type, id: node.name, domain: node.domain })
+  log.info(`Effective config: ${JSON.stringify(config.raw)}`)
+  if (env.ISTIO_KUBE_APP_PROBERS) log.warn('ISTIO_KUBE_APP_PROBERS: application probes are not supported yet')
+
+  const bootstrapPath = writeBootstrap(config, makeBootstrap({ node, config, env, logAsJson: options.logAsJson }))
+  const { localhost, version } = addressFamily(node.addresses)
+  const readStats = adminStatsReader(localhost, config.proxyAdminPort)
+  const readiness = new Readiness(readStats)
+  const proxyPort = portFrom(env, 'ENVOY_PROMETHEUS_PORT', 15090)
+  const healthPort = portFrom(env, 'ENVOY_STATUS_PORT', 15021)
+
+  // Set once the proxy runs; the status server is up before, so that a probe gets 503 and not a refusal.
+  let supervisor: Supervisor | undefined
+  const status = new StatusServer({
+    port: config.statusPort,
+    readiness,
+    metrics: new AgentMetrics(),
+    sources: { proxyPort, application: applicationMetrics(env) },
+    metricsFromLocalhostOnly: env.METRICS_LOCALHOST_ACCESS_ONLY === 'true',
+    onQuit: () => {
+      readiness.terminate('/quitquitquit called')
+      supervisor?.quit()
+    },
+    onDrain: () => void supervisor?.drainNow(),
+  })
+  try {
+    if (config.statusPort > 0) await status.listen()
+    const proxy = new ProxyProcess(
+      proxyCommand(options.proxyBinary, config),
+      proxyArguments({
+        bootstrapPath,
+        config,
+        addressVersion: version,
+        logLevel: options.logLevel,
+        componentLogLevel: options.componentLogLevel,
+        skipDeprecatedLogs: env.ENVOY_SKIP_DEPRECATED_LOGS !== 'false',
+        override: bootstrapOverride(env),
+      }),
+      { ...env, ...config.proxyMetadata },
+    )
+    supervisor = new Supervisor({
+      proxy,
+      drain: skipExit => drainListeners(localhost, config.proxyAdminPort, type, skipExit),
+      terminationDrainMs: config.terminationDrainDurationMs,
+      minimumDrainMs: goSeconds(env, 'MINIMUM_DRAIN_DURATION', 5000),
+      exitOnZeroActiveConnections: env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS === 'true',
+      readStats,
+      ownListeners: ownListeners(healthPort, proxyPort),
+    })
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        readiness.terminate(`received signal: ${signal}`)
+        supervisor?.stop()
+      })
+    }
+    return await supervisor.run()
+  } finally {
+    status.close()
+    rmSync(bootstrapPath, { force: true })
+  }
+}
+
+function proxyType(text: string): ProxyType {
+  if (text === 'sidecar' || text === 'router') return text
+  if (text === 'waypoint') throw new AgentError('proxy type waypoint is not supported: it needs HBONE')
+  throw new AgentError(`invalid proxy Type: ${text}; use sidecar or router`)
+}
+
+function writeBootstrap(config: ProxyConfig, bootstrap: object): string {
+  const path = join(config.configPath, 'envoy-rev.json')
+  try {
+    mkdirSync(config.configPath, { recursive: true })
+    writeFileSync(path, JSON.stringify(bootstrap, null, 2))
+  } catch (error) {
+    throw new AgentError(`cannot write the bootstrap ${path}: ${(error as Error).message}`)
+  }
+  return path
+}
+
+/** Flag, REMORA_PROXY (set by the caller as the flag), this package's own proxy, then Istio's place for it. */
+function proxyCommand(flag: string, config: ProxyConfig): string[] {
+  if (flag !== '') return [flag]
+  const configured = config.binaryPath
+  if (configured !== '/usr/local/bin/envoy') return [configured]
+  const own = join(import.meta.dirname, '../../bin/envoy')
+  if (existsSync(own)) return [own]
+  const source = join(import.meta.dirname, '../cmd/envoy.ts')
+  return existsSync(source) ? [process.execPath, source] : [configured]
+}
+
+async function drainListeners(host: string, port: number, type: ProxyType, skipExit: boolean): Promise<void> {
+  // A sidecar goes on serving its own application's calls; a gateway has only one direction.
+  const path = `/drain_listeners?${type === 'sidecar' ? 'inboundonly&' : ''}graceful${skipExit ? '&skip_exit' : ''}`
+  const { status } = await ask({ method: 'POST', host, port, path, timeoutMs: 3000 })
+  if (status !== 200) throw new Error(`POST ${path}: status ${status}`)
+}
+
+function ownListeners(healthPort: number, prometheusPort: number): ReadonlySet<string> {
+  return new Set([
+    `listener.0.0.0.0_${healthPort}.downstream_cx_active`,
+    `listener.0.0.0.0_${prometheusPort}.downstream_cx_active`,
+    'listener.admin.downstream_cx_active',
+    'listener.admin.main_thread.downstream_cx_active',
+  ])
+}
+
+/** ISTIO_PROMETHEUS_ANNOTATIONS: `{"scrape":"true","path":"/metrics","port":"80"}`, written by the injector. */
+function applicationMetrics(env: Env): { port: number; path: string } | undefined {
+  const text = env.ISTIO_PROMETHEUS_ANNOTATIONS
+  if (text === undefined || text === '') return undefined
+  let value: { scrape?: string; path?: string; port?: string; targets?: unknown }
+  try {
+    value = JSON.parse(text) as typeof value
+  } catch (error) {
+    throw new AgentError(`ISTIO_PROMETHEUS_ANNOTATIONS is not JSON: ${(error as Error).message}`)
+  }
+  if (value.targets !== undefined) log.warn('ISTIO_PROMETHEUS_ANNOTATIONS: several targets are not supported yet')
+  if (value.scrape === 'false') return undefined
+  const port = Number(value.port || 80)
+  if (!Number.isInteger(port) || port < 1 || port > 65535) {
+    throw new AgentError(`ISTIO_PROMETHEUS_ANNOTATIONS: port "${value.port}" is not a port`)
+  }
+  return { port, path: value.path || '/metrics' }
+}
+
+function bootstrapOverride(env: Env): string | undefined {
+  const path = env.ISTIO_BOOTSTRAP_OVERRIDE
+  if (path === undefined || path === '') return undefined
+  const hostIp = env.HOST_IP ?? ''
+  const bracketed = hostIp.includes(':') ? `[${hostIp}]` : hostIp
+  try {
+    const text = readFileSync(path, 'utf8').replaceAll('[$(HOST_IP)]', bracketed).replaceAll('$(HOST_IP)', bracketed)
+    return JSON.stringify(parseYaml(text))
+  } catch (error) {
+    log.warn(`Failed to read bootstrap override: ${(error as Error).message}`)
+    return undefined
+  }
+}
+
+function goSeconds(env: Env, variable: string, byDefaultMs: number): number {
+  const text = env[variable]
+  if (text === undefined || text === '') return byDefaultMs
+  const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m)$/.exec(text)
+  if (match === null) throw new AgentError(`${variable}=${text}: expected a duration such as 5s`)
+  return Number(match[1]) * ({ ms: 1, s: 1000, m: 60_000 }[match[2] as string] as number)
+}
