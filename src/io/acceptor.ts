@@ -24,7 +24,10 @@ export class Acceptor {
 
   /** `fd`: a bound, listening socket; or, where koffi cannot make one, an address to bind here. */
   listen(
-    where: { fd: number } | { host: string; port: number; ipv6Only: boolean; backlog: number } | { path: string },
+    where:
+      | { fd: number; backlog: number }
+      | { host: string; port: number; ipv6Only: boolean; backlog: number }
+      | { path: string },
   ): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)

@@ -12,6 +12,7 @@ import {
   type TlsInfo,
 } from './connection.ts'
 import { connectFailure } from './errno.ts'
+import { adopt, adoptTls, discard, disown, onRead, type SocketOwner } from './socket-events.ts'
 import type { SocketLoop } from './socket-loop.ts'
 
 /** The TLS side of a connection; `transport-sockets/tls.ts` implements it. One object per context, not per connection. */
@@ -48,9 +49,6 @@ const TIMER_CONNECT = 1
 const Phase = { Connecting: 0, Handshaking: 1, Ready: 2, Flushing: 3, Draining: 4, Gone: 5 } as const
 type Phase = (typeof Phase)[keyof typeof Phase]
 
-const OWNER = Symbol('connection')
-type Owned = { [OWNER]: SocketConnection }
-
 /** Takes over an accepted socket handle (see `acceptor.ts`); reading starts when the last hold is cleared. */
 export function accept(
   loop: SocketLoop,
@@ -62,8 +60,7 @@ export function accept(
   socket.setNoDelay(true)
   // A client that is gone already has no address: nothing to serve.
   if (socket.remoteAddress === undefined && socket.localAddress !== undefined) {
-    socket.on('error', ignore)
-    socket.destroy()
+    discard(socket)
     return null
   }
   return new SocketConnection(loop, socket, Phase.Ready, peerAddress(socket), localAddress(socket), handler, holds)
@@ -84,7 +81,7 @@ export function connect(
   return connection
 }
 
-export class SocketConnection implements Connection, TimerOwner {
+export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   readonly id: number
   readonly directRemote: Address
   directLocal: Address
@@ -374,8 +371,7 @@ export class SocketConnection implements Connection, TimerOwner {
     const socket = this.#driver!.wrap(tcp, this)
     this.#socket = socket
     adopt(socket, this)
-    socket.on('secure', onSecure)
-    socket.on('data', onData)
+    adoptTls(socket)
   }
 
   #ready(): void {
@@ -470,51 +466,6 @@ function newSocket(loop: SocketLoop, handle: unknown): net.Socket {
   }
   return new net.Socket(options as net.SocketConstructorOpts)
 }
-
-function adopt(socket: net.Socket, connection: SocketConnection): void {
-  ;(socket as unknown as Owned)[OWNER] = connection
-  socket.on('connect', onConnect)
-  socket.on('end', onEnd)
-  socket.on('error', onError)
-  socket.on('close', onClose)
-}
-
-function disown(socket: net.Socket): void {
-  socket.off('connect', onConnect)
-  socket.off('end', onEnd)
-  socket.off('close', onClose)
-}
-
-function onRead(this: Owned, length: number): boolean {
-  this[OWNER].onRead(length)
-  return true
-}
-
-function onConnect(this: Owned): void {
-  this[OWNER].onSocketConnected()
-}
-
-function onSecure(this: Owned): void {
-  this[OWNER].onSecure()
-}
-
-function onData(this: Owned, chunk: Buffer): void {
-  this[OWNER].onBytes(chunk)
-}
-
-function onEnd(this: Owned): void {
-  this[OWNER].onEnd()
-}
-
-function onError(this: Owned, error: NodeJS.ErrnoException): void {
-  this[OWNER].onError(error)
-}
-
-function onClose(this: Owned): void {
-  this[OWNER].onGone()
-}
-
-function ignore(): void {}
 
 function peerAddress(socket: net.Socket): Address {
   const ip = socket.remoteAddress

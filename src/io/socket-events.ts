@@ -1,0 +1,76 @@
+import type net from 'node:net'
+import type tls from 'node:tls'
+
+/** What a socket tells its connection. The listeners below are shared by all sockets: no closure per connection. */
+export interface SocketOwner {
+  onSocketConnected(): void
+  onSecure(): void
+  /** `length` bytes are in the loop's read buffer. */
+  onRead(length: number): void
+  onBytes(chunk: Uint8Array): void
+  onEnd(): void
+  onError(error: NodeJS.ErrnoException): void
+  onGone(): void
+}
+
+const OWNER = Symbol('owner')
+type Owned = { [OWNER]: SocketOwner }
+
+export function adopt(socket: net.Socket, owner: SocketOwner): void {
+  ;(socket as unknown as Owned)[OWNER] = owner
+  socket.on('connect', onConnect)
+  socket.on('end', onEnd)
+  socket.on('error', onError)
+  socket.on('close', onClose)
+}
+
+/** On top of `adopt`. TLS sockets of Node give their bytes by event; `onread` is for plain ones only. */
+export function adoptTls(socket: tls.TLSSocket): void {
+  socket.on('secure', onSecure)
+  socket.on('data', onData)
+}
+
+/** The TCP socket under TLS: the TLS socket reports its end; errors still need a listener. */
+export function disown(socket: net.Socket): void {
+  socket.off('connect', onConnect)
+  socket.off('end', onEnd)
+  socket.off('close', onClose)
+}
+
+/** For a socket that will have no owner. */
+export function discard(socket: net.Socket): void {
+  socket.on('error', ignore)
+  socket.destroy()
+}
+
+/** `onread` callback of plain sockets; false would stop reading. */
+export function onRead(this: unknown, length: number): boolean {
+  ;(this as Owned)[OWNER].onRead(length)
+  return true
+}
+
+function onConnect(this: unknown): void {
+  ;(this as Owned)[OWNER].onSocketConnected()
+}
+
+function onSecure(this: unknown): void {
+  ;(this as Owned)[OWNER].onSecure()
+}
+
+function onData(this: unknown, chunk: Buffer): void {
+  ;(this as Owned)[OWNER].onBytes(chunk)
+}
+
+function onEnd(this: unknown): void {
+  ;(this as Owned)[OWNER].onEnd()
+}
+
+function onError(this: unknown, error: NodeJS.ErrnoException): void {
+  ;(this as Owned)[OWNER].onError(error)
+}
+
+function onClose(this: unknown): void {
+  ;(this as Owned)[OWNER].onGone()
+}
+
+function ignore(): void {}
