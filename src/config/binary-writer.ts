@@ -7,16 +7,14 @@ import { msToSeconds } from './well-known.ts'
 export function encodeMessage(typeName: string, message: object): Uint8Array<ArrayBuffer> {
   const w = new Writer()
   writeMessage(w, messageType(typeName), message as Record<string, unknown>)
-  w.finish()
-  return
+  return w.finish()
 }
 
 /** The bytes of a google.protobuf.Any. */
 export function encodeAny(any: AnyMessage): Uint8Array<ArrayBuffer> {
   const w = new Writer()
   writeAny(w, any)
-  w.finish()
-  return
+  return w.finish()
 }
 
 class Writer {
@@ -322,6 +320,5 @@ function anyContent(any: AnyMessage): Uint8Array {
   const w = new Writer()
   const value = (any.message as { value?: unknown }).value
   if (value !== undefined) writeWellKnown(w, holder.fields[0]!, value)
-  w.finish()
-  return
+  return w.finish()
 }

@@ -76,7 +76,7 @@ class Decoder {
       if (number === 0) throw new WireError('field number 0')
       const field = type.byNumber.get(number)
       const wireType = tag & 7
-      const packed = field !== undefined && field.repeated && wireType === 2 && field.wireType !== 2
+      const packed = wireType === 2 && field?.repeated === true && field.wireType !== 2
       if (field === undefined || (field.wireType !== wireType && !packed)) {
         if (this.unknownNumbers.length < 1000) this.unknownNumbers.push({ at, typeName: type.name, number })
         r.skip(wireType)
@@ -86,7 +86,7 @@ class Decoder {
       if (field.oneof >= 0) for (const f of type.fields) if (f.oneof === field.oneof && f !== field) delete out[f.name]
       if (field.isMap) this.#entry(out, field, r, at, depth)
       else if (packed) {
-        const list = (out[field.name] ??= []) as unknown[]
+        const list = container(out, field.name, false) as unknown[]
         for (const end = r.delimited(), inner = new WireReader(r.bytes, r.at, end); ; ) {
           if (inner.at >= end) {
             r.at = end
@@ -96,7 +96,7 @@ class Decoder {
         }
         if (list.length === 0) delete out[field.name]
       } else if (field.repeated) {
-        const list = (out[field.name] ??= []) as unknown[]
+        const list = container(out, field.name, false) as unknown[]
         list.push(this.#value(field, r, at, depth, list.length))
       } else if (field.isMessage && out[field.name] !== undefined) {
         // A singular message that comes twice is merged.
@@ -118,7 +118,7 @@ class Decoder {
   }
 
   #entry(out: Record<string, unknown>, field: FieldType, r: WireReader, at: FieldPath, depth: number): void {
-    const map = (out[field.name] ??= {}) as Record<string, unknown>
+    const map = container(out, field.name, true) as Record<string, unknown>
     const end = r.delimited()
     const entry = this.message(field.message, new WireReader(r.bytes, r.at, end), at.field(field.name), depth + 1)
     r.at = end
@@ -359,6 +359,16 @@ function shortFloat(n: number): number {
     if (Math.fround(short) === n) return short
   }
   return n
+}
+
+/** The list or map of a field, made when its first element comes. */
+function container(out: Record<string, unknown>, name: string, map: boolean): unknown {
+  let c = out[name]
+  if (c === undefined) {
+    c = map ? {} : []
+    out[name] = c
+  }
+  return c
 }
 
 function isZero(field: FieldType, value: unknown): boolean {

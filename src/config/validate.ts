@@ -1,0 +1,193 @@
+/**
+ * The protoc-gen-validate rules, interpreted from the descriptors, and the warnings for deprecated fields. One walk does both and
+ * goes into decoded Anys, where Envoy's factories apply the rules when they read them.
+ */
+import { ConfigError } from '../base/errors.ts'
+import type { AnyMessage } from './any.ts'
+import { type FieldType, hasMessageType, type MessageType, messageType } from './descriptors.ts'
+import { FieldPath } from './field-path.ts'
+import { checkField } from './validate-rules.ts'
+
+/**
+ * @param warnings gets one line per use of a deprecated field, Envoy's words
+ * @throws ConfigError CONFIG_CONSTRAINT for the first broken rule, CONFIG_DEPRECATED, CONFIG_INVALID for a negative duration
+ */
+export function validateMessage(
+  typeName: string,
+  message: object,
+  at: FieldPath = FieldPath.root(),
+  warnings: string[] = [],
+): void {
+  walk(messageType(typeName), message as Record<string, unknown>, at, typeName, [], warnings)
+}
+
+/** A link of Envoy's "caused by" chain. */
+type Chain = readonly string[]
+
+const interesting = new WeakMap<MessageType, readonly FieldType[]>()
+
+/** Fields that need a look: those with rules, messages, deprecated ones, and enums that have deprecated values. */
+function checkedFields(type: MessageType): readonly FieldType[] {
+  let fields = interesting.get(type)
+  if (fields === undefined) {
+    fields = type.fields.filter(
+      f =>
+        f.rules !== null ||
+        f.deprecated !== null ||
+        f.isMessage ||
+        f.wellKnown === 'any' ||
+        f.wellKnown === 'duration' ||
+        f.isEnum,
+    )
+    interesting.set(type, fields)
+  }
+  return fields
+}
+
+function walk(
+  type: MessageType,
+  message: Record<string, unknown>,
+  at: FieldPath,
+  root: string,
+  chain: Chain,
+  warnings: string[],
+): void {
+  const rules = !type.validationDisabled
+  for (const field of checkedFields(type)) {
+    const value = message[field.name]
+    if (value !== undefined) checkDeprecation(type, field, value, at, warnings)
+    if (rules && field.rules !== null) {
+      const broken = checkField(field, value)
+      if (broken !== null) {
+        const { element, reason } = broken
+        const here = at.field(field.name)
+        const path = element === null ? here : typeof element === 'number' ? here.index(element) : here.key(element)
+        const link = `${localName(type)}ValidationError.${pascal(field.name)}${element === null ? '' : `[${element}]`}: ${reason}`
+        throw constraintError(path, [...chain, link])
+      }
+    }
+    if (value === undefined) continue
+    if (field.isMap) walkMap(type, field, value as Record<string, unknown>, at, root, chain, warnings)
+    else if (field.repeated) {
+      const list = value as unknown[]
+      for (let i = 0; i < list.length; i++)
+        walkValue(type, field, list[i], at.field(field.name).index(i), `[${i}]`, root, chain, warnings)
+    } else walkValue(type, field, value, at.field(field.name), '', root, chain, warnings)
+  }
+  if (rules) checkOneofs(type, message, at, chain)
+}
+
+function walkMap(
+  type: MessageType,
+  field: FieldType,
+  map: Record<string, unknown>,
+  at: FieldPath,
+  root: string,
+  chain: Chain,
+  warnings: string[],
+): void {
+  const value = field.message.byNumber.get(2)!
+  if (value.type !== 11) return
+  let i = 0
+  for (const key of Object.keys(map)) {
+    walkValue(type, value, map[key], at.field(field.name).key(key, i++), `[${key}]`, root, chain, warnings, field)
+  }
+}
+
+function walkValue(
+  type: MessageType,
+  field: FieldType,
+  value: unknown,
+  at: FieldPath,
+  element: string,
+  root: string,
+  chain: Chain,
+  warnings: string[],
+  named: FieldType = field,
+): void {
+  if (field.wellKnown === 'any') {
+    const any = value as AnyMessage
+    const name = any.type_url.slice(any.type_url.lastIndexOf('/') + 1)
+    // The rules of an Any are checked where it is read, so its chain starts anew.
+    if (any.message !== undefined && any.typed_struct !== true && hasMessageType(name)) {
+      walk(messageType(name), any.message as Record<string, unknown>, at.any(), name, [], warnings)
+    }
+  } else if (field.wellKnown === 'duration') {
+    if ((value as number) < 0) {
+      const text = `Invalid duration: Expected positive duration: seconds: ${(value as number) / 1000}`
+      throw new ConfigError('CONFIG_INVALID', at, text)
+    }
+  } else if (field.isMessage) {
+    const link = `${localName(type)}ValidationError.${pascal(named.name)}${element}: embedded message failed validation`
+    // (validate.rules).message.skip: the message is not looked into.
+    const skip = (field.rules?.['message'] as { skip?: boolean } | undefined)?.skip === true
+    if (!skip) walk(field.message, value as Record<string, unknown>, at, root, [...chain, link], warnings)
+  }
+}
+
+function checkOneofs(type: MessageType, message: Record<string, unknown>, at: FieldPath, chain: Chain): void {
+  for (let i = 0; i < type.oneofs.length; i++) {
+    const oneof = type.oneofs[i]!
+    if (!oneof.required) continue
+    const members = type.fields.filter(f => f.oneof === i)
+    if (members.some(f => message[f.name] !== undefined)) continue
+    const advice = `set one of: ${members.map(f => f.name).join(', ')}`
+    throw constraintError(at, [...chain, `field: "${oneof.name}", reason: is required`], advice)
+  }
+}
+
+function constraintError(at: FieldPath, chain: Chain, advice?: string): ConfigError {
+  return new ConfigError(
+    'CONFIG_CONSTRAINT',
+    at,
+    `Proto constraint validation failed (${chain.join(' | caused by ')})`,
+    { advice },
+  )
+}
+
+function checkDeprecation(
+  type: MessageType,
+  field: FieldType,
+  value: unknown,
+  at: FieldPath,
+  warnings: string[],
+): void {
+  if (field.deprecated !== null) {
+    const text = `Using deprecated option '${type.name}.${field.name}' from file ${fileName(type.file)}. ${DEPRECATION_ADVICE}`
+    if (field.disallowed)
+      throw new ConfigError(
+        'CONFIG_DEPRECATED',
+        at.field(field.name),
+        `The following field is deprecated and fails: ${text}`,
+      )
+    warnings.push(`Deprecated field: type ${type.name} ${text}`)
+  }
+  if (!field.isEnum || typeof value !== 'string') return
+  const deprecated = field.enum.deprecated[value]
+  if (deprecated === undefined) return
+  const text = `Using deprecated value ${value} for enum '${type.name}.${field.name}' from file ${fileName(type.file)}. ${DEPRECATION_ADVICE}`
+  if (deprecated.endsWith('!'))
+    throw new ConfigError(
+      'CONFIG_DEPRECATED',
+      at.field(field.name),
+      `The following value is deprecated and fails: ${text}`,
+    )
+  warnings.push(`Deprecated field: type ${type.name} ${text}`)
+}
+
+const DEPRECATION_ADVICE =
+  'This configuration will be removed from Envoy soon. Please see https://www.envoyproxy.io/docs/envoy/latest/version_history/version_history ' +
+  'for details. If continued use of this field is absolutely necessary, see https://www.envoyproxy.io/docs/envoy/latest/configuration/' +
+  'operations/runtime#using-runtime-overrides-for-deprecated-features for how to apply a temporary and highly discouraged override.'
+
+function fileName(file: string): string {
+  return file.slice(file.lastIndexOf('/') + 1)
+}
+
+function localName(type: MessageType): string {
+  return type.name.slice(type.name.lastIndexOf('.') + 1)
+}
+
+function pascal(name: string): string {
+  return name.replace(/(^|_)([a-z0-9])/g, (_, __, c: string) => c.toUpperCase())
+}
