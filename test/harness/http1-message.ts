@@ -101,10 +101,11 @@ export class MessageReader {
     for (const earlier of this.messages) if (!isInformational(earlier)) index++
     const rule = this.ruleOf(index)
     const status = statusOf(message)
-    if (rule !== 'request' && (isInformational(message) || status === 204 || status === 304)) {
-      this.upgraded = status === 101
+    if (rule !== 'request' && status === 101) {
+      this.upgraded = true
       return
     }
+    if (rule !== 'request' && (isInformational(message) || status === 204 || status === 304)) return
     if (rule === 'response-to-connect' && status === 200) {
       this.upgraded = true
       return

@@ -6,7 +6,7 @@ import type { ScenarioObservation, UpstreamSeen } from './observation.ts'
  *
  * 1. HTTP dates of today and ISO timestamps become `{date}` and `{time}`. Scripted upstreams date their answers 1970,
  *    so a date that a proxy must pass through is still compared.
- * 2. Ports of the group become `{port:name}`; any other port after a loopback address is a client's: `{ephemeral}`.
+ * 2. Ports of the group become `{port:name}`, after an address and in x-forwarded-port; any other port after a loopback address is a client's: `{ephemeral}`.
  * 3. UUIDs become `{uuid:1}`, `{uuid:2}` … in order of appearance within the scenario, so that equality is compared.
  * 4. `x-envoy-upstream-service-time` becomes `{ms}` (not `999`, which scripted upstreams send), and so do fields of the
  *    access log named `duration`, `…_duration` or `…_ms` and `x-ratelimit-reset` values.
@@ -71,6 +71,7 @@ export class Normaliser {
       .replace(/^(x-ratelimit-reset: )\d+$/i, '$1{seconds}')
       .replace(/\b(\w*duration|\w+_ms)(=|":"?)(?!-)\d+/gi, '$1$2{ms}')
       .replace(/\b127\.0\.0\.1:(\d{4,5})\b/g, (_, port: string) => `127.0.0.1:${this.port(Number(port))}`)
+      .replace(/^(x-forwarded-port: )(\d{5})$/i, (_, name: string, port: string) => name + this.port(Number(port)))
       .replace(/\{host-ip\}:(\d{4,5})\b/g, '{host-ip}:{ephemeral}')
   }
 

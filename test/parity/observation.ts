@@ -59,7 +59,8 @@ export function describeH2(result: H2Result): object {
     })),
     ...(result.goaway === null ? {} : { goaway: result.goaway }),
     ...(result.tls === null ? {} : { tls: result.tls }),
-    connection: result.fate,
+    // FIN or RST: after a connection error that is a race with this client's own SETTINGS ACK.
+    connection: result.fate === 'reset' ? 'closed' : result.fate,
   }
 }
 
