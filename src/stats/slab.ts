@@ -1,0 +1,208 @@
+import { HistogramBins } from './histogram.ts'
+import type { Counter, Gauge, Histogram, StatsScope } from './stats.ts'
+
+/**
+ * Statistics of one worker: Float64 cells on shared memory with a single writer, which main reads at scrape without a message.
+ * Only names (once) and histogram bins (per flush) travel by message.
+ */
+export const CHUNK_CELLS = 4096
+
+/** Kind of a cell as registered with main. */
+export const CellKind = { Counter: 0, Gauge: 1 } as const
+export type CellKind = (typeof CellKind)[keyof typeof CellKind]
+
+/** What a worker tells main: new chunks of cells and the names of new cells, in cell order. */
+export interface SlabUpdate {
+  /** Chunks made since the last update: CHUNK_CELLS Float64 values, then CHUNK_CELLS bytes of "was written" marks. */
+  readonly chunks: readonly SharedArrayBuffer[]
+  /** Index of the first cell named here. */
+  readonly first: number
+  readonly names: readonly string[]
+  readonly kinds: readonly CellKind[]
+}
+
+/** Histogram samples since the last flush: flat [bin, count, …] per name. */
+export type HistogramUpdate = readonly (readonly [string, readonly number[]])[]
+
+export class SlabCounter implements Counter {
+  readonly cells: Float64Array
+  readonly at: number
+
+  constructor(cells: Float64Array, at: number) {
+    this.cells = cells
+    this.at = at
+  }
+
+  inc(): void {
+    this.cells[this.at]!++
+  }
+
+  add(n: number): void {
+    this.cells[this.at]! += n
+  }
+}
+
+export class SlabGauge implements Gauge {
+  readonly cells: Float64Array
+  readonly marks: Uint8Array
+  readonly at: number
+
+  constructor(cells: Float64Array, marks: Uint8Array, at: number) {
+    this.cells = cells
+    this.marks = marks
+    this.at = at
+  }
+
+  inc(): void {
+    this.cells[this.at]!++
+    this.marks[this.at] = 1
+  }
+
+  dec(): void {
+    this.cells[this.at]!--
+  }
+
+  add(n: number): void {
+    this.cells[this.at]! += n
+    this.marks[this.at] = 1
+  }
+
+  set(n: number): void {
+    this.cells[this.at] = n
+    this.marks[this.at] = 1
+  }
+}
+
+export class SlabHistogram implements Histogram {
+  readonly bins = new HistogramBins()
+
+  record(value: number): void {
+    this.bins.record(value)
+  }
+}
+
+export class Slab {
+  readonly root: StatsScope
+  readonly #counters = new Map<string, SlabCounter>()
+  readonly #gauges = new Map<string, SlabGauge>()
+  readonly #histograms = new Map<string, SlabHistogram>()
+  readonly #post: (update: SlabUpdate) => void
+  #cells: Float64Array = new Float64Array(0)
+  #marks: Uint8Array = new Uint8Array(0)
+  #next = CHUNK_CELLS
+  #total = 0
+  #first = 0
+  #newChunks: SharedArrayBuffer[] = []
+  #newNames: string[] = []
+  #newKinds: CellKind[] = []
+  #scheduled = false
+
+  /** `post` sends to main; called once per event-loop turn in which names were made. */
+  constructor(post: (update: SlabUpdate) => void) {
+    this.#post = post
+    this.root = new SlabScope(this, '')
+  }
+
+  counter(name: string): Counter {
+    let counter = this.#counters.get(name)
+    if (counter === undefined) {
+      const at = this.#cell(name, CellKind.Counter)
+      counter = new SlabCounter(this.#cells, at)
+      this.#counters.set(name, counter)
+    }
+    return counter
+  }
+
+  gauge(name: string): Gauge {
+    let gauge = this.#gauges.get(name)
+    if (gauge === undefined) {
+      const at = this.#cell(name, CellKind.Gauge)
+      gauge = new SlabGauge(this.#cells, this.#marks, at)
+      this.#gauges.set(name, gauge)
+    }
+    return gauge
+  }
+
+  histogram(name: string): Histogram {
+    let histogram = this.#histograms.get(name)
+    if (histogram === undefined) {
+      histogram = new SlabHistogram()
+      this.#histograms.set(name, histogram)
+    }
+    return histogram
+  }
+
+  /**
+   * Forgets all names under `prefix` (a cluster or listener was removed). Their cells are not used again: streams in flight may
+   * still write to them.
+   */
+  drop(prefix: string): void {
+    for (const map of [this.#counters, this.#gauges, this.#histograms] as Map<string, unknown>[]) {
+      for (const name of map.keys()) if (name.startsWith(prefix)) map.delete(name)
+    }
+  }
+
+  /** Samples since the last call, for main. */
+  drainHistograms(): HistogramUpdate {
+    const out: [string, number[]][] = []
+    for (const [name, histogram] of this.#histograms) {
+      if (histogram.bins.count > 0) out.push([name, histogram.bins.drain()])
+    }
+    return out
+  }
+
+  /** Sends names that are waiting; called by itself after the turn, and by hand before a scrape is answered. */
+  flushNames(): void {
+    this.#scheduled = false
+    if (this.#newNames.length === 0) return
+    this.#post({ chunks: this.#newChunks, first: this.#first, names: this.#newNames, kinds: this.#newKinds })
+    this.#first = this.#total
+    this.#newChunks = []
+    this.#newNames = []
+    this.#newKinds = []
+  }
+
+  #cell(name: string, kind: CellKind): number {
+    if (this.#next === CHUNK_CELLS) {
+      const chunk = new SharedArrayBuffer(CHUNK_CELLS * 9)
+      this.#cells = new Float64Array(chunk, 0, CHUNK_CELLS)
+      this.#marks = new Uint8Array(chunk, CHUNK_CELLS * 8)
+      this.#newChunks.push(chunk)
+      this.#next = 0
+    }
+    this.#newNames.push(name)
+    this.#newKinds.push(kind)
+    this.#total++
+    if (!this.#scheduled) {
+      this.#scheduled = true
+      setImmediate(() => this.flushNames())
+    }
+    return this.#next++
+  }
+}
+
+class SlabScope implements StatsScope {
+  readonly #slab: Slab
+  readonly #prefix: string
+
+  constructor(slab: Slab, prefix: string) {
+    this.#slab = slab
+    this.#prefix = prefix
+  }
+
+  counter(name: string): Counter {
+    return this.#slab.counter(this.#prefix + name)
+  }
+
+  gauge(name: string): Gauge {
+    return this.#slab.gauge(this.#prefix + name)
+  }
+
+  histogram(name: string): Histogram {
+    return this.#slab.histogram(this.#prefix + name)
+  }
+
+  scope(prefix: string): StatsScope {
+    return new SlabScope(this.#slab, this.#prefix + prefix)
+  }
+}

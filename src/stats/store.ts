@@ -1,0 +1,303 @@
+import { HistogramBins } from './histogram.ts'
+import { CellKind, CHUNK_CELLS, type HistogramUpdate, type SlabUpdate } from './slab.ts'
+import type { Counter, Gauge, Histogram, StatsScope } from './stats.ts'
+
+/** Names that exist at zero from load time, per kind; shared by all scopes of one sort (e.g. every cluster). */
+export interface StatTemplate {
+  readonly counters: readonly string[]
+  readonly gauges: readonly string[]
+  readonly histograms: readonly string[]
+}
+
+export interface NumberSample {
+  readonly name: string
+  readonly value: number
+  readonly used: boolean
+}
+
+export interface HistogramSample {
+  readonly name: string
+  /** Samples of the last flush interval and of all time. */
+  readonly interval: HistogramBins
+  readonly cumulative: HistogramBins
+  readonly used: boolean
+}
+
+/** A consistent view for one scrape; every list is sorted by full name. */
+export interface StatsSnapshot {
+  readonly counters: readonly NumberSample[]
+  readonly gauges: readonly NumberSample[]
+  readonly histograms: readonly HistogramSample[]
+  readonly texts: readonly { readonly name: string; readonly value: string }[]
+}
+
+/** Which names exist at all (stats_config.stats_matcher); true = drop. */
+export type StatsRejector = (name: string) => boolean
+
+class MainCounter implements Counter {
+  value = 0
+
+  inc(): void {
+    this.value++
+  }
+
+  add(n: number): void {
+    this.value += n
+  }
+}
+
+class MainGauge implements Gauge {
+  value = 0
+  used = false
+
+  inc(): void {
+    this.add(1)
+  }
+
+  dec(): void {
+    this.value--
+  }
+
+  add(n: number): void {
+    this.value += n
+    this.used = true
+  }
+
+  set(n: number): void {
+    this.value = n
+    this.used = true
+  }
+}
+
+class MainHistogram implements Histogram {
+  /** Not yet flushed, last interval, all time. */
+  readonly pending = new HistogramBins()
+  readonly interval = new HistogramBins()
+  readonly cumulative = new HistogramBins()
+
+  record(value: number): void {
+    this.pending.record(value)
+  }
+}
+
+/** Cells of one worker as main reads them. */
+class WorkerCells {
+  readonly cells: Float64Array[] = []
+  readonly marks: Uint8Array[] = []
+  readonly names: string[] = []
+  readonly kinds: CellKind[] = []
+  /** Names dropped since: their cells are not read any more. */
+  readonly dropped = new Set<number>()
+}
+
+/** All statistics of the process, on main: its own, the workers' cells, and names known from the configuration. */
+export class StatsStore implements StatsScope {
+  readonly #counters = new Map<string, MainCounter>()
+  readonly #gauges = new Map<string, MainGauge>()
+  readonly #histograms = new Map<string, MainHistogram>()
+  readonly #texts = new Map<string, string>()
+  readonly #workers = new Map<number, WorkerCells>()
+  readonly #declared = new Map<string, StatTemplate>()
+  /** Subtracted from counters since /reset_counters. */
+  #baseline = new Map<string, number>()
+  #rejected: StatsRejector = () => false
+
+  counter(name: string): Counter {
+    return made(this.#counters, name, () => new MainCounter())
+  }
+
+  gauge(name: string): Gauge {
+    return made(this.#gauges, name, () => new MainGauge())
+  }
+
+  histogram(name: string): Histogram {
+    return made(this.#histograms, name, () => new MainHistogram())
+  }
+
+  text(name: string, value: string): void {
+    this.#texts.set(name, value)
+  }
+
+  scope(prefix: string): StatsScope {
+    return new StoreScope(this, prefix)
+  }
+
+  setRejector(rejected: StatsRejector): void {
+    this.#rejected = rejected
+  }
+
+  /** The names of `template` exist at zero under `prefix` (with its final dot) until `drop(prefix)`. */
+  declare(prefix: string, template: StatTemplate): void {
+    this.#declared.set(prefix, template)
+  }
+
+  /** Forgets everything under `prefix`; workers are told separately. */
+  drop(prefix: string): void {
+    for (const key of this.#declared.keys()) if (key.startsWith(prefix)) this.#declared.delete(key)
+    for (const map of [this.#counters, this.#gauges, this.#histograms, this.#texts] as Map<string, unknown>[]) {
+      for (const name of map.keys()) if (name.startsWith(prefix)) map.delete(name)
+    }
+    for (const worker of this.#workers.values()) {
+      for (let i = 0; i < worker.names.length; i++) if (worker.names[i]!.startsWith(prefix)) worker.dropped.add(i)
+    }
+  }
+
+  /** Takes over names and cells of worker `id`. */
+  onSlabUpdate(id: number, update: SlabUpdate): void {
+    const worker = made(this.#workers, id, () => new WorkerCells())
+    for (const chunk of update.chunks) {
+      worker.cells.push(new Float64Array(chunk, 0, CHUNK_CELLS))
+      worker.marks.push(new Uint8Array(chunk, CHUNK_CELLS * 8))
+    }
+    for (let i = 0; i < update.names.length; i++) {
+      worker.names[update.first + i] = update.names[i]!
+      worker.kinds[update.first + i] = update.kinds[i]!
+    }
+  }
+
+  onHistogramUpdate(update: HistogramUpdate): void {
+    for (const [name, flat] of update) {
+      const histogram = made(this.#histograms, name, () => new MainHistogram())
+      for (let i = 0; i < flat.length; i += 2) histogram.pending.add(flat[i]!, flat[i + 1]!)
+    }
+  }
+
+  /** A worker died: what it counted stays, what it held (gauges) is given back. */
+  foldWorker(id: number): void {
+    const worker = this.#workers.get(id)
+    if (worker === undefined) return
+    this.#workers.delete(id)
+    for (let i = 0; i < worker.names.length; i++) {
+      if (worker.kinds[i] !== CellKind.Counter || worker.dropped.has(i)) continue
+      this.counter(worker.names[i]!).add(cellOf(worker, i))
+    }
+  }
+
+  /** Ends the flush interval: what was recorded since becomes the interval shown by `/stats` (stats_flush_interval). */
+  flushHistograms(): void {
+    for (const histogram of this.#histograms.values()) {
+      histogram.interval.clear()
+      if (histogram.pending.count === 0) continue
+      histogram.interval.merge(histogram.pending)
+      histogram.cumulative.merge(histogram.pending)
+      histogram.pending.clear()
+    }
+  }
+
+  /** POST /reset_counters: counters only, not gauges or histograms. */
+  resetCounters(): void {
+    this.#baseline = this.#counterTotals()
+  }
+
+  /** Sum over workers and main of one counter or gauge; 0 when unknown. */
+  value(name: string): number {
+    let sum = this.#counters.get(name)?.value ?? this.#gauges.get(name)?.value ?? 0
+    for (const worker of this.#workers.values()) {
+      const at = worker.names.lastIndexOf(name)
+      if (at >= 0 && !worker.dropped.has(at)) sum += cellOf(worker, at)
+    }
+    return sum - (this.#baseline.get(name) ?? 0)
+  }
+
+  snapshot(): StatsSnapshot {
+    const counters = this.#counterTotals()
+    const gauges = new Map<string, { value: number; used: boolean }>()
+    for (const [name, gauge] of this.#gauges) gauges.set(name, { value: gauge.value, used: gauge.used })
+    for (const worker of this.#workers.values()) {
+      for (let i = 0; i < worker.names.length; i++) {
+        if (worker.kinds[i] !== CellKind.Gauge || worker.dropped.has(i)) continue
+        const used = (worker.marks[Math.floor(i / CHUNK_CELLS)]?.[i % CHUNK_CELLS] ?? 0) !== 0
+        const known = gauges.get(worker.names[i]!)
+        if (known === undefined) gauges.set(worker.names[i]!, { value: cellOf(worker, i), used })
+        else {
+          known.value += cellOf(worker, i)
+          known.used ||= used
+        }
+      }
+    }
+    const histograms = new Map<string, MainHistogram | null>(this.#histograms)
+    for (const [prefix, template] of this.#declared) {
+      for (const name of template.counters) if (!counters.has(prefix + name)) counters.set(prefix + name, 0)
+      for (const name of template.gauges) {
+        if (!gauges.has(prefix + name)) gauges.set(prefix + name, { value: 0, used: false })
+      }
+      for (const name of template.histograms) if (!histograms.has(prefix + name)) histograms.set(prefix + name, null)
+    }
+    const visible = (name: string): boolean => !this.#rejected(name)
+    return {
+      counters: sorted(counters, visible).map(([name, total]) => ({
+        name,
+        value: total - (this.#baseline.get(name) ?? 0),
+        used: total > 0,
+      })),
+      gauges: sorted(gauges, visible).map(([name, gauge]) => ({ name, ...gauge })),
+      histograms: sorted(histograms, visible).map(([name, h]) => ({
+        name,
+        interval: h?.interval ?? EMPTY,
+        cumulative: h?.cumulative ?? EMPTY,
+        used: (h?.cumulative.count ?? 0) > 0,
+      })),
+      texts: sorted(this.#texts, visible).map(([name, value]) => ({ name, value })),
+    }
+  }
+
+  #counterTotals(): Map<string, number> {
+    const totals = new Map<string, number>()
+    for (const [name, counter] of this.#counters) totals.set(name, counter.value)
+    for (const worker of this.#workers.values()) {
+      for (let i = 0; i < worker.names.length; i++) {
+        if (worker.kinds[i] !== CellKind.Counter || worker.dropped.has(i)) continue
+        const name = worker.names[i]!
+        totals.set(name, (totals.get(name) ?? 0) + cellOf(worker, i))
+      }
+    }
+    return totals
+  }
+}
+
+const EMPTY = new HistogramBins()
+
+function cellOf(worker: WorkerCells, i: number): number {
+  return worker.cells[Math.floor(i / CHUNK_CELLS)]?.[i % CHUNK_CELLS] ?? 0
+}
+
+function made<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key)
+  if (value === undefined) {
+    value = make()
+    map.set(key, value)
+  }
+  return value
+}
+
+/** By code unit, as Envoy sorts bytes; localeCompare would not. */
+function sorted<V>(map: ReadonlyMap<string, V>, visible: (name: string) => boolean): [string, V][] {
+  const entries = [...map].filter(([name]) => visible(name))
+  return entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+}
+
+class StoreScope implements StatsScope {
+  readonly #store: StatsStore
+  readonly #prefix: string
+
+  constructor(store: StatsStore, prefix: string) {
+    this.#store = store
+    this.#prefix = prefix
+  }
+
+  counter(name: string): Counter {
+    return this.#store.counter(this.#prefix + name)
+  }
+
+  gauge(name: string): Gauge {
+    return this.#store.gauge(this.#prefix + name)
+  }
+
+  histogram(name: string): Histogram {
+    return this.#store.histogram(this.#prefix + name)
+  }
+
+  scope(prefix: string): StatsScope {
+    return new StoreScope(this.#store, this.#prefix + prefix)
+  }
+}
