@@ -1,0 +1,164 @@
+/**
+ * A JSON parser for what JSON.parse refuses or spoils, as lenient as protobuf's: bare and single-quoted keys are allowed, and
+ * integers that a number cannot hold become bigint. Its errors have protobuf's words and a position.
+ */
+import { ConfigError } from '../base/errors.ts'
+import { setKey } from './object-key.ts'
+
+const MAX_DEPTH = 200
+const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
+const WORD = /[A-Za-z_][A-Za-z0-9_]*/y
+const LONG_INTEGER = /[0-9]{16}/
+
+/**
+ * @param rootType for the error text
+ * @throws ConfigError CONFIG_SYNTAX
+ */
+export function parseJsonText(text: string, rootType: string, file: string): unknown {
+  if (!LONG_INTEGER.test(text)) {
+    try {
+      return JSON.parse(text)
+    } catch {
+      // Decided below: it may be JSON that only protobuf takes, and its errors have no positions.
+    }
+  }
+  return new LenientParser(text, rootType, file).document()
+}
+
+class LenientParser {
+  readonly #s: string
+  readonly #rootType: string
+  readonly #file: string
+  #i = 0
+
+  constructor(text: string, rootType: string, file: string) {
+    this.#s = text
+    this.#rootType = rootType
+    this.#file = file
+  }
+
+  document(): unknown {
+    this.#blank()
+    if (this.#s[this.#i] !== '{') throw this.#unexpected("'{'")
+    const value = this.#value(0)
+    this.#blank()
+    if (this.#i < this.#s.length) throw this.#unexpected('end of file')
+    return value
+  }
+
+  #value(depth: number): unknown {
+    if (depth > MAX_DEPTH) throw this.#error('JSON content was too deeply nested')
+    const c = this.#s[this.#i]
+    if (c === '{') return this.#object(depth)
+    if (c === '[') return this.#array(depth)
+    if (c === '"' || c === "'") return this.#string()
+    for (const [word, value] of [
+      ['true', true],
+      ['false', false],
+      ['null', null],
+    ] as const) {
+      if (this.#s.startsWith(word, this.#i)) {
+        this.#i += word.length
+        return value
+      }
+    }
+    return this.#number()
+  }
+
+  #object(depth: number): Record<string, unknown> {
+    const out: Record<string, unknown> = {}
+    this.#i++
+    this.#blank()
+    if (this.#s[this.#i] === '}') {
+      this.#i++
+      return out
+    }
+    for (;;) {
+      this.#blank()
+      const c = this.#s[this.#i]
+      const key = c === '"' || c === "'" ? this.#string() : this.#word()
+      this.#blank()
+      if (this.#s[this.#i] !== ':') throw this.#unexpected("':'")
+      this.#i++
+      this.#blank()
+      setKey(out, key, this.#value(depth + 1))
+      this.#blank()
+      const end = this.#s[this.#i]
+      if (end !== ',' && end !== '}') throw this.#unexpected("','")
+      this.#i++
+      if (end === '}') return out
+    }
+  }
+
+  #array(depth: number): unknown[] {
+    const out: unknown[] = []
+    this.#i++
+    this.#blank()
+    if (this.#s[this.#i] === ']') {
+      this.#i++
+      return out
+    }
+    for (;;) {
+      this.#blank()
+      out.push(this.#value(depth + 1))
+      this.#blank()
+      const end = this.#s[this.#i]
+      if (end !== ',' && end !== ']') throw this.#unexpected("','")
+      this.#i++
+      if (end === ']') return out
+    }
+  }
+
+  #word(): string {
+    WORD.lastIndex = this.#i
+    const m = WORD.exec(this.#s)
+    if (m === null) throw this.#error('expected bare word')
+    this.#i += m[0].length
+    return m[0]
+  }
+
+  #number(): number | bigint {
+    NUMBER.lastIndex = this.#i
+    const m = NUMBER.exec(this.#s)
+    if (m === null) throw this.#unexpected('a value')
+    this.#i += m[0].length
+    const n = Number(m[0])
+    return Number.isSafeInteger(n) || /[.eE]/.test(m[0]) ? n : BigInt(m[0])
+  }
+
+  #string(): string {
+    const quote = this.#s[this.#i]
+    const start = this.#i++
+    for (; this.#s[this.#i] !== quote; this.#i++) {
+      const c = this.#s[this.#i]
+      if (c === undefined || c < ' ') throw this.#error('unexpected end of string')
+      if (c === '\\') this.#i++
+    }
+    const body = this.#s.slice(start + 1, this.#i++)
+    try {
+      return JSON.parse(quote === '"' ? `"${body}"` : `"${body.replace(/\\'|"/g, m => (m === '"' ? '\\"' : "'"))}"`)
+    } catch {
+      throw this.#error('invalid escape sequence')
+    }
+  }
+
+  #blank(): void {
+    while (' \t\r\n'.includes(this.#s[this.#i] ?? 'x')) this.#i++
+  }
+
+  #unexpected(expected: string): ConfigError {
+    const c = this.#s[this.#i]
+    return this.#error(
+      c === undefined ? 'unexpected end of file' : `unexpected character: '${c}'; expected ${expected}`,
+    )
+  }
+
+  #error(text: string): ConfigError {
+    const before = this.#s.slice(0, this.#i)
+    const line = before.split('\n').length
+    const column = this.#i - before.lastIndexOf('\n')
+    const near = `near ${line}:${column} (offset ${this.#i})`
+    const envoyText = `Unable to parse JSON as proto (INVALID_ARGUMENT: invalid JSON in ${this.#rootType}, ${near}: ${text})`
+    return new ConfigError('CONFIG_SYNTAX', '', envoyText, { file: this.#file, line, column })
+  }
+}
