@@ -48,6 +48,8 @@ export interface CodecStream {
   readonly bufferedBytes: number
   /** HTTP/1 server: answer with `connection: close` and close after this response. HTTP/2: no effect. */
   closeAfter: boolean
+  /** Server side: the request came without an authority (distinct from an empty one). */
+  readonly hostMissing?: boolean
   /** Bytes of head and body written to the wire for this stream, and received, as the access log counts them. */
   headerBytesSent: number
   headerBytesReceived: number

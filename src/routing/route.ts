@@ -43,6 +43,8 @@ export interface Route {
   filterConfig(filterName: string): unknown
   /** All levels, least specific first, for filters that merge. */
   filterConfigs(filterName: string): readonly unknown[]
+  /** False: `filterDisabled` is undefined for every filter, nobody need ask. */
+  readonly mayDisableFilters: boolean
   /** True when typed_per_filter_config disables (true) or enables (false) the filter; undefined = the chain's default. */
   filterDisabled(filterName: string): boolean | undefined
   /** request_headers_to_add/remove of weighted cluster, route, virtual host, route configuration in Envoy's order. */

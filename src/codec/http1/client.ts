@@ -196,7 +196,14 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
 
 /** Methods whose requests say nothing about a body they do not have (RFC 9110 §8.6). */
 function isBodiless(method: string): boolean {
-  return method === 'GET' || method === 'HEAD' || method === 'DELETE' || method === 'CONNECT' || method === 'TRACE' || method === 'OPTIONS'
+  return (
+    method === 'GET' ||
+    method === 'HEAD' ||
+    method === 'DELETE' ||
+    method === 'CONNECT' ||
+    method === 'TRACE' ||
+    method === 'OPTIONS'
+  )
 }
 
 /** An exchange seen from the client. */

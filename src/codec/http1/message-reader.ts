@@ -174,7 +174,8 @@ export class MessageReader {
   /** Collects an incomplete head or trailer section. Only new bytes are searched for its end, so slow peers cost O(n). */
   private gather(bytes: Buffer, at: number): number {
     const room = this.maxHeadBytes + 4096
-    if (this.partial === null) this.partial = Buffer.allocUnsafe(Math.min(room, Math.max(1024, (bytes.length - at) * 2)))
+    if (this.partial === null)
+      this.partial = Buffer.allocUnsafe(Math.min(room, Math.max(1024, (bytes.length - at) * 2)))
     const from = this.partialLength
     const take = Math.min(bytes.length - at, room - from)
     if (from + take > this.partial.length) {
@@ -186,7 +187,10 @@ export class MessageReader {
     const total = from + take
     this.partialLength = total
     const end = findSectionEnd(this.partial, Math.max(0, from - 3), total, this.state === State.Trailers)
-    const text = end < 0 && from > 0 && total <= this.maxHeadBytes && !hasLineEnd(this.partial, from, total) ? null : this.partial.toString('latin1', 0, end < 0 ? total : end)
+    const text =
+      end < 0 && from > 0 && total <= this.maxHeadBytes && !hasLineEnd(this.partial, from, total)
+        ? null
+        : this.partial.toString('latin1', 0, end < 0 ? total : end)
     if (text === null) return at + take
     const trailers = this.state === State.Trailers
     const h = new HeaderBlock()

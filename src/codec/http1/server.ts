@@ -1,5 +1,5 @@
 import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
-import { type Codec, type CodecStream, ResetReason, type StreamDecoder } from '../codec.ts'
+import type { Codec, CodecStream, ResetReason, StreamDecoder } from '../codec.ts'
 import type { HeaderBlock } from '../header-block.ts'
 import { Framing } from './body-parser.ts'
 import { MessageReader, type MessageSink } from './message-reader.ts'
@@ -51,6 +51,18 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
         this.decoder.onData(s, EMPTY, true)
       }
     }
+  }
+
+  /** A request head has begun and is not complete. */
+  get inHead(): boolean {
+    return this.stream === null && this.reader.midMessage
+  }
+
+  /** Gives up on an incomplete head: answered with `status` through the decoder, then closed. */
+  abortHead(status: number, details: string): void {
+    if (this.stream !== null) return
+    this.reader.stop()
+    this.onReadError(status, details)
   }
 
   newStream(): CodecStream | null {
@@ -289,8 +301,7 @@ function dropH2c(h: HeaderBlock): void {
   const list = h.list
   for (let i = 0; i < list.length; i += 2) {
     if (list[i] !== 'connection') continue
-    const kept = list[i + 1]!
-      .split(',')
+    const kept = list[i + 1]!.split(',')
       .filter(token => !/^\s*(upgrade|http2-settings)\s*$/i.test(token))
       .join(',')
       .trim()

@@ -1,0 +1,45 @@
+import type { HeaderBlock } from '../codec/header-block.ts'
+import type { Connection } from '../io/connection.ts'
+import type { HcmConfig } from './connection-manager-config.ts'
+
+const XFCC = 'x-forwarded-client-cert'
+
+/** x-forwarded-client-cert by forward_client_cert_details (Envoy: ConnectionManagerUtility::mutateXfccRequestHeader). */
+export function mutateClientCert(h: HeaderBlock, connection: Connection, config: HcmConfig): void {
+  const mode = config.forwardClientCert
+  if (mode === 'ALWAYS_FORWARD_ONLY') return
+  const tls = connection.tls
+  const mutual = tls?.peerCertificatePresented === true
+  if (mode === 'SANITIZE' || !mutual) {
+    h.remove(XFCC)
+    return
+  }
+  if (mode === 'FORWARD_ONLY') return
+  const parts: string[] = []
+  for (const uri of tls.localUriSans) parts.push(`By=${uri}`)
+  if (tls.peerSha256 !== '') parts.push(`Hash=${tls.peerSha256}`)
+  const details = config.clientCertDetails
+  if (details.cert && tls.peerCertificate !== null) parts.push(`Cert="${pem(tls.peerCertificate)}"`)
+  if (details.chain && tls.peerCertificateChainPem !== '')
+    parts.push(`Chain="${encodeURIComponent(tls.peerCertificateChainPem)}"`)
+  if (details.subject) parts.push(`Subject="${tls.peerSubject.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`)
+  if (details.uri) {
+    if (tls.peerUriSans.length === 0) parts.push('URI=')
+    for (const uri of tls.peerUriSans) parts.push(`URI=${uri}`)
+  }
+  if (details.dns) for (const name of tls.peerDnsSans) parts.push(`DNS=${name}`)
+  const element = parts.join(';')
+  if (element === '') return
+  if (mode === 'APPEND_FORWARD') {
+    const old = h.get(XFCC)
+    h.set(XFCC, old === undefined || old === '' ? element : `${old},${element}`)
+  } else h.set(XFCC, element)
+}
+
+function pem(der: Uint8Array): string {
+  const lines =
+    Buffer.from(der.buffer, der.byteOffset, der.byteLength)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? []
+  return encodeURIComponent(`-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`)
+}

@@ -1,0 +1,340 @@
+import type { HeaderBlock } from '../codec/header-block.ts'
+import type { WorkerServices } from '../config/services.ts'
+import type { Connection } from '../io/connection.ts'
+import type { NetworkFilter, NetworkFilterFactory } from '../network/filter.ts'
+import type { RouteAction, RouteTable } from '../routing/route.ts'
+import type { AccessLogger } from '../telemetry/format-context.ts'
+import { ResponseFlag } from '../telemetry/stream-info.ts'
+import type { HcmConfig, UpgradeConfig } from './connection-manager-config.ts'
+import type { HttpFilterChain } from './filter-chain.ts'
+import { grpcTimeout, isGrpcRequest } from './grpc.ts'
+import { HttpConnection } from './http-connection.ts'
+import { LocalReply, type LocalReplyRewriter } from './local-reply.ts'
+import { normalizedPath, normalizePath, PathResult } from './path-normalize.ts'
+import { checkRequestHeaders, isUpgradeRequest, normalizeHost } from './request-checks.ts'
+import { httpDate } from './request-id.ts'
+import { RequestSanitizer } from './sanitize.ts'
+import { HcmStats } from './stats.ts'
+import { StreamContext, StreamTimer } from './stream-context.ts'
+
+/** Finished contexts kept for reuse per connection manager. */
+const MAX_FREE = 1024
+
+/** What a listener's filter chain gives a connection manager besides its configuration. */
+export interface ConnectionManagerEnvironment {
+  readonly services: WorkerServices
+  readonly chain: HttpFilterChain
+  /** Chain per upgrade type with filters of its own. */
+  readonly upgradeChains: ReadonlyMap<string, HttpFilterChain>
+  readonly routeTable: () => RouteTable | null
+  readonly accessLoggers: readonly AccessLogger[]
+  readonly replyRewriter: LocalReplyRewriter | null
+  /** `listener.<address>.` scope and name for drain decisions. */
+  readonly listenerName: string
+  readonly listenerAddress: string
+  readonly filterChainName: string
+  /** Address appended to XFF for loopback peers (Envoy: LocalInfo::address). */
+  readonly localAddress: string
+  readonly bufferLimit: number
+}
+
+/** All HTTP connections of one http_connection_manager on one worker. */
+export class ConnectionManager implements NetworkFilterFactory {
+  readonly config: HcmConfig
+  readonly services: WorkerServices
+  readonly stats: HcmStats
+  readonly chain: HttpFilterChain
+  readonly routeTable: () => RouteTable | null
+  readonly replyRewriter: LocalReplyRewriter | null
+  readonly filterChainName: string
+  readonly bufferLimit: number
+  readonly localAddress: string
+  readonly reply = new LocalReply()
+  private readonly environment: ConnectionManagerEnvironment
+  private readonly sanitizer: RequestSanitizer
+  private readonly upgrades = new Map<string, UpgradeConfig>()
+  private readonly free: StreamContext[] = []
+  private readonly retired: StreamContext[] = []
+  private depth = 0
+
+  constructor(config: HcmConfig, environment: ConnectionManagerEnvironment) {
+    this.config = config
+    this.environment = environment
+    this.services = environment.services
+    this.chain = environment.chain
+    this.routeTable = environment.routeTable
+    this.replyRewriter = environment.replyRewriter
+    this.filterChainName = environment.filterChainName
+    this.bufferLimit = environment.bufferLimit
+    this.localAddress = environment.localAddress
+    const stats = environment.services.stats
+    this.stats = new HcmStats(
+      stats.scope(`http.${config.statPrefix}.`),
+      stats.scope(`listener.${environment.listenerAddress}.http.${config.statPrefix}.`),
+    )
+    this.sanitizer = new RequestSanitizer(config, environment.services, environment.localAddress)
+    for (const upgrade of config.upgrades) this.upgrades.set(upgrade.type, upgrade)
+  }
+
+  newInstance(c: Connection): NetworkFilter {
+    return new HttpConnection(this, c)
+  }
+
+  /** Brackets the handling of one read: contexts finished meanwhile are reused only after it, when no frame refers to them. */
+  beginTurn(): void {
+    this.depth++
+  }
+
+  endTurn(): void {
+    if (--this.depth > 0) return
+    const retired = this.retired
+    for (let i = 0; i < retired.length; i++) {
+      const context = retired[i]!
+      context.recycle()
+      if (this.free.length < MAX_FREE) this.free.push(context)
+    }
+    retired.length = 0
+  }
+
+  acquire(): StreamContext {
+    return this.free.pop() ?? new StreamContext(this)
+  }
+
+  release(context: StreamContext): void {
+    this.retired.push(context)
+  }
+
+  log(context: StreamContext): void {
+    const loggers = this.environment.accessLoggers
+    for (let i = 0; i < loggers.length; i++) loggers[i]!.log(context, 'DownstreamEnd')
+  }
+
+  /** The request head: checks, sanitising, route, timers, then the filters (Envoy: ActiveStream::decodeHeaders). */
+  onRequestHeaders(context: StreamContext, h: HeaderBlock, end: boolean): void {
+    const { config, services, stats } = this
+    const info = context.info
+    const connection = context.connection!
+    context.requestHeaders = h
+    context.requestComplete = end
+    context.isHead = h.method === 'HEAD'
+    context.isGrpc = isGrpcRequest(h)
+    if (end) info.lastDownstreamRx = services.timers.now()
+    const http1 = !connection.isHttp2
+    if (http1 && info.protocol === 'HTTP/1.0' && !config.http1.acceptHttp10) {
+      info.setFlag(ResponseFlag.DownstreamProtocolError)
+      context.codecStream!.closeAfter = true
+      this.refuse(context, 426, 'Upgrade Required', 'low_version')
+      return
+    }
+    const refusal = checkRequestHeaders(h, context.codecStream!, config)
+    if (refusal !== null) {
+      if (refusal.details === 'absolute_path_rejected') stats.rqNonRelativePath.inc()
+      else if (http1) context.codecStream!.closeAfter = true
+      if (refusal.protocolError) info.setFlag(ResponseFlag.DownstreamProtocolError)
+      this.refuse(context, refusal.status, refusal.body, refusal.details)
+      return
+    }
+    if (h.path !== '' && !this.normalize(context, h)) return
+    normalizeHost(h, connection.connection.local.port, config)
+    const upgrade = http1 && isUpgradeRequest(h)
+    info.downstreamHeaderBytesReceived = h.wireBytes
+    const client = this.sanitizer.apply(h, connection.connection, info, upgrade)
+    if (client !== connection.connection.remote.ip) {
+      connection.connection.remote = { ip: client, port: 0, text: `${client}:0` }
+    }
+    const route = context.route()
+    const action = route === null ? null : route.action
+    if ((upgrade || h.method === 'CONNECT') && route !== null && !this.acceptUpgrade(context, h, action)) return
+    this.armTimers(context, h, action, end)
+    const skipped = this.skippedFilters(context)
+    context.startDecoding(skipped)
+  }
+
+  /** A local reply before the filters have seen the request: they do not see the answer either. */
+  refuse(context: StreamContext, status: number, body: string, details: string): void {
+    const isGrpc = context.isGrpc
+    if (context.requestHeaders === null) context.isGrpc = false
+    context.bypassFilters()
+    context.sendLocalReply(status, body, details)
+    context.isGrpc = isGrpc
+  }
+
+  /** date, server, via, connection and the response counters (Envoy: ActiveStream::encodeHeaders). */
+  finalizeResponse(context: StreamContext, h: HeaderBlock): void {
+    const { config, services, stats } = this
+    const connection = context.connection!
+    const list = h.list
+    let hasDate = false
+    let serverAt = -1
+    let hopByHop = false
+    for (let i = 0; i < list.length; i += 2) {
+      switch (list[i]) {
+        case 'date':
+          hasDate = true
+          break
+        case 'server':
+          serverAt = i
+          break
+        case 'connection':
+        case 'keep-alive':
+        case 'proxy-connection':
+        case 'transfer-encoding':
+        case 'upgrade':
+          hopByHop = true
+          break
+      }
+    }
+    if (!hasDate) list.push('date', httpDate(services.clock.wall()))
+    if (config.serverHeader === 'OVERWRITE') {
+      if (serverAt >= 0) list[serverAt + 1] = config.serverName
+      else list.push('server', config.serverName)
+    } else if (config.serverHeader === 'APPEND_IF_ABSENT' && serverAt < 0) list.push('server', config.serverName)
+    if (hopByHop) {
+      h.remove('transfer-encoding')
+      if (!(context.isUpgrade && h.status === 101)) {
+        h.remove('connection')
+        h.remove('upgrade')
+      }
+      h.remove('keep-alive')
+      h.remove('proxy-connection')
+    }
+    if (config.via !== '') {
+      const via = h.get('via')
+      h.set('via', via === undefined ? config.via : `${via}, ${config.via}`)
+    }
+    if (config.alwaysSetRequestIdInResponse && context.info.requestId !== '')
+      h.set('x-request-id', context.info.requestId)
+    if (!connection.draining && services.drain.closing(this.environment.listenerName)) {
+      stats.cxDrainClose.inc()
+      connection.startDrain()
+    }
+    if (!connection.isHttp2) {
+      const s = context.codecStream!
+      if (!context.requestComplete && !(context.isUpgrade && h.status === 101)) {
+        stats.rqResponseBeforeComplete.inc()
+        s.closeAfter = true
+      }
+      if (connection.draining || services.drain.healthCheckFailed) s.closeAfter = true
+      if (s.closeAfter && h.status !== 101) h.set('connection', 'close')
+      else if (context.info.protocol === 'HTTP/1.0') h.set('connection', 'keep-alive')
+    } else if (!context.requestComplete) stats.rqResponseBeforeComplete.inc()
+    stats.chargeResponse(h.status)
+  }
+
+  onStreamTimer(context: StreamContext, kind: number): void {
+    if (context.finished) return
+    const { stats, services } = this
+    switch (kind) {
+      case StreamTimer.Idle: {
+        const quiet = services.timers.now() - context.lastActivity
+        if (quiet < context.idleTimeout) {
+          services.timers.arm(context.idleTimer, context.idleTimeout - quiet)
+          return
+        }
+        stats.rqIdleTimeout.inc()
+        context.info.setFlag(ResponseFlag.StreamIdleTimeout)
+        context.sendLocalReply(context.requestComplete ? 504 : 408, 'stream timeout', 'stream_idle_timeout')
+        return
+      }
+      case StreamTimer.Request:
+        stats.rqTimeout.inc()
+        context.sendLocalReply(408, 'request timeout', 'request_overall_timeout')
+        return
+      case StreamTimer.MaxDuration:
+        stats.rqMaxDuration.inc()
+        context.sendLocalReply(
+          context.requestComplete ? 504 : 408,
+          'downstream duration timeout',
+          'max_duration_timeout',
+          null,
+          4,
+        )
+        return
+    }
+  }
+
+  private normalize(context: StreamContext, h: HeaderBlock): boolean {
+    switch (normalizePath(h.path, this.config)) {
+      case PathResult.Unchanged:
+        return true
+      case PathResult.Changed:
+        h.path = normalizedPath()
+        return true
+      case PathResult.Redirect: {
+        this.stats.rqRedirectedNormalizedPath.inc()
+        h.path = normalizedPath()
+        this.redirectNormalized(context, h)
+        return false
+      }
+      default:
+        this.stats.rqFailedPathNormalization.inc()
+        if (!context.connection!.isHttp2) context.codecStream!.closeAfter = true
+        this.refuse(context, 400, '', 'path_normalization_failed')
+        return false
+    }
+  }
+
+  private redirectNormalized(context: StreamContext, h: HeaderBlock): void {
+    const location = h.path
+    context.bypassFilters()
+    context.redirectTo(307, location, 'path_normalization_redirect')
+  }
+
+  private acceptUpgrade(context: StreamContext, h: HeaderBlock, action: RouteAction | null): boolean {
+    const type =
+      h.method === 'CONNECT' && h.protocol === ''
+        ? 'connect'
+        : (h.protocol !== '' ? h.protocol : (h.get('upgrade') ?? '')).toLowerCase()
+    const byRoute = action?.upgrades?.[type]
+    const own = this.upgrades.get(type)
+    if (byRoute === false || (byRoute !== true && own?.enabled !== true)) {
+      this.stats.rqWsOnNonWsRoute.inc()
+      context.codecStream!.closeAfter = true
+      this.refuse(context, 403, '', 'upgrade_failed')
+      return false
+    }
+    context.isUpgrade = true
+    this.stats.cxUpgradesTotal.inc()
+    this.stats.cxUpgradesActive.inc()
+    const chain = this.environment.upgradeChains.get(type)
+    if (chain !== undefined) context.chain = chain
+    return true
+  }
+
+  private armTimers(context: StreamContext, h: HeaderBlock, action: RouteAction | null, end: boolean): void {
+    const { config } = this
+    const timers = this.services.timers
+    const idle = action !== null && action.idleTimeout >= 0 ? action.idleTimeout : config.streamIdleTimeout
+    context.idleTimeout = idle
+    if (idle > 0) timers.arm(context.idleTimer, idle)
+    if (config.requestTimeout > 0 && !end) timers.arm(context.requestTimer, config.requestTimeout)
+    let limit = action !== null && action.maxStreamDuration >= 0 ? action.maxStreamDuration : config.maxStreamDuration
+    if (action !== null && action.grpcTimeoutHeaderMax >= 0) {
+      const asked = grpcTimeout(h)
+      if (asked >= 0) {
+        limit =
+          action.grpcTimeoutHeaderMax > 0 && (asked === 0 || asked > action.grpcTimeoutHeaderMax)
+            ? action.grpcTimeoutHeaderMax
+            : asked
+        if (limit > action.grpcTimeoutHeaderOffset && action.grpcTimeoutHeaderOffset > 0)
+          limit -= action.grpcTimeoutHeaderOffset
+      }
+    }
+    if (limit > 0) timers.arm(context.maxDurationTimer, limit)
+  }
+
+  /** typed_per_filter_config and `disabled` decide per route which filters take part. */
+  private skippedFilters(context: StreamContext): number {
+    const chain = context.chain
+    let skipped = chain.disabledByDefault
+    const route = context.route()
+    if (route === null || !route.mayDisableFilters) return skipped
+    for (let i = 0; i < chain.size - 1; i++) {
+      const disabled = route.filterDisabled(chain.filters[i]!.name)
+      if (disabled === undefined) continue
+      if (disabled) skipped |= 1 << i
+      else skipped &= ~(1 << i)
+    }
+    return skipped
+  }
+}

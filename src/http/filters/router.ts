@@ -1,0 +1,117 @@
+import type { HeaderBlock } from '../../codec/header-block.ts'
+import type { WorkerServices } from '../../config/services.ts'
+import type { Route } from '../../routing/route.ts'
+import type { Counter, StatsScope } from '../../stats/stats.ts'
+import { DataVerdict, HeadersVerdict, type HttpFilter } from '../filter.ts'
+import { RouterRequest } from '../router/router-request.ts'
+import type { StreamContext } from '../stream-context.ts'
+
+/** envoy.extensions.filters.http.router.v3.Router, parsed. */
+export interface RouterConfig {
+  readonly suppressEnvoyHeaders: boolean
+  readonly respectExpectedRqTimeout: boolean
+}
+
+/** Router requests kept for reuse per worker and connection manager. */
+const MAX_FREE = 1024
+
+/** envoy.filters.http.router: the terminal filter. */
+export class RouterFilter implements HttpFilter<RouterRequest> {
+  index = 0
+  name = ''
+  readonly config: RouterConfig
+  readonly services: WorkerServices
+  readonly stats: RouterStats
+  private readonly free: RouterRequest[] = []
+  private readonly routeCounters = new Map<string, Counter[]>()
+
+  constructor(config: RouterConfig, services: WorkerServices, statPrefix: string) {
+    this.config = config
+    this.services = services
+    this.stats = new RouterStats(services.stats.scope(statPrefix))
+  }
+
+  newState(): RouterRequest {
+    return this.free.pop() ?? new RouterRequest(this)
+  }
+
+  decodeHeaders(s: StreamContext, h: HeaderBlock, end: boolean): HeadersVerdict {
+    const request = s.slot(this.index) as RouterRequest
+    request.begin(s, h, end)
+    return HeadersVerdict.StopIteration
+  }
+
+  decodeData(s: StreamContext, d: Uint8Array, end: boolean): DataVerdict {
+    ;(s.slot(this.index) as RouterRequest).onData(d, end)
+    return DataVerdict.StopNoBuffer
+  }
+
+  decodeTrailers(s: StreamContext, t: HeaderBlock): HeadersVerdict {
+    ;(s.slot(this.index) as RouterRequest).onTrailers(t)
+    return HeadersVerdict.StopIteration
+  }
+
+  onDestroy(s: StreamContext): void {
+    if (!s.hasSlot(this.index)) return
+    const request = s.slot(this.index) as RouterRequest
+    request.end()
+    if (this.free.length < MAX_FREE) this.free.push(request)
+  }
+
+  /** Runtime key `upstream.maintenance_mode.<cluster>` (percent). */
+  inMaintenance(cluster: string, random: number): boolean {
+    return this.services.runtime.fraction(`upstream.maintenance_mode.${cluster}`, 0, 100, random)
+  }
+
+  /** `vhost.V.route.R.` (route stat_prefix) and `vhost.V.vcluster.C.` response counters. */
+  chargeRoute(route: Route, virtualCluster: string, status: number): void {
+    if (virtualCluster !== '') this.chargeScope(`vhost.${route.virtualHost.name}.vcluster.${virtualCluster}.`, status)
+    if (route.statPrefix !== '') this.chargeScope(`vhost.${route.virtualHost.name}.route.${route.statPrefix}.`, status)
+  }
+
+  private chargeScope(prefix: string, status: number): void {
+    const key = `${prefix}${status}`
+    let counters = this.routeCounters.get(key)
+    if (counters === undefined) {
+      const scope = this.services.stats
+      counters = [
+        scope.counter(`${prefix}upstream_rq_completed`),
+        scope.counter(`${prefix}upstream_rq_${(status / 100) | 0}xx`),
+        scope.counter(`${prefix}upstream_rq_${status}`),
+      ]
+      this.routeCounters.set(key, counters)
+    }
+    for (let i = 0; i < counters.length; i++) counters[i]!.inc()
+  }
+}
+
+/** Fixed names under `http.<stat_prefix>.`. */
+export class RouterStats {
+  readonly noRoute: Counter
+  readonly noCluster: Counter
+  readonly rqDirectResponse: Counter
+  readonly rqRedirect: Counter
+  readonly rqTotal: Counter
+  readonly rqResetAfterResponseStarted: Counter
+  readonly redirectBadLocation: Counter
+  readonly redirectNoRoute: Counter
+  readonly redirectPredicate: Counter
+  readonly redirectTooMany: Counter
+  readonly redirectUnsafeScheme: Counter
+  readonly overloadLocalReply: Counter
+
+  constructor(scope: StatsScope) {
+    this.noRoute = scope.counter('no_route')
+    this.noCluster = scope.counter('no_cluster')
+    this.rqDirectResponse = scope.counter('rq_direct_response')
+    this.rqRedirect = scope.counter('rq_redirect')
+    this.rqTotal = scope.counter('rq_total')
+    this.rqResetAfterResponseStarted = scope.counter('rq_reset_after_downstream_response_started')
+    this.redirectBadLocation = scope.counter('passthrough_internal_redirect_bad_location')
+    this.redirectNoRoute = scope.counter('passthrough_internal_redirect_no_route')
+    this.redirectPredicate = scope.counter('passthrough_internal_redirect_predicate')
+    this.redirectTooMany = scope.counter('passthrough_internal_redirect_too_many_redirects')
+    this.redirectUnsafeScheme = scope.counter('passthrough_internal_redirect_unsafe_scheme')
+    this.overloadLocalReply = scope.counter('rq_overload_local_reply')
+  }
+}

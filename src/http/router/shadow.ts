@@ -1,0 +1,152 @@
+import { TimerNode, type TimerOwner } from '../../base/timer.ts'
+import { type CodecStream, ResetReason } from '../../codec/codec.ts'
+import { HeaderBlock } from '../../codec/header-block.ts'
+import { type Connection, Flow } from '../../io/connection.ts'
+import type { ShadowPolicy } from '../../routing/route.ts'
+import { chargeResponseCode } from '../../upstream/response-code-stats.ts'
+import type { Cluster, Host, HttpPoolUser, PickContext, PoolFailure, PoolHandle } from '../../upstream/upstream.ts'
+import type { RouterFilter } from '../filters/router.ts'
+import type { StreamContext } from '../stream-context.ts'
+
+/** Sends a copy of a complete request to a mirror cluster; its response is read and dropped (Envoy: ShadowWriterImpl). */
+export function shadowRequest(
+  policy: ShadowPolicy,
+  s: StreamContext,
+  h: HeaderBlock,
+  body: readonly Uint8Array[],
+  trailers: HeaderBlock | null,
+  filter: RouterFilter,
+  timeout: number,
+): void {
+  if (!policy.sampled(s.random)) return
+  const name = policy.cluster !== '' ? policy.cluster : (h.get(policy.clusterHeader) ?? '')
+  const cluster = name === '' ? null : filter.services.clusters.get(name)
+  if (cluster === null) return
+  const copy = new HeaderBlock()
+  copy.copyFrom(h)
+  if (!policy.disableHostSuffix && copy.authority !== '') copy.authority = shadowHost(copy.authority)
+  copy.set('x-envoy-internal', 'true')
+  const address = s.manager.localAddress
+  const xff = copy.get('x-forwarded-for')
+  copy.set('x-forwarded-for', xff === undefined || xff === '' ? address : `${xff},${address}`)
+  new Shadow(filter, cluster, copy, body.slice(), trailers).start(timeout)
+}
+
+/** `host:80` → `host-shadow:80` */
+function shadowHost(authority: string): string {
+  const colon = authority.lastIndexOf(':')
+  if (colon > 0 && colon > authority.lastIndexOf(']'))
+    return `${authority.slice(0, colon)}-shadow${authority.slice(colon)}`
+  return `${authority}-shadow`
+}
+
+class Shadow implements HttpPoolUser, PickContext, TimerOwner {
+  private readonly filter: RouterFilter
+  private readonly cluster: Cluster
+  private readonly headers: HeaderBlock
+  private readonly body: readonly Uint8Array[]
+  private readonly trailers: HeaderBlock | null
+  private stream: CodecStream | null = null
+  private handle: PoolHandle | null = null
+  private done = false
+  private readonly timer: TimerNode
+  readonly hash = null
+  readonly requestHeaders: HeaderBlock | null
+  readonly metadataMatch = null
+  readonly downstream = null
+  readonly overrideHost = ''
+  readonly maxHostSelections = 1
+  readonly priorityLoads = null
+
+  constructor(
+    filter: RouterFilter,
+    cluster: Cluster,
+    headers: HeaderBlock,
+    body: readonly Uint8Array[],
+    trailers: HeaderBlock | null,
+  ) {
+    this.filter = filter
+    this.cluster = cluster
+    this.headers = headers
+    this.requestHeaders = headers
+    this.body = body
+    this.trailers = trailers
+    this.timer = new TimerNode(this, 0)
+  }
+
+  start(timeout: number): void {
+    const host = this.cluster.pick(this)
+    if (host === null) {
+      this.cluster.counters.upstreamCxNoneHealthy.inc()
+      this.charge(503)
+      return
+    }
+    if (timeout > 0) this.filter.services.timers.arm(this.timer, timeout)
+    const handle = this.cluster.httpPool(host, 0, 'HTTP/1.1', null).newStream(this)
+    if (!this.done && this.stream === null) this.handle = handle
+  }
+
+  rejectHost(): boolean {
+    return false
+  }
+
+  onPoolReady(stream: CodecStream, _host: Host, _connection: Connection): void {
+    this.stream = stream
+    this.handle = null
+    const body = this.body
+    const bodyless = body.length === 0 && this.trailers === null
+    stream.encodeHeaders(this.headers, bodyless)
+    for (let i = 0; i < body.length && this.stream !== null; i++) {
+      stream.encodeData(body[i]!, i === body.length - 1 && this.trailers === null)
+    }
+    if (this.trailers !== null && this.stream !== null) stream.encodeTrailers(this.trailers)
+  }
+
+  onPoolFailure(_failure: PoolFailure): void {
+    this.charge(503)
+    this.finish()
+  }
+
+  onResponseHeaders(h: HeaderBlock, end: boolean): void {
+    if (h.status < 200 && h.status !== 101) return
+    this.charge(h.status)
+    if (end) this.finish()
+  }
+
+  onResponseData(_chunk: Uint8Array, end: boolean): Flow {
+    if (end) this.finish()
+    return Flow.Continue
+  }
+
+  onResponseTrailers(): void {
+    this.finish()
+  }
+
+  onUpstreamReset(): void {
+    this.finish()
+  }
+
+  onUpstreamWritable(): void {
+    // The body is already complete in memory, bounded by the buffer limit of the original.
+  }
+
+  onTimer(): void {
+    const stream = this.stream
+    const handle = this.handle
+    this.cluster.counters.upstreamRqTimeout.inc()
+    this.finish()
+    handle?.cancel()
+    stream?.reset(ResetReason.Local)
+  }
+
+  private charge(status: number): void {
+    chargeResponseCode(this.cluster, status, 2)
+  }
+
+  private finish(): void {
+    this.done = true
+    this.stream = null
+    this.handle = null
+    this.filter.services.timers.cancel(this.timer)
+  }
+}

@@ -1,0 +1,170 @@
+import { TimerNode, type TimerOwner } from '../../base/timer.ts'
+import { type CodecStream, ResetReason } from '../../codec/codec.ts'
+import type { HeaderBlock } from '../../codec/header-block.ts'
+import { type Connection, Flow, ReadHold } from '../../io/connection.ts'
+import type { Host, HttpPoolUser, PoolFailure, PoolHandle } from '../../upstream/upstream.ts'
+import type { RouterRequest } from './router-request.ts'
+
+export const AttemptTimer = { PerTry: 0, PerTryIdle: 1 } as const
+
+/** One attempt at one host (Envoy: UpstreamRequest). */
+export class UpstreamRequest implements HttpPoolUser, TimerOwner {
+  readonly request: RouterRequest
+  host: Host
+  stream: CodecStream | null = null
+  handle: PoolHandle | null = null
+  connection: Connection | null = null
+  /** Response head seen (not 1xx). */
+  headersSeen = false
+  responseComplete = false
+  requestSent = false
+  /** Over, one way or the other: late events are ignored. */
+  done = false
+  /** A hedge has begun because this attempt was slow. */
+  hedged = false
+  started: number
+  private paused = false
+  private lastActivity = 0
+  readonly perTryTimer: TimerNode
+  readonly idleTimer: TimerNode
+
+  constructor(request: RouterRequest, host: Host, now: number) {
+    this.request = request
+    this.host = host
+    this.started = now
+    this.perTryTimer = new TimerNode(this, AttemptTimer.PerTry)
+    this.idleTimer = new TimerNode(this, AttemptTimer.PerTryIdle)
+  }
+
+  onPoolReady(stream: CodecStream, host: Host, connection: Connection, protocol: string): void {
+    if (this.done) {
+      stream.reset(ResetReason.Local)
+      return
+    }
+    this.stream = stream
+    this.handle = null
+    this.host = host
+    this.connection = connection
+    this.touch()
+    this.request.onAttemptReady(this, protocol)
+  }
+
+  onPoolFailure(failure: PoolFailure, host: Host, transportFailure: string): void {
+    if (this.done) return
+    this.handle = null
+    this.host = host
+    this.finish()
+    this.request.onAttemptPoolFailure(this, failure, transportFailure)
+  }
+
+  onResponseHeaders(h: HeaderBlock, end: boolean): void {
+    if (this.done) return
+    this.touch()
+    if (h.status < 200 && h.status !== 101) {
+      this.request.onAttemptInterim(this, h)
+      return
+    }
+    this.headersSeen = true
+    if (end) this.complete()
+    this.request.onAttemptHeaders(this, h, end)
+  }
+
+  onResponseData(chunk: Uint8Array, end: boolean): Flow {
+    if (this.done && !end) return Flow.Continue
+    this.touch()
+    if (end) this.complete()
+    return this.request.onAttemptData(this, chunk, end)
+  }
+
+  onResponseTrailers(t: HeaderBlock): void {
+    if (this.done) return
+    this.complete()
+    this.request.onAttemptTrailers(this, t)
+  }
+
+  onUpstreamReset(why: ResetReason, details: string): void {
+    if (this.done) return
+    this.finish()
+    this.stream = null
+    this.request.onAttemptReset(this, why, details)
+  }
+
+  onUpstreamWritable(): void {
+    if (!this.paused || this.done) return
+    this.paused = false
+    this.request.holdDownstream(false)
+  }
+
+  send(chunk: Uint8Array, end: boolean): void {
+    if (this.stream === null) return
+    this.touch()
+    if (end) this.requestSent = true
+    const flow = this.stream.encodeData(chunk, end)
+    if (flow === Flow.Pause && !end && !this.paused && this.stream !== null) {
+      this.paused = true
+      this.request.holdDownstream(true)
+    }
+  }
+
+  hold(hold: boolean): void {
+    if (this.stream !== null && !this.responseComplete) this.stream.holdReading(ReadHold.PeerBuffer, hold)
+  }
+
+  /** Drops the attempt: cancels the wait for a pool or resets the stream. Never calls back. */
+  abort(): void {
+    if (this.done && this.stream === null) return
+    const stream = this.stream
+    const handle = this.handle
+    const open = !this.done
+    this.finish()
+    this.stream = null
+    this.handle = null
+    if (handle !== null) handle.cancel()
+    if (stream !== null && open) stream.reset(ResetReason.Local)
+  }
+
+  /** The response ended before the request did: what is left of the request must not be sent as something else. */
+  cutRequest(): void {
+    const stream = this.stream
+    this.stream = null
+    stream?.reset(ResetReason.Local)
+  }
+
+  armPerTry(ms: number): void {
+    if (ms > 0 && !this.done) this.request.timers.arm(this.perTryTimer, ms)
+  }
+
+  armIdle(ms: number): void {
+    if (ms > 0 && !this.done) this.request.timers.arm(this.idleTimer, ms)
+  }
+
+  onTimer(kind: number): void {
+    if (this.done) return
+    if (kind === AttemptTimer.PerTryIdle) {
+      const limit = this.request.timeouts.perTryIdle
+      const quiet = this.request.timers.now() - this.lastActivity
+      if (quiet < limit) this.request.timers.arm(this.idleTimer, limit - quiet)
+      else this.request.onPerTryTimeout(this, true)
+    } else this.request.onPerTryTimeout(this, false)
+  }
+
+  private touch(): void {
+    this.lastActivity = this.request.timers.now()
+  }
+
+  private complete(): void {
+    this.responseComplete = true
+    this.finish()
+  }
+
+  private finish(): void {
+    this.done = true
+    const timers = this.request.timers
+    timers.cancel(this.perTryTimer)
+    timers.cancel(this.idleTimer)
+    if (this.paused) {
+      this.paused = false
+      this.request.holdDownstream(false)
+    }
+  }
+}

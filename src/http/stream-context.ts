@@ -1,0 +1,579 @@
+import { TimerNode, type TimerOwner } from '../base/timer.ts'
+import type { CodecStream } from '../codec/codec.ts'
+import { HeaderBlock } from '../codec/header-block.ts'
+import type { WorkerServices } from '../config/services.ts'
+import { Flow, ReadHold } from '../io/connection.ts'
+import type { Route } from '../routing/route.ts'
+import type { FormatContext } from '../telemetry/format-context.ts'
+import { ResponseFlag, StreamInfo } from '../telemetry/stream-info.ts'
+import type { ConnectionManager } from './connection-manager.ts'
+import { DataVerdict, HeadersVerdict } from './filter.ts'
+import type { HttpFilterChain } from './filter-chain.ts'
+import type { HttpConnection } from './http-connection.ts'
+import { localReplyHeaders } from './local-reply.ts'
+
+/** Told when the client cannot take more (or can again); the router holds its upstream then. */
+export interface ResponseSource {
+  holdUpstream(hold: boolean): void
+}
+
+export const StreamTimer = { Idle: 0, Request: 1, MaxDuration: 2, RequestHeaders: 3 } as const
+
+/**
+ * One HTTP exchange in the connection manager: the object filters get. Pooled; `generation` tells reuses apart. The request
+ * runs through the filters in order, the response in reverse; at most one filter holds each direction at a time, and what
+ * comes meanwhile waits in that direction's buffer.
+ */
+export class StreamContext implements FormatContext, TimerOwner {
+  readonly manager: ConnectionManager
+  readonly services: WorkerServices
+  readonly info = new StreamInfo()
+  generation = 0
+  connection: HttpConnection | null = null
+  codecStream: CodecStream | null = null
+  chain: HttpFilterChain
+  requestHeaders: HeaderBlock | null = null
+  requestTrailers: HeaderBlock | null = null
+  responseHeaders: HeaderBlock | null = null
+  responseTrailers: HeaderBlock | null = null
+  localReplyBody = ''
+  /** Uniform in [0, 2^53): every sampling decision of the stream uses it. */
+  random = 0
+  isHead = false
+  isGrpc = false
+  isUpgrade = false
+  /** The client has sent everything. */
+  requestComplete = false
+  /** Response headers went to the codec. */
+  responseStarted = false
+  /** The last byte of the response went to the codec. */
+  responseComplete = false
+  finished = false
+  responseSource: ResponseSource | null = null
+  /** Counted for x-envoy-attempt-count in the response and internal redirects. */
+  internalRedirects = 0
+  lastActivity = 0
+  idleTimeout = 0
+  readonly idleTimer: TimerNode
+  readonly requestTimer: TimerNode
+  readonly maxDurationTimer: TimerNode
+  readonly headersTimer: TimerNode
+  private readonly slots: unknown[] = []
+  /** Bit per filter: not part of this stream. */
+  private skipped = 0
+  private routeValue: Route | null = null
+  private routeKnown = false
+  private decodeAt = 0
+  private decodeHold = -1
+  private decodeAborted = false
+  private readonly decodeBuffer: Uint8Array[] = []
+  private decodeBuffered = 0
+  private decodeHolding = false
+  private encodeAt = -1
+  private encodeHold = -1
+  private encodeEnd = false
+  private encodeTrailersSeen = false
+  private readonly encodeBuffer: Uint8Array[] = []
+  private encodeBuffered = 0
+
+  constructor(manager: ConnectionManager) {
+    this.manager = manager
+    this.services = manager.services
+    this.chain = manager.chain
+    this.idleTimer = new TimerNode(this, StreamTimer.Idle)
+    this.requestTimer = new TimerNode(this, StreamTimer.Request)
+    this.maxDurationTimer = new TimerNode(this, StreamTimer.MaxDuration)
+    this.headersTimer = new TimerNode(this, StreamTimer.RequestHeaders)
+  }
+
+  /** State of the filter at `index` for this stream, made on first use. */
+  slot(index: number): unknown {
+    let state = this.slots[index]
+    if (state === undefined) {
+      const filter = this.chain.filters[index]!
+      state = filter.newState === undefined ? null : filter.newState()
+      this.slots[index] = state
+    }
+    return state
+  }
+
+  hasSlot(index: number): boolean {
+    return this.slots[index] !== undefined
+  }
+
+  /** The matched route; null = none. Resolved once, again after `clearRouteCache`. */
+  route(): Route | null {
+    if (!this.routeKnown) {
+      this.routeKnown = true
+      const table = this.manager.routeTable()
+      this.routeValue = table === null ? null : table.route(this.requestHeaders!, this.info, this.random)
+      const route = this.routeValue
+      this.info.routeName = route === null ? '' : route.name
+      this.info.virtualHostName = route === null ? '' : route.virtualHost.name
+      this.info.routeMetadata = route === null ? null : route.metadata
+    }
+    return this.routeValue
+  }
+
+  /** A filter changed what the match depends on (Envoy: clearRouteCache). */
+  clearRouteCache(): void {
+    this.routeKnown = false
+    this.routeValue = null
+  }
+
+  /** Runs the request head through the chain; `requestComplete` says whether anything follows. */
+  startDecoding(skipped: number): void {
+    this.skipped = skipped
+    this.decodeFrom(0)
+  }
+
+  onRequestData(chunk: Uint8Array, end: boolean): Flow {
+    this.info.bytesReceived += chunk.length
+    if (end) this.requestComplete = true
+    if (this.decodeAborted || this.finished) return Flow.Continue
+    this.decodeDataFrom(0, chunk, end)
+    return Flow.Continue
+  }
+
+  onRequestTrailers(trailers: HeaderBlock): void {
+    this.requestComplete = true
+    if (this.decodeAborted || this.finished) return
+    this.requestTrailers = trailers
+    this.decodeTrailersFrom(0)
+  }
+
+  /** Goes on with the request after a Stop verdict of filter `index`; a no-op when it does not hold. */
+  continueDecoding(index: number): void {
+    if (this.decodeHold !== index || this.finished || this.decodeAborted) return
+    this.decodeHold = -1
+    if (this.decodeHolding) this.holdRequest(false)
+    this.resumeDecoding(index)
+  }
+
+  continueEncoding(index: number): void {
+    if (this.encodeHold !== index || this.finished) return
+    this.encodeHold = -1
+    this.resumeEncoding(index)
+  }
+
+  /** Bytes of the request waiting for the filter that holds it (for filters that look at whole bodies). */
+  bufferedRequest(): readonly Uint8Array[] {
+    return this.decodeBuffer
+  }
+
+  bufferedResponse(): readonly Uint8Array[] {
+    return this.encodeBuffer
+  }
+
+  /** Stops or resumes reading the request from the client. */
+  holdRequest(hold: boolean): void {
+    this.decodeHolding = hold
+    const stats = this.manager.stats
+    if (hold) stats.pausedReading.inc()
+    else stats.resumedReading.inc()
+    this.codecStream?.holdReading(ReadHold.Filter, hold)
+  }
+
+  /**
+   * Answers without an upstream. `filterHeaders` come first in the response; `body` is latin1; `grpcStatus` -1 = by status.
+   * After the response has begun the stream is reset instead.
+   */
+  sendLocalReply(
+    status: number,
+    body: string,
+    details: string,
+    filterHeaders: HeaderBlock | null = null,
+    grpcStatus = -1,
+    contentType = 'text/plain',
+  ): void {
+    if (this.finished) return
+    this.decodeAborted = true
+    this.decodeHold = -1
+    this.decodeBuffer.length = 0
+    this.info.responseCodeDetails = details
+    if (this.responseStarted || this.responseHeaders !== null) {
+      this.resetStream()
+      return
+    }
+    const reply = this.manager.reply
+    reply.status = status
+    reply.body = body
+    reply.grpcStatus = grpcStatus
+    reply.contentType = contentType
+    this.localReplyBody = body
+    if (this.manager.replyRewriter !== null) {
+      const preview = new HeaderBlock()
+      preview.status = status
+      this.responseHeaders = preview
+      this.info.responseCode = status
+      this.manager.replyRewriter.rewrite(reply, this)
+      this.responseHeaders = null
+    }
+    const text = reply.body
+    const h = localReplyHeaders(reply, filterHeaders, this.isGrpc)
+    const bodiless = text === '' || this.isGrpc || this.isHead
+    this.encodeHeaders(h, bodiless)
+    if (!bodiless && !this.finished) this.encodeData(Buffer.from(text, 'latin1'), true)
+  }
+
+  /** No filter sees this stream: it is answered before the chain begins. */
+  bypassFilters(): void {
+    this.skipped = -1
+  }
+
+  /** A redirect made by the connection manager itself. */
+  redirectTo(status: number, location: string, details: string): void {
+    const h = new HeaderBlock()
+    h.push('location', location)
+    this.sendLocalReply(status, '', details, h)
+  }
+
+  /** The response head, from the router or a local reply. The chain owns `h` from here. */
+  encodeHeaders(h: HeaderBlock, end: boolean): void {
+    if (this.finished) return
+    this.responseHeaders = h
+    this.encodeEnd = end
+    this.lastActivity = this.services.timers.now()
+    this.encodeAt = this.chain.size - 1
+    if ((this.chain.encodesHeaders & ~this.skipped) === 0) {
+      this.encodeAt = -1
+      this.writeHeaders(h, end)
+    } else this.encodeFrom(this.chain.size - 1)
+  }
+
+  encodeData(chunk: Uint8Array, end: boolean): Flow {
+    if (this.finished) return Flow.Continue
+    this.lastActivity = this.services.timers.now()
+    if (end) this.encodeEnd = true
+    if (this.encodeHold < 0 && (this.chain.encodesData & ~this.skipped) === 0) return this.writeData(chunk, end)
+    return this.encodeDataFrom(this.chain.size - 1, chunk, end)
+  }
+
+  encodeTrailers(trailers: HeaderBlock): void {
+    if (this.finished) return
+    this.encodeEnd = true
+    this.responseTrailers = trailers
+    this.encodeTrailersSeen = true
+    this.encodeTrailersFrom(this.chain.size - 1)
+  }
+
+  /** An interim response from upstream; 100 and 103 are not passed on unless proxy_100_continue says so. */
+  encode1xx(h: HeaderBlock): void {
+    if (!this.finished && !this.responseStarted) this.codecStream!.encode1xx(h)
+  }
+
+  /** Ends the exchange towards the client without a (complete) response. */
+  resetStream(): void {
+    if (this.finished) return
+    this.manager.stats.rqTxReset.inc()
+    this.connection!.resetStream(this)
+  }
+
+  onTimer(kind: number): void {
+    this.manager.onStreamTimer(this, kind)
+  }
+
+  /** Tears down filters and timers; called once by the connection when the stream is over. */
+  destroyFilters(): void {
+    const timers = this.services.timers
+    timers.cancel(this.idleTimer)
+    timers.cancel(this.requestTimer)
+    timers.cancel(this.maxDurationTimer)
+    timers.cancel(this.headersTimer)
+    const bits = this.chain.destroys & ~this.skipped
+    if (bits === 0) return
+    const filters = this.chain.filters
+    for (let i = 0; i < filters.length; i++) if ((bits >> i) & 1) filters[i]!.onDestroy!(this)
+  }
+
+  recycle(): void {
+    this.generation++
+    this.info.reset()
+    this.connection = null
+    this.codecStream = null
+    this.chain = this.manager.chain
+    this.requestHeaders = null
+    this.requestTrailers = null
+    this.responseHeaders = null
+    this.responseTrailers = null
+    this.localReplyBody = ''
+    this.random = 0
+    this.isHead = false
+    this.isGrpc = false
+    this.isUpgrade = false
+    this.requestComplete = false
+    this.responseStarted = false
+    this.responseComplete = false
+    this.finished = false
+    this.responseSource = null
+    this.internalRedirects = 0
+    this.lastActivity = 0
+    this.idleTimeout = 0
+    this.skipped = 0
+    this.routeValue = null
+    this.routeKnown = false
+    this.decodeAt = 0
+    this.decodeHold = -1
+    this.decodeAborted = false
+    this.decodeBuffer.length = 0
+    this.decodeBuffered = 0
+    this.decodeHolding = false
+    this.encodeAt = -1
+    this.encodeHold = -1
+    this.encodeEnd = false
+    this.encodeTrailersSeen = false
+    this.encodeBuffer.length = 0
+    this.encodeBuffered = 0
+    this.slots.length = 0
+  }
+
+  /** The internal redirect of the router: the same stream runs through the chain once more with new headers. */
+  recreate(): void {
+    const bits = this.chain.destroys & ~this.skipped
+    const filters = this.chain.filters
+    for (let i = 0; i < filters.length; i++) if ((bits >> i) & 1) filters[i]!.onDestroy!(this)
+    this.slots.length = 0
+    this.responseHeaders = null
+    this.responseSource = null
+    this.clearRouteCache()
+    this.decodeAt = 0
+    this.decodeHold = -1
+    this.decodeFrom(0)
+  }
+
+  private decodeFrom(start: number): void {
+    const filters = this.chain.filters
+    const bits = this.chain.decodesHeaders & ~this.skipped
+    const h = this.requestHeaders!
+    const last = filters.length - 1
+    for (let i = start; i <= last; i++) {
+      this.decodeAt = i + 1
+      if (((bits >> i) & 1) === 0) continue
+      const end = this.requestComplete && this.decodeBuffered === 0 && this.requestTrailers === null
+      const verdict = filters[i]!.decodeHeaders!(this, h, end)
+      if (this.finished || this.decodeAborted) return
+      if (verdict !== HeadersVerdict.Continue) {
+        // The last filter is terminal: it took the request, nothing is held for it.
+        if (i < last) this.decodeHold = i
+        return
+      }
+    }
+  }
+
+  private decodeDataFrom(start: number, chunk: Uint8Array, end: boolean): void {
+    const filters = this.chain.filters
+    const bits = this.chain.decodesData & ~this.skipped
+    for (let i = start; i < this.decodeAt; i++) {
+      if (((bits >> i) & 1) === 0) {
+        if (i !== this.decodeHold) continue
+        this.bufferRequest(chunk, true)
+        return
+      }
+      const verdict = filters[i]!.decodeData!(this, chunk, end)
+      if (this.finished || this.decodeAborted) return
+      if (verdict === DataVerdict.Continue) {
+        if (i !== this.decodeHold) continue
+        this.decodeHold = -1
+        if (chunk.length > 0) this.keepRequest(chunk)
+        this.resumeDecoding(i)
+        return
+      }
+      this.decodeHold = i
+      if (verdict !== DataVerdict.StopNoBuffer) this.bufferRequest(chunk, verdict === DataVerdict.StopAndWatermark)
+      return
+    }
+  }
+
+  private decodeTrailersFrom(start: number): void {
+    const filters = this.chain.filters
+    const bits = this.chain.decodesTrailers & ~this.skipped
+    for (let i = start; i < this.decodeAt; i++) {
+      if (((bits >> i) & 1) === 0) {
+        if (i === this.decodeHold) return
+        continue
+      }
+      const verdict = filters[i]!.decodeTrailers!(this, this.requestTrailers!)
+      if (this.finished || this.decodeAborted) return
+      if (verdict !== HeadersVerdict.Continue) {
+        this.decodeHold = i
+        return
+      }
+      if (i === this.decodeHold) {
+        this.decodeHold = -1
+        this.resumeDecoding(i)
+        return
+      }
+    }
+  }
+
+  private resumeDecoding(from: number): void {
+    if (this.decodeAt === from + 1 && from + 1 < this.chain.size) {
+      this.decodeFrom(from + 1)
+      if (this.finished || this.decodeAborted || this.decodeHold >= 0) return
+    }
+    const buffer = this.decodeBuffer
+    if (buffer.length > 0) {
+      const chunks = buffer.splice(0)
+      this.decodeBuffered = 0
+      for (let i = 0; i < chunks.length; i++) {
+        const end = i === chunks.length - 1 && this.requestComplete && this.requestTrailers === null
+        this.decodeDataFrom(from + 1, chunks[i]!, end)
+        if (this.finished || this.decodeAborted) return
+      }
+    }
+    if (this.requestTrailers !== null && this.decodeHold < 0) this.decodeTrailersFrom(from + 1)
+  }
+
+  private keepRequest(chunk: Uint8Array): void {
+    this.decodeBuffer.push(chunk)
+    this.decodeBuffered += chunk.length
+  }
+
+  private bufferRequest(chunk: Uint8Array, watermark: boolean): void {
+    this.keepRequest(chunk)
+    if (this.decodeBuffered <= this.manager.bufferLimit) return
+    if (watermark) {
+      if (!this.decodeHolding) this.holdRequest(true)
+      return
+    }
+    this.manager.stats.rqTooLarge.inc()
+    this.sendLocalReply(413, 'Payload Too Large', 'request_payload_too_large')
+  }
+
+  private encodeFrom(start: number): void {
+    const filters = this.chain.filters
+    const bits = this.chain.encodesHeaders & ~this.skipped
+    const h = this.responseHeaders!
+    for (let i = start; i >= 0; i--) {
+      this.encodeAt = i - 1
+      if (((bits >> i) & 1) === 0) continue
+      const end = this.encodeEnd && this.encodeBuffered === 0 && !this.encodeTrailersSeen
+      const verdict = filters[i]!.encodeHeaders!(this, h, end)
+      if (this.finished) return
+      if (verdict !== HeadersVerdict.Continue) {
+        this.encodeHold = i
+        return
+      }
+    }
+    this.writeHeaders(h, this.encodeEnd && this.encodeBuffered === 0 && !this.encodeTrailersSeen)
+  }
+
+  private encodeDataFrom(start: number, chunk: Uint8Array, end: boolean): Flow {
+    const filters = this.chain.filters
+    const bits = this.chain.encodesData & ~this.skipped
+    for (let i = start; i > this.encodeAt; i--) {
+      if (((bits >> i) & 1) === 0) {
+        if (i !== this.encodeHold) continue
+        return this.bufferResponse(chunk, true)
+      }
+      const verdict = filters[i]!.encodeData!(this, chunk, end)
+      if (this.finished) return Flow.Continue
+      if (verdict === DataVerdict.Continue) {
+        if (i !== this.encodeHold) continue
+        this.encodeHold = -1
+        if (chunk.length > 0) this.keepResponse(chunk)
+        this.resumeEncoding(i)
+        return Flow.Continue
+      }
+      this.encodeHold = i
+      if (verdict === DataVerdict.StopNoBuffer) return Flow.Continue
+      return this.bufferResponse(chunk, verdict === DataVerdict.StopAndWatermark)
+    }
+    return this.writeData(chunk, end)
+  }
+
+  private encodeTrailersFrom(start: number): void {
+    const filters = this.chain.filters
+    const bits = this.chain.encodesTrailers & ~this.skipped
+    for (let i = start; i > this.encodeAt; i--) {
+      if (((bits >> i) & 1) === 0) {
+        if (i === this.encodeHold) return
+        continue
+      }
+      const verdict = filters[i]!.encodeTrailers!(this, this.responseTrailers!)
+      if (this.finished) return
+      if (verdict !== HeadersVerdict.Continue) {
+        this.encodeHold = i
+        return
+      }
+      if (i === this.encodeHold) {
+        this.encodeHold = -1
+        this.resumeEncoding(i)
+        return
+      }
+    }
+    this.responseComplete = true
+    this.codecStream!.encodeTrailers(this.responseTrailers!)
+    this.connection!.onResponseWritten(this)
+  }
+
+  private resumeEncoding(from: number): void {
+    if (this.encodeAt === from - 1 && !this.responseStarted) {
+      this.encodeFrom(from - 1)
+      if (this.finished || this.encodeHold >= 0) return
+    }
+    const buffer = this.encodeBuffer
+    if (buffer.length > 0) {
+      const chunks = buffer.splice(0)
+      this.encodeBuffered = 0
+      for (let i = 0; i < chunks.length; i++) {
+        const end = i === chunks.length - 1 && this.encodeEnd && !this.encodeTrailersSeen
+        this.encodeDataFrom(from - 1, chunks[i]!, end)
+        if (this.finished) return
+      }
+    }
+    if (this.encodeTrailersSeen && this.encodeHold < 0) this.encodeTrailersFrom(from - 1)
+    else if (this.responseSource !== null && this.encodeHold < 0) this.responseSource.holdUpstream(false)
+  }
+
+  private keepResponse(chunk: Uint8Array): void {
+    this.encodeBuffer.push(chunk)
+    this.encodeBuffered += chunk.length
+  }
+
+  private bufferResponse(chunk: Uint8Array, watermark: boolean): Flow {
+    this.keepResponse(chunk)
+    if (this.encodeBuffered <= this.manager.bufferLimit) return Flow.Continue
+    if (watermark) return Flow.Pause
+    this.manager.stats.rsTooLarge.inc()
+    if (this.responseStarted) {
+      this.resetStream()
+      return Flow.Continue
+    }
+    this.responseHeaders = null
+    this.encodeHold = -1
+    this.encodeBuffer.length = 0
+    this.encodeBuffered = 0
+    this.sendLocalReply(500, 'Internal Server Error', 'response_payload_too_large')
+    return Flow.Continue
+  }
+
+  private writeHeaders(h: HeaderBlock, end: boolean): void {
+    const info = this.info
+    info.responseCode = h.status
+    this.responseStarted = true
+    this.manager.finalizeResponse(this, h)
+    if (info.firstDownstreamTx < 0) info.firstDownstreamTx = this.services.timers.now()
+    if (end) this.responseComplete = true
+    this.codecStream!.encodeHeaders(h, end)
+    if (end) this.connection!.onResponseWritten(this)
+  }
+
+  private writeData(chunk: Uint8Array, end: boolean): Flow {
+    this.info.bytesSent += chunk.length
+    if (end) this.responseComplete = true
+    const flow = this.codecStream!.encodeData(chunk, end)
+    if (end) {
+      this.connection!.onResponseWritten(this)
+      return Flow.Continue
+    }
+    return flow
+  }
+
+  /** Marks the stream with what a lost client means, unless something else already explains its end. */
+  markDownstreamTermination(details: string): void {
+    this.info.setFlag(ResponseFlag.DownstreamConnectionTermination)
+    if (this.info.responseCodeDetails === '' || this.info.responseCodeDetails === 'via_upstream')
+      this.info.responseCodeDetails = details
+  }
+}
