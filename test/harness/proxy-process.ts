@@ -60,7 +60,8 @@ export class ProxyProcess {
   }
 
   logTail(): string {
-    return readFileSync(this.errorLog, 'utf8').split('\n').slice(-15).join('\n')
+    const lines = readFileSync(this.errorLog, 'utf8').split('\n').slice(-12)
+    return lines.map(line => line.slice(0, 400)).join('\n')
   }
 
   admin(method: string, path: string, body = ''): Promise<AdminAnswer> {

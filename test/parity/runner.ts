@@ -72,7 +72,10 @@ export class GroupRun {
     await this.settle(logStart, lines)
     const log = this.logLines().slice(logStart)
     const seen = state.records.filter(record => !record.head.some(line => /^user-agent: Envoy\/HC/i.test(line)))
-    const upstream = seen.map(describeUpstream)
+    const upstream = seen.map(describeUpstream).map(request => {
+      if (compare.shuffledHeads?.includes(request.upstream) !== true) return request
+      return { ...request, head: [...request.head].sort() }
+    })
     const stats = wanted.length === 0 ? {} : await this.statChanges(before, wanted)
     const observed = this.normaliser!.scenario({
       steps,

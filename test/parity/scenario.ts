@@ -38,6 +38,8 @@ export interface Compare {
   readonly log?: boolean
   /** Compare upstream requests, or log lines, as a set: their order is decided by a race. */
   readonly unordered?: boolean
+  /** Upstreams whose request headers are compared sorted, as the real proxy sends them in hash order. */
+  readonly shuffledHeads?: readonly string[]
   /** Waits until so many log lines came (they may be late: upgrades, TCP, timers). */
   readonly logLines?: number
 }

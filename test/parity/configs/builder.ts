@@ -51,6 +51,8 @@ export interface HttpListener {
   readonly routes?: string
   /** Domains of that virtual host; every domain if absent. */
   readonly domains?: readonly string[]
+  /** More fields of that virtual host (YAML). */
+  readonly vhost?: string
   /** Or all virtual hosts (YAML list). */
   readonly vhosts?: string
   /** More fields of the route configuration (YAML). */
@@ -72,7 +74,14 @@ export function hcm(name: string, options: HttpListener): Json {
   const vhosts =
     options.vhosts !== undefined
       ? parse(options.vhosts)
-      : [{ name: 'all', domains: options.domains ?? ['*'], routes: parse(options.routes ?? '[]') }]
+      : [
+          {
+            name: 'all',
+            domains: options.domains ?? ['*'],
+            routes: parse(options.routes ?? '[]'),
+            ...yaml(options.vhost ?? ''),
+          },
+        ]
   const router = typed(
     'envoy.filters.http.router',
     'envoy.extensions.filters.http.router.v3.Router',
