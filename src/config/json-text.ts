@@ -3,6 +3,8 @@
  * integers that a number cannot hold become bigint. Its errors have protobuf's words and a position.
  */
 import { ConfigError } from '../base/errors.ts'
+import { type FieldType, type MessageType, messageType } from './descriptors.ts'
+import { kindName } from './json-scalars.ts'
 import { setKey } from './object-key.ts'
 
 const MAX_DEPTH = 200
@@ -29,6 +31,7 @@ class LenientParser {
   readonly #s: string
   readonly #rootType: string
   readonly #file: string
+  readonly #path: (string | number)[] = []
   #i = 0
 
   constructor(text: string, rootType: string, file: string) {
@@ -81,7 +84,9 @@ class LenientParser {
       if (this.#s[this.#i] !== ':') throw this.#unexpected("':'")
       this.#i++
       this.#blank()
+      this.#path.push(key)
       setKey(out, key, this.#value(depth + 1))
+      this.#path.pop()
       this.#blank()
       const end = this.#s[this.#i]
       if (end !== ',' && end !== '}') throw this.#unexpected("','")
@@ -100,7 +105,9 @@ class LenientParser {
     }
     for (;;) {
       this.#blank()
+      this.#path.push(out.length)
       out.push(this.#value(depth + 1))
+      this.#path.pop()
       this.#blank()
       const end = this.#s[this.#i]
       if (end !== ',' && end !== ']') throw this.#unexpected("','")
@@ -158,7 +165,25 @@ class LenientParser {
     const line = before.split('\n').length
     const column = this.#i - before.lastIndexOf('\n')
     const near = `near ${line}:${column} (offset ${this.#i})`
-    const envoyText = `Unable to parse JSON as proto (INVALID_ARGUMENT: invalid JSON in ${this.#rootType}, ${near}: ${text})`
+    const envoyText = `Unable to parse JSON as proto (INVALID_ARGUMENT: invalid JSON in ${this.#rootType}${this.#where()}, ${near}: ${text})`
     return new ConfigError('CONFIG_SYNTAX', '', envoyText, { file: this.#file, line, column })
+  }
+
+  /** ` @ admin: message envoy.config.bootstrap.v3.Admin`, as far as the descriptors know the way. */
+  #where(): string {
+    let type: MessageType | null = messageType(this.#rootType)
+    let kind = ''
+    let path = ''
+    for (const step of this.#path) {
+      if (typeof step === 'number') path += `[${step}]`
+      else {
+        const field: FieldType | undefined = type?.byName.get(step)
+        if (field === undefined) break
+        path += (path === '' ? '' : '.') + step
+        kind = kindName(field)
+        type = field.isMessage && !field.isMap ? field.message : null
+      }
+    }
+    return path === '' ? '' : ` @ ${path}: ${kind}`
   }
 }

@@ -4,7 +4,8 @@ export function nearestName(wrong: string, candidates: Iterable<string>): string
   if (wrong.length > 120) return null
   const plain = normal(wrong)
   let best: string | null = null
-  let bestDistance = Math.max(2, Math.floor(plain.length / 3)) + 1
+  // Beyond six edits even two long type names are only related, not mistaken for each other.
+  let bestDistance = Math.min(6, Math.max(2, Math.floor(plain.length / 3))) + 1
   for (const c of candidates) {
     const d = distance(plain, normal(c), bestDistance)
     if (d < bestDistance) {

@@ -129,9 +129,8 @@ class Converter {
 
 function scalarValue(node: Scalar): unknown {
   const text = String(node.value ?? '')
-  // A scalar that is quoted, or tagged with the bare '!', is text; other tags change nothing, as seen on the real one.
-  if (node.type !== undefined && node.type !== Scalar.PLAIN) return text
-  if (node.tag === '!') return text
+  // Quoted without a tag, or tagged with the bare '!': text. Other tags mean nothing but undo the quotes, as seen on the real one.
+  if (node.tag === '!' || (node.tag === undefined && node.type !== undefined && node.type !== Scalar.PLAIN)) return text
   return node.tag === undefined || !isNullScalar(text) ? plainScalar(text) : text
 }
 
