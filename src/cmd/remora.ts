@@ -56,6 +56,14 @@ async function lab(argv: readonly string[]): Promise<number> {
   if (flags.operands.length !== 1 || flags.operands[0] !== 'up') throw new FlagError(`use: remora lab up\n${USAGE}`)
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort())
+  // `| head` closes the pipe, a bug throws: either way the lab is taken down before the process ends.
+  process.stdout.on('error', () => stop.abort())
+  let broken = false
+  process.on('uncaughtException', error => {
+    process.stderr.write(`${error.stack}\n`)
+    broken = true
+    stop.abort()
+  })
   const { labUp } = await import('../lab/up.ts')
   const status = await labUp({
     once: flags.bool('once'),
@@ -65,5 +73,5 @@ async function lab(argv: readonly string[]): Promise<number> {
     signal: stop.signal,
   })
   // Nothing of the lab runs any more; a timer of a library must not keep the terminal.
-  process.exit(status)
+  process.exit(broken ? 1 : status)
 }

@@ -27,6 +27,7 @@ export class Network {
   readonly #subnet6: string
   readonly #switch: string
   readonly #namespaces: string[] = []
+  #hostInterface = ''
   #next = 10
 
   /** `prefix` is `remora-lab` or a test's own; at most 24 characters. Throws NetworkError. */
@@ -40,6 +41,7 @@ export class Network {
       this.#addNamespace(this.#switch)
       const host = interfaceName('h')
       ip([], [`link add ${host} type veth peer name host netns ${this.#switch}`])
+      this.#hostInterface = host
       ip(['-n', this.#switch], ['link add br0 type bridge', 'link set br0 up', 'link set host master br0 up'])
       ip([], [`addr add ${this.hostAddress}/24 dev ${host}`, `link set ${host} up`])
     } catch (error) {
@@ -75,6 +77,9 @@ export class Network {
 
   /** Idempotent; never throws: it runs on the way out. Processes in the namespaces must have been ended before. */
   close(): void {
+    // The kernel takes a namespace apart some time later; the interface on this machine's side goes now.
+    if (this.#hostInterface !== '') spawnSync('ip', ['link', 'del', this.#hostInterface])
+    this.#hostInterface = ''
     for (const namespace of this.#namespaces.splice(0).reverse()) removeNamespace(namespace)
   }
 
@@ -136,7 +141,7 @@ function removeNamespace(name: string): void {
   spawnSync('ip', ['netns', 'del', name])
 }
 
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
     return true

@@ -62,6 +62,7 @@ export function readResources(folder: string): Snapshot {
       shared.push(...readFile(folder, join(folder, entry.name)))
     }
   }
+  refuseDuplicates('every node', shared)
   for (const [node, own] of perNode) refuseDuplicates(node, [...shared, ...own])
   return { shared, perNode }
 }

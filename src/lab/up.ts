@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import { type AdsEvent, AdsServer } from './ads-server.ts'
 import { ClientApplication } from './application.ts'
 import { FrontDoor } from './front-door.ts'
 import { accessLogPath, writeMeshConfig } from './mesh-config.ts'
-import { missingForNamespaces, sweep } from './network.ts'
+import { isAlive, missingForNamespaces, sweep } from './network.ts'
 import { Pods } from './pods.ts'
 import { ResourceWatcher } from './resource-watcher.ts'
 import { explicitTopology, namespaceTopology, POD_NAMES, type Pod, type Topology } from './topology.ts'
@@ -54,6 +54,7 @@ class Lab {
   #closing = false
 
   static async create(options: LabOptions): Promise<Lab> {
+    removeStaleFolders()
     for (const name of sweep('remora-lab')) options.print(`lab: removed namespace ${name} of a lab that was killed`)
     const missing = options.explicit ? 'asked for with --explicit' : missingForNamespaces()
     if (missing !== undefined)
@@ -239,6 +240,19 @@ function readiness(pod: Pod): Promise<number> {
     outgoing.on('error', () => resolve(0))
     outgoing.end()
   })
+}
+
+/** Of labs that were killed. */
+function removeStaleFolders(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const owner = /^remora-lab-([0-9]+)-/.exec(name)?.[1]
+    if (owner === undefined || isAlive(Number(owner))) continue
+    try {
+      rmSync(join(tmpdir(), name), { recursive: true, force: true })
+    } catch {
+      // Another user's is not ours to remove.
+    }
+  }
 }
 
 function lastLine(path: string, text: string): string | undefined {
