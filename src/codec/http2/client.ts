@@ -1,0 +1,142 @@
+import type { Timers } from '../../base/timer.ts'
+import type { Connection } from '../../io/connection.ts'
+import { type CodecStream, ResetReason, type StreamDecoder } from '../codec.ts'
+import type { HeaderBlock } from '../header-block.ts'
+import { Http2Connection } from './connection.ts'
+import { ErrorCode, MAX_STREAM_ID } from './frames.ts'
+import { BlockKind, INVALID_MESSAGE } from './header-receiver.ts'
+import type { Http2Options } from './options.ts'
+import type { Http2Stats } from './stats.ts'
+import type { Http2Stream } from './stream.ts'
+
+/** Upstream side: we begin streams. */
+export class Http2ClientCodec extends Http2Connection {
+  readonly isClient = true
+  /** Streams that have no id yet. */
+  private readonly unsent: Http2Stream[] = []
+
+  constructor(
+    connection: Connection,
+    decoder: StreamDecoder,
+    options: Http2Options,
+    timers: Timers,
+    stats?: Http2Stats,
+  ) {
+    super(connection, decoder, options, timers, stats, true)
+  }
+
+  override get activeStreams(): number {
+    return this.streams.size + this.unsent.length
+  }
+
+  /** Streams the peer and the configuration allow at once; for the connection pool. */
+  get concurrencyLimit(): number {
+    return Math.min(this.options.maxConcurrentStreams, this.session.maxConcurrentStreams)
+  }
+
+  newStream(user: unknown): CodecStream | null {
+    if (this.failed || this.session.goAwayReceived || this.activeStreams >= this.concurrencyLimit) return null
+    if (this.lastId + 2 * this.unsent.length >= MAX_STREAM_ID - 2) return null
+    this.session.beforeStream()
+    const s = this.open(0, user)
+    this.unsent.push(s)
+    return s
+  }
+
+  /** A client has no peer-begun streams to refuse; GOAWAY tells the server that we leave. */
+  drain(final: boolean): void {
+    if (!this.failed && final) this.session.drain(true, 0)
+  }
+
+  encodeHeaders(s: Http2Stream, h: HeaderBlock, end: boolean): void {
+    const id = this.lastId === 0 ? 1 : this.lastId + 2
+    this.lastId = id
+    this.forgetUnsent(s)
+    s.id = id
+    s.headSent = true
+    s.bodiless = h.method === 'HEAD'
+    s.sendWindow.available = this.sender.initialWindow
+    this.streams.set(id, s)
+    this.limits.openedStreams++
+    if (h.method === 'CONNECT' && h.protocol === '' && (h.path !== '' || h.scheme !== '')) {
+      // RFC 9113 §8.5: a plain CONNECT has neither; Envoy's codec drops them too.
+      const { path, scheme } = h
+      h.path = ''
+      h.scheme = ''
+      this.sender.headers(s, h, end)
+      h.path = path
+      h.scheme = scheme
+    } else this.sender.headers(s, h, end)
+  }
+
+  onHeaderBlock(id: number, end: boolean, from: Buffer, start: number, stop: number, wireBytes: number): void {
+    const s = this.streams.get(id)
+    const trailers = s?.headReceived === true
+    if (!this.decodeBlock(trailers ? BlockKind.Trailers : BlockKind.Response, from, start, stop, wireBytes)) return
+    if (s === undefined) {
+      if (this.wasOpened(id)) this.headersOnClosed(id)
+      else this.fail(ErrorCode.ProtocolError, 'HEADERS: stream in idle')
+      return
+    }
+    s.wireBytesReceived += wireBytes
+    s.headerBytesReceived += wireBytes
+    if (s.remoteEnd) this.kill(s, ErrorCode.StreamClosed, ResetReason.Protocol, 'http2.remote_reset')
+    else if (trailers) this.onTrailers(s, end)
+    else this.head(s, id, end)
+  }
+
+  private head(s: Http2Stream, id: number, end: boolean): void {
+    const receiver = this.receiver
+    const block = receiver.block
+    const interim = block.status < 200
+    if (receiver.error !== '' || (interim && end)) {
+      this.refuseBlock(s, receiver.error === '' ? INVALID_MESSAGE : receiver.error)
+      return
+    }
+    if (!interim) {
+      s.headReceived = true
+      // RFC 9113 §8.1.1: these describe a body that is not sent.
+      if (!s.bodiless && block.status !== 304 && block.status !== 204) s.expected = receiver.contentLength
+      if (end && s.expected > 0) {
+        this.refuseBlock(s, INVALID_MESSAGE)
+        return
+      }
+      s.remoteEnd = end
+    }
+    this.decoder.onHeaders(s, block, end)
+    if (end) this.remoteEnded(s, id)
+  }
+
+  protected override detach(s: Http2Stream, resetByUs: boolean): void {
+    if (s.id === 0) this.forgetUnsent(s)
+    super.detach(s, resetByUs)
+  }
+
+  protected override resetAll(why: ResetReason, details: string): void {
+    super.resetAll(why, details)
+    while (this.unsent.length > 0) this.notifyReset(this.unsent[0]!, why, details, false)
+  }
+
+  private forgetUnsent(s: Http2Stream): void {
+    // Nearly always the only one, and the last.
+    if (this.unsent[this.unsent.length - 1] === s) this.unsent.pop()
+    else this.unsent.splice(this.unsent.indexOf(s), 1)
+  }
+
+  protected resetCode(_s: Http2Stream, reason: ResetReason): ErrorCode {
+    switch (reason) {
+      case ResetReason.LocalRefused:
+        return ErrorCode.RefusedStream
+      case ResetReason.ConnectError:
+        return ErrorCode.ConnectError
+      case ResetReason.Protocol:
+        return ErrorCode.ProtocolError
+      default:
+        return ErrorCode.Cancel
+    }
+  }
+
+  protected wasOpened(id: number): boolean {
+    return (id & 1) === 1 && id <= this.lastId
+  }
+}

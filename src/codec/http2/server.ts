@@ -1,0 +1,124 @@
+import type { Timers } from '../../base/timer.ts'
+import type { Connection } from '../../io/connection.ts'
+import { type CodecStream, ResetReason, type StreamDecoder } from '../codec.ts'
+import type { HeaderBlock } from '../header-block.ts'
+import { Http2Connection } from './connection.ts'
+import { ErrorCode } from './frames.ts'
+import { BlockKind, INVALID_MESSAGE } from './header-receiver.ts'
+import type { Http2Options } from './options.ts'
+import type { Http2Stats } from './stats.ts'
+import type { Http2Stream } from './stream.ts'
+
+/** Envoy's runtime default `overload.premature_reset_total_stream_count`. */
+const PREMATURE_RESET_STREAMS = 500
+
+/** Downstream side: the peer begins streams. */
+export class Http2ServerCodec extends Http2Connection {
+  readonly isClient = false
+  private early = 0
+
+  constructor(
+    connection: Connection,
+    decoder: StreamDecoder,
+    options: Http2Options,
+    timers: Timers,
+    stats?: Http2Stats,
+  ) {
+    super(connection, decoder, options, timers, stats, false)
+  }
+
+  newStream(_user: unknown): CodecStream | null {
+    return null
+  }
+
+  drain(final: boolean): void {
+    if (!this.failed) this.session.drain(final, this.lastId)
+  }
+
+  encodeHeaders(s: Http2Stream, h: HeaderBlock, end: boolean): void {
+    s.headSent = true
+    this.sender.headers(s, h, end)
+  }
+
+  onHeaderBlock(id: number, end: boolean, from: Buffer, start: number, stop: number, wireBytes: number): void {
+    const known = this.streams.get(id)
+    const trailers = known?.headReceived === true
+    if (!this.decodeBlock(trailers ? BlockKind.Trailers : BlockKind.Request, from, start, stop, wireBytes)) return
+    if (known !== undefined) {
+      known.wireBytesReceived += wireBytes
+      known.headerBytesReceived += wireBytes
+      if (known.remoteEnd) this.kill(known, ErrorCode.StreamClosed, ResetReason.Protocol, 'http2.remote_reset')
+      else this.onTrailers(known, end)
+      return
+    }
+    // RFC 9113 §5.1.1: clients use odd, ascending ids.
+    if ((id & 1) === 0) {
+      this.fail(ErrorCode.ProtocolError, 'even stream id')
+      return
+    }
+    if (id <= this.lastId) {
+      this.headersOnClosed(id)
+      return
+    }
+    this.lastId = id
+    if (id > this.session.lastAllowed || this.streams.size >= this.options.maxConcurrentStreams) {
+      this.stats.streamRefusedErrors.inc()
+      this.closedStreams.add(id, true)
+      this.writeReset(id, ErrorCode.RefusedStream)
+      return
+    }
+    this.begin(id, end, wireBytes)
+  }
+
+  private begin(id: number, end: boolean, wireBytes: number): void {
+    const receiver = this.receiver
+    const s = this.open(id, null)
+    this.streams.set(id, s)
+    s.wireBytesReceived = wireBytes
+    s.headerBytesReceived = wireBytes
+    s.headReceived = true
+    this.limits.openedStreams++
+    this.decoder.onNewStream?.(s)
+    if (receiver.error !== '') {
+      this.refuseBlock(s, receiver.error)
+      return
+    }
+    s.expected = receiver.contentLength
+    if (end && s.expected > 0) {
+      this.refuseBlock(s, INVALID_MESSAGE)
+      return
+    }
+    s.remoteEnd = end
+    this.decoder.onHeaders(s, receiver.block, end)
+    if (end) this.remoteEnded(s, id)
+  }
+
+  /**
+   * Rapid reset (CVE-2023-44487): more than half of the streams reset before they were answered, as Envoy's connection
+   * manager counts it.
+   */
+  protected override peerReset(s: Http2Stream): void {
+    if (!s.headSent) this.early++
+    const opened = this.limits.openedStreams
+    const base = Math.max(opened, PREMATURE_RESET_STREAMS)
+    if (this.early * 2 > base) this.fail(ErrorCode.EnhanceYourCalm, 'too_many_premature_resets')
+  }
+
+  protected resetCode(s: Http2Stream, reason: ResetReason): ErrorCode {
+    switch (reason) {
+      case ResetReason.LocalRefused:
+        return ErrorCode.RefusedStream
+      case ResetReason.ConnectError:
+        return ErrorCode.ConnectError
+      case ResetReason.Protocol:
+        return ErrorCode.ProtocolError
+      default:
+        // RFC 9113 §8.1: NO_ERROR after a complete response asks the client to stop its request without harm.
+        return s.localEndSent ? ErrorCode.NoError : ErrorCode.InternalError
+    }
+  }
+
+  protected wasOpened(id: number): boolean {
+    return (id & 1) === 1 && id <= this.lastId
+  }
+}
