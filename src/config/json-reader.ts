@@ -30,6 +30,10 @@ export interface UnknownField {
   readonly isEnumValue: boolean
   /** the nearest valid name */
   readonly suggestion: string | null
+  /** the type that was read: the root, or the inner type of a TypedStruct */
+  readonly rootType: string
+  /** "invalid JSON in … no such field: 'x'", the words of protobuf's reader */
+  readonly reason: string
 }
 
 export interface ReadResult<T = object> {
@@ -64,6 +68,10 @@ class JsonReader {
   readonly #kinds: ('field' | 'index' | 'key' | 'any')[] = []
   readonly #steps: (string | number)[] = []
   readonly #positions: number[] = []
+  /** steps above it belong to the message around a TypedStruct, which Envoy reads apart */
+  #rootDepth = 0
+  /** name of the entry message of the innermost map; protobuf's errors name it instead of the value's type */
+  #entryType = ''
 
   constructor(rootType: string, root: FieldPath) {
     this.#rootType = rootType
@@ -134,6 +142,7 @@ class JsonReader {
     let i = 0
     for (const key of Object.keys(value)) {
       this.#push('key', key, i++)
+      this.#entryType = entry.name
       // Map keys of other types than string are JSON strings that must read as that type.
       const k = keyType.type === 9 ? key : String(this.#scalar(keyType, key))
       const v = (value as Record<string, unknown>)[key]
@@ -185,11 +194,13 @@ class JsonReader {
       case 'any':
         return this.#any(value)
       case 'struct':
-        if (!isObject(value))
+        if (!isObject(value)) {
+          this.#push('field', '<struct>')
           throw this.#fail(
-            'message google.protobuf.Struct',
+            'message google.protobuf.Struct.FieldsEntry',
             `unexpected character: '${firstCharacter(value)}'; expected '{'`,
           )
+        }
         return this.#plain(value, 0)
       case 'list':
         if (!Array.isArray(value))
@@ -223,7 +234,7 @@ class JsonReader {
     for (const [key, v] of Object.entries(value)) {
       this.#push('field', key)
       if (key === 'value') out = v === null ? out : this.#scalar(field, v)
-      else this.#unknownHere(key, field.typeName)
+      else this.#unknown(key, field.typeName, false, null, true)
       this.#pop()
     }
     return out
@@ -320,9 +331,12 @@ class JsonReader {
     if (!hasMessageType(inner)) return { type_url: url, message: outer.value ?? {}, typed_struct: true }
     this.#push('field', 'value')
     const root = this.#rootType
+    const depth = this.#rootDepth
     this.#rootType = inner
+    this.#rootDepth = this.#steps.length
     const message = this.message(messageType(inner), outer.value ?? {}, null)
     this.#rootType = root
+    this.#rootDepth = depth
     this.#pop()
     return { type_url: url, message }
   }
@@ -347,16 +361,28 @@ class JsonReader {
     return at
   }
 
-  #unknown(name: string, typeName: string, isEnumValue: boolean, suggestion: string | null): void {
+  /** @param named the path already ends in the unknown name */
+  #unknown(name: string, typeName: string, isEnumValue: boolean, suggestion: string | null, named = isEnumValue): void {
     if (this.unknownFields.length >= MAX_UNKNOWN) return
-    const at = isEnumValue ? this.#path() : this.#path().field(name)
-    this.unknownFields.push({ at, name, typeName, isEnumValue, suggestion })
+    const at = named ? this.#path() : this.#path().field(name)
+    const kind = `message ${typeName}`
+    const where = this.#where(kind, named ? this.#steps.length - 1 : this.#steps.length)
+    const reason = isEnumValue
+      ? `unknown enum value: '${name}'`
+      : `invalid JSON in ${this.#rootType}${where}: no such field: '${name}'`
+    this.unknownFields.push({ at, name, typeName, isEnumValue, suggestion, rootType: this.#rootType, reason })
   }
 
-  /** The path already ends in the unknown name. */
-  #unknownHere(name: string, typeName: string): void {
-    if (this.unknownFields.length < MAX_UNKNOWN)
-      this.unknownFields.push({ at: this.#path(), name, typeName, isEnumValue: false, suggestion: null })
+  /** ` @ a.b[0]: message x.y.Z` in protobuf's manner: map entries by position and by the name of the entry message. */
+  #where(kind: string, end = this.#steps.length): string {
+    let out = ''
+    for (let i = this.#rootDepth; i < end; i++) {
+      const step = this.#kinds[i] === 'key' ? this.#positions[i] : this.#steps[i]
+      if (this.#kinds[i] === 'index' || this.#kinds[i] === 'key') out += `[${step}]`
+      else out += (out === '' ? '' : '.') + (this.#kinds[i] === 'any' ? '<any>' : step)
+    }
+    if (out === '') return ''
+    return ` @ ${out}: ${this.#kinds[end - 1] === 'key' ? `message ${this.#entryType}` : kind}`
   }
 
   #anyType(text: string, advice: string | undefined): ConfigError {
@@ -375,8 +401,7 @@ class JsonReader {
     advice?: string,
   ): ConfigError {
     const at = this.#path()
-    const envoyPath = at.toEnvoy()
-    const where = envoyPath === '' ? '' : ` @ ${envoyPath}: ${kind}`
+    const where = this.#where(kind)
     return new ConfigError(
       code,
       at,
@@ -386,16 +411,9 @@ class JsonReader {
   }
 }
 
-/** `Protobuf message (type … reason INVALID_ARGUMENT: …) has unknown fields`, the words of Envoy for the first of them. */
-export function unknownFieldText(rootType: string, u: UnknownField): string {
-  return `Protobuf message (type ${rootType} reason INVALID_ARGUMENT: ${unknownFieldReason(rootType, u)}) has unknown fields`
-}
-
-export function unknownFieldReason(rootType: string, u: UnknownField): string {
-  if (u.isEnumValue) return `unknown enum value: '${u.name}'`
-  const parent = u.at.parent?.toEnvoy() ?? ''
-  const where = parent === '' ? '' : ` @ ${parent}: message ${u.typeName}`
-  return `invalid JSON in ${rootType}${where}: no such field: '${u.name}'`
+/** `Protobuf message (type … reason INVALID_ARGUMENT: …) has unknown fields`, Envoy's words. */
+export function unknownFieldText(u: UnknownField): string {
+  return `Protobuf message (type ${u.rootType} reason INVALID_ARGUMENT: ${u.reason}) has unknown fields`
 }
 
 function isObject(value: unknown): value is object {

@@ -102,6 +102,7 @@ function readInteger(value: unknown, type: number): number | bigint {
   } else if (/^\s|\s$/.test(value)) throw new ValueError('non-number characters in quoted number')
   else throw new ValueError(`invalid number: '${value}'`)
   const [low, high] = LIMITS[type]!
-  if (n < low || n > high) throw new ValueError('integer out of range')
+  if (n < low || n > high)
+    throw new ValueError(typeof value === 'string' ? 'integer out of range' : 'JSON number out of range for int')
   return n >= Number.MIN_SAFE_INTEGER && n <= Number.MAX_SAFE_INTEGER ? Number(n) : n
 }

@@ -7,7 +7,7 @@ import { ConfigError } from '../base/errors.ts'
 import { decodeMessage } from './binary.ts'
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
-import { readJson, type UnknownField, unknownFieldReason, unknownFieldText } from './json-reader.ts'
+import { readJson, type UnknownField, unknownFieldText } from './json-reader.ts'
 import { parseJsonText } from './json-text.ts'
 import { mergeMessages } from './merge.ts'
 import { validateMessage } from './validate.ts'
@@ -142,7 +142,7 @@ function readBinary<T extends object>(
         throw new ConfigError('CONFIG_UNKNOWN_FIELD', u.at, `Protobuf message (${text}) has unknown fields`)
       warnings.push(`Unknown field: ${text}`)
     }
-    if (policy === 'reject' && unknownFields.length > 0) throw unknownError(typeName, unknownFields)
+    if (policy === 'reject' && unknownFields.length > 0) throw unknownError(unknownFields)
     return { message, warnings, unknownFields, locate }
   } catch (e) {
     throw e instanceof ConfigError ? locate(e) : e
@@ -175,10 +175,8 @@ function readValue<T extends object>(
   const locate = (e: ConfigError) => positions.put(e)
   try {
     const { message, unknownFields } = readJson<T>(typeName, value)
-    if (policy === 'reject' && unknownFields.length > 0) throw unknownError(typeName, unknownFields)
-    const warnings = unknownFields.map(
-      u => `Unknown field: type ${typeName} reason INVALID_ARGUMENT: ${unknownFieldReason(typeName, u)}`,
-    )
+    if (policy === 'reject' && unknownFields.length > 0) throw unknownError(unknownFields)
+    const warnings = unknownFields.map(u => `Unknown field: type ${u.rootType} reason INVALID_ARGUMENT: ${u.reason}`)
     return { message, warnings, unknownFields, locate }
   } catch (e) {
     throw e instanceof ConfigError ? locate(e) : e
@@ -186,7 +184,7 @@ function readValue<T extends object>(
 }
 
 /** One error for all unknown fields: Envoy names only the first, which makes an operator run it again and again. */
-function unknownError(typeName: string, fields: readonly UnknownField[]): ConfigError {
+function unknownError(fields: readonly UnknownField[]): ConfigError {
   const [first, ...rest] = fields
   const advice = [
     suggestion(first!),
@@ -198,7 +196,7 @@ function unknownError(typeName: string, fields: readonly UnknownField[]): Config
   return new ConfigError(
     first!.isEnumValue ? 'CONFIG_UNKNOWN_ENUM' : 'CONFIG_UNKNOWN_FIELD',
     first!.at,
-    unknownFieldText(typeName, first!),
+    unknownFieldText(first!),
     {
       advice: advice.filter(a => a !== '').join('\n  '),
     },

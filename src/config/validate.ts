@@ -7,6 +7,7 @@ import type { AnyMessage } from './any.ts'
 import { type FieldType, hasMessageType, type MessageType, messageType } from './descriptors.ts'
 import { FieldPath } from './field-path.ts'
 import { checkField } from './validate-rules.ts'
+import { msToSeconds } from './well-known.ts'
 
 /**
  * @param warnings gets one line per use of a deprecated field, Envoy's words
@@ -56,6 +57,9 @@ function walk(
   for (const field of checkedFields(type)) {
     const value = message[field.name]
     if (value !== undefined) checkDeprecation(type, field, value, at, warnings)
+    // Envoy finds a negative duration when it evaluates the rule, before the rule itself.
+    if (field.wellKnown === 'duration' && !field.repeated && (value as number) < 0)
+      throw negativeDuration(at.field(field.name), value as number)
     if (rules && field.rules !== null) {
       const broken = checkField(field, value)
       if (broken !== null) {
@@ -113,10 +117,7 @@ function walkValue(
       walk(messageType(name), any.message as Record<string, unknown>, at.any(), name, [], warnings)
     }
   } else if (field.wellKnown === 'duration') {
-    if ((value as number) < 0) {
-      const text = `Invalid duration: Expected positive duration: seconds: ${(value as number) / 1000}`
-      throw new ConfigError('CONFIG_INVALID', at, text)
-    }
+    if ((value as number) < 0) throw negativeDuration(at, value as number)
   } else if (field.isMessage) {
     const link = `${localName(type)}ValidationError.${pascal(named.name)}${element}: embedded message failed validation`
     // (validate.rules).message.skip: the message is not looked into.
@@ -134,6 +135,12 @@ function checkOneofs(type: MessageType, message: Record<string, unknown>, at: Fi
     const advice = `set one of: ${members.map(f => f.name).join(', ')}`
     throw constraintError(at, [...chain, `field: "${oneof.name}", reason: is required`], advice)
   }
+}
+
+function negativeDuration(at: FieldPath, ms: number): ConfigError {
+  const { seconds, nanos } = msToSeconds(ms)
+  const parts = `${seconds === 0 ? '' : ` seconds: ${seconds}`}${nanos === 0 ? '' : ` nanos: ${nanos}`}`
+  return new ConfigError('CONFIG_INVALID', at, `Invalid duration: Expected positive duration:${parts}`)
 }
 
 function constraintError(at: FieldPath, chain: Chain, advice?: string): ConfigError {
