@@ -1,0 +1,88 @@
+import { binLeft, binWidth, formatDouble, type HistogramBins, QUANTILES } from '../stats/histogram.ts'
+import type { HistogramSample } from '../stats/store.ts'
+
+/** How /stats shows histograms (`?histogram_buckets=`). */
+export type HistogramMode = 'cumulative' | 'disjoint' | 'detailed' | 'summary'
+
+/** What follows `name:` on a line (several lines for `detailed`). */
+export function histogramText(h: HistogramSample, mode: HistogramMode, buckets: readonly number[]): string {
+  if (mode === 'detailed') {
+    return `\n  totals=${binsText(h.cumulative)}\n  intervals=${binsText(h.interval)}\n  summary=${summaryText(h)}`
+  }
+  if (mode === 'summary') return ` ${h.cumulative.count === 0 ? 'No recorded values' : summaryText(h)}`
+  const interval = bucketCounts(h.interval, buckets, mode)
+  const cumulative = bucketCounts(h.cumulative, buckets, mode)
+  const parts = buckets.map((b, i) => `B${shortNumber(b)}(${interval[i]},${cumulative[i]})`)
+  return ` ${h.cumulative.count === 0 ? 'No recorded values' : parts.join(' ')}`
+}
+
+/** The single last element of /stats?format=json: all histograms in one object. */
+export function histogramsJson(
+  histograms: readonly HistogramSample[],
+  mode: HistogramMode,
+  bucketsOf: (name: string) => readonly number[],
+): string {
+  if (mode === 'summary') {
+    const supported = QUANTILES.map(q => Number((q * 100).toFixed(3)))
+    const computed = histograms.map(h => {
+      const interval = h.interval.quantiles()
+      const cumulative = h.cumulative.quantiles()
+      const values = QUANTILES.map((_, i) => ({
+        cumulative: cumulative?.[i] ?? null,
+        interval: interval?.[i] ?? null,
+      }))
+      return { name: h.name, values }
+    })
+    return JSON.stringify({ histograms: { supported_quantiles: supported, computed_quantiles: computed } })
+  }
+  const items = histograms.map(h => {
+    const buckets = bucketsOf(h.name)
+    const shown = mode === 'detailed' ? 'cumulative' : mode
+    const interval = bucketCounts(h.interval, buckets, shown)
+    const cumulative = bucketCounts(h.cumulative, buckets, shown)
+    const list = buckets.map(
+      (b, i) => `{"upper_bound":${shortNumber(b)},"interval":${interval[i]},"cumulative":${cumulative[i]}}`,
+    )
+    return `{"name":${JSON.stringify(h.name)},"buckets":[${list.join(',')}]}`
+  })
+  return `{"histograms":[${items.join(',')}]}`
+}
+
+function summaryText(h: HistogramSample): string {
+  const interval = h.interval.quantiles()
+  const cumulative = h.cumulative.quantiles()
+  return QUANTILES.map((q, i) => {
+    const name = Number((q * 100).toFixed(3))
+    return `P${name}(${text(interval, i)},${text(cumulative, i)})`
+  }).join(' ')
+}
+
+function text(quantiles: readonly number[] | null, i: number): string {
+  return quantiles === null ? 'nan' : formatDouble(quantiles[i] ?? Number.NaN)
+}
+
+/** `left,width:count` per bin. */
+function binsText(bins: HistogramBins): string {
+  const parts: string[] = []
+  bins.forEach((bin, count) => {
+    parts.push(`${shortNumber(binLeft(bin))},${shortNumber(binWidth(bin))}:${count}`)
+  })
+  return parts.join(', ')
+}
+
+function bucketCounts(bins: HistogramBins, buckets: readonly number[], mode: 'cumulative' | 'disjoint'): number[] {
+  const counts = bins.cumulative(buckets)
+  return mode === 'cumulative' ? counts : counts.map((n, i) => n - (counts[i - 1] ?? 0))
+}
+
+/** C's `%g`: six significant digits, exponent with at least two digits. */
+export function shortNumber(value: number): string {
+  const exponent = value === 0 ? 0 : Math.floor(Math.log10(Math.abs(value)))
+  if (exponent >= 6 || exponent < -4) {
+    const [mantissa = '0', power = '0'] = value.toExponential(5).split('e')
+    const sign = power.startsWith('-') ? '-' : '+'
+    const digits = power.replace(/[+-]/, '').padStart(2, '0')
+    return `${mantissa.replace(/\.?0+$/, '')}e${sign}${digits}`
+  }
+  return `${Number(value.toPrecision(6))}`
+}

@@ -1,0 +1,180 @@
+import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import type { Loggers } from '../base/log.ts'
+import type { StatsStore } from '../stats/store.ts'
+import type { FromWorker, ToWorker, WorkerBirth } from '../worker/messages.ts'
+
+/** What the server hears about its workers. */
+export interface WorkerEvents {
+  /** The thread runs and takes messages: send it the whole configuration. Also called for replacements. */
+  onStarted(index: number): void
+  /** It died unexpectedly; its shares of shared gauges are to be given back. A replacement is on its way. */
+  onDied(index: number): void
+  onUpstream(index: number, message: unknown): void
+  /** One listener's descriptors accept now, or why not. */
+  onListening(index: number, listener: string, error: string): void
+}
+
+/** A worker that dies this often in a row without having lived for a second is not replaced any more at once. */
+const MIN_LIFE = 1000
+const MAX_BACKOFF = 30_000
+
+interface Slot {
+  worker: Worker | null
+  started: number
+  failures: number
+  generation: number
+  ready: boolean
+}
+
+/** The worker threads: start, messages, replacement of those that die. */
+export class WorkerPool {
+  readonly #slots: Slot[] = []
+  readonly #birth: (index: number, generation: number) => WorkerBirth
+  readonly #events: WorkerEvents
+  readonly #loggers: Loggers
+  readonly #stats: StatsStore
+  #stopping = false
+  readonly #flushWaiters: (() => void)[] = []
+  #flushesLeft = 0
+
+  constructor(
+    birth: (index: number, generation: number) => WorkerBirth,
+    events: WorkerEvents,
+    loggers: Loggers,
+    stats: StatsStore,
+  ) {
+    this.#birth = birth
+    this.#events = events
+    this.#loggers = loggers
+    this.#stats = stats
+  }
+
+  start(concurrency: number): void {
+    for (let i = 0; i < concurrency; i++) {
+      this.#slots.push({ worker: null, started: 0, failures: 0, generation: 0, ready: false })
+      this.#spawn(i)
+    }
+  }
+
+  /** Number of workers that answer. */
+  get alive(): number {
+    return this.#slots.filter(s => s.ready).length
+  }
+
+  get count(): number {
+    return this.#slots.length
+  }
+
+  send(index: number, message: ToWorker): void {
+    const slot = this.#slots[index]
+    if (slot?.ready === true) slot.worker?.postMessage(message)
+  }
+
+  broadcast(message: ToWorker): void {
+    for (let i = 0; i < this.#slots.length; i++) this.send(i, message)
+  }
+
+  /** Asks every worker for its histogram samples; resolves when all have answered. */
+  flush(): Promise<void> {
+    return new Promise(resolve => {
+      const alive = this.alive
+      if (alive === 0) {
+        resolve()
+        return
+      }
+      this.#flushWaiters.push(resolve)
+      if (this.#flushesLeft > 0) return
+      this.#flushesLeft = alive
+      this.broadcast({ type: 'flush-stats' })
+    })
+  }
+
+  /** Ends all threads; the process goes right after. */
+  stop(): void {
+    this.#stopping = true
+    this.broadcast({ type: 'shutdown' })
+  }
+
+  #spawn(index: number): void {
+    const slot = this.#slots[index]!
+    slot.generation++
+    slot.started = performance.now()
+    const worker = new Worker(workerFile(), {
+      workerData: this.#birth(index, slot.generation),
+      name: `wrk:worker_${index}`,
+      resourceLimits: { maxYoungGenerationSizeMb: 96 },
+    })
+    slot.worker = worker
+    worker.on('message', (message: FromWorker) => this.#receive(index, message))
+    worker.on('error', (error: Error) => {
+      this.#loggers.get('main').critical(`worker ${index} died: ${error.stack ?? error.message}`)
+    })
+    worker.on('exit', code => this.#exited(index, worker, code))
+  }
+
+  #receive(index: number, message: FromWorker): void {
+    const slot = this.#slots[index]!
+    switch (message.type) {
+      case 'ready':
+        slot.ready = true
+        this.#events.onStarted(index)
+        return
+      case 'slab':
+        this.#stats.onSlabUpdate(index, message.update)
+        return
+      case 'histograms':
+        this.#stats.onHistogramUpdate(message.update)
+        return
+      case 'flushed':
+        this.#oneFlushed()
+        return
+      case 'log':
+        this.#loggers.sink.write(
+          message.component,
+          message.level,
+          message.text,
+          message.place,
+          message.thread,
+          message.wall,
+        )
+        return
+      case 'listening':
+        this.#events.onListening(index, message.listener, message.error)
+        return
+      case 'upstream':
+        this.#events.onUpstream(index, message.message)
+        return
+    }
+  }
+
+  #oneFlushed(): void {
+    if (this.#flushesLeft === 0 || --this.#flushesLeft > 0) return
+    for (const waiter of this.#flushWaiters.splice(0)) waiter()
+  }
+
+  #exited(index: number, worker: Worker, code: number): void {
+    const slot = this.#slots[index]!
+    if (slot.worker !== worker) return
+    slot.worker = null
+    const wasReady = slot.ready
+    slot.ready = false
+    if (this.#stopping) return
+    if (wasReady) this.#oneFlushed()
+    this.#stats.foldWorker(index)
+    this.#events.onDied(index)
+    slot.failures = performance.now() - slot.started < MIN_LIFE ? slot.failures + 1 : 0
+    const delay = slot.failures === 0 ? 0 : Math.min(MAX_BACKOFF, 100 * 2 ** slot.failures)
+    this.#loggers
+      .get('main')
+      .error(`worker ${index} exited with code ${code}; its connections are lost, a replacement starts in ${delay} ms`)
+    if (delay === 0) this.#spawn(index)
+    else setTimeout(() => this.#spawn(index), delay)
+  }
+}
+
+/** The TypeScript source in a clone, the built file beside this one in the package. */
+function workerFile(): string {
+  const here = import.meta.url
+  return fileURLToPath(new URL(here.endsWith('.ts') ? '../worker/main.ts' : './worker.js', here))
+}

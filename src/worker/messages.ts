@@ -1,0 +1,96 @@
+import type { LogLevel } from '../base/log.ts'
+import type { NodeInfo } from '../config/services.ts'
+import type { HistogramUpdate, SlabUpdate } from '../stats/slab.ts'
+
+/** What a worker thread is born with (`workerData`). */
+export interface WorkerBirth {
+  readonly workerIndex: number
+  readonly concurrency: number
+  /** Raised for a replacement of a worker that died. */
+  readonly generation: number
+  readonly node: NodeInfo
+  readonly logLevels: [LogLevel, [string, LogLevel][]]
+  readonly fileFlushInterval: number
+  /** Kilobytes an access log may hold back. */
+  readonly fileFlushMinSizeKb: number
+  readonly drainStrategy: 'gradual' | 'immediate'
+  /** Milliseconds. */
+  readonly drainTime: number
+  readonly seed: number
+  /** Int32 cells over `ControlCell`, written by main, read by workers. */
+  readonly control: SharedArrayBuffer
+  /** Type names of extensions switched off: `category/name`. */
+  readonly disabledExtensions: readonly string[]
+}
+
+/** Cells of the control block: state so small and so often read that a message would be the wrong way. */
+export const ControlCell = {
+  /** 1 after POST /healthcheck/fail. */
+  HealthCheckFailed: 0,
+  /** Open downstream connections of the process (global_downstream_max_connections), all workers together. */
+  DownstreamConnections: 1,
+  /** Limit of the above; 0 = none. */
+  MaxDownstreamConnections: 2,
+  Count: 16,
+} as const
+
+/** A configuration resource as published: the serialised parsed form, shared by all workers, read when first needed. */
+export interface Published {
+  readonly name: string
+  /** xDS version; '' for static resources. */
+  readonly version: string
+  /** structured-clone bytes of the parsed configuration. */
+  readonly bytes: SharedArrayBuffer
+}
+
+export interface PublishedListener extends Published {
+  /** Listening descriptors of this worker, one per address; the worker owns them. */
+  readonly descriptors: readonly number[]
+}
+
+/** One atomic change of the configuration: a worker applies all of it in one turn. */
+export interface ConfigBatch {
+  readonly clusters?: readonly Published[]
+  readonly removedClusters?: readonly string[]
+  readonly listeners?: readonly PublishedListener[]
+  readonly removedListeners?: readonly string[]
+  readonly routes?: readonly Published[]
+  readonly removedRoutes?: readonly string[]
+  readonly secrets?: readonly Published[]
+  readonly runtime?: readonly (readonly [string, string])[]
+  /** Messages of the upstream layer in order: host sets, shared pages. Opaque here. */
+  readonly upstream?: readonly unknown[]
+}
+
+export type ToWorker =
+  | { readonly type: 'config'; readonly batch: ConfigBatch }
+  | { readonly type: 'log-levels'; readonly levels: [LogLevel, [string, LogLevel][]] }
+  | { readonly type: 'flush-stats' }
+  | { readonly type: 'drop-stats'; readonly prefix: string }
+  | { readonly type: 'reopen-logs' }
+  /** Drain listeners: tell clients to go; `stop`: close the listening sockets (now, or after the drain time). */
+  | {
+      readonly type: 'drain'
+      readonly listeners: readonly string[] | null
+      readonly stop: boolean
+      readonly graceful: boolean
+    }
+  | { readonly type: 'shutdown' }
+
+export type FromWorker =
+  | { readonly type: 'ready' }
+  | { readonly type: 'slab'; readonly update: SlabUpdate }
+  | { readonly type: 'histograms'; readonly update: HistogramUpdate }
+  | {
+      readonly type: 'log'
+      readonly component: string
+      readonly level: LogLevel
+      readonly text: string
+      readonly place: string
+      readonly thread: number
+      readonly wall: number
+    }
+  | { readonly type: 'listening'; readonly listener: string; readonly error: string }
+  /** A message of the upstream layer to its main side. */
+  | { readonly type: 'upstream'; readonly message: unknown }
+  | { readonly type: 'flushed' }
