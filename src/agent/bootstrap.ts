@@ -61,7 +61,7 @@ export function makeBootstrap(options: BootstrapOptions): Json {
         },
       ],
       profile_path: '/var/lib/istio/data/envoy.prof',
-      address: socketAddress(localhost, config.proxyAdminPort),
+      address: { socket_address: { address: localhost, port_value: config.proxyAdminPort } },
     },
     dynamic_resources: {
       lds_config: adsSource(),

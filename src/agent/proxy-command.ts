@@ -135,10 +135,12 @@ function proxyCommand(flag: string, config: ProxyConfig): string[] {
   if (flag !== '') return [flag]
   const configured = config.binaryPath
   if (configured !== '/usr/local/bin/envoy') return [configured]
-  const own = join(import.meta.dirname, '../../bin/envoy')
-  if (existsSync(own)) return [own]
-  const source = join(import.meta.dirname, '../cmd/envoy.ts')
-  return existsSync(source) ? [process.execPath, source] : [configured]
+  // This file is src/agent/… in a clone and part of dist/pilot-agent.js in the package.
+  for (const up of ['../../bin/envoy', '../bin/envoy']) {
+    const own = join(import.meta.dirname, up)
+    if (existsSync(own)) return [own]
+  }
+  return [configured]
 }
 
 async function drainListeners(host: string, port: number, type: ProxyType, skipExit: boolean): Promise<void> {
