@@ -1,3 +1,6 @@
+import { isPipe } from './address.ts'
+import type { Address } from './connection.ts'
+
 /** glibc's strerror texts, which Envoy puts into its messages, by Node's error code. */
 const TEXT: Readonly<Record<string, string>> = {
   EACCES: 'Permission denied',
@@ -35,9 +38,10 @@ export function strerror(code: string): string {
   return TEXT[code] ?? code
 }
 
+const LATER = new Set(['ECONNREFUSED', 'ETIMEDOUT', 'EHOSTUNREACH', 'ECONNRESET'])
+
 /** Envoy tells errors of connect(2) itself from those that epoll reports later. Blanks stay; formatters replace them. */
-export function connectFailure(code: string, unixSocket: boolean): string {
-  const later =
-    !unixSocket && (code === 'ECONNREFUSED' || code === 'ETIMEDOUT' || code === 'EHOSTUNREACH' || code === 'ECONNRESET')
-  return `${later ? 'delayed' : 'immediate'} connect error: ${strerror(code)}`
+export function connectFailure(code: string, remote: Address): string {
+  if (!isPipe(remote) && LATER.has(code)) return `delayed connect error: ${strerror(code)}`
+  return `immediate connect error: ${strerror(code)}|remote address:${remote.text}`
 }

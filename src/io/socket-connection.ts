@@ -14,11 +14,13 @@ import {
 import { connectFailure } from './errno.ts'
 import { adopt, adoptTls, discard, disown, onRead, type SocketOwner } from './socket-events.ts'
 import type { SocketLoop } from './socket-loop.ts'
+import type { ClientHello } from './transport-sockets/client-hello.ts'
+import type { LocalCertificate } from './transport-sockets/tls-info.ts'
 
 /** The TLS side of a connection; `transport-sockets/tls.ts` implements it. One object per context, not per connection. */
 export interface TlsDriver {
-  /** Puts TLS over a connected socket. */
-  wrap(socket: net.Socket, connection: SocketConnection): tls.TLSSocket
+  /** Puts TLS over a connected socket; null refuses (secrets have not arrived, no server name …). */
+  wrap(socket: net.Socket, connection: SocketConnection): tls.TLSSocket | null
   /** The handshake is through: verify the peer. Null refuses it; `connection.transportFailure` is set then. */
   onSecure(socket: tls.TLSSocket, connection: SocketConnection): TlsInfo | null
   /** The handshake failed; gives the text for `transportFailure`. */
@@ -93,6 +95,10 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   transportProtocol = ''
   tls: TlsInfo | null = null
   transportFailure = ''
+  /** Set by listener filters or the listener before `secure`. */
+  clientHello: ClientHello | null = null
+  /** What this side showed in the handshake. */
+  localCertificate: LocalCertificate | null = null
   handler: ConnectionHandler
   readHolds: number
   bytesReceived = 0
@@ -342,7 +348,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     this.closed = true
     if (this.#phase === Phase.Connecting) {
       this.#why = CloseReason.ConnectFailed
-      this.transportFailure = connectFailure(error.code ?? '', isPipe(this.directRemote))
+      this.transportFailure = connectFailure(error.code ?? '', this.directRemote)
     } else if (this.#phase === Phase.Handshaking && this.#driver !== null) {
       this.#why = CloseReason.TransportFailed
       this.transportFailure = this.#driver.onHandshakeError(error, this)
@@ -366,9 +372,19 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   #handshake(first: Uint8Array): void {
     this.#phase = Phase.Handshaking
     const tcp = this.#tcp
-    disown(tcp)
-    if (first.length > 0) tcp.unshift(first)
+    if (first.length > 0) {
+      // A flowing stream would hand the bytes to nobody.
+      tcp.pause()
+      tcp.unshift(first)
+    }
     const socket = this.#driver!.wrap(tcp, this)
+    if (socket === null) {
+      this.closed = true
+      this.#why = CloseReason.TransportFailed
+      this.#destroy()
+      return
+    }
+    disown(tcp)
     this.#socket = socket
     adopt(socket, this)
     adoptTls(socket)

@@ -1,0 +1,150 @@
+import net from 'node:net'
+import tls from 'node:tls'
+import type { WorkerServices } from '../../config/services.ts'
+import type { StatsScope } from '../../stats/stats.ts'
+import type { TlsInfo } from '../connection.ts'
+import type { SocketConnection, TlsDriver } from '../socket-connection.ts'
+import { printedCurve } from './cipher-names.ts'
+import type { UpstreamTlsConfig } from './tls-config.ts'
+import { baseOptions, type LoadedCertificate, TlsContext, withCertificates } from './tls-context.ts'
+import { handshakeErrorText } from './tls-errors.ts'
+import { TlsSession } from './tls-info.ts'
+
+/** UpstreamTlsContext of one cluster. */
+export class ClientTls {
+  readonly config: UpstreamTlsConfig
+  readonly context: TlsContext
+  #secure: tls.SecureContext | null = null
+  readonly #drivers = new Map<string, ClientTlsDriver>()
+  /** Newest last; at most max_session_keys. */
+  readonly #sessions: { key: string; session: Buffer }[] = []
+
+  /** `scope`: `cluster.<name>.` */
+  constructor(config: UpstreamTlsConfig, scope: StatsScope, services: WorkerServices) {
+    this.config = config
+    this.context = new TlsContext(config, scope, services, false, false)
+    this.context.onChange = () => {
+      this.#secure = null
+      this.#sessions.length = 0
+    }
+  }
+
+  /**
+   * The driver for one connection. `sni` '' = the configured one, or the host name with auto_host_sni.
+   * `alpn` null = the configured list, else what the codec or a filter wants. Bounded: names come from hosts and routes.
+   */
+  driver(hostname: string, sni = '', alpn: readonly string[] | null = null): TlsDriver {
+    const name = sni !== '' ? sni : this.config.autoHostSni && hostname !== '' ? hostname : this.config.sni
+    const protocols = alpn ?? this.config.alpn
+    const key = `${name}\n${protocols.join('\n')}`
+    let driver = this.#drivers.get(key)
+    if (driver === undefined) {
+      if (this.#drivers.size >= 1024) this.#drivers.clear()
+      driver = new ClientTlsDriver(this, name, protocols)
+      this.#drivers.set(key, driver)
+    }
+    return driver
+  }
+
+  secureContext(): tls.SecureContext | null {
+    const material = this.context.material()
+    if (material === null) return null
+    if (this.#secure === null) {
+      const options = baseOptions(this.config, material)
+      if (material.certificates.length > 0) withCertificates(options, material.certificates)
+      this.#secure = tls.createSecureContext(options)
+    }
+    return this.#secure
+  }
+
+  localCertificate(): LoadedCertificate | null {
+    return this.context.material()?.certificates[0] ?? null
+  }
+
+  keepSession(key: string, session: Buffer): void {
+    if (this.config.maxSessionKeys === 0) return
+    while (this.#sessions.length >= this.config.maxSessionKeys) this.#sessions.shift()
+    this.#sessions.push({ key, session })
+  }
+
+  /** A TLS 1.3 ticket is good once (RFC 8446 §C.4). */
+  takeSession(key: string): Buffer | undefined {
+    for (let i = this.#sessions.length - 1; i >= 0; i--) {
+      if (this.#sessions[i]!.key === key) return this.#sessions.splice(i, 1)[0]!.session
+    }
+    return undefined
+  }
+
+  close(): void {
+    this.context.close()
+  }
+}
+
+class ClientTlsDriver implements TlsDriver {
+  readonly #tls: ClientTls
+  readonly #sni: string
+  readonly #alpn: string[]
+  readonly #onSession: (session: Buffer) => void
+
+  constructor(owner: ClientTls, sni: string, alpn: readonly string[]) {
+    this.#tls = owner
+    this.#sni = sni
+    this.#alpn = [...alpn]
+    this.#onSession = session => owner.keepSession(sni, session)
+  }
+
+  wrap(socket: net.Socket, connection: SocketConnection): tls.TLSSocket | null {
+    const secureContext = this.#tls.secureContext()
+    if (secureContext === null) {
+      this.#tls.context.stats.secretsNotReady.inc()
+      connection.transportFailure = 'TLS error: Secret is not supplied by SDS'
+      return null
+    }
+    const options: tls.ConnectionOptions = {
+      socket,
+      secureContext,
+      // Judged in onSecure.
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
+      ALPNProtocols: this.#alpn,
+    }
+    // RFC 6066 §3: literal addresses are not permitted; Node refuses them, too.
+    if (this.#sni !== '' && net.isIP(this.#sni) === 0) options.servername = this.#sni
+    const session = this.#tls.takeSession(this.#sni)
+    if (session !== undefined) options.session = session
+    const secured = tls.connect(options)
+    if (this.#tls.config.maxSessionKeys > 0) secured.on('session', this.#onSession)
+    return secured
+  }
+
+  onSecure(socket: tls.TLSSocket, connection: SocketConnection): TlsInfo | null {
+    const { context, config } = this.#tls
+    const material = context.material()!
+    const { stats } = context
+    const peer = socket.getPeerX509Certificate()
+    const demanded = config.autoSniSanValidation ? this.#sni : ''
+    const active = material.verifier.active || demanded !== ''
+    const failure = active ? material.verifier.verify(socket, peer, demanded, stats) : ''
+    if (failure !== '') {
+      connection.transportFailure = failure
+      context.warn(connection.remote.text, `${failure}; ${material.verifier.explain(peer)}`)
+      return null
+    }
+    stats.handshake.inc()
+    const validated = material.verifier.verifiesChain && !material.validation.acceptUntrusted
+    const info = new TlsSession(socket, this.#sni, peer, this.#tls.localCertificate(), validated)
+    if (info.resumed) stats.sessionReused.inc()
+    stats.seen('ciphers', info.cipher)
+    stats.seen('versions', info.version)
+    const key = socket.getEphemeralKeyInfo() as { name?: string } | null
+    stats.seen('curves', printedCurve(key?.name ?? ''))
+    return info
+  }
+
+  onHandshakeError(error: NodeJS.ErrnoException, connection: SocketConnection): string {
+    const text = handshakeErrorText(error)
+    this.#tls.context.stats.connectionError.inc()
+    this.#tls.context.log.debug(`remote address:${connection.remote.text},${text}`)
+    return text
+  }
+}

@@ -1,0 +1,151 @@
+import { constants } from 'node:crypto'
+import type net from 'node:net'
+import tls from 'node:tls'
+import type { WorkerServices } from '../../config/services.ts'
+import type { StatsScope } from '../../stats/stats.ts'
+import type { TlsInfo } from '../connection.ts'
+import type { SocketConnection, TlsDriver } from '../socket-connection.ts'
+import { dnsNameMatch } from './san-matcher.ts'
+import { configuredTicketKeys, processTicketKeys } from './ticket-keys.ts'
+import type { DownstreamTlsConfig } from './tls-config.ts'
+import { baseOptions, type LoadedCertificate, TlsContext, type TlsMaterial, withCertificates } from './tls-context.ts'
+import { handshakeErrorText } from './tls-errors.ts'
+import { TlsSession } from './tls-info.ts'
+
+interface ServerContext {
+  readonly secure: tls.SecureContext
+  readonly local: LoadedCertificate
+}
+
+/** DownstreamTlsContext at work on one filter chain. The ClientHello has been read before: `connection.clientHello` is set. */
+export class ServerTls implements TlsDriver {
+  readonly #config: DownstreamTlsConfig
+  readonly #context: TlsContext
+  /** By certificates that fit the server name, and by whether the client speaks TLS 1.3. */
+  #contexts = new Map<string, ServerContext>()
+
+  /** `scope`: `listener.<address>.` */
+  constructor(config: DownstreamTlsConfig, scope: StatsScope, services: WorkerServices) {
+    this.#config = config
+    const tickets = config.ticketKeySecret === '' ? [] : [config.ticketKeySecret]
+    this.#context = new TlsContext(config, scope, services, true, config.requireClientCertificate, tickets)
+    this.#context.onChange = () => {
+      this.#contexts = new Map()
+    }
+  }
+
+  wrap(socket: net.Socket, connection: SocketConnection): tls.TLSSocket | null {
+    const material = this.#context.material()
+    if (material === null) {
+      this.#context.stats.secretsNotReady.inc()
+      connection.transportFailure = 'TLS error: Secret is not supplied by SDS'
+      return null
+    }
+    const hello = connection.clientHello
+    const name = hello?.serverName ?? ''
+    if (this.#config.requireSni && name === '') {
+      this.#context.stats.connectionError.inc()
+      return null
+    }
+    const { secure, local } = this.#pick(material, name, hello?.tls13 ?? true)
+    connection.localCertificate = local
+    return new tls.TLSSocket(socket, {
+      isServer: true,
+      secureContext: secure,
+      requestCert: material.verifier.active,
+      // Judged in onSecure: Node would only close, without saying why.
+      rejectUnauthorized: false,
+      ALPNProtocols: this.#alpn(hello?.alpn),
+    })
+  }
+
+  onSecure(socket: tls.TLSSocket, connection: SocketConnection): TlsInfo | null {
+    const { stats } = this.#context
+    const material = this.#context.material()!
+    const peer = socket.getPeerX509Certificate()
+    const failure = material.verifier.active ? material.verifier.verify(socket, peer, '', stats) : ''
+    if (failure !== '') {
+      connection.transportFailure = failure
+      this.#context.warn(connection.remote.text, `${failure}; ${material.verifier.explain(peer)}`)
+      return null
+    }
+    if (!material.verifier.active) stats.noCertificate.inc()
+    stats.handshake.inc()
+    const validated = peer !== undefined && material.verifier.verifiesChain && !material.validation.acceptUntrusted
+    const sni = connection.clientHello?.serverName ?? ''
+    const info = new TlsSession(socket, sni, peer, connection.localCertificate, validated)
+    if (info.resumed) stats.sessionReused.inc()
+    stats.seen('ciphers', info.cipher)
+    stats.seen('versions', info.version)
+    return info
+  }
+
+  onHandshakeError(error: NodeJS.ErrnoException, connection: SocketConnection): string {
+    const text = handshakeErrorText(error)
+    this.#context.stats.connectionError.inc()
+    this.#context.log.debug(`remote address:${connection.remote.text},${text}`)
+    return text
+  }
+
+  close(): void {
+    this.#context.close()
+  }
+
+  /** Only what both sides know: OpenSSL ends the handshake when nothing fits, Envoy goes on without ALPN. */
+  #alpn(offers: readonly string[] | undefined): string[] {
+    if (offers === undefined) return []
+    return this.#config.alpn.filter(name => offers.includes(name))
+  }
+
+  #pick(material: TlsMaterial, name: string, tls13: boolean): ServerContext {
+    const chosen = certificatesFor(material.certificates, name)
+    const key = `${chosen.map(c => material.certificates.indexOf(c)).join(',')}${tls13 ? '' : ' 1.2'}`
+    let context = this.#contexts.get(key)
+    if (context === undefined) {
+      context = this.#make(material, chosen, tls13)
+      this.#contexts.set(key, context)
+    }
+    return context
+  }
+
+  #make(material: TlsMaterial, chosen: readonly LoadedCertificate[], tls13: boolean): ServerContext {
+    const config = this.#config
+    const options = baseOptions(config, material)
+    withCertificates(options, chosen)
+    // BoringSSL follows the server's order up to TLS 1.2 and the client's in TLS 1.3.
+    if (!tls13 && !config.preferClientCiphers) options.honorCipherOrder = true
+    if (!config.tickets) options.secureOptions = constants.SSL_OP_NO_TICKET
+    if (config.sessionTimeout > 0) options.sessionTimeout = config.sessionTimeout
+    options.sessionIdContext = material.identity.toString('hex').slice(0, 32)
+    const configured = config.ticketKeys[0] ?? this.#context.secret(config.ticketKeySecret)?.sessionTicketKeys?.[0]
+    options.ticketKeys =
+      configured === undefined
+        ? processTicketKeys(material.identity)
+        : configuredTicketKeys(configured, material.identity)
+    return { secure: tls.createSecureContext(options), local: chosen[0]! }
+  }
+}
+
+/** Envoy's choice by server name: exact DNS names before wildcards, else the first; one certificate per kind of key. */
+function certificatesFor(all: readonly LoadedCertificate[], name: string): readonly LoadedCertificate[] {
+  if (all.length === 1) return all
+  let fitting: readonly LoadedCertificate[] = []
+  if (name !== '') {
+    fitting = all.filter(c => dnsNames(c).includes(name))
+    if (fitting.length === 0) fitting = all.filter(c => dnsNames(c).some(pattern => dnsNameMatch(name, pattern)))
+  }
+  if (fitting.length === 0) fitting = all
+  const kinds = new Set<string>()
+  return fitting.filter(c => {
+    if (kinds.has(c.keyType)) return false
+    kinds.add(c.keyType)
+    return true
+  })
+}
+
+function dnsNames(c: LoadedCertificate): string[] {
+  const names = c.names.sans.filter(s => s.type === 'DNS').map(s => s.value.toLowerCase())
+  if (names.length > 0) return names
+  const cn = /(?:^|[,+])CN=([^,+]+)/.exec(c.names.subject)
+  return cn === null ? [] : [cn[1]!.toLowerCase()]
+}
