@@ -1,9 +1,8 @@
-import type { WorkerServices } from '../config/services.ts'
 import type { HttpFilterConfig } from './connection-manager-config.ts'
 import type { HttpFilter } from './filter.ts'
 
 /** Makes the runtime filter for a parsed one; given by whoever knows the extension list. */
-export type CreateHttpFilter = (config: HttpFilterConfig, services: WorkerServices, statPrefix: string) => HttpFilter
+export type CreateHttpFilter = (config: HttpFilterConfig) => HttpFilter
 
 /** The filters of one connection manager, with a flag per hook so that chains without body filters skip the walk. */
 export class HttpFilterChain {
@@ -21,14 +20,9 @@ export class HttpFilterChain {
   /** Bit per filter: off unless a route turns it on. */
   readonly disabledByDefault: number
 
-  constructor(
-    configs: readonly HttpFilterConfig[],
-    create: CreateHttpFilter,
-    services: WorkerServices,
-    statPrefix: string,
-  ) {
+  constructor(configs: readonly HttpFilterConfig[], create: CreateHttpFilter) {
     // Hooks are bits of one small integer; the configuration reader refuses longer chains.
-    const filters = configs.slice(0, 30).map(config => create(config, services, statPrefix))
+    const filters = configs.slice(0, 30).map(config => create(config))
     let disabled = 0
     for (let i = 0; i < filters.length; i++) {
       const filter = filters[i]!

@@ -6,7 +6,7 @@ export function hasGrpcContentType(h: HeaderBlock): boolean {
   if (type === undefined || !type.startsWith('application/grpc')) return false
   const next = type.charCodeAt(16)
   // NaN: exactly `application/grpc`; '+' and ';' begin a suffix or parameters.
-  return next !== next || next === 43 || next === 59
+  return Number.isNaN(next) || next === 43 || next === 59
 }
 
 /** A request is gRPC when its content type is and it is no CONNECT. */

@@ -156,6 +156,13 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.resumeEncoding(index)
   }
 
+  /** Gives on what filter `index` took from the response with StopNoBuffer. */
+  injectResponseData(index: number, chunk: Uint8Array, end: boolean): void {
+    if (this.finished) return
+    if (end) this.encodeHold = -1
+    this.encodeDataFrom(index - 1, chunk, end)
+  }
+
   /** Bytes of the request waiting for the filter that holds it (for filters that look at whole bodies). */
   bufferedRequest(): readonly Uint8Array[] {
     return this.decodeBuffer

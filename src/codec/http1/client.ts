@@ -55,6 +55,14 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
       }
       s.wireBytesReceived += chunk.length
       this.reader.feed(chunk)
+      if (this.stream === null && this.reader.waitingBytes > 0 && !this.broken) {
+        // The same, sent right behind the response: kept, they would be taken for the next request's answer.
+        this.shouldClose = true
+        this.broken = true
+        this.reader.stop()
+        this.decoder.onConnectionError('http1.codec_error')
+        return
+      }
     }
     if (end && !this.broken) {
       this.shouldClose = true

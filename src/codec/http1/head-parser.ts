@@ -21,6 +21,8 @@ const methods = new Set(
 // RFC 9110 §5.5: field values hold no control characters but HTAB; a bare CR is one of the smuggler's tools (RFC 9112 §2.2).
 // biome-ignore lint/complexity/useRegexLiterals: the class reads better escaped
 const invalidCharacter = new RegExp('[\\0-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]|\\r(?!\\n)')
+/** What no start line may hold, CR and LF apart, whose partner may not have come yet. */
+const controlCharacter = /[\0-\x09\x0b\x0c\x0e-\x1f\x7f]/
 const requestTarget = /^[\x21-\x7e]+$/
 const versionText = /^HTTP\/[0-9]\.[0-9]$/
 const statusLine = /^HTTP\/([0-9])\.([0-9]) ([0-9]{3})(?: |\r?$|$)/
@@ -54,20 +56,12 @@ export class HeadParser {
 
   /** `text` from `start`: a request head. Fills `h`; returns the index behind the empty line or a HeadResult. */
   parseRequest(text: string, start: number, h: HeaderBlock): number {
-    let at = start
-    // RFC 9112 §2.2: ignore empty lines before the request line.
-    while (true) {
-      const c = text.charCodeAt(at)
-      if (c === 10) at++
-      else if (c === 13 && text.charCodeAt(at + 1) === 10) at += 2
-      else break
-    }
-    const nl = text.indexOf('\n', at)
-    if (nl < 0) return invalidCharacter.test(text) ? this.fail('http1.codec_error', 400) : HeadResult.Incomplete
+    const nl = text.indexOf('\n', start)
+    if (nl < 0) return controlCharacter.test(text) ? this.fail('http1.codec_error', 400) : HeadResult.Incomplete
     const lineEnd = text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl
-    if (!this.parseRequestLine(text, at, lineEnd, h)) return HeadResult.Error
+    if (!this.parseRequestLine(text, start, lineEnd, h)) return HeadResult.Error
     const end = this.parseFields(text, nl + 1, h)
-    return end < 0 ? end : this.checkCharacters(text, at, lineEnd, end)
+    return end < 0 ? end : this.checkCharacters(text, start, lineEnd, end)
   }
 
   /** As parseRequest, for a response head. */
@@ -103,7 +97,7 @@ export class HeadParser {
       if (first === 13) {
         const second = text.charCodeAt(at + 1)
         if (second === 10) return at + 2
-        if (second !== second) return HeadResult.Incomplete
+        if (Number.isNaN(second)) return HeadResult.Incomplete
         return this.fail('http1.codec_error', 400)
       }
       const nl = text.indexOf('\n', at)

@@ -135,6 +135,12 @@ export class MessageReader {
 
   private readHead(bytes: Buffer, at: number): number {
     if (this.partialLength > 0) return this.gather(bytes, at)
+    if (this.isServer && (bytes[at] === 13 || bytes[at] === 10)) {
+      // RFC 9112 §2.2: ignore empty lines before the request line.
+      let next = at + 1
+      while (next < bytes.length && (bytes[next] === 13 || bytes[next] === 10)) next++
+      return next
+    }
     const h = new HeaderBlock()
     const text = bytes.toString('latin1', at, Math.min(bytes.length, at + HEAD_SLICE))
     const end = this.isServer ? this.head.parseRequest(text, 0, h) : this.head.parseResponse(text, 0, h)

@@ -1,8 +1,11 @@
 import type { HeaderBlock } from '../../codec/header-block.ts'
+import type { envoy } from '../../config/gen/messages.d.ts'
 import type { WorkerServices } from '../../config/services.ts'
+import { defineSupport } from '../../config/support.ts'
 import type { Route } from '../../routing/route.ts'
 import type { Counter, StatsScope } from '../../stats/stats.ts'
 import { DataVerdict, HeadersVerdict, type HttpFilter } from '../filter.ts'
+import type { HttpFilterFactory, HttpFilterServices } from '../filter-factory.ts'
 import { RouterRequest } from '../router/router-request.ts'
 import type { StreamContext } from '../stream-context.ts'
 
@@ -10,6 +13,30 @@ import type { StreamContext } from '../stream-context.ts'
 export interface RouterConfig {
   readonly suppressEnvoyHeaders: boolean
   readonly respectExpectedRqTimeout: boolean
+}
+
+type Proto = envoy.extensions.filters.http.router.v3.Router
+
+const support = defineSupport<Proto>('envoy.extensions.filters.http.router.v3.Router', {
+  dynamic_stats: 'warn',
+  start_child_span: 'warn',
+  suppress_envoy_headers: 'yes',
+  respect_expected_rq_timeout: 'yes',
+  suppress_grpc_request_failure_code_stats: 'warn',
+})
+
+export const routerFactory: HttpFilterFactory<Proto, RouterConfig> = {
+  category: 'envoy.filters.http',
+  name: 'envoy.filters.http.router',
+  typeUrls: ['envoy.extensions.filters.http.router.v3.Router'],
+  parse(proto, at, warnings) {
+    support.check(proto, at, warnings)
+    return {
+      suppressEnvoyHeaders: proto.suppress_envoy_headers ?? false,
+      respectExpectedRqTimeout: proto.respect_expected_rq_timeout ?? false,
+    }
+  },
+  create: (config, services) => new RouterFilter(config, services),
 }
 
 /** Router requests kept for reuse per worker and connection manager. */
@@ -25,10 +52,10 @@ export class RouterFilter implements HttpFilter<RouterRequest> {
   private readonly free: RouterRequest[] = []
   private readonly routeCounters = new Map<string, Counter[]>()
 
-  constructor(config: RouterConfig, services: WorkerServices, statPrefix: string) {
+  constructor(config: RouterConfig, services: HttpFilterServices) {
     this.config = config
     this.services = services
-    this.stats = new RouterStats(services.stats.scope(statPrefix))
+    this.stats = new RouterStats(services.stats.scope(services.httpPrefix))
   }
 
   newState(): RouterRequest {

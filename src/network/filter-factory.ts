@@ -1,0 +1,23 @@
+import type { ExtensionFactory } from '../config/registry.ts'
+import type { WorkerServices } from '../config/services.ts'
+import type { NetworkFilterFactory } from './filter.ts'
+
+/** What a network filter's `create` gets: the worker's services and the listener it stands in. */
+export interface NetworkFilterServices extends WorkerServices {
+  readonly listenerName: string
+  /** As in stat names: `127.0.0.1_80`. */
+  readonly listenerAddress: string
+  readonly filterChainName: string
+  /** The machine's own address, for XFF of loopback peers (Envoy: LocalInfo::address). */
+  readonly localAddress: string
+  /** per_connection_buffer_limit_bytes of the listener. */
+  readonly bufferLimit: number
+}
+
+/** Factory of a network filter: category `envoy.filters.network`. */
+export interface NetworkFilterExtension<P extends object, C>
+  extends ExtensionFactory<P, C, never, NetworkFilterFactory> {
+  /** Must be the last of its chain; the others must not. */
+  readonly terminal: boolean
+  create(config: C, services: NetworkFilterServices): NetworkFilterFactory
+}

@@ -1,0 +1,50 @@
+import {
+  type Address,
+  type CloseHow,
+  type CloseReason,
+  type Connection,
+  type ConnectionHandler,
+  Flow,
+  type TlsInfo,
+} from '../../../../src/io/connection.ts'
+
+const nowhere: Address = { ip: '127.0.0.1', port: 1, text: '127.0.0.1:1' }
+
+/** A connection that keeps what was written. */
+export class FakeConnection implements Connection {
+  readonly id = 1
+  readonly directRemote = nowhere
+  readonly directLocal = nowhere
+  remote = nowhere
+  local = nowhere
+  localRestored = false
+  requestedServerName = ''
+  applicationProtocols: readonly string[] = []
+  transportProtocol = ''
+  readonly tls: TlsInfo | null = null
+  readonly transportFailure = ''
+  handler: ConnectionHandler = { onData() {}, onClose() {} }
+  bufferedBytes = 0
+  closed = false
+  closedHow: CloseHow | -1 = -1
+  readHolds = 0
+  bytesReceived = 0
+  bytesSent = 0
+  readonly startTime = 0
+  written = ''
+
+  write(data: Uint8Array | string): Flow {
+    this.written += typeof data === 'string' ? data : Buffer.from(data).toString('latin1')
+    return Flow.Continue
+  }
+  setWatermarks(): void {}
+  end(): void {}
+  close(how: CloseHow, _why?: CloseReason): void {
+    this.closed = true
+    this.closedHow = how
+  }
+  holdReading(bit: number, hold: boolean): void {
+    this.readHolds = hold ? this.readHolds | bit : this.readHolds & ~bit
+  }
+  setKeepAlive(): void {}
+}
