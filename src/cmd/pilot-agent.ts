@@ -22,7 +22,7 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   proxy: {
     usage: 'run the proxy of this pod: pilot-agent proxy sidecar',
     flags: async () => [
-      flag('domain', 'string', '', 'DNS domain suffix; default ${POD_NAMESPACE}.svc.cluster.local'),
+      flag('domain', 'string', '', 'DNS domain suffix; default <POD_NAMESPACE>.svc.cluster.local'),
       flag('meshConfig', 'string', './etc/istio/config/mesh', 'mesh configuration file'),
       flag('proxyBinary', 'string', '', 'proxy to run; default is the one of this package', ['REMORA_PROXY']),
       flag('serviceCluster', 'string', 'istio-proxy', 'service cluster'),
@@ -100,8 +100,7 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
     flags: async () => (await import('../iptables/command.ts')).IPTABLES_FLAGS,
     run: async flags => {
       const { runIstioIptables } = await import('../iptables/command.ts')
-      runIstioIptables(flags)
-      return 0
+      return await runIstioIptables(flags)
     },
   },
 }

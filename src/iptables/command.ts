@@ -1,10 +1,11 @@
 import { log } from '../agent/log.ts'
 import { DryRunCommands, RealCommands } from './commands.ts'
 import { DEFAULT_CONFIG, type IptablesConfig, validate } from './config.ts'
-import { type Environment, fillFromEnvironment, REAL_ENVIRONMENT } from './environment.ts'
+import { type Environment, fillFromEnvironment, localAddress, REAL_ENVIRONMENT } from './environment.ts'
 import { apply } from './execute.ts'
 import { configureRoutes } from './routes.ts'
 import { redirectsDns } from './rules.ts'
+import { validateRules } from './validation.ts'
 
 /** Flags of `pilot-agent istio-iptables`: Istio's names, shorthands, environment variables and defaults. */
 export const IPTABLES_FLAGS = [
@@ -37,13 +38,9 @@ export const IPTABLES_FLAGS = [
   flag('cleanup-only', undefined, 'bool', 'false', 'remove the rules'),
   flag('force-apply', undefined, 'bool', 'false', 'apply even if the rules seem to be in place'),
   flag('force-iptables-binary', undefined, 'string', '', 'legacy or nft'),
-  // Only read by --run-validation, so harmless while that is rejected.
   flag('iptables-probe-port', undefined, 'int', '15002', 'port for --run-validation'),
   flag('probe-timeout', undefined, 'duration', '5s', 'time limit of --run-validation'),
-  {
-    ...flag('run-validation', undefined, 'bool', 'false', 'probe the rules after applying'),
-    unsupported: 'rule validation is not implemented',
-  },
+  flag('run-validation', undefined, 'bool', 'false', 'probe the rules after applying; run as the user of the proxy'),
   {
     ...flag('network-namespace', undefined, 'string', '', 'namespace to work in (CNI)'),
     unsupported: 'enter the namespace first, for example with `ip netns exec` or `nsenter --net`',
@@ -62,6 +59,9 @@ export const IPTABLES_FLAGS = [
 export interface FlagValues {
   string(name: string): string
   bool(name: string): boolean
+  int(name: string): number
+  /** Milliseconds. */
+  duration(name: string): number
 }
 
 export function configFromFlags(flags: FlagValues): IptablesConfig {
@@ -96,15 +96,35 @@ export function configFromFlags(flags: FlagValues): IptablesConfig {
   }
 }
 
-/** The whole subcommand. Throws IptablesConfigError or IptablesError; the caller exits with 1. */
-export function runIstioIptables(flags: FlagValues, environment: Environment = REAL_ENVIRONMENT): void {
+/** What istio-cni's repair controller looks for in the status of the istio-validation container. */
+const VALIDATION_FAILED = 126
+
+/** The whole subcommand; resolves to the exit status. Rejects with IptablesConfigError or IptablesError (status 1). */
+export async function runIstioIptables(
+  flags: FlagValues,
+  environment: Environment = REAL_ENVIRONMENT,
+): Promise<number> {
   const config = fillFromEnvironment(configFromFlags(flags), environment)
   validate(config)
   if (config.redirectDns && !redirectsDns(config)) {
     log.warn('REDIRECT_DNS is set, but CAPTURE_ALL_DNS is false, and no DNS servers provided. DNS capture disabled.')
   }
   if (config.dryRun) log.info('running iptables in dry-run mode, no rule changes will be made')
-  if (config.skipRuleApply) return
+  if (!config.skipRuleApply) applyRules(config, environment)
+  if (!flags.bool('run-validation')) return 0
+  const wrong = await validateRules({
+    ports: [Number(config.proxyPort), Number(config.inboundCapturePort)],
+    probePort: flags.int('iptables-probe-port'),
+    timeoutMs: flags.duration('probe-timeout'),
+    hostAddress: localAddress(environment),
+  })
+  if (wrong === undefined) return 0
+  log.error(`iptables validation failed; workload is not ready for Istio: ${wrong}`)
+  log.error('When using Istio CNI, this can occur if a pod is scheduled before the node is ready.')
+  return VALIDATION_FAILED
+}
+
+function applyRules(config: IptablesConfig, environment: Environment): void {
   log.info(`Istio iptables environment:\n${describeEnvironment(environment)}`)
   log.info(`Istio config:\n${describeConfig(config)}`)
   apply(config, config.dryRun ? new DryRunCommands() : new RealCommands(config.forceIptablesBinary))

@@ -46,18 +46,28 @@ function proxyUser(from: Environment): string {
   return '1337'
 }
 
-/** Istio's rule: the first address that is neither loopback nor link-local decides; with dual stack, any IPv6 one. */
+/** The first address of the pod that is neither loopback nor link-local. Throws IptablesConfigError without one. */
+export function localAddress(from: Environment): string {
+  return globalAddresses(from)[0]?.address as string
+}
+
+/** Istio's rule: the first address decides; with dual stack, any IPv6 one. */
 function hasIpv6(dualStack: boolean, from: Environment): boolean {
-  let found = false
+  const addresses = globalAddresses(from)
+  return (dualStack ? addresses : addresses.slice(0, 1)).some(({ family }) => family === 'IPv6')
+}
+
+function globalAddresses(from: Environment): NetworkInterfaceInfo[] {
+  const found: NetworkInterfaceInfo[] = []
   for (const addresses of Object.values(from.interfaces())) {
-    for (const { address, internal, family } of addresses ?? []) {
-      if (internal || isLinkLocal(address) || isLoopback(address)) continue
-      if (!dualStack || family === 'IPv6') return family === 'IPv6'
-      found = true
+    for (const info of addresses ?? []) {
+      if (!info.internal && !isLinkLocal(info.address) && !isLoopback(info.address)) found.push(info)
     }
   }
-  if (!found) throw new IptablesConfigError('no valid local IP address found: is an interface other than lo up?')
-  return false
+  if (found.length === 0) {
+    throw new IptablesConfigError('no valid local IP address found: is an interface other than lo up?')
+  }
+  return found
 }
 
 function isLinkLocal(address: string): boolean {

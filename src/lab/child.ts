@@ -81,6 +81,8 @@ export class Child {
       child.once('exit', (code, signal) => {
         resolve(code ?? 128)
         if (this.#stopping || !restart) return
+        // An agent that was killed leaves its proxy, which would hold the ports of the next one.
+        this.#signal('SIGKILL')
         if (performance.now() - started > HEALTHY_MS) this.#backoff = FIRST_BACKOFF_MS
         onEvent(`${name} ended (${signal ?? `status ${code}`}); starting again in ${this.#backoff} ms`)
         this.#retry = setTimeout(() => this.#start(), this.#backoff)

@@ -70,7 +70,8 @@ interface Outcome {
 
 function istioIptables(node: NetworkNode, flags: readonly string[], wrap: readonly string[] = []): Outcome {
   const [file, ...args] = inNamespace(node.namespace, [...wrap, process.execPath, AGENT, 'istio-iptables', ...flags])
-  const done = spawnSync(file as string, args, { encoding: 'utf8' })
+  // Without the variables by which tap follows child processes: as another user they could not write its files.
+  const done = spawnSync(file as string, args, { encoding: 'utf8', env: { PATH: process.env.PATH } })
   return { status: done.status, output: done.stdout + done.stderr }
 }
 
@@ -153,6 +154,19 @@ t.test('a second run with the same flags leaves one set', async t => {
   t.equal(second.status, 0)
   t.match(second.output, 'Found compatible residues of old iptables rules/chains, reconciliation not needed')
   t.equal(rules(pod), before)
+})
+
+t.test('--run-validation, as the proxy user, tells whether rules are there: status 0 or 126', async t => {
+  const asProxy = ['setpriv', '--reuid', '1337', '--regid', '1337', '--clear-groups']
+  const flags = ['--run-validation', '--skip-rule-apply', '--probe-timeout=2s', '-p', '15001', '-z', '15006']
+  // 15001 and 15006 of the pod are taken by this test's proxy on every address; free them for the validator.
+  proxy.close()
+  const passed = istioIptables(pod, flags, asProxy)
+  t.equal(passed.status, 0, passed.output)
+  t.match(passed.output, 'Validation passed, iptables rules established')
+  const failed = istioIptables(bare, flags, asProxy)
+  t.equal(failed.status, 126, failed.output)
+  t.match(failed.output, 'iptables validation failed; workload is not ready for Istio: validation timeout')
 })
 
 t.test('other rules: refused whole without --reconcile, replaced whole with it, gone with --cleanup-only', async t => {
