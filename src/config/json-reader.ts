@@ -122,13 +122,25 @@ class JsonReader {
       return one === undefined ? [] : [one]
     }
     const out: unknown[] = []
-    for (let i = 0; i < value.length; i++) {
-      this.#push('index', i)
-      const read = value[i] === null && field.wellKnown !== 'value' ? emptyValue(field) : this.#value(field, value[i])
+    this.#elements(field, value, out, 0)
+    return out
+  }
+
+  /** A list inside a list is flattened, as in protobuf's legacy mode. @returns the next position, for errors */
+  #elements(field: FieldType, list: readonly unknown[], out: unknown[], first: number, depth = 0): number {
+    let position = first
+    for (const element of list) {
+      if (Array.isArray(element) && field.wellKnown !== 'value' && field.wellKnown !== 'list') {
+        if (depth > MAX_DEPTH) throw this.#fail(kindName(field), 'JSON content was too deeply nested')
+        position = this.#elements(field, element, out, position + 1, depth + 1)
+        continue
+      }
+      this.#push('index', position++)
+      const read = element === null && field.wellKnown !== 'value' ? emptyValue(field) : this.#value(field, element)
       if (read !== undefined) out.push(read)
       this.#pop()
     }
-    return out
+    return position
   }
 
   #map(field: FieldType, value: unknown): Record<string, unknown> {
@@ -172,7 +184,12 @@ class JsonReader {
 
   #enum(field: FieldType, value: unknown): unknown {
     const type = field.enum
-    if (typeof value === 'number' && Number.isInteger(value)) return type.byNumber.get(value) ?? value
+    if (typeof value === 'number') {
+      if (!Number.isInteger(value))
+        throw this.#fail(kindName(field), 'expected integer, but JSON number had fractional part')
+      if (value !== (value | 0)) throw this.#fail(kindName(field), 'integer out of range')
+      return type.byNumber.get(value) ?? value
+    }
     if (typeof value !== 'string') throw this.#fail(kindName(field), 'expected number or string')
     if (type.byName.has(value)) return type.byNumber.get(type.byName.get(value)!)
     if (/^-?\d+$/.test(value) && Math.abs(Number(value)) < 2 ** 31)
@@ -290,7 +307,11 @@ class JsonReader {
       )
     }
     if (typeof url !== 'string')
-      throw this.#fail('message google.protobuf.Any', 'expected @type to be a string', 'CONFIG_ANY_TYPE')
+      throw this.#fail(
+        'message google.protobuf.Any',
+        `unexpected character: '${firstCharacter(url)}'; expected '"'`,
+        'CONFIG_ANY_TYPE',
+      )
     const slash = url.lastIndexOf('/')
     if (slash <= 0)
       throw this.#anyType(
@@ -319,8 +340,15 @@ class JsonReader {
   #anyWellKnown(name: string, url: string, value: object): object {
     const type = wellKnownHolder(name)
     if (type === null) throw this.#anyType(`could not find @type '${url}'`, undefined)
-    if (name === 'google.protobuf.Empty') return {}
-    return this.message(type, value, '@type')
+    const field = type.fields[0]!
+    const out: Record<string, unknown> = {}
+    for (const [key, v] of Object.entries(value)) {
+      if (key === '@type') continue
+      if (key !== 'value')
+        throw this.#fail(`message ${name}`, 'fields in a well-known-typed Any must be @type or value')
+      if (v !== null || field.wellKnown === 'value') out['value'] = this.#wellKnown(field, v)
+    }
+    return name === 'google.protobuf.Empty' ? {} : out
   }
 
   /** The inner type decides how the struct is read; its errors are told from that type, as Envoy converts it by itself. */

@@ -37,7 +37,7 @@ const SCALAR_NAMES: Record<number, string> = {
 /** How an error names the kind of a field: 'uint32', 'enum envoy.…', 'message envoy.…'. */
 export function kindName(f: FieldType): string {
   if (f.isEnum) return `enum ${f.typeName}`
-  if (f.type === 11 || f.type === 14) return `message ${f.typeName}`
+  if (f.wellKnown !== null || f.type === 11 || f.type === 14) return `message ${f.typeName}`
   return SCALAR_NAMES[f.type]!
 }
 
@@ -99,10 +99,10 @@ function readInteger(value: unknown, type: number): number | bigint {
     const float = Number(value)
     if (!Number.isInteger(float)) throw new ValueError('expected integer, but JSON number had fractional part')
     n = BigInt(float)
-  } else if (/^\s|\s$/.test(value)) throw new ValueError('non-number characters in quoted number')
+  } else if (/\s/.test(value)) throw new ValueError('non-number characters in quoted number')
   else throw new ValueError(`invalid number: '${value}'`)
   const [low, high] = LIMITS[type]!
   if (n < low || n > high)
-    throw new ValueError(typeof value === 'string' ? 'integer out of range' : 'JSON number out of range for int')
+    throw new ValueError(n < 0n && low === 0n ? 'JSON number out of range for int' : 'integer out of range')
   return n >= Number.MIN_SAFE_INTEGER && n <= Number.MAX_SAFE_INTEGER ? Number(n) : n
 }
