@@ -16,7 +16,16 @@ export const HostCell = {
   Ejections: 6,
   SuccessRateTotal: 7,
   SuccessRateSuccess: 8,
-  Count: 12,
+  LocalOriginTotal: 9,
+  LocalOriginSuccess: 10,
+  /** From here on counters for /clusters: each worker counts in its own mirror, main adds them up (`hostCounter`). */
+  RqTotal: 11,
+  RqSuccess: 12,
+  RqError: 13,
+  RqTimeout: 14,
+  CxTotal: 15,
+  CxConnectFail: 16,
+  Count: 18,
 } as const
 
 export const HostHealth = {
@@ -29,6 +38,8 @@ export const HostHealth = {
   ActiveTimeout: 64,
   /** Health checks configured but no result yet. */
   PendingActive: 128,
+  /** The endpoint said `x-envoy-immediate-health-check-fail`: not counted among the hosts of its priority. */
+  ExcludedImmediate: 256,
 } as const
 
 /** One endpoint as a worker sees it. Identity is kept across host-set updates while address and cluster stay the same. */
@@ -117,13 +128,25 @@ export interface Cluster {
   /** The fixed `cluster.X.*` counters; see `cluster-stats.ts`. */
   readonly counters: import('./cluster-stats.ts').ClusterStats
   readonly metadata: Readonly<Record<string, unknown>> | null
-  /** In maintenance mode by runtime `upstream.maintenance_mode.<name>`. */
   readonly limits: ResourceLimits
   /** Picks a host; null = no healthy upstream. */
   pick(context: PickContext): Host | null
   /** Pool for `host` and what the downstream needs; `downstreamProtocol` matters for use_downstream_protocol_config. */
-  httpPool(host: Host, priority: 0 | 1, downstreamProtocol: string, downstream: Connection | null): HttpPool
+  httpPool(
+    host: Host,
+    priority: 0 | 1,
+    downstreamProtocol: string,
+    downstream: Connection | null,
+    /** SNI for this request when `config.http.autoSni`: the authority (or override header) without port; '' = as configured. */
+    serverName?: string,
+  ): HttpPool
   tcpConnect(host: Host, user: TcpPoolUser, info: StreamInfo, downstream: Connection | null): PoolHandle | null
+  /** Per-host rq_success / rq_error by status, as /clusters prints them. */
+  chargeHost(host: Host, status: number): void
+  /** In maintenance mode by runtime `upstream.maintenance_mode.<name>` for this request (it draws a random number). */
+  maintenanceMode(): boolean
+  /** Category of the `drop_overloads` entry that says to drop this request; '' = go on. */
+  dropOverload(): string
   /** Reports an outcome to outlier detection; `status` 0 for connection-level failures with `localOrigin`. */
   reportOutcome(host: Host, status: number, localOrigin: OutlierEvent): void
 }
@@ -144,6 +167,8 @@ export interface ResourceLimits {
   /** Takes one if the limit allows; false = overflow. `kind`: index into `Resource`. `priority`: 0 default, 1 high. */
   tryTake(priority: 0 | 1, kind: number): boolean
   canTake(priority: 0 | 1, kind: number): boolean
+  /** Takes one above the limit: an empty pool may always open one connection (conn_pool_base.cc). */
+  take(priority: 0 | 1, kind: number): void
   give(priority: 0 | 1, kind: number): void
   /** Retry resource with the budget (retry_budget) taken into account. */
   tryTakeRetry(priority: 0 | 1): boolean

@@ -1,0 +1,288 @@
+import type { Random } from '../base/random.ts'
+import type { Timers } from '../base/timer.ts'
+import type { Runtime } from '../config/services.ts'
+import type { Connection } from '../io/connection.ts'
+import type { StatsScope } from '../stats/stats.ts'
+import type { StreamInfo } from '../telemetry/stream-info.ts'
+import type { ClusterConfig, DropOverload } from './cluster-config.ts'
+import { ClusterStats } from './cluster-stats.ts'
+import type { ClientCodecs, Connector, UpstreamConnectOptions } from './connector.ts'
+import { type HostsUpdate, type PublishedHost, WorkerHost } from './host.ts'
+import { HostPools, PoolKind } from './host-pools.ts'
+import { type LocalityHosts, type LocalityName, PrioritySet } from './host-set.ts'
+import type { Balancer } from './load-balancing-policies/balancer.ts'
+import { createBalancer } from './load-balancing-policies/create.ts'
+import { type EjectionRequest, OutlierMonitor } from './outlier-monitor.ts'
+import { mayOverride } from './override-host.ts'
+import { tcpConnect } from './pool-tcp.ts'
+import { ResourceManager } from './resource-manager.ts'
+import { ClusterCell, type SharedBlock, type SharedCells, type SharedPages } from './shared-state.ts'
+import { matchTransportSocket } from './transport-socket-match.ts'
+import {
+  type Cluster,
+  type Host,
+  HostCell,
+  type HttpPool,
+  type OutlierEvent,
+  type PickContext,
+  type PoolHandle,
+  type TcpPoolUser,
+} from './upstream.ts'
+
+/** What the clusters of a worker share. */
+export interface ClusterServices {
+  readonly timers: Timers
+  readonly random: Random
+  readonly runtime: Runtime
+  /** Root scope. */
+  readonly stats: StatsScope
+  readonly connector: Connector
+  readonly codecs: ClientCodecs
+  readonly pages: SharedPages
+  /** The proxy's own locality; null when its node has none. */
+  readonly locality: LocalityName | null
+  /** Asks main to eject a host. */
+  requestEjection(r: EjectionRequest): void
+  /** Hosts of the local cluster; null when there is none. */
+  localHosts(): PrioritySet | null
+}
+
+const ALPN: readonly (readonly string[])[] = [['http/1.1'], ['h2'], ['h2', 'http/1.1']]
+const NO_ALPN: readonly string[] = []
+
+/** A cluster on a worker: its hosts, their pools, and the balancer over them. ORIGINAL_DST overrides how hosts are found. */
+export class WorkerCluster implements Cluster {
+  readonly name: string
+  readonly observabilityName: string
+  readonly config: ClusterConfig
+  readonly stats: StatsScope
+  readonly counters: ClusterStats
+  readonly metadata: Readonly<Record<string, unknown>> | null
+  readonly limits: ResourceManager
+  protected readonly services: ClusterServices
+  protected readonly cells: SharedCells
+  private readonly balancer: Balancer | null
+  private readonly outlier: OutlierMonitor | null
+  /** By shared block: a host is the same while main keeps its block. */
+  private hosts = new Map<string, WorkerHost>()
+  private localities: LocalityHosts[][] = []
+  private overprovisioning = 140
+  private weightedPriorityHealth = false
+  private drop: DropOverload | null = null
+  private set: PrioritySet | null = null
+  /** Value of ClusterCell.Generation the host set was built at. */
+  private seen = -1
+  private reportedTraffic = false
+
+  constructor(config: ClusterConfig, block: SharedBlock, services: ClusterServices) {
+    this.config = config
+    this.name = config.name
+    this.observabilityName = config.observabilityName
+    this.metadata = config.metadata
+    this.services = services
+    this.stats = services.stats.scope(`cluster.${config.statsName}.`)
+    this.counters = new ClusterStats(this.stats)
+    this.cells = services.pages.cells(block)
+    this.limits = new ResourceManager(
+      config.name,
+      this.cells,
+      config.circuitBreakers,
+      services.runtime,
+      services.timers,
+    )
+    this.outlier =
+      config.outlierDetection === null
+        ? null
+        : new OutlierMonitor(config.name, config.outlierDetection, services.runtime, r => services.requestEjection(r))
+    this.balancer =
+      config.lb.policy.kind === 'cluster_provided'
+        ? null
+        : createBalancer({
+            config: config.lb,
+            stats: this.counters,
+            random: services.random,
+            runtime: services.runtime,
+            timers: services.timers,
+            localHosts: () => services.localHosts(),
+            clusterActiveRequests: () => this.limits.activeRequests(),
+          })
+  }
+
+  pick(context: PickContext): Host | null {
+    if (!this.reportedTraffic) this.noteTraffic()
+    if (this.cells.load(ClusterCell.Generation) !== this.seen || this.set === null) this.rebuild()
+    const host =
+      (context.overrideHost === '' ? null : this.override(context.overrideHost)) ?? this.balancer!.pick(context)
+    if (host === null) this.counters.upstreamCxNoneHealthy.inc()
+    return host
+  }
+
+  httpPool(
+    host: Host,
+    priority: 0 | 1,
+    downstreamProtocol: string,
+    downstream: Connection | null,
+    serverName = '',
+  ): HttpPool {
+    const h = host as WorkerHost
+    const http = this.config.http
+    let kind: PoolKind = PoolKind.Http1
+    if (http.protocol === 'http2') kind = PoolKind.Http2
+    else if (http.protocol === 'auto') kind = PoolKind.Auto
+    else if (http.protocol === 'downstream' && downstreamProtocol === 'HTTP/2') kind = PoolKind.Http2
+    const pools = this.poolsOf(h)
+    const perDownstream = this.config.connectionPoolPerDownstreamConnection && downstream !== null
+    const sni = http.autoSni ? serverName : ''
+    const san = http.autoSanValidation ? serverName : ''
+    if (!perDownstream && sni === '' && san === '') return pools.get(priority, kind)
+    return pools.getVariant(priority, kind, {
+      serverName: sni,
+      verifyName: san,
+      downstream: perDownstream ? downstream : null,
+    })
+  }
+
+  tcpConnect(host: Host, user: TcpPoolUser, _info: StreamInfo, _downstream: Connection | null): PoolHandle | null {
+    const h = host as WorkerHost
+    h.tcpOptions ??= this.connectOptions(h, '', '', NO_ALPN)
+    return tcpConnect(this, h, 0, user, h.tcpOptions, this.services)
+  }
+
+  maintenanceMode(): boolean {
+    const { runtime, random } = this.services
+    return runtime.fraction(`upstream.maintenance_mode.${this.name}`, 0, 100, random.next32())
+  }
+
+  dropOverload(): string {
+    const drop = this.drop
+    if (drop === null || this.services.random.next32() % drop.denominator >= drop.numerator) return ''
+    return drop.category
+  }
+
+  chargeHost(host: Host, status: number): void {
+    const cells = (host as WorkerHost).cells
+    cells.count(status >= 500 && status <= 599 ? HostCell.RqError : HostCell.RqSuccess)
+  }
+
+  reportOutcome(host: Host, status: number, event: OutlierEvent): void {
+    this.outlier?.report(host as WorkerHost, status, event)
+  }
+
+  /** Main published the hosts anew. */
+  onHosts(update: HostsUpdate): void {
+    const before = this.hosts
+    const next = new Map<string, WorkerHost>()
+    const localities: LocalityHosts[][] = []
+    let added = false
+    for (const l of update.localities) {
+      const hosts: WorkerHost[] = []
+      for (const p of l.hosts) {
+        const key = `${p.block.page}:${p.block.base}`
+        let h = next.get(key) ?? before.get(key)
+        if (h === undefined) {
+          h = this.newHost(p)
+          added = true
+        } else {
+          h.update(p)
+        }
+        next.set(key, h)
+        hosts.push(h)
+      }
+      while (localities.length <= l.priority) localities.push([])
+      localities[l.priority]!.push({ region: l.region, zone: l.zone, subZone: l.subZone, weight: l.weight, hosts })
+    }
+    this.hosts = next
+    this.localities = localities
+    this.overprovisioning = update.overprovisioningFactor
+    this.weightedPriorityHealth = update.weightedPriorityHealth
+    this.drop = update.dropOverloads[0] ?? null
+    this.set = null
+    let removed = false
+    for (const [key, h] of before) {
+      if (next.has(key)) continue
+      removed = true
+      h.present = false
+      h.pools?.drain()
+    }
+    if (this.config.lb.closeConnectionsOnHostSetChange && (added || removed)) {
+      // Hashing would keep old connections busy with keys that moved: start over.
+      for (const h of next.values()) h.pools?.drain()
+    }
+  }
+
+  /** Main changed health flags: connections to failed hosts close now, if the cluster wants that. */
+  onHealthChange(): void {
+    if (!this.config.closeConnectionsOnHostHealthFailure) return
+    for (const h of this.hosts.values()) {
+      if (h.health() !== 2) continue
+      h.pools?.drain()
+      h.closeTcp()
+    }
+  }
+
+  /** The cluster was removed or replaced: streams in flight go on, connections close after them. */
+  drain(): void {
+    for (const h of this.hosts.values()) h.pools?.drain()
+  }
+
+  /** The hosts by health now; for the local cluster and tests. */
+  prioritySet(): PrioritySet {
+    if (this.cells.load(ClusterCell.Generation) !== this.seen || this.set === null) this.rebuild()
+    return this.set!
+  }
+
+  protected newHost(p: PublishedHost): WorkerHost {
+    return new WorkerHost(this, p, this.services.pages.cells(p.block))
+  }
+
+  /** Tells main's health checkers that this cluster is in use. */
+  protected noteTraffic(): void {
+    this.reportedTraffic = true
+    this.cells.store(ClusterCell.Traffic, 1)
+  }
+
+  private rebuild(): void {
+    // Read before the flags: a change in between is seen by the next pick.
+    this.seen = this.cells.load(ClusterCell.Generation)
+    this.set = PrioritySet.build(
+      this.localities,
+      this.overprovisioning,
+      this.weightedPriorityHealth,
+      this.services.locality,
+    )
+    this.balancer?.update(this.set)
+  }
+
+  private override(text: string): WorkerHost | null {
+    for (const h of this.hosts.values()) {
+      if (h.address.text === text) return mayOverride(h, this.config.lb.overrideHostStatus) ? h : null
+    }
+    return null
+  }
+
+  private poolsOf(h: WorkerHost): HostPools {
+    h.pools ??= new HostPools(this, h, this.services, (serverName, verifyName, kind) =>
+      this.connectOptions(h, serverName, verifyName, ALPN[kind]!),
+    )
+    return h.pools
+  }
+
+  private connectOptions(
+    h: WorkerHost,
+    serverName: string,
+    verifyName: string,
+    alpn: readonly string[],
+  ): UpstreamConnectOptions {
+    const config = this.config
+    return {
+      connectTimeout: config.connectTimeout,
+      bufferLimit: config.perConnectionBufferLimit,
+      bind: config.bind,
+      tcpKeepalive: config.tcpKeepalive,
+      transportSocket: matchTransportSocket(config, h.metadata).socket,
+      serverName,
+      verifyName,
+      alpn,
+    }
+  }
+}

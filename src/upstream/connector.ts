@@ -1,0 +1,45 @@
+import type { Codec, StreamDecoder } from '../codec/codec.ts'
+import type { Address, Connection, ConnectionHandler } from '../io/connection.ts'
+import type {
+  TcpKeepaliveConfig,
+  TransportSocketConfig,
+  UpstreamBindConfig,
+  UpstreamHttpConfig,
+} from './cluster-config.ts'
+
+/** Opens connections to endpoints. The worker builds it over `io/socket-connection.ts` and the transport sockets. */
+export interface Connector {
+  /**
+   * Never throws; the handler hears `onConnected` once TCP and TLS are through, or `onClose` with ConnectFailed,
+   * ConnectTimeout or TransportFailed, in a later turn of the event loop.
+   */
+  connect(address: Address, options: UpstreamConnectOptions, handler: ConnectionHandler): Connection
+}
+
+/** One object per pool, made when the pool is made. */
+export interface UpstreamConnectOptions {
+  /** Milliseconds for TCP and TLS together. */
+  readonly connectTimeout: number
+  readonly bufferLimit: number
+  readonly bind: UpstreamBindConfig | null
+  readonly tcpKeepalive: TcpKeepaliveConfig | null
+  /** Keep what is made of it by identity: the object lives as long as its cluster. */
+  readonly transportSocket: TransportSocketConfig
+  /** SNI of auto_sni; '' = as the transport socket is configured. */
+  readonly serverName: string
+  /** Name the certificate must carry (auto_san_validation); '' = as configured. */
+  readonly verifyName: string
+  /** ALPN offered when the transport socket configures none. */
+  readonly alpn: readonly string[]
+}
+
+/** The client codecs, injected so that pools are tested without sockets. */
+export interface ClientCodecs {
+  http1(connection: Connection, decoder: StreamDecoder, http: UpstreamHttpConfig): Http1Codec
+  http2(connection: Connection, decoder: StreamDecoder, http: UpstreamHttpConfig): Codec
+}
+
+export interface Http1Codec extends Codec {
+  /** The connection may not serve another exchange. */
+  readonly shouldClose: boolean
+}

@@ -1,0 +1,130 @@
+import type { Connection } from '../io/connection.ts'
+import type { UpstreamConnectOptions } from './connector.ts'
+import type { WorkerHost } from './host.ts'
+import { AutoPool } from './pool-auto.ts'
+import type { HttpConnectionPool, PoolServices } from './pool-http.ts'
+import { Http1Pool } from './pool-http1.ts'
+import { Http2Pool } from './pool-http2.ts'
+import { type Cluster, type Host, type HttpPool, type HttpPoolUser, PoolFailure, Resource } from './upstream.ts'
+
+export const PoolKind = { Http1: 0, Http2: 1, Auto: 2 } as const
+export type PoolKind = (typeof PoolKind)[keyof typeof PoolKind]
+
+/** Extra demands on a connection: they keep pools apart. */
+export interface PoolVariant {
+  /** SNI; '' = as configured. */
+  readonly serverName: string
+  /** Name the certificate must carry; '' = as configured. */
+  readonly verifyName: string
+  readonly downstream: Connection | null
+}
+
+/** The pools of one host (ConnPoolMap). Plain ones are found by index, others by key. */
+export class HostPools {
+  private readonly cluster: Cluster
+  private readonly host: WorkerHost
+  private readonly services: PoolServices
+  private readonly options: (serverName: string, verifyName: string, kind: PoolKind) => UpstreamConnectOptions
+  private readonly plain: (HttpConnectionPool | null)[] = [null, null, null, null, null, null]
+  private variants: Map<string, { pool: HttpConnectionPool; priority: 0 | 1 }> | null = null
+
+  constructor(
+    cluster: Cluster,
+    host: WorkerHost,
+    services: PoolServices,
+    options: (serverName: string, verifyName: string, kind: PoolKind) => UpstreamConnectOptions,
+  ) {
+    this.cluster = cluster
+    this.host = host
+    this.services = services
+    this.options = options
+  }
+
+  get(priority: 0 | 1, kind: PoolKind): HttpPool {
+    const i = priority * 3 + kind
+    const pool = this.plain[i]
+    if (pool !== null && pool !== undefined) return pool
+    const made = this.make(priority, kind, '', '')
+    if (made === null) return new FullPool(this.host)
+    this.plain[i] = made
+    return made
+  }
+
+  getVariant(priority: 0 | 1, kind: PoolKind, v: PoolVariant): HttpPool {
+    const id = v.downstream === null ? 0 : v.downstream.id
+    const key = `${priority}|${kind}|${id}|${v.serverName}|${v.verifyName}`
+    this.variants ??= new Map()
+    const entry = this.variants.get(key)
+    if (entry !== undefined) return entry.pool
+    this.dropIdle()
+    const made = this.make(priority, kind, v.serverName, v.verifyName)
+    if (made === null) return new FullPool(this.host)
+    this.variants.set(key, { pool: made, priority })
+    return made
+  }
+
+  /** Pools take no more and close as their streams end; they stay usable for those who hold them. */
+  drain(): void {
+    for (const pool of this.all()) pool.drain()
+    this.forget()
+  }
+
+  closeAll(): void {
+    for (const pool of this.all()) pool.closeAll()
+  }
+
+  private make(priority: 0 | 1, kind: PoolKind, serverName: string, verifyName: string): HttpConnectionPool | null {
+    if (!this.cluster.limits.tryTake(priority, Resource.ConnectionPools)) {
+      this.cluster.counters.upstreamCxPoolOverflow.inc()
+      return null
+    }
+    const options = this.options(serverName, verifyName, kind)
+    switch (kind) {
+      case PoolKind.Http1:
+        return new Http1Pool(this.cluster, this.host, priority, options, this.services)
+      case PoolKind.Http2:
+        return new Http2Pool(this.cluster, this.host, priority, options, this.services)
+      case PoolKind.Auto:
+        return new AutoPool(this.cluster, this.host, priority, options, this.services)
+    }
+  }
+
+  /** Names come from requests: pools nobody uses any more must not pile up. */
+  private dropIdle(): void {
+    if (this.variants!.size < 64) return
+    for (const [key, { pool, priority }] of this.variants!) {
+      if (!pool.isIdle) continue
+      this.variants!.delete(key)
+      this.cluster.limits.give(priority, Resource.ConnectionPools)
+    }
+  }
+
+  private forget(): void {
+    for (let i = 0; i < this.plain.length; i++) {
+      if (this.plain[i] !== null) this.cluster.limits.give(i < 3 ? 0 : 1, Resource.ConnectionPools)
+      this.plain[i] = null
+    }
+    for (const { priority } of this.variants?.values() ?? [])
+      this.cluster.limits.give(priority, Resource.ConnectionPools)
+    this.variants = null
+  }
+
+  private all(): HttpConnectionPool[] {
+    const out = this.plain.filter(p => p !== null)
+    for (const { pool } of this.variants?.values() ?? []) out.push(pool)
+    return out
+  }
+}
+
+/** Stands in for a pool that max_connection_pools does not allow. */
+class FullPool implements HttpPool {
+  private readonly host: Host
+  constructor(host: Host) {
+    this.host = host
+  }
+
+  newStream(user: HttpPoolUser): null {
+    user.onPoolFailure(PoolFailure.Overflow, this.host, '')
+    return null
+  }
+}

@@ -1,0 +1,117 @@
+import type { Counter, Histogram, StatsScope } from '../stats/stats.ts'
+import type { Cluster } from './upstream.ts'
+
+/** Who asked and who answered, for `chargeResponseCode`. */
+export const ResponseOrigin = {
+  /** The upstream sent `x-envoy-upstream-canary: true` or the host's metadata says so. */
+  Canary: 1,
+  /** The request came with `x-envoy-internal: true`; otherwise it counts as external. */
+  Internal: 2,
+} as const
+
+/**
+ * Counts a final response (a local one too) as Envoy's CodeStatsImpl::chargeResponseStat: under the cluster, under
+ * `external.` or `internal.`, `canary.`, and `zone.<from>.<to>.` when both zones are known.
+ * `flags`: ResponseOrigin bits. The router calls it; `status` 100 to 599.
+ */
+export function chargeResponseCode(cluster: Cluster, status: number, flags: number, fromZone = '', toZone = ''): void {
+  cluster.counters.responseCodes.charge(status, flags, fromZone, toZone)
+}
+
+/** `upstream_rq_time` of the cluster and of the same groups as `chargeResponseCode`. */
+export function chargeResponseTime(cluster: Cluster, ms: number, flags: number, fromZone = '', toZone = ''): void {
+  cluster.counters.responseCodes.chargeTime(ms, flags, fromZone, toZone)
+}
+
+export class ResponseCodeStats {
+  private readonly scope: StatsScope
+  private readonly all: CodeGroup
+  // Made on first use: Envoy creates these stats lazily and prints only those that exist.
+  private external: CodeGroup | null = null
+  private internal: CodeGroup | null = null
+  private canary: CodeGroup | null = null
+  private readonly zones = new Map<string, CodeGroup>()
+
+  constructor(scope: StatsScope) {
+    this.scope = scope
+    this.all = new CodeGroup(scope)
+  }
+
+  charge(status: number, flags: number, fromZone: string, toZone: string): void {
+    this.all.count(status)
+    if ((flags & ResponseOrigin.Canary) !== 0) this.canaryGroup().count(status)
+    if ((flags & ResponseOrigin.Internal) !== 0) this.internalGroup().count(status)
+    else this.externalGroup().count(status)
+    if (fromZone !== '' && toZone !== '') this.zone(fromZone, toZone).count(status)
+  }
+
+  chargeTime(ms: number, flags: number, fromZone: string, toZone: string): void {
+    this.all.time().record(ms)
+    if ((flags & ResponseOrigin.Canary) !== 0) this.canaryGroup().time().record(ms)
+    if ((flags & ResponseOrigin.Internal) !== 0) this.internalGroup().time().record(ms)
+    else this.externalGroup().time().record(ms)
+    if (fromZone !== '' && toZone !== '') this.zone(fromZone, toZone).time().record(ms)
+  }
+
+  private canaryGroup(): CodeGroup {
+    this.canary ??= new CodeGroup(this.scope.scope('canary.'))
+    return this.canary
+  }
+
+  private externalGroup(): CodeGroup {
+    this.external ??= new CodeGroup(this.scope.scope('external.'))
+    return this.external
+  }
+
+  private internalGroup(): CodeGroup {
+    this.internal ??= new CodeGroup(this.scope.scope('internal.'))
+    return this.internal
+  }
+
+  private zone(from: string, to: string): CodeGroup {
+    const key = `zone.${from}.${to}.`
+    let group = this.zones.get(key)
+    if (group === undefined) {
+      group = new CodeGroup(this.scope.scope(key))
+      this.zones.set(key, group)
+    }
+    return group
+  }
+}
+
+/** The counters under one prefix, by status. */
+class CodeGroup {
+  private readonly scope: StatsScope
+  // Keys 1 to 5 are the classes. A Map, not a table of 600: there is a group or two per cluster and up to 10,000 clusters.
+  private readonly counters = new Map<number, Counter>()
+  private completed: Counter | null = null
+  private timing: Histogram | null = null
+
+  constructor(scope: StatsScope) {
+    this.scope = scope
+  }
+
+  count(status: number): void {
+    if (this.completed === null) this.completed = this.scope.counter('upstream_rq_completed')
+    this.completed.inc()
+    if (status < 100 || status > 599) return
+    const family = (status / 100) | 0
+    const group = this.counters.get(family)
+    if (group === undefined) this.add(family, `upstream_rq_${family}xx`)
+    else group.inc()
+    const code = this.counters.get(status)
+    if (code === undefined) this.add(status, `upstream_rq_${status}`)
+    else code.inc()
+  }
+
+  private add(key: number, name: string): void {
+    const counter = this.scope.counter(name)
+    this.counters.set(key, counter)
+    counter.inc()
+  }
+
+  time(): Histogram {
+    if (this.timing === null) this.timing = this.scope.histogram('upstream_rq_time')
+    return this.timing
+  }
+}
