@@ -23,6 +23,9 @@ AiEAjxJ2Wa0IzY4zMULRSbfXhk44lqEz9pssKph1ZU0+jwICIBFh0KmKsgt3+Day
 ho9SHnMxtODsBJH7qH2y4i73xbZU
 -----END CERTIFICATE-----`
 
+/** tap compares the members of the pattern. */
+const says = (envoyText: string | RegExp): Error => ({ envoyText }) as unknown as Error
+
 t.test('names as Envoy prints them', async t => {
   const names = certificateNames(new X509Certificate(CURIOUS).raw)
   t.equal(names.subject, 'CN=server+OU=Dev,O=Test\\, Inc')
@@ -95,31 +98,36 @@ t.test("configuration errors in Envoy's words", async t => {
     (common: object): (() => unknown) =>
     () =>
       parseDownstreamTls({ common_tls_context: common }, at, [])
-  t.throws(down({}), { envoyText: 'No TLS certificates found for server context' })
-  t.throws(down({ tls_certificates: [{ ...pair, private_key: { filename: '/nope.key' } }] }), {
-    envoyText: 'Failed to load incomplete private key from path: /nope.key',
-  })
-  t.throws(down({ tls_certificates: [{ ...pair, certificate_chain: { inline_string: 'garbage' } }] }), {
-    envoyText: 'Failed to load certificate chain from <inline>',
-  })
-  t.throws(down({ tls_certificates: [{ ...pair, private_key: { inline_bytes: certificate('other').key } }] }), {
-    envoyText: /^Failed to load private key from <inline>, Cause: KEY_VALUES_MISMATCH/,
-  })
+  t.throws(down({}), says('No TLS certificates found for server context'))
+  t.throws(
+    down({ tls_certificates: [{ ...pair, private_key: { filename: '/nope.key' } }] }),
+    says('Failed to load incomplete private key from path: /nope.key'),
+  )
+  t.throws(
+    down({ tls_certificates: [{ ...pair, certificate_chain: { inline_string: 'garbage' } }] }),
+    says('Failed to load certificate chain from <inline>'),
+  )
+  t.throws(
+    down({ tls_certificates: [{ ...pair, private_key: { inline_bytes: certificate('other').key } }] }),
+    says(/^Failed to load private key from <inline>, Cause: KEY_VALUES_MISMATCH/),
+  )
   const validated = (validation_context: object): (() => unknown) =>
     down({ tls_certificates: [pair], validation_context })
-  t.throws(validated({ trusted_ca: { inline_string: 'x' } }), {
-    envoyText: 'Failed to load trusted CA certificates from <inline>',
-  })
-  t.throws(validated({ match_typed_subject_alt_names: [{ san_type: 'DNS', matcher: { exact: 'a' } }] }), {
-    envoyText: 'SAN-based verification of peer certificates without trusted CA is insecure and not allowed',
-  })
-  t.throws(validated({ verify_certificate_hash: ['zz'] }), { envoyText: 'Invalid hex-encoded SHA-256 zz' })
+  t.throws(
+    validated({ trusted_ca: { inline_string: 'x' } }),
+    says('Failed to load trusted CA certificates from <inline>'),
+  )
+  t.throws(
+    validated({ match_typed_subject_alt_names: [{ san_type: 'DNS', matcher: { exact: 'a' } }] }),
+    says('SAN-based verification of peer certificates without trusted CA is insecure and not allowed'),
+  )
+  t.throws(validated({ verify_certificate_hash: ['zz'] }), says('Invalid hex-encoded SHA-256 zz'))
   t.throws(validated({ allow_expired_certificate: true }), { code: 'CONFIG_UNSUPPORTED' })
   t.doesNotThrow(validated({ allow_expired_certificate: false }))
-  t.throws(down({ tls_certificates: [pair], tls_params: { cipher_suites: ['NOPE'] } }), {
-    envoyText:
-      'Failed to initialize cipher suites NOPE. The following ciphers were rejected when tried individually: NOPE',
-  })
+  t.throws(
+    down({ tls_certificates: [pair], tls_params: { cipher_suites: ['NOPE'] } }),
+    says('Failed to initialize cipher suites NOPE. The following ciphers were rejected when tried individually: NOPE'),
+  )
   t.throws(down({ tls_certificates: [pair], custom_handshaker: {} }), { code: 'CONFIG_UNSUPPORTED' })
   t.throws(() => parseUpstreamTls({ allow_renegotiation: true }, at, []), { code: 'CONFIG_UNSUPPORTED' })
   t.equal(parseUpstreamTls({}, at, []).maxVersion, 'TLSv1.2')
