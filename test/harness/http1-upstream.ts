@@ -69,7 +69,8 @@ export function serveHttp1(
         trailers: [],
         end: 'incomplete',
       }
-      state.records.push(record)
+      // Health checks come when they like: they are answered, not recorded.
+      if (!isHealthCheck(message)) state.records.push(record)
       pending.push([record, message])
     },
   )
@@ -85,8 +86,7 @@ export function serveHttp1(
     busy = true
     for (; handled < pending.length; handled++) {
       const message = pending[handled]![1]
-      const isHealthCheck = headerValue(message, 'user-agent') === 'Envoy/HC'
-      const own = isHealthCheck ? (spec.health ?? 'ok') : spec.script
+      const own = isHealthCheck(message) ? (spec.health ?? 'ok') : spec.script
       const script = own ?? headerValue(message, 'x-up')
       const early = script?.startsWith('early') === true
       if (!message.complete && !early) break
@@ -190,6 +190,10 @@ class AnswerPlan {
     const body = bodiless || this.method === 'HEAD' ? Buffer.alloc(0) : this.body
     return Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`, 'latin1'), body])
   }
+}
+
+function isHealthCheck(message: Message): boolean {
+  return headerValue(message, 'user-agent') === 'Envoy/HC'
 }
 
 export function sleep(ms: number): Promise<void> {

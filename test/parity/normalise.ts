@@ -6,10 +6,12 @@ import type { ScenarioObservation, UpstreamSeen } from './observation.ts'
  *
  * 1. HTTP dates of today and ISO timestamps become `{date}` and `{time}`. Scripted upstreams date their answers 1970,
  *    so a date that a proxy must pass through is still compared.
- * 2. Ports of the group become `{port:name}`, after an address and in x-forwarded-port; any other port after a loopback address is a client's: `{ephemeral}`.
+ * 2. Ports of the group become `{port:name}`, after an address (in stat names after `_`), in
+ *    x-forwarded-port and as `port_value` of parsed JSON; any other port after a loopback address is a client's: `{ephemeral}`.
  * 3. UUIDs become `{uuid:1}`, `{uuid:2}` … in order of appearance within the scenario, so that equality is compared.
  * 4. `x-envoy-upstream-service-time` becomes `{ms}` (not `999`, which scripted upstreams send), and so do fields of the
- *    access log named `duration`, `…_duration` or `…_ms` and `x-ratelimit-reset` values.
+ *    access log named `duration`, `…_duration` or `…_ms` `x-ratelimit-reset`
+ *    values, and the two durations of the default access log format.
  * 5. `x-envoy-expected-rq-timeout-ms` of a retry (same x-request-id as an earlier request of the scenario) is the
  *    remaining time: `{remaining}`.
  * 6. The machine's own non-loopback IPv4 addresses become `{host-ip}` (use_remote_address appends it).
@@ -38,7 +40,7 @@ export class Normaliser {
   scenario(observed: ScenarioObservation): ScenarioObservation {
     this.uuids.clear()
     const upstream = this.upstream(observed.upstream)
-    return { ...this.deep(observed), upstream: this.deep(upstream), stats: normaliseStats(observed.stats) }
+    return { ...this.deep(observed), upstream: this.deep(upstream), stats: normaliseStats(this.deep(observed.stats)) }
   }
 
   private upstream(seen: readonly UpstreamSeen[]): UpstreamSeen[] {
@@ -57,7 +59,11 @@ export class Normaliser {
     if (typeof value === 'string') return this.text(value) as T
     if (Array.isArray(value)) return value.map(item => this.deep(item)) as T
     if (value === null || typeof value !== 'object') return value
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [this.text(key), this.deep(item)])) as T
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [this.text(key), this.member(key, item)])) as T
+  }
+
+  private member(key: string, value: unknown): unknown {
+    return key === 'port_value' && typeof value === 'number' ? this.port(value) : this.deep(value)
   }
 
   private text(value: string): string {
@@ -70,7 +76,9 @@ export class Normaliser {
       .replace(/^(x-envoy-upstream-service-time: )(?!999$)\d+$/i, '$1{ms}')
       .replace(/^(x-ratelimit-reset: )\d+$/i, '$1{seconds}')
       .replace(/\b(\w*duration|\w+_ms)(=|":"?)(?!-)\d+/gi, '$1$2{ms}')
+      .replace(/^(\[\{time\}\] ".*" \d+ \S+ \d+ \d+) \d+ (?:\d+|(-)) /, '$1 {ms} {ms}$2 ')
       .replace(/\b127\.0\.0\.1:(\d{4,5})\b/g, (_, port: string) => `127.0.0.1:${this.port(Number(port))}`)
+      .replace(/\b127\.0\.0\.1_(\d{4,5})\b/g, (_, port: string) => `127.0.0.1_${this.port(Number(port))}`)
       .replace(/^(x-forwarded-port: )(\d{5})$/i, (_, name: string, port: string) => name + this.port(Number(port)))
       .replace(/\{host-ip\}:(\d{4,5})\b/g, '{host-ip}:{ephemeral}')
   }

@@ -71,8 +71,7 @@ export class GroupRun {
     const lines = compare.logLines ?? expected?.log.length ?? 0
     await this.settle(logStart, lines)
     const log = this.logLines().slice(logStart)
-    const seen = state.records.filter(record => !record.head.some(line => /^user-agent: Envoy\/HC/i.test(line)))
-    const upstream = seen.map(describeUpstream).map(request => {
+    const upstream = state.records.map(describeUpstream).map(request => {
       if (compare.shuffledHeads?.includes(request.upstream) !== true) return request
       return { ...request, head: [...request.head].sort() }
     })
