@@ -2,23 +2,23 @@
  * YAML as Envoy reads it: YAML 1.1 scalars by yaml-cpp's rules, first document only, no merge keys, the last of equal keys wins.
  * parseYaml() is fast; parseYamlSlowly() understands all of YAML and remembers where every node stood.
  */
-import {
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  type ParsedNode,
-  parseAllDocuments,
-  Scalar,
-  type YAMLError,
-} from 'yaml'
+import { createRequire } from 'node:module'
+import type { LineCounter, Node, ParsedNode, Scalar, YAMLError } from 'yaml'
 import { ConfigError } from '../base/errors.ts'
 import type { FieldPath } from './field-path.ts'
 import { setKey } from './object-key.ts'
 import { NOT_UNDERSTOOD, parseYamlFast } from './yaml-fast.ts'
 import { isNullScalar, plainScalar } from './yaml-scalar.ts'
+
+type YamlPackage = typeof import('yaml')
+
+let loaded: YamlPackage | null = null
+
+/** Loading the general parser costs more than reading an ordinary bootstrap, and most never need it. */
+function general(): YamlPackage {
+  loaded ??= createRequire(import.meta.url)('yaml') as YamlPackage
+  return loaded
+}
 
 export interface Position {
   /** 1-based */
@@ -46,6 +46,7 @@ export function parseYaml(text: string, file: string): unknown {
 
 /** @throws ConfigError CONFIG_SYNTAX with the position */
 export function parseYamlSlowly(text: string, file: string): SlowYaml {
+  const { LineCounter, parseAllDocuments } = general()
   const lines = new LineCounter()
   let root: ParsedNode | null = null
   try {
@@ -91,6 +92,7 @@ class Converter {
       })
     }
     if (node === null) return null
+    const { isAlias, isMap, isScalar, isSeq } = general()
     if (isAlias(node)) {
       const target = this.#anchors.get(node.source)
       if (target === undefined)
@@ -117,24 +119,26 @@ class Converter {
 
   #key(key: Node | null): string {
     if (key === null) return 'null'
+    const { isAlias, isScalar } = general()
     if (isAlias(key)) return this.#key(this.#anchors.get(key.source) ?? null)
     if (!isScalar(key))
       throw new ConfigError('CONFIG_SYNTAX', '', 'yaml-cpp: bad conversion: a key is not a scalar', {
         file: this.#file,
       })
     const text = String(key.value ?? '')
-    return key.type === Scalar.PLAIN && (text === '' || text === '~') ? 'null' : text
+    return key.type === 'PLAIN' && (text === '' || text === '~') ? 'null' : text
   }
 }
 
 function scalarValue(node: Scalar): unknown {
   const text = String(node.value ?? '')
   // Quoted without a tag, or tagged with the bare '!': text. Other tags mean nothing but undo the quotes, as seen on the real one.
-  if (node.tag === '!' || (node.tag === undefined && node.type !== undefined && node.type !== Scalar.PLAIN)) return text
+  if (node.tag === '!' || (node.tag === undefined && node.type !== undefined && node.type !== 'PLAIN')) return text
   return node.tag === undefined || !isNullScalar(text) ? plainScalar(text) : text
 }
 
 function locate(root: Node, anchors: Map<string, Node>, lines: LineCounter, at: FieldPath): Position | null {
+  const { isAlias, isMap, isScalar, isSeq } = general()
   let node: Node | null = root
   let offset = root.range?.[0] ?? 0
   for (const p of at.steps()) {

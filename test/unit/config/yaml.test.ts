@@ -171,3 +171,30 @@ t.test('the configurations of the reference runs are read', t => {
   }
   t.end()
 })
+
+interface Form {
+  readonly yaml: string
+  readonly value?: object
+  readonly refused?: true
+}
+
+t.test('forms of YAML are read as the real Envoy reads them', t => {
+  const forms: Form[] = JSON.parse(
+    readFileSync(new URL('../../fixtures/config/yaml-cases.json', import.meta.url), 'utf8'),
+  )
+  for (const { yaml, value, refused } of forms) {
+    // Probed with a field in front: some forms differ as the first line of a document.
+    const text = `first: 1\n${yaml}`
+    if (refused) t.throws(() => parseYaml(text, 'test'), { code: 'CONFIG_SYNTAX' }, JSON.stringify(yaml))
+    else t.same(parseYaml(text, 'test'), { first: 1, ...value }, JSON.stringify(yaml))
+  }
+  t.end()
+})
+
+t.test('known differences: what yaml-cpp alone takes or refuses', t => {
+  t.same(parseYaml('{a: b?c}', 'test'), { a: 'b?c' }, 'yaml-cpp stops a flow scalar at "?" and fails')
+  t.same(parseYaml('a: "\\ud83d\\ude00"', 'test'), { a: '\u{1f600}' }, 'yaml-cpp refuses surrogate pairs')
+  t.throws(() => parseYaml('a: "x"#c', 'test'), { code: 'CONFIG_SYNTAX' }, 'yaml-cpp takes a comment without a blank')
+  t.throws(() => parseYaml('b: 1\na:1', 'test'), { code: 'CONFIG_SYNTAX' }, 'yaml-cpp makes a key of it')
+  t.end()
+})
