@@ -9,6 +9,8 @@ export interface BootstrapOptions {
   readonly config: ProxyConfig
   readonly env: Env
   readonly logAsJson: boolean
+  /** Empty: outlier events are not logged. */
+  readonly outlierLogPath?: string
 }
 
 type Json = Record<string, unknown>
@@ -50,6 +52,9 @@ export function makeBootstrap(options: BootstrapOptions): Json {
       ],
     },
     stats_config: { use_all_default_tags: false, stats_tags: STATS_TAGS, stats_matcher: statsMatcher(config, env) },
+    ...(options.outlierLogPath
+      ? { cluster_manager: { outlier_detection: { event_log_path: options.outlierLogPath } } }
+      : {}),
     admin: {
       access_log: [
         {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { parse as parseYaml } from 'yaml'
 import { ask } from './admin-client.ts'
 import { AgentError } from './agent-error.ts'
+import { AppProbes } from './app-probes.ts'
 import { makeBootstrap, portFrom } from './bootstrap.ts'
 import { log } from './log.ts'
 import { AgentMetrics } from './metrics.ts'
@@ -26,6 +27,8 @@ export interface ProxyOptions {
   /** Replaces ProxyConfig.binaryPath; empty is unset. */
   readonly proxyBinary: string
   readonly logAsJson: boolean
+  /** Empty: outlier events are not logged. */
+  readonly outlierLogPath: string
   readonly env: Env
 }
 
@@ -53,9 +56,17 @@ export async function runProxy(options: ProxyOptions): Promise<number> {
   })
   log.info('Proxy role', { ips: node.addresses, type, id: node.name, domain: node.domain })
   log.info(`Effective config: ${JSON.stringify(config.raw)}`)
-  if (env.ISTIO_KUBE_APP_PROBERS) log.warn('ISTIO_KUBE_APP_PROBERS: application probes are not supported yet')
+  const probes = new AppProbes({
+    json: env.ISTIO_KUBE_APP_PROBERS,
+    destination:
+      env.REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION === 'true' ? 'localhost' : (node.addresses[0] as string),
+    statusPort: config.statusPort,
+  })
 
-  const bootstrapPath = writeBootstrap(config, makeBootstrap({ node, config, env, logAsJson: options.logAsJson }))
+  const bootstrapPath = writeBootstrap(
+    config,
+    makeBootstrap({ node, config, env, logAsJson: options.logAsJson, outlierLogPath: options.outlierLogPath }),
+  )
   const { localhost, version } = addressFamily(node.addresses)
   const readStats = adminStatsReader(localhost, config.proxyAdminPort)
   const readiness = new Readiness(readStats)
@@ -68,7 +79,8 @@ export async function runProxy(options: ProxyOptions): Promise<number> {
     port: config.statusPort,
     readiness,
     metrics: new AgentMetrics(),
-    sources: { proxyPort, application: applicationMetrics(env) },
+    sources: { proxyPort, application: applicationMetrics(env, config) },
+    probes,
     metricsFromLocalhostOnly: env.METRICS_LOCALHOST_ACCESS_ONLY === 'true',
     onQuit: () => {
       readiness.terminate('/quitquitquit called')
@@ -160,7 +172,7 @@ function ownListeners(healthPort: number, prometheusPort: number): ReadonlySet<s
 }
 
 /** ISTIO_PROMETHEUS_ANNOTATIONS: `{"scrape":"true","path":"/metrics","port":"80"}`, written by the injector. */
-function applicationMetrics(env: Env): { port: number; path: string } | undefined {
+function applicationMetrics(env: Env, config: ProxyConfig): { port: number; path: string } | undefined {
   const text = env.ISTIO_PROMETHEUS_ANNOTATIONS
   if (text === undefined || text === '') return undefined
   let value: { scrape?: string; path?: string; port?: string; targets?: unknown }
@@ -174,6 +186,11 @@ function applicationMetrics(env: Env): { port: number; path: string } | undefine
   const port = Number(value.port || 80)
   if (!Number.isInteger(port) || port < 1 || port > 65535) {
     throw new AgentError(`ISTIO_PROMETHEUS_ANNOTATIONS: port "${value.port}" is not a port`)
+  }
+  if (port === config.statusPort) {
+    throw new AgentError(
+      `ISTIO_PROMETHEUS_ANNOTATIONS: port ${port} is the agent's own, which would scrape itself for ever`,
+    )
   }
   return { port, path: value.path || '/metrics' }
 }

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { gzip } from 'node:zlib'
 import { AgentError } from './agent-error.ts'
+import type { AppProbes } from './app-probes.ts'
 import { log } from './log.ts'
 import type { AgentMetrics, MergeSources } from './metrics.ts'
 import type { Readiness } from './readiness.ts'
@@ -10,6 +11,7 @@ export interface StatusOptions {
   readonly readiness: Readiness
   readonly metrics: AgentMetrics
   readonly sources: MergeSources
+  readonly probes: AppProbes
   /** METRICS_LOCALHOST_ACCESS_ONLY */
   readonly metricsFromLocalhostOnly: boolean
   readonly onQuit: () => void
@@ -89,7 +91,7 @@ export class StatusServer {
           return hook(request, response, path, this.#options.onDrain)
         default:
           if (path.startsWith('/app-health/') || path.startsWith('/app-lifecycle/')) {
-            return reply(response, 400, `app prober config does not exists for ${path}`)
+            return await this.#options.probes.handle(path, request, response)
           }
           return goError(response, 404, '404 page not found')
       }

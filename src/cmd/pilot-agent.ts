@@ -33,7 +33,7 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
       { ...flag('stsPort', 'int', '0', 'security token service'), unsupported: 'there is no STS server' },
       { ...flag('tokenManagerPlugin', 'string', '', 'token provider'), unsupported: 'there is no STS server' },
       { ...flag('templateFile', 'string', '', 'bootstrap template'), unsupported: 'use ISTIO_BOOTSTRAP_OVERRIDE' },
-      { ...flag('outlierLogPath', 'string', '', 'outlier log'), unsupported: 'outlier events are not logged' },
+      flag('outlierLogPath', 'string', '', 'file for the events of outlier detection'),
     ],
     run: async flags => {
       const { runProxy } = await import('../agent/proxy-command.ts')
@@ -48,6 +48,7 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
         concurrency: flags.int('concurrency'),
         proxyBinary: flags.string('proxyBinary'),
         logAsJson: flags.bool('log_as_json'),
+        outlierLogPath: flags.string('outlierLogPath'),
         env: process.env,
       })
     },
