@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { openSync, readFileSync } from 'node:fs'
 import { request } from 'node:http'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 
 export interface AdminAnswer {
   readonly status: number
@@ -43,7 +43,9 @@ export class ProxyProcess {
     const log = openSync(errorLog, 'a')
     const common = ['--concurrency', '1', '--disable-hot-restart', '--file-flush-interval-msec', '20', '-l', 'warning']
     const args = [...command.slice(1), '-c', config, ...common, ...extra]
-    const child = spawn(command[0]!, args, { stdio: ['ignore', log, log], cwd: directory })
+    // The proxy runs in the group's directory, so a relative command must be found from here.
+    const program = command[0]!.includes('/') ? resolve(command[0]!) : command[0]!
+    const child = spawn(program, args, { stdio: ['ignore', log, log], cwd: directory })
     const proxy = new ProxyProcess(child, adminPort, errorLog)
     const deadline = Date.now() + 20_000
     while (Date.now() < deadline && proxy.exit === null) {

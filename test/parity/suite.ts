@@ -88,7 +88,7 @@ async function runGroup(
   for (const scenario of group.scenarios) {
     if (broken !== null) {
       fail(scenario, broken)
-      broken = `${broken.split('\n')[0] ?? ''} (as above)`
+      broken = `${broken.split('\n')[0]?.replace(' (as above)', '')} (as above)`
       continue
     }
     const start = Date.now()

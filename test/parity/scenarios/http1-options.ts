@@ -35,7 +35,10 @@ common_http_protocol_options: {max_headers_count: 10, idle_timeout: 0.4s}
 `,
       }),
       httpListener('reqtimeout', { routes: ROUTES, hcm: 'request_timeout: 0.2s' }),
-      httpListener('maxdur', { routes: ROUTES, hcm: 'common_http_protocol_options: {max_stream_duration: 0.2s}' }),
+      httpListener('maxdur', {
+        routes: ROUTES,
+        hcm: 'common_http_protocol_options: {max_stream_duration: 0.2s}\nupgrade_configs: [{upgrade_type: CONNECT}, {upgrade_type: websocket}]',
+      }),
       httpListener('maxreq', { routes: ROUTES, hcm: 'common_http_protocol_options: {max_requests_per_connection: 2}' }),
       httpListener('maxconn', {
         routes: ROUTES,
@@ -185,6 +188,22 @@ local_reply_config:
       ['max_stream_duration HCM'],
     ),
     scenario('max-stream-duration-h2', 'The same over HTTP/2', h2('/ok', { 'x-up': 'delay:600' }, 'maxdur')),
+    scenario(
+      'connect-enabled',
+      'CONNECT is an allowed upgrade, but no route matches it',
+      raw('CONNECT lab.test:443 HTTP/1.1\r\nHost: lab.test:443\r\n\r\n', { listener: 'maxdur', methods: ['CONNECT'] }),
+      ['CONNECT when enabled by HCM but no connect_matcher'],
+    ),
+    scenario(
+      'websocket-max-duration',
+      'max_stream_duration ends a websocket',
+      raw(
+        [`GET /x ${HOST}x-up: switch\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n`, 'hello', { closed: true }],
+        { listener: 'maxdur', responses: 0 },
+      ),
+      ['websocket ok on L9'],
+      { logLines: 1 },
+    ),
     scenario(
       'max-requests',
       'The second answer says connection: close',

@@ -93,7 +93,7 @@ drain_timeout: 0.1s
     ),
     scenario('large-response', 'An answer of 300 KB', h2('/ok', { 'x-up': 'body:300000' })),
     scenario('head', 'HEAD', h2('/ok', { ':method': 'HEAD' })),
-    scenario('204', '204', h2('/ok', { 'x-up': 'status:204' })),
+    scenario('status-204', '204', h2('/ok', { 'x-up': 'status:204' })),
     scenario(
       'three-streams',
       'Streams are answered as they are ready',
