@@ -132,7 +132,8 @@ export class Http2ClientCodec extends Http2Connection {
       case ResetReason.Protocol:
         return ErrorCode.ProtocolError
       default:
-        return ErrorCode.Cancel
+        // Not CANCEL: Envoy 1.40 ends an abandoned upstream request, complete or not, with INTERNAL_ERROR.
+        return ErrorCode.InternalError
     }
   }
 

@@ -57,6 +57,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   private dataStream: Http2Stream | null = null
   private dataId = 0
   private dataEnd = false
+  private selfDependent = false
 
   constructor(
     connection: Connection,
@@ -248,6 +249,10 @@ export abstract class Http2Connection implements Codec, FrameHandler {
       this.memo.keep(this.hpack.generation, kind, from, start, stop, receiver)
     }
     receiver.block.wireBytes = wireBytes
+    if (this.selfDependent) {
+      this.selfDependent = false
+      if (receiver.error === '') receiver.error = INVALID_MESSAGE
+    }
     if (receiver.droppedUnderscores > 0) this.stats.droppedHeadersWithUnderscores.add(receiver.droppedUnderscores)
     return true
   }
@@ -399,6 +404,10 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     else if (!this.wasOpened(id)) this.fail(ErrorCode.ProtocolError, 'stream depends on itself')
   }
 
+  onSelfDependentHeaders(): void {
+    this.selfDependent = true
+  }
+
   onStreamFrameSizeError(id: number): void {
     const s = this.streams.get(id)
     if (s !== undefined) this.kill(s, ErrorCode.FrameSizeError, ResetReason.Protocol, REMOTE_RESET)
@@ -464,14 +473,13 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     else this.kill(s, ErrorCode.FlowControlError, ResetReason.Protocol, REMOTE_RESET)
   }
 
-  /** SETTINGS_INITIAL_WINDOW_SIZE (§6.9.2): all open streams move by the difference. */
+  /** SETTINGS_INITIAL_WINDOW_SIZE (§6.9.2): all open streams move by the difference. False: overflow. */
   changeInitialWindow(size: number): boolean {
     const delta = size - this.sender.initialWindow
     this.sender.initialWindow = size
     for (const s of this.streams.values()) {
       if (!s.sendWindow.shift(delta)) return false
     }
-    if (delta > 0) this.sender.pumpAll()
     return true
   }
 }

@@ -11,8 +11,10 @@ export interface FrameHandler {
   onHeaderBlock(stream: number, endStream: boolean, from: Buffer, start: number, end: number, wireBytes: number): void
   /** For flood accounting: a HEADERS, CONTINUATION or DATA frame. False ends the parsing. */
   onPayloadFrame(stream: number, empty: boolean, endStream: boolean): boolean
-  /** HEADERS with priority or PRIORITY: the stream depends on itself (RFC 7540 §5.3.1). */
+  /** PRIORITY says that the stream depends on itself (RFC 7540 §5.3.1). */
   onSelfDependency(stream: number): void
+  /** The same in HEADERS, whose block follows: it must be decoded, and refused. */
+  onSelfDependentHeaders(): void
   onPriority(stream: number): void
   onRstStream(stream: number, code: number): void
   onSettings(ack: boolean, from: Buffer, start: number, end: number): void
@@ -267,6 +269,7 @@ export class FrameReader {
       return
     }
     if (!handler.onPayloadFrame(stream, stop === at, endStream)) return
+    if (dependsOn === stream) handler.onSelfDependentHeaders()
     if ((flags & Flag.EndHeaders) !== 0) {
       handler.onHeaderBlock(stream, endStream, from, at, stop, end - start + FRAME_HEAD)
     } else {
@@ -277,7 +280,6 @@ export class FrameReader {
       this.block = Buffer.allocUnsafeSlow(2 * DEFAULT_MAX_FRAME_SIZE)
       this.append(from, at, stop)
     }
-    if (dependsOn === stream && !handler.failed) handler.onSelfDependency(stream)
   }
 
   private continuation(from: Buffer, start: number, end: number): void {

@@ -120,6 +120,8 @@ export class Session implements TimerOwner {
     writeFrameHead(output.bytes, output.at, 0, FrameType.Settings, Flag.Ack, 0)
     output.at += FRAME_HEAD
     this.owner.limits.controlFrameSent()
+    // A larger initial window may have opened streams; their DATA goes behind the acknowledgement.
+    this.owner.sender.pumpAll()
   }
 
   onPing(ack: boolean, from: Buffer, start: number): void {
