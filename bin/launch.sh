@@ -27,13 +27,13 @@ while :; do
   directory=$(dirname "$directory")
 done
 
-# A clone runs the TypeScript sources by type stripping, which Node refuses under node_modules; the package has them built.
+# A clone runs the TypeScript sources by type stripping, which Node refuses under node_modules; the package has no sources but dist/.
 launch() {
-  script=$package/dist/$1.js
+  script=$package/src/cmd/$1.ts
   if [ ! -f "$script" ]; then
-    script=$package/src/cmd/$1.ts
+    script=$package/dist/$1.js
     if [ ! -f "$script" ]; then
-      echo "$1: neither dist/$1.js nor src/cmd/$1.ts in $package: the installation is incomplete" >&2
+      echo "$1: neither src/cmd/$1.ts nor dist/$1.js in $package: the installation is incomplete" >&2
       exit 127
     fi
   fi

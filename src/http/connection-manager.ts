@@ -1,7 +1,6 @@
 import type { HeaderBlock } from '../codec/header-block.ts'
 import type { WorkerServices } from '../config/services.ts'
 import type { Connection } from '../io/connection.ts'
-import type { NetworkFilter, NetworkFilterFactory } from '../network/filter.ts'
 import type { RouteAction, RouteTable } from '../routing/route.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
 import { ResponseFlag } from '../telemetry/stream-info.ts'
@@ -39,7 +38,7 @@ export interface ConnectionManagerEnvironment {
 }
 
 /** All HTTP connections of one http_connection_manager on one worker. */
-export class ConnectionManager implements NetworkFilterFactory {
+export class ConnectionManager {
   readonly config: HcmConfig
   readonly services: WorkerServices
   readonly stats: HcmStats
@@ -76,7 +75,7 @@ export class ConnectionManager implements NetworkFilterFactory {
     for (const upgrade of config.upgrades) this.upgrades.set(upgrade.type, upgrade)
   }
 
-  newInstance(c: Connection): NetworkFilter {
+  newConnection(c: Connection): HttpConnection {
     return new HttpConnection(this, c)
   }
 

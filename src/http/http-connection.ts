@@ -5,7 +5,6 @@ import { Http1ServerCodec } from '../codec/http1/server.ts'
 import { statusText } from '../codec/http1/status-text.ts'
 import { Http2ServerCodec } from '../codec/http2/server.ts'
 import { CloseHow, CloseReason, type Connection, Flow, ReadHold } from '../io/connection.ts'
-import { NetVerdict, type NetworkFilter } from '../network/filter.ts'
 import { ResponseFlag } from '../telemetry/stream-info.ts'
 import type { ConnectionManager } from './connection-manager.ts'
 import type { StreamContext } from './stream-context.ts'
@@ -13,7 +12,7 @@ import type { StreamContext } from './stream-context.ts'
 const ConnectionTimer = { Idle: 0, MaxDuration: 1, Drain: 2, Head: 3 } as const
 
 /** Downstream side of one connection: codec events in, streams out (Envoy: Http::ConnectionManagerImpl). */
-export class HttpConnection implements NetworkFilter, TimerOwner {
+export class HttpConnection implements TimerOwner {
   readonly manager: ConnectionManager
   readonly connection: Connection
   codec: Codec | null = null
@@ -42,7 +41,7 @@ export class HttpConnection implements NetworkFilter, TimerOwner {
     return this.codec !== null && this.codec.protocol === 'HTTP/2'
   }
 
-  onConnection(_c: Connection): NetVerdict {
+  onConnection(): void {
     const { stats, config, services } = this.manager
     stats.cxTotal.inc()
     stats.cxActive.inc()
@@ -52,25 +51,23 @@ export class HttpConnection implements NetworkFilter, TimerOwner {
     }
     if (config.connectionIdleTimeout > 0) services.timers.arm(this.idleTimer, config.connectionIdleTimeout)
     if (config.maxConnectionDuration > 0) services.timers.arm(this.maxDurationTimer, config.maxConnectionDuration)
-    return NetVerdict.Continue
   }
 
-  onData(c: Connection, d: Uint8Array, end: boolean): NetVerdict {
-    if (this.closed) return NetVerdict.Stop
+  onData(c: Connection, d: Uint8Array, end: boolean): void {
+    if (this.closed) return
     const manager = this.manager
     manager.beginTurn()
     if (d.length > 0) {
-      if (this.codec === null && !this.createCodec(d)) return NetVerdict.Stop
-      this.codec!.dispatch(d, false)
+      const codec = this.codec ?? this.createCodec(d)
+      codec.dispatch(d, false)
       if (this.active.length === 0) this.watchHead()
     }
     // Envoy does not half-close HTTP connections: a client that ends its side is gone, its requests with it.
     if (end && !this.closed) c.close(CloseHow.Flush, CloseReason.Remote)
     manager.endTurn()
-    return NetVerdict.Stop
   }
 
-  onWritable(_c: Connection): void {
+  onWritable(): void {
     this.codec?.onConnectionWritable()
   }
 
@@ -102,7 +99,7 @@ export class HttpConnection implements NetworkFilter, TimerOwner {
     this.countBytes()
   }
 
-  onDrain(_c: Connection): void {
+  onDrain(): void {
     this.startDrain()
   }
 
@@ -311,7 +308,7 @@ export class HttpConnection implements NetworkFilter, TimerOwner {
     this.manager.services.timers.cancel(context.requestTimer)
   }
 
-  private createCodec(first: Uint8Array): boolean {
+  private createCodec(first: Uint8Array): Codec {
     const { config, stats, services } = this.manager
     const alpn = this.connection.tls === null ? '' : this.connection.tls.alpn
     const http2 =
@@ -326,8 +323,8 @@ export class HttpConnection implements NetworkFilter, TimerOwner {
       stats.cxHttp1Total.inc()
       stats.cxHttp1Active.inc()
     }
-    if (this.draining) this.codec!.drain(false)
-    return true
+    if (this.draining) this.codec.drain(false)
+    return this.codec
   }
 
   /** request_headers_timeout, and the stream idle timeout before it: a head that never ends must not hold a connection. */
@@ -354,7 +351,7 @@ export class HttpConnection implements NetworkFilter, TimerOwner {
   }
 }
 
-/** NetworkFilter and StreamDecoder both have onData and onWritable; the codec talks to this face of the connection. */
+/** Connection events and StreamDecoder both have onData and onWritable; the codec talks to this face of the connection. */
 class StreamEvents implements StreamDecoder {
   private readonly connection: HttpConnection
 

@@ -4,6 +4,7 @@ import { HeaderBlock } from '../../codec/header-block.ts'
 import { type Connection, Flow } from '../../io/connection.ts'
 import type { Route, RouteAction } from '../../routing/route.ts'
 import { ResponseFlag } from '../../telemetry/stream-info.ts'
+import { autoServerName } from '../../upstream/auto-sni.ts'
 import { chargeResponseCode, chargeResponseTime, ResponseOrigin } from '../../upstream/response-code-stats.ts'
 import { type Cluster, type Host, OutlierEvent, type PickContext, PoolFailure } from '../../upstream/upstream.ts'
 import type { RouterFilter } from '../filters/router.ts'
@@ -189,7 +190,6 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     for (let i = 0; i < attempts.length; i++) {
       const attempt = attempts[i]!
       this.fillUpstreamBytes(attempt)
-      if (!attempt.done && this.cluster !== null) this.cluster.counters.upstreamRqTxReset.inc()
       attempt.abort()
     }
     this.retry.end()
@@ -281,7 +281,6 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
 
   onAttemptReset(attempt: UpstreamRequest, why: ResetReason, details: string): void {
     const cluster = this.cluster!
-    cluster.counters.upstreamRqRxReset.inc()
     cluster.reportOutcome(attempt.host, 0, OutlierEvent.RequestReset)
     if (this.winner === attempt) {
       this.responseCut(resetText(why), '')
@@ -393,7 +392,6 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
       }
     }
     cluster.reportOutcome(attempt.host, 504, OutlierEvent.RequestTimeout)
-    cluster.counters.upstreamRqTxReset.inc()
     this.setUpstream(attempt)
     const wasWinner = this.winner === attempt
     this.dropAttempt(attempt)
@@ -448,7 +446,8 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     this.attemptedPriorities.push(host.priority)
     const attempt = new UpstreamRequest(this, host, this.timers.now())
     this.attempts.push(attempt)
-    const pool = cluster.httpPool(host, this.action!.priority, s.info.protocol, this.downstream)
+    const serverName = autoServerName(cluster, this.headers!)
+    const pool = cluster.httpPool(host, this.action!.priority, s.info.protocol, this.downstream, serverName)
     const handle = pool.newStream(attempt)
     if (!attempt.done && attempt.stream === null) attempt.handle = handle
     if (this.requestComplete && !attempt.done) {
@@ -522,7 +521,6 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     for (let i = this.attempts.length - 1; i >= 0; i--) {
       const attempt = this.attempts[i]!
       cluster.reportOutcome(attempt.host, 504, OutlierEvent.RequestTimeout)
-      if (!attempt.done) cluster.counters.upstreamRqTxReset.inc()
       this.setUpstream(attempt)
       if (this.winner !== attempt) this.dropAttempt(attempt)
     }
@@ -549,7 +547,6 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
 
   private noHealthyUpstream(): void {
     const s = this.s!
-    this.cluster!.counters.upstreamCxNoneHealthy.inc()
     s.info.setFlag(ResponseFlag.NoHealthyUpstream)
     this.chargeLocal(503)
     s.sendLocalReply(503, 'no healthy upstream', 'no_healthy_upstream')
@@ -613,7 +610,6 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     for (let i = this.attempts.length - 1; i >= 0; i--) {
       const attempt = this.attempts[i]!
       if (attempt === keep) continue
-      this.cluster!.counters.upstreamRqTxReset.inc()
       this.dropAttempt(attempt)
     }
     this.timers.cancel(this.backOffTimer)

@@ -77,7 +77,6 @@ class Shadow implements HttpPoolUser, PickContext, TimerOwner {
   start(timeout: number): void {
     const host = this.cluster.pick(this)
     if (host === null) {
-      this.cluster.counters.upstreamCxNoneHealthy.inc()
       this.charge(503)
       return
     }

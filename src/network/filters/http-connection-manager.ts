@@ -4,7 +4,7 @@ import { parseHttp1Options, parseHttp2Options } from '../../codec/protocol-optio
 import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
 import { findFactory, parseAny } from '../../config/registry.ts'
-import { parseRouteConfiguration } from '../../config/route.ts'
+import { parseRouteConfiguration, type RouteParseServices } from '../../config/route.ts'
 import { defineSupport, unsupportedValue } from '../../config/support.ts'
 import { ConnectionManager } from '../../http/connection-manager.ts'
 import type {
@@ -19,11 +19,13 @@ import type {
 } from '../../http/connection-manager-config.ts'
 import { HttpFilterChain } from '../../http/filter-chain.ts'
 import type { HttpFilterServices } from '../../http/filter-factory.ts'
+import type { HttpConnection } from '../../http/http-connection.ts'
 import { createReplyRewriter, parseLocalReply } from '../../http/local-reply-config.ts'
-import { RouteTableImpl } from '../../routing/route-table.ts'
+import type { CloseReason, Connection } from '../../io/connection.ts'
+import { createRouteTable } from '../../routing/route-table.ts'
 import { parseAccessLogs } from '../../telemetry/access-loggers/config.ts'
 import { createAccessLogger } from '../../telemetry/access-loggers/create.ts'
-import type { NetworkFilterFactory } from '../filter.ts'
+import { NetVerdict, type NetworkFilter, type NetworkFilterFactory } from '../filter.ts'
 import type { NetworkFilterExtension, NetworkFilterServices } from '../filter-factory.ts'
 
 type Proto = envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
@@ -149,7 +151,7 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): HcmConfig {
     routeConfig:
       proto.route_config === undefined
         ? null
-        : parseRouteConfiguration(proto.route_config, at.field('route_config'), warnings),
+        : parseRouteConfiguration(proto.route_config, at.field('route_config'), routeParsing(warnings)),
     rdsName: proto.rds?.route_config_name ?? '',
     filters,
     upgrades: (proto.upgrade_configs ?? []).map((upgrade, i): UpgradeConfig => {
@@ -205,6 +207,11 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): HcmConfig {
     stripAnyHostPort: proto.strip_any_host_port ?? false,
     stripTrailingHostDot: proto.strip_trailing_host_dot ?? false,
   }
+}
+
+/** Cluster names are checked by the configuration store, which knows them all. */
+function routeParsing(warnings: string[]): RouteParseServices {
+  return { warnings, validateClusters: false, hasCluster: () => true }
 }
 
 function parseHttpFilters(protos: readonly FilterProto[], at: FieldPath, warnings: string[]): HttpFilterConfig[] {
@@ -291,9 +298,9 @@ function create(config: HcmConfig, services: NetworkFilterServices): NetworkFilt
   const upgradeChains = new Map<string, HttpFilterChain>()
   for (const upgrade of config.upgrades)
     if (upgrade.filters !== null) upgradeChains.set(upgrade.type, build(upgrade.filters))
-  const own = config.routeConfig === null ? null : new RouteTableImpl(config.routeConfig, services)
+  const own = config.routeConfig === null ? null : createRouteTable(config.routeConfig, services)
   const { rdsName } = config
-  return new ConnectionManager(config, {
+  const manager = new ConnectionManager(config, {
     services,
     chain: build(config.filters),
     upgradeChains,
@@ -306,4 +313,31 @@ function create(config: HcmConfig, services: NetworkFilterServices): NetworkFilt
     localAddress: services.localAddress,
     bufferLimit: services.bufferLimit,
   })
+  return { newInstance: connection => new HttpConnectionFilter(manager.newConnection(connection)) }
+}
+
+/** The connection manager of one connection as the terminal network filter: it keeps every byte. */
+class HttpConnectionFilter implements NetworkFilter {
+  private readonly http: HttpConnection
+
+  constructor(http: HttpConnection) {
+    this.http = http
+  }
+  onConnection(): NetVerdict {
+    this.http.onConnection()
+    return NetVerdict.Continue
+  }
+  onData(c: Connection, d: Uint8Array, end: boolean): NetVerdict {
+    this.http.onData(c, d, end)
+    return NetVerdict.Stop
+  }
+  onWritable(): void {
+    this.http.onWritable()
+  }
+  onClose(c: Connection, why: CloseReason): void {
+    this.http.onClose(c, why)
+  }
+  onDrain(): void {
+    this.http.onDrain()
+  }
 }
