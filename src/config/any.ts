@@ -9,4 +9,6 @@ export interface AnyMessage {
   readonly message?: object | undefined
   readonly value?: Uint8Array | undefined
   readonly typed_struct?: true | undefined
+  /** the TypedStruct it was written as, with that type's URL: dumps and re-encoding show it unchanged */
+  readonly struct?: { readonly type_url: string; readonly value: object } | undefined
 }

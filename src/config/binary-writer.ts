@@ -110,7 +110,7 @@ class Writer {
 }
 
 function writeMessage(w: Writer, type: MessageType, message: Record<string, unknown>): void {
-  for (const field of inOrder(type)) {
+  for (const field of type.ordered) {
     const value = message[field.name]
     if (value === undefined) continue
     if (field.isMap) writeMap(w, field, value as Record<string, unknown>)
@@ -122,17 +122,6 @@ function writeMessage(w: Writer, type: MessageType, message: Record<string, unkn
     } else if (field.repeated) for (const v of value as unknown[]) writeField(w, field, v)
     else writeField(w, field, value)
   }
-}
-
-const ordered = new WeakMap<MessageType, readonly FieldType[]>()
-
-function inOrder(type: MessageType): readonly FieldType[] {
-  let fields = ordered.get(type)
-  if (fields === undefined) {
-    fields = [...type.fields].sort((a, b) => a.number - b.number)
-    ordered.set(type, fields)
-  }
-  return fields
 }
 
 function writeMap(w: Writer, field: FieldType, map: Record<string, unknown>): void {
@@ -294,17 +283,19 @@ function writePlain(w: Writer, v: unknown): void {
   }
 }
 
+const TYPED_STRUCT = 'type.googleapis.com/xds.type.v3.TypedStruct'
+
 function writeAny(w: Writer, any: AnyMessage): void {
-  // A TypedStruct of an unknown type goes out as the TypedStruct it came in.
-  const typed = any.typed_struct === true
-  const url = typed ? 'type.googleapis.com/xds.type.v3.TypedStruct' : any.type_url
+  // A TypedStruct goes out as the TypedStruct it came in.
+  const struct = any.struct ?? (any.typed_struct === true ? { type_url: TYPED_STRUCT, value: any.message ?? {} } : null)
+  const url = struct?.type_url ?? any.type_url
   if (url !== '') {
     w.tag(1, 2)
     w.text(url)
   }
-  const content = typed
-    ? encodeMessage('xds.type.v3.TypedStruct', { type_url: any.type_url, value: any.message })
-    : (any.value ?? anyContent(any))
+  // Both TypedStruct types have the same fields.
+  const typed = struct === null ? null : { type_url: any.type_url, value: struct.value }
+  const content = typed === null ? (any.value ?? anyContent(any)) : encodeMessage('xds.type.v3.TypedStruct', typed)
   if (content.length > 0) {
     w.tag(2, 2)
     w.bytes(content)

@@ -294,7 +294,7 @@ class Decoder {
       [2, 2],
     )
     const name = url.slice(url.lastIndexOf('/') + 1)
-    if (TYPED_STRUCTS.has(name)) return this.#typedStruct(name, value, at.any(), depth)
+    if (TYPED_STRUCTS.has(name)) return this.#typedStruct(name, url, value, at.any(), depth)
     if (hasMessageType(name))
       return { type_url: url, message: this.message(messageType(name), new WireReader(value), at.any(), depth + 1) }
     if (url === '' && value.length === 0) return { type_url: '' }
@@ -308,17 +308,18 @@ class Decoder {
     throw new ConfigError('CONFIG_ANY_TYPE', at, `could not find @type '${url}'`)
   }
 
-  #typedStruct(name: string, value: Uint8Array, at: FieldPath, depth: number): AnyMessage {
+  #typedStruct(name: string, outerUrl: string, value: Uint8Array, at: FieldPath, depth: number): AnyMessage {
     const outer = this.message(messageType(name), new WireReader(value), at, depth + 1) as {
       type_url?: string
       value?: object
     }
     const url = outer.type_url ?? ''
     const inner = url.slice(url.lastIndexOf('/') + 1)
-    if (!hasMessageType(inner)) return { type_url: url, message: outer.value ?? {}, typed_struct: true }
+    const struct = { type_url: outerUrl, value: outer.value ?? {} }
+    if (!hasMessageType(inner)) return { type_url: url, message: struct.value, typed_struct: true, struct }
     const read = readJson(inner, outer.value ?? {}, at)
     for (const u of read.unknownFields) this.unknownFields.push(u)
-    return { type_url: url, message: read.message }
+    return { type_url: url, message: read.message, struct }
   }
 
   #sub(r: WireReader): WireReader {

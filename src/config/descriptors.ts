@@ -179,6 +179,7 @@ export class MessageType {
   readonly isMapEntry: boolean
   readonly validationDisabled: boolean
   readonly file: string
+  #ordered: readonly FieldType[] | null = null
 
   constructor(name: string, record: MessageRecord) {
     this.name = name
@@ -196,6 +197,12 @@ export class MessageType {
     this.isMapEntry = record.map === 1
     this.validationDisabled = record.noval === 1
     this.file = record.file ?? ''
+  }
+
+  /** By number: the order on the wire and in printed JSON. */
+  get ordered(): readonly FieldType[] {
+    this.#ordered ??= [...this.fields].sort((a, b) => a.number - b.number)
+    return this.#ordered
   }
 }
 

@@ -321,7 +321,7 @@ class JsonReader {
     const name = url.slice(slash + 1)
     this.#push('any', '')
     const out = TYPED_STRUCTS.has(name)
-      ? this.#typedStruct(name, value)
+      ? this.#typedStruct(name, url, value)
       : { type_url: url, message: this.#anyContent(name, url, value) }
     this.#pop()
     return out
@@ -352,11 +352,12 @@ class JsonReader {
   }
 
   /** The inner type decides how the struct is read; its errors are told from that type, as Envoy converts it by itself. */
-  #typedStruct(name: string, value: object): AnyMessage {
+  #typedStruct(name: string, outerUrl: string, value: object): AnyMessage {
     const outer = this.message(messageType(name), value, '@type') as { type_url?: string; value?: object }
     const url = outer.type_url ?? ''
     const inner = url.slice(url.lastIndexOf('/') + 1)
-    if (!hasMessageType(inner)) return { type_url: url, message: outer.value ?? {}, typed_struct: true }
+    const struct = { type_url: outerUrl, value: outer.value ?? {} }
+    if (!hasMessageType(inner)) return { type_url: url, message: struct.value, typed_struct: true, struct }
     this.#push('field', 'value')
     const root = this.#rootType
     const depth = this.#rootDepth
@@ -366,7 +367,7 @@ class JsonReader {
     this.#rootType = root
     this.#rootDepth = depth
     this.#pop()
-    return { type_url: url, message }
+    return { type_url: url, message, struct }
   }
 
   #push(kind: 'field' | 'index' | 'key' | 'any', step: string | number, position = 0): void {

@@ -14,7 +14,7 @@ export interface JsonOptions {
 
 const REDACTED = '[redacted]'
 
-/** The JSON value; key order is field order, '@type' first. */
+/** The JSON value; key order is that of field numbers, as protobuf prints, '@type' first. */
 export function toJson(typeName: string, message: object, options: JsonOptions = {}): Record<string, unknown> {
   return messageJson(messageType(typeName), message as Record<string, unknown>, options, false)
 }
@@ -55,7 +55,7 @@ function messageJson(
   hidden: boolean,
 ): Record<string, unknown> {
   const out: Record<string, unknown> = {}
-  for (const field of type.fields) {
+  for (const field of type.ordered) {
     const value = message[field.name]
     const hide = hidden || (o.redact === true && field.sensitive)
     if (value === undefined) {
@@ -120,9 +120,10 @@ function redactPlain(value: unknown): unknown {
 
 function anyJson(any: AnyMessage, o: JsonOptions, hidden: boolean): Record<string, unknown> {
   if (any.type_url === '') return {}
-  if (any.typed_struct === true) {
-    const value = hidden ? redactPlain(any.message) : any.message
-    return { '@type': 'type.googleapis.com/xds.type.v3.TypedStruct', type_url: any.type_url, value }
+  if (any.struct !== undefined || any.typed_struct === true) {
+    const value = any.struct?.value ?? any.message
+    const type = any.struct?.type_url ?? 'type.googleapis.com/xds.type.v3.TypedStruct'
+    return { '@type': type, type_url: any.type_url, value: hidden ? redactPlain(value) : value }
   }
   const out: Record<string, unknown> = { '@type': any.type_url }
   const name = any.type_url.slice(any.type_url.lastIndexOf('/') + 1)

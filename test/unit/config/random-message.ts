@@ -84,8 +84,11 @@ export class RandomMessages {
     const pick = this.below(4)
     if (pick === 0)
       return { type_url: 'type.googleapis.com/google.protobuf.StringValue', message: { value: this.#text() } }
-    if (pick === 1)
-      return { type_url: 'type.googleapis.com/not.known.Type', message: { a: this.#json(0) }, typed_struct: true }
+    if (pick === 1) {
+      const value = { a: this.#json(0) }
+      const struct = { type_url: 'type.googleapis.com/udpa.type.v1.TypedStruct', value }
+      return { type_url: 'type.googleapis.com/not.known.Type', message: value, typed_struct: true, struct }
+    }
     const name = pick === 2 ? 'envoy.extensions.filters.http.fault.v3.HTTPFault' : 'stats.PluginConfig'
     return { type_url: `type.googleapis.com/${name}`, message: this.message(messageType(name), depth + 1) }
   }
