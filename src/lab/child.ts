@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { openSync } from 'node:fs'
+import { openSync, readFileSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
 
 export interface ChildOptions {
@@ -12,6 +12,8 @@ export interface ChildOptions {
   /** Start it again when it ends by itself. */
   readonly restart: boolean
   readonly onEvent: (message: string) => void
+  /** It ended by itself and is to be started again. */
+  readonly onCrash?: () => void
 }
 
 const FIRST_BACKOFF_MS = 200
@@ -84,7 +86,10 @@ export class Child {
         // An agent that was killed leaves its proxy, which would hold the ports of the next one.
         this.#signal('SIGKILL')
         if (performance.now() - started > HEALTHY_MS) this.#backoff = FIRST_BACKOFF_MS
-        onEvent(`${name} ended (${signal ?? `status ${code}`}); starting again in ${this.#backoff} ms`)
+        onEvent(
+          `${name} ended (${signal ?? `status ${code}`}); starting again in ${this.#backoff} ms${lastError(output)}`,
+        )
+        this.#options.onCrash?.()
         this.#retry = setTimeout(() => this.#start(), this.#backoff)
         this.#backoff = Math.min(this.#backoff * 2, MAX_BACKOFF_MS)
       })
@@ -100,4 +105,13 @@ export class Child {
       // Gone already.
     }
   }
+}
+
+/** What the log says about it, if anything. */
+function lastError(output: string): string {
+  if (output === 'pipe') return ''
+  const lines = readFileSync(output, 'utf8').split('\n')
+  // The agent's own line only repeats the status.
+  const line = lines.findLast(text => /error/i.test(text) && !text.includes('Envoy exited with error'))
+  return line === undefined ? ` (see ${output})` : `\n     ${line.trim().slice(0, 300)}`
 }

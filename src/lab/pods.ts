@@ -14,6 +14,8 @@ export interface PodsOptions {
   /** Binary of the proxy; empty for this package's own. */
   readonly proxyBinary: string
   readonly onEvent: (message: string) => void
+  /** A sidecar or application ended by itself. */
+  readonly onCrash: () => void
 }
 
 const PROXY_UID = 1337
@@ -25,6 +27,7 @@ const EXCLUDED_PORTS = '15090,15021,15020'
 export class Pods {
   readonly #options: PodsOptions
   readonly #children: Child[] = []
+  #stopped = false
   readonly #proxyUser: readonly string[]
 
   constructor(options: PodsOptions) {
@@ -127,10 +130,13 @@ export class Pods {
 
   /** All at once; the order does not matter to anybody any more. */
   async stop(): Promise<void> {
+    this.#stopped = true
     await Promise.all(this.#children.splice(0).map(child => child.stop()))
   }
 
   #start(name: string, what: Start): Child {
+    // Ctrl-C during the start: what was about to be started would outlive the lab.
+    if (this.#stopped) throw new Error('the lab is closing')
     const argv = [...what.user, ...what.argv]
     // A lab that is killed takes its processes along.
     if (what.user.length === 0 && hasSetpriv()) argv.unshift('setpriv', '--pdeathsig', 'TERM')
@@ -142,6 +148,7 @@ export class Pods {
       output: what.output,
       restart: what.restart,
       onEvent: this.#options.onEvent,
+      onCrash: this.#options.onCrash,
     })
     this.#children.push(child)
     return child

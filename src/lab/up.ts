@@ -1,8 +1,9 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { readIfPresent } from '../agent/proxy-config.ts'
 import { type AdsEvent, AdsServer } from './ads-server.ts'
 import { ClientApplication } from './application.ts'
 import { FrontDoor } from './front-door.ts'
@@ -27,6 +28,8 @@ export interface LabOptions {
 
 const READY_LIMIT_MS = 30_000
 const FRONT_DOOR_PORT = 8088
+/** A proxy that cannot start at all has ended this often, all pods taken together, after about a second. */
+const HOPELESS_CRASHES = 12
 
 /** Runs the lab until it is aborted or, with `once`, through its tour. Resolves to the exit status: 0, or 1 for a failed step. */
 export async function labUp(options: LabOptions): Promise<number> {
@@ -51,6 +54,8 @@ class Lab {
   #watcher: ResourceWatcher | undefined
   #door: FrontDoor | undefined
   #sent = new Map<string, number>()
+  readonly #hopeless = Promise.withResolvers<boolean>()
+  #crashes = 0
   #closing = false
 
   static async create(options: LabOptions): Promise<Lab> {
@@ -77,6 +82,9 @@ class Lab {
       onEvent: message => {
         if (!this.#closing) options.print(`lab: ${message}`)
       },
+      onCrash: () => {
+        if (++this.#crashes >= HOPELESS_CRASHES) this.#hopeless.resolve(false)
+      },
     })
     this.#ads = new AdsServer(event => this.#onAdsEvent(event))
   }
@@ -101,8 +109,11 @@ class Lab {
       await Promise.all(POD_NAMES.map(name => this.#pods.captureTraffic(pods[name], name === 'client' ? tryPort : '')))
     }
     for (const name of POD_NAMES) this.#pods.startSidecar(pods[name])
-    const firstRequest = await this.#showStartUp(client, resources)
-    if (!firstRequest) return 1
+    const firstRequest = await Promise.race([this.#showStartUp(client, resources), this.#hopeless.promise])
+    if (!firstRequest) {
+      print('lab: the mesh did not come up')
+      return 1
+    }
 
     const accessLog = accessLogPath(this.#logs, pods.client)
     const failed = await takeTour({ topology: this.#topology, client, accessLog, print })
@@ -256,8 +267,8 @@ function removeStaleFolders(): void {
 }
 
 function lastLine(path: string, text: string): string | undefined {
-  const line = readFileSync(path, 'utf8')
-    .split('\n')
+  const line = readIfPresent(path)
+    ?.split('\n')
     .findLast(candidate => candidate.includes(text))
   return line?.split('\t').slice(1).join(' ')
 }
