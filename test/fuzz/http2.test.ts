@@ -8,7 +8,7 @@ import { FakeConnection, FakeTimers, Recorder } from '../unit/codec/http2/fakes.
 import { assemble } from '../unit/codec/http2/frame-text.ts'
 import { Random } from '../unit/codec/http2/random.ts'
 
-const ROUNDS = 3000
+const ROUNDS = 1500
 
 const SEEDS = [
   [

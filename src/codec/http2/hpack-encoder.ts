@@ -21,6 +21,9 @@ class EncoderName {
   readonly values = new Map<string, number>()
   readonly candidates: string[] = ['', '', '', '']
   nextCandidate = 0
+  /** Absolute number of the newest table entry with this name, evicted or not; 0 when there was none. */
+  latest = 0
+  uses = 0
 
   constructor(name: string) {
     this.name = name
@@ -152,7 +155,7 @@ export class HpackEncoder {
     }
     const sensitive = known.sensitive && value.length < 20
     const size = name.length + value.length + ENTRY_OVERHEAD
-    if (sensitive || size * 2 > this.capacity || !known.repeats(value)) {
+    if (sensitive || size * 2 > this.capacity || !(known.repeats(value) || this.wantsName(known))) {
       const end = this.writeName(known, sensitive ? 0x10 : 0, 0x0f, to, at)
       return writeRaw(value, to, end)
     }
@@ -162,11 +165,16 @@ export class HpackEncoder {
     return end
   }
 
+  /** One entry per name that is used again spares later values, unique as they may be, the literal name. */
+  private wantsName(known: EncoderName): boolean {
+    if (known.staticIndex !== 0 || ++known.uses < 2) return false
+    return known.latest === 0 || this.inserted - known.latest >= this.count
+  }
+
   private writeName(known: EncoderName, pattern: number, mask: number, to: Buffer, at: number): number {
     if (known.staticIndex !== 0) return writeInteger(pattern, mask, known.staticIndex, to, at)
-    for (const entry of known.values.values()) {
-      return writeInteger(pattern, mask, STATIC_LENGTH + 1 + this.inserted - entry, to, at)
-    }
+    const k = this.inserted - known.latest
+    if (known.latest !== 0 && k < this.count) return writeInteger(pattern, mask, STATIC_LENGTH + 1 + k, to, at)
     to[at] = pattern
     return writeHuffman(known.name, to, at + 1)
   }
@@ -178,6 +186,7 @@ export class HpackEncoder {
     this.ringNames[entry & this.mask] = known
     this.ringValues[entry & this.mask] = value
     known.values.set(value, entry)
+    known.latest = entry
     this.count++
     this.size += size
   }
