@@ -4,6 +4,7 @@ import { differences } from './diff.ts'
 import type { ScenarioObservation } from './observation.ts'
 import { GroupRun } from './runner.ts'
 import type { Group, Scenario } from './scenario.ts'
+import { splitByListener } from './split.ts'
 
 export type Recorded = Readonly<Record<string, ScenarioObservation>>
 
@@ -80,11 +81,18 @@ async function runGroup(
   group: Group,
   expectation: (group: Group, scenario: Scenario) => ScenarioObservation | undefined,
   report: (outcome: Outcome) => void,
+  isPart = false,
 ): Promise<void> {
   const fail = (scenario: Scenario, reason: string) =>
     report({ name: `${group.name}/${scenario.name}`, observed: null, differences: [reason], milliseconds: 0 })
   let run = new GroupRun(group)
   let broken: string | null = await startFailure(run, command)
+  const parts = broken === null || isPart ? [] : splitByListener(group)
+  if (parts.length > 0) {
+    await run.stop()
+    for (const part of parts) await runGroup(command, part, expectation, report, true)
+    return
+  }
   for (const scenario of group.scenarios) {
     if (broken !== null) {
       fail(scenario, broken)

@@ -37,10 +37,6 @@ ${hashRoute('/rewrite', 'ring', '{header: {header_name: x-key, regex_rewrite: {p
 ${hashRoute('/source', 'ring', '{connection_properties: {source_ip: true}}')}
 - {match: {prefix: /rr}, route: {cluster: rr}}
 - {match: {prefix: /wrr}, route: {cluster: wrr}}
-- {match: {prefix: /subset-v2}, route: {cluster: subset, metadata_match: {filter_metadata: {envoy.lb: {version: v2}}}}}
-- {match: {prefix: /subset-canary}, route: {cluster: subset, metadata_match: {filter_metadata: {envoy.lb: {stage: canary}}}}}
-- {match: {prefix: /subset-none}, route: {cluster: subset, metadata_match: {filter_metadata: {envoy.lb: {version: v9}}}}}
-- {match: {prefix: /subset-default}, route: {cluster: subset}}
 - {match: {prefix: /prio}, route: {cluster: prio}}
 - {match: {prefix: /failover}, route: {cluster: failover}}
 - {match: {prefix: /sick}, route: {cluster: sick}}
@@ -78,7 +74,17 @@ const group: Group = {
     immediate: { kind: 'http1' },
   },
   config: bootstrap(
-    [httpListener('main', { routes: ROUTES })],
+    [
+      httpListener('main', { routes: ROUTES }),
+      httpListener('subset', {
+        routes: `
+- {match: {prefix: /subset-v2}, route: {cluster: subset, metadata_match: {filter_metadata: {envoy.lb: {version: v2}}}}}
+- {match: {prefix: /subset-canary}, route: {cluster: subset, metadata_match: {filter_metadata: {envoy.lb: {stage: canary}}}}}
+- {match: {prefix: /subset-none}, route: {cluster: subset, metadata_match: {filter_metadata: {envoy.lb: {version: v9}}}}}
+- {match: {prefix: /subset-default}, route: {cluster: subset}}
+`,
+      }),
+    ],
     [
       over('ring', 'lb_policy: RING_HASH\nring_hash_lb_config: {minimum_ring_size: 64}'),
       over(
@@ -170,10 +176,10 @@ const group: Group = {
     picks('round-robin', 'Round robin takes all hosts equally', [tally('/rr', 9)], counted),
     picks('weighted-round-robin', 'Round robin by weight 1:2:3', [tally('/wrr', 12)], counted),
     picks('subset', 'A subset by metadata', [
-      get('/subset-v2'),
-      get('/subset-canary'),
-      get('/subset-none'),
-      get('/subset-default'),
+      get('/subset-v2', { listener: 'subset' }),
+      get('/subset-canary', { listener: 'subset' }),
+      get('/subset-none', { listener: 'subset' }),
+      get('/subset-default', { listener: 'subset' }),
     ]),
     picks('priority', 'Priority 0 takes everything while healthy', [tally('/prio', 4)], counted),
     picks(

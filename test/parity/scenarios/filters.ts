@@ -35,16 +35,8 @@ const ROUTES = `
 - {match: {prefix: /csrf}, route: {cluster: a}, ${per('envoy.filters.http.csrf', 'csrf.v3.CsrfPolicy', 'filter_enabled: {default_value: {numerator: 100}}, additional_origins: [{exact: ok.test}]')}}
 - {match: {path: /buf}, route: {cluster: a}, ${per('envoy.filters.http.buffer', 'buffer.v3.BufferPerRoute', 'buffer: {max_request_bytes: 10}')}}
 - {match: {path: /hm}, route: {cluster: a}, ${per('envoy.filters.http.header_mutation', 'header_mutation.v3.HeaderMutationPerRoute', 'mutations: {request_mutations: [{append: {header: {key: x-m, value: "%REQ(:path)%"}}}, {remove: x-gone}], response_mutations: [{append: {header: {key: x-r, value: "%RESPONSE_CODE%"}}}]}')}}
-- {match: {prefix: /authz}, route: {cluster: a}, ${per('envoy.filters.http.ext_authz', 'ext_authz.v3.ExtAuthzPerRoute', 'check_settings: {}')}}
-- {match: {prefix: /jwt}, route: {cluster: a}}
-- {match: {path: /lua}, route: {cluster: a}, ${per('envoy.filters.http.lua', 'lua.v3.LuaPerRoute', 'name: respond')}}
-- {match: {path: /luaerr}, route: {cluster: a}, ${per('envoy.filters.http.lua', 'lua.v3.LuaPerRoute', 'name: broken')}}
 - {match: {prefix: /}, route: {cluster: a}}
 `
-const NO_AUTHZ = per('envoy.filters.http.ext_authz', 'ext_authz.v3.ExtAuthzPerRoute', 'disabled: true').replace(
-  'typed_per_filter_config: ',
-  '',
-)
 const JWKS = '{"keys":[{"kty":"oct","k":"c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I","alg":"HS256","kid":"k"}]}'
 
 /** The HTTP authorisation request is built from a hash map. */
@@ -57,7 +49,6 @@ const group: Group = {
     [
       httpListener('main', {
         routes: ROUTES,
-        vhost: `typed_per_filter_config: ${NO_AUTHZ}`,
         filters: [
           typed('envoy.filters.http.fault', `${EXT}.fault.v3.HTTPFault`),
           typed('envoy.filters.http.cors', `${EXT}.cors.v3.Cors`),
@@ -72,6 +63,15 @@ const group: Group = {
             'stat_prefix: http_rl',
           ),
           typed('envoy.filters.http.rbac', `${EXT}.rbac.v3.RBAC`),
+          typed('envoy.filters.http.buffer', `${EXT}.buffer.v3.Buffer`, 'max_request_bytes: 1000000'),
+          typed('envoy.filters.http.header_mutation', `${EXT}.header_mutation.v3.HeaderMutation`),
+        ],
+      }),
+      httpListener('jwt', {
+        routes: `
+- {match: {prefix: /jwt}, route: {cluster: a}}
+`,
+        filters: [
           typed(
             'envoy.filters.http.jwt_authn',
             `${EXT}.jwt_authn.v3.JwtAuthentication`,
@@ -82,11 +82,26 @@ rules:
 - {match: {prefix: /jwt}, requires: {provider_name: p}}
 `,
           ),
+        ],
+      }),
+      httpListener('azgrpc', {
+        routes: `
+- {match: {prefix: /authz}, route: {cluster: a}, ${per('envoy.filters.http.ext_authz', 'ext_authz.v3.ExtAuthzPerRoute', 'check_settings: {}')}}
+`,
+        filters: [
           typed(
             'envoy.filters.http.ext_authz',
             `${EXT}.ext_authz.v3.ExtAuthz`,
             'grpc_service: {envoy_grpc: {cluster_name: dead_grpc}, timeout: 0.2s}\nstat_prefix: az',
           ),
+        ],
+      }),
+      httpListener('lua', {
+        routes: `
+- {match: {path: /lua}, route: {cluster: a}, ${per('envoy.filters.http.lua', 'lua.v3.LuaPerRoute', 'name: respond')}}
+- {match: {path: /luaerr}, route: {cluster: a}, ${per('envoy.filters.http.lua', 'lua.v3.LuaPerRoute', 'name: broken')}}
+`,
+        filters: [
           typed(
             'envoy.filters.http.lua',
             `${EXT}.lua.v3.Lua`,
@@ -96,8 +111,6 @@ source_codes:
   broken: {inline_string: "function envoy_on_request(h) local x = nil; x.y() end"}
 `,
           ),
-          typed('envoy.filters.http.buffer', `${EXT}.buffer.v3.Buffer`, 'max_request_bytes: 1000000'),
-          typed('envoy.filters.http.header_mutation', `${EXT}.header_mutation.v3.HeaderMutation`),
         ],
       }),
       httpListener('authzhttp', {
@@ -332,14 +345,28 @@ rules: {action: ALLOW, policies: {r: {permissions: [{any: true}], principals: [{
     } as ReturnType<typeof get>),
     scenario('buffer-grpc', 'To a gRPC client, within the limit', grpc('/buf'), ['grpc buffer 413']),
     scenario('header-mutation', 'Mutations of request and answer', get('/hm?x', { headers: ['x-gone: 1'] })),
-    scenario('jwt-missing', 'No token', [get('/jwt'), get('/jwt?x=1', { host: 'lab.test:80' })], ['jwt missing']),
-    scenario('jwt-bad', 'A token that is none', get('/jwt', { headers: ['authorization: Bearer abc.def.ghi'] }), [
-      'jwt bad token',
+    scenario(
+      'jwt-missing',
+      'No token',
+      [get('/jwt', { listener: 'jwt' }), get('/jwt?x=1', { listener: 'jwt', host: 'lab.test:80' })],
+      ['jwt missing'],
+    ),
+    scenario(
+      'jwt-bad',
+      'A token that is none',
+      get('/jwt', { listener: 'jwt', headers: ['authorization: Bearer abc.def.ghi'] }),
+      ['jwt bad token'],
+    ),
+    scenario(
+      'jwt-not-bearer',
+      'Another scheme',
+      get('/jwt', { listener: 'jwt', headers: ['authorization: Basic abc'] }),
+    ),
+    scenario('jwt-grpc', 'To a gRPC client', grpc('/jwt', {}, 'jwt'), ['grpc jwt']),
+    scenario('authz-down', 'The authorisation service is down', get('/authz', { listener: 'azgrpc' }), [
+      'ext_authz server down',
     ]),
-    scenario('jwt-not-bearer', 'Another scheme', get('/jwt', { headers: ['authorization: Basic abc'] })),
-    scenario('jwt-grpc', 'To a gRPC client', grpc('/jwt'), ['grpc jwt']),
-    scenario('authz-down', 'The authorisation service is down', get('/authz'), ['ext_authz server down']),
-    scenario('authz-down-grpc', 'The same to a gRPC client', grpc('/authz'), ['grpc ext_authz']),
+    scenario('authz-down-grpc', 'The same to a gRPC client', grpc('/authz', {}, 'azgrpc'), ['grpc ext_authz']),
     scenario('authz-failure-allowed', 'failure_mode_allow', get('/x', { listener: 'open' })),
     scenario(
       'authz-http-ok',
@@ -373,9 +400,9 @@ rules: {action: ALLOW, policies: {r: {permissions: [{any: true}], principals: [{
       [],
       SHUFFLED,
     ),
-    scenario('lua-respond', 'A response by Lua', get('/lua'), ['lua respond']),
-    scenario('lua-grpc', 'To a gRPC client', grpc('/lua'), ['grpc lua']),
-    scenario('lua-error', 'A Lua error is only logged', get('/luaerr'), ['lua runtime error']),
+    scenario('lua-respond', 'A response by Lua', get('/lua', { listener: 'lua' }), ['lua respond']),
+    scenario('lua-grpc', 'To a gRPC client', grpc('/lua', {}, 'lua'), ['grpc lua']),
+    scenario('lua-error', 'A Lua error is only logged', get('/luaerr', { listener: 'lua' }), ['lua runtime error']),
     scenario('health-check', 'The health check filter', [
       get('/healthz', { listener: 'health' }),
       get('/other', { listener: 'health' }),

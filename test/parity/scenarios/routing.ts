@@ -7,7 +7,6 @@ const ROUTES = `
 - {name: exact-nocase, match: {path: /NoCase, case_sensitive: false}, direct_response: {status: 200, body: {inline_string: nocase}}}
 - {name: regex, match: {safe_regex: {regex: "/re/[0-9]+"}}, direct_response: {status: 200, body: {inline_string: regex}}}
 - {name: separated, match: {path_separated_prefix: /sep}, direct_response: {status: 200, body: {inline_string: separated}}}
-- {name: template, match: {path_match_policy: {name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig, path_template: "/tmpl/{a}/x/{b=**}"}}}, route: {cluster: a, path_rewrite_policy: {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig, path_template_rewrite: "/{b}/{a}"}}}}
 - {name: h-exact, match: {prefix: /h, headers: [{name: x-k, string_match: {exact: exact}}]}, direct_response: {status: 200, body: {inline_string: h-exact}}}
 - {name: h-prefix, match: {prefix: /h, headers: [{name: x-k, string_match: {prefix: pre}}]}, direct_response: {status: 200, body: {inline_string: h-prefix}}}
 - {name: h-suffix, match: {prefix: /h, headers: [{name: x-k, string_match: {suffix: suf}}]}, direct_response: {status: 200, body: {inline_string: h-suffix}}}
@@ -74,6 +73,11 @@ const group: Group = {
   config: bootstrap(
     [
       httpListener('main', { routes: ROUTES, hcm: 'upgrade_configs: [{upgrade_type: CONNECT}]' }),
+      httpListener('template', {
+        routes: `
+- {name: template, match: {path_match_policy: {name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig, path_template: "/tmpl/{a}/x/{b=**}"}}}, route: {cluster: a, path_rewrite_policy: {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig, path_template_rewrite: "/{b}/{a}"}}}}
+`,
+      }),
       httpListener('domains', {
         vhosts: `
 - {name: any, domains: ["*"], routes: ${direct('any')}}
@@ -179,7 +183,10 @@ response_headers_to_remove: [x-upstream]
       get('/sep?q'),
       get('/separate'),
     ]),
-    scenario('uri-template', 'URI templates match and rewrite', [get('/tmpl/1/x/2/3?q=1'), get('/tmpl/1/2')]),
+    scenario('uri-template', 'URI templates match and rewrite', [
+      get('/tmpl/1/x/2/3?q=1', { listener: 'template' }),
+      get('/tmpl/1/2', { listener: 'template' }),
+    ]),
     scenario('prefix', 'A prefix', [get('/prefix'), get('/pr')]),
     scenario('header-exact', 'Exact header match', [h('x-k: exact'), h('x-k: Exact')]),
     scenario('header-prefix-suffix', 'Prefix and suffix', [h('x-k: prefix'), h('x-k: asuf')]),
