@@ -126,13 +126,19 @@ export function coalesceArgs(args: string): FormatToken[] {
 function coalesceEntry(entry: unknown): FormatToken {
   if (typeof entry === 'string') return coalesceOperator(entry, '', undefined)
   if (typeof entry !== 'object' || entry === null) {
-    throw new FormatError('operator entry must be either a string (command name) or an object with \'command\' field')
+    throw new FormatError("operator entry must be either a string (command name) or an object with 'command' field")
   }
   const { command, param, max_length: length } = entry as Record<string, unknown>
   if (typeof command !== 'string') {
-    throw new FormatError("operator object must have 'command' field: key 'command' missing or not a string from lines 1-1")
+    throw new FormatError(
+      "operator object must have 'command' field: key 'command' missing or not a string from lines 1-1",
+    )
   }
-  return coalesceOperator(command, typeof param === 'string' ? param : '', length === undefined ? undefined : `${length}`)
+  return coalesceOperator(
+    command,
+    typeof param === 'string' ? param : '',
+    length === undefined ? undefined : `${length}`,
+  )
 }
 
 function coalesceOperator(name: string, args: string, length: string | undefined): FormatToken {

@@ -21,17 +21,28 @@ export class HeaderMatch {
     else this.#match = compileStringMatch(config.match)
   }
 
-  /** Several values are matched joined by a comma. */
+  /** Each value of a repeated header is matched on its own; one that fits is enough (match_headers_individually). */
   matches(h: HeaderBlock): boolean {
-    const value = h.getAll(this.name)
-    if (this.#match === null) {
+    const match = this.#match
+    const value = h.get(this.name)
+    if (match === null) {
       // A missing header "treated as empty" is present.
-      const present = value !== undefined || this.#missingAsEmpty
-      return (present === this.#present) !== this.#invert
+      return ((value !== undefined || this.#missingAsEmpty) === this.#present) !== this.#invert
     }
     // Envoy: without a value nothing matches, inverted or not.
-    if (value === undefined && !this.#missingAsEmpty) return false
-    return this.#match.matches(value ?? '') !== this.#invert
+    if (value === undefined) return this.#missingAsEmpty && match.matches('') !== this.#invert
+    return (match.matches(value) || this.#laterMatches(h, match)) !== this.#invert
+  }
+
+  #laterMatches(h: HeaderBlock, match: StringMatch): boolean {
+    const list = h.list
+    let first = true
+    for (let i = 0; i < list.length; i += 2) {
+      if (list[i] !== this.name) continue
+      if (!first && match.matches(list[i + 1]!)) return true
+      first = false
+    }
+    return false
   }
 }
 

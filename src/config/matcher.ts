@@ -163,7 +163,10 @@ export function parseValueMatcher(proto: envoy.type.matcher.v3.ValueMatcher, at:
   }
   if (proto.or_match !== undefined) {
     const inner = at.field('or_match').field('value_matchers')
-    return { kind: 'or', any: (proto.or_match.value_matchers ?? []).map((v, i) => parseValueMatcher(v, inner.index(i))) }
+    return {
+      kind: 'or',
+      any: (proto.or_match.value_matchers ?? []).map((v, i) => parseValueMatcher(v, inner.index(i))),
+    }
   }
   return { kind: 'present', value: proto.present_match ?? false }
 }

@@ -40,7 +40,12 @@ export function parseSubstitutionFormat(
 }
 
 /** A format text in any field: ConfigError with Envoy's words. */
-export function checkFormat(text: string, at: FieldPath, extensions: readonly FormatExtension[] = [], prefix = ''): void {
+export function checkFormat(
+  text: string,
+  at: FieldPath,
+  extensions: readonly FormatExtension[] = [],
+  prefix = '',
+): void {
   try {
     parseFormat(text, extensions)
   } catch (error) {

@@ -1,0 +1,265 @@
+import type {
+  FractionConfig,
+  HeaderMatchConfig,
+  MetadataMatchConfig,
+  NamedMatchConfig,
+  StringMatchConfig,
+} from '../config/matcher.ts'
+
+/**
+ * envoy.config.route.v3.RouteConfiguration after `config/route.ts`: checked, defaults filled in, plain and cloneable. Workers
+ * make a `RouteTable` of it. Times are milliseconds. Texts that meet the wire are latin1 strings.
+ */
+export interface RouteConfig {
+  readonly name: string
+  readonly virtualHosts: readonly VirtualHostConfig[]
+  readonly internalOnlyHeaders: readonly string[]
+  readonly headers: HeaderMutationsConfig
+  /** most_specific_header_mutations_wins. */
+  readonly mostSpecificWins: boolean
+  readonly maxDirectResponseBodySize: number
+  readonly ignorePortInHostMatching: boolean
+  /** Header that replaces the authority for the choice of the virtual host; '' = authority. */
+  readonly vhostHeader: string
+  readonly ignorePathParameters: boolean
+  readonly filters: FilterOverridesConfig
+  readonly mirrors: readonly MirrorConfig[]
+  readonly metadata: JsonStruct | null
+}
+
+export type JsonStruct = Readonly<Record<string, unknown>>
+
+export interface VirtualHostConfig {
+  readonly name: string
+  /** Lower case, as configured with wildcards. */
+  readonly domains: readonly string[]
+  readonly routes: readonly RouteEntryConfig[]
+  readonly requireTls: 'none' | 'external' | 'all'
+  readonly virtualClusters: readonly { readonly name: string; readonly headers: readonly HeaderMatchConfig[] }[]
+  readonly rateLimits: readonly unknown[]
+  readonly headers: HeaderMutationsConfig
+  readonly cors: unknown
+  readonly filters: FilterOverridesConfig
+  readonly includeRequestAttemptCount: boolean
+  readonly includeAttemptCountInResponse: boolean
+  readonly includeIsTimeoutRetryHeader: boolean
+  readonly metadata: JsonStruct | null
+}
+
+/** typed_per_filter_config by filter name, each parsed by the filter's factory. */
+export type FilterOverridesConfig = Readonly<Record<string, FilterOverrideConfig>>
+
+export interface FilterOverrideConfig {
+  /** FilterConfig.disabled; undefined when it was not wrapped or only carries a config. */
+  readonly disabled: boolean | undefined
+  /** What `parseOverride` returned; undefined when the entry only disables. */
+  readonly config: unknown
+}
+
+/** One level of header mutations: removals happen before additions. */
+export interface HeaderMutationsConfig {
+  readonly requestAdd: readonly HeaderAddConfig[]
+  readonly requestRemove: readonly string[]
+  readonly responseAdd: readonly HeaderAddConfig[]
+  readonly responseRemove: readonly string[]
+}
+
+export interface HeaderAddConfig {
+  /** Lower case. */
+  readonly name: string
+  /** Format text. */
+  readonly value: string
+  readonly action: 'append' | 'ifAbsent' | 'overwrite' | 'overwriteIfExists'
+  readonly keepEmpty: boolean
+}
+
+export interface RouteEntryConfig {
+  readonly name: string
+  readonly match: RouteMatchConfig
+  /** Exactly one of the next four is set. */
+  readonly action: RouteActionConfig | null
+  readonly redirect: RedirectConfig | null
+  readonly directResponse: DirectResponseConfig | null
+  readonly nonForwarding: boolean
+  readonly metadata: JsonStruct | null
+  readonly decorator: { readonly operation: string; readonly propagate: boolean } | null
+  readonly headers: HeaderMutationsConfig
+  readonly filters: FilterOverridesConfig
+  readonly statPrefix: string
+  readonly tracing: unknown
+}
+
+export interface RouteMatchConfig {
+  readonly kind: 'prefix' | 'path' | 'regex' | 'separated' | 'connect' | 'template'
+  readonly text: string
+  readonly caseSensitive: boolean
+  readonly fraction: FractionConfig | null
+  readonly headers: readonly HeaderMatchConfig[]
+  readonly query: readonly NamedMatchConfig[]
+  readonly cookies: readonly NamedMatchConfig[]
+  readonly grpc: boolean
+  readonly tls: { readonly presented: boolean | null; readonly validated: boolean | null } | null
+  readonly dynamicMetadata: readonly MetadataMatchConfig[]
+  readonly filterState: readonly FilterStateMatchConfig[]
+}
+
+export interface FilterStateMatchConfig {
+  readonly key: string
+  readonly match: StringMatchConfig
+}
+
+export interface RegexRewriteConfig {
+  readonly pattern: string
+  readonly substitution: string
+}
+
+export type PathRewriteConfig =
+  | { readonly kind: 'prefix'; readonly text: string }
+  | { readonly kind: 'regex'; readonly rewrite: RegexRewriteConfig }
+  | { readonly kind: 'format'; readonly text: string }
+  | { readonly kind: 'template'; readonly text: string }
+
+export type HostRewriteConfig =
+  | { readonly kind: 'literal'; readonly text: string }
+  | { readonly kind: 'header'; readonly name: string }
+  | { readonly kind: 'pathRegex'; readonly rewrite: RegexRewriteConfig }
+  | { readonly kind: 'format'; readonly text: string }
+  | { readonly kind: 'auto' }
+
+export type ClusterChoiceConfig =
+  | { readonly kind: 'cluster'; readonly name: string }
+  | { readonly kind: 'header'; readonly name: string }
+  | {
+      readonly kind: 'weighted'
+      readonly clusters: readonly WeightedClusterConfig[]
+      readonly runtimeKeyPrefix: string
+      /** Header whose value is hashed instead of the stream's random number; '' = none. */
+      readonly headerName: string
+      readonly useHashPolicy: boolean
+    }
+
+export interface WeightedClusterConfig {
+  readonly name: string
+  /** Set instead of `name`; '' otherwise. */
+  readonly clusterHeader: string
+  readonly weight: number
+  readonly metadataMatch: JsonStruct | null
+  readonly headers: HeaderMutationsConfig
+  readonly filters: FilterOverridesConfig
+  readonly hostRewriteLiteral: string
+}
+
+export interface RouteActionConfig {
+  readonly cluster: ClusterChoiceConfig
+  readonly clusterNotFoundCode: number
+  readonly metadataMatch: JsonStruct | null
+  readonly pathRewrite: PathRewriteConfig | null
+  readonly hostRewrite: HostRewriteConfig | null
+  readonly appendXForwardedHost: boolean
+  readonly timeout: number
+  /** -1 = the connection manager's. */
+  readonly idleTimeout: number
+  readonly flushTimeout: number
+  readonly retry: RetryPolicyConfig | null
+  readonly mirrors: readonly MirrorConfig[]
+  readonly priority: 0 | 1
+  readonly rateLimits: readonly unknown[]
+  readonly includeVhRateLimits: boolean
+  readonly hashPolicies: readonly HashPolicyConfig[]
+  readonly cors: unknown
+  readonly maxGrpcTimeout: number
+  readonly grpcTimeoutOffset: number
+  readonly maxStreamDuration: number
+  readonly grpcTimeoutHeaderMax: number
+  readonly grpcTimeoutHeaderOffset: number
+  /** Lower-case upgrade type → enabled. */
+  readonly upgrades: Readonly<Record<string, boolean>> | null
+  readonly connect: { readonly allowPost: boolean; readonly proxyProtocol: 0 | 1 | 2 } | null
+  readonly internalRedirect: InternalRedirectConfig | null
+  readonly hedge: HedgeConfig | null
+  /** Bytes; -1 = the connection's buffer limit. */
+  readonly requestBufferLimit: number
+}
+
+export interface HedgeConfig {
+  readonly initialRequests: number
+  readonly hedgeOnPerTryTimeout: boolean
+}
+
+export interface MirrorConfig {
+  readonly cluster: string
+  readonly clusterHeader: string
+  readonly fraction: FractionConfig
+  readonly traceSampled: boolean | undefined
+  readonly disableHostSuffix: boolean
+  readonly hostRewriteLiteral: string
+}
+
+export interface InternalRedirectConfig {
+  readonly maxInternalRedirects: number
+  readonly redirectResponseCodes: readonly number[]
+  readonly allowCrossScheme: boolean
+  readonly safeCrossSchemeOnly: boolean
+  readonly responseHeadersToCopy: readonly string[]
+  readonly previousRoutes: boolean
+  readonly allowListedRoutes: readonly string[] | null
+}
+
+export type HashPolicyConfig = { readonly terminal: boolean } & (
+  | { readonly kind: 'header'; readonly name: string; readonly rewrite: RegexRewriteConfig | null }
+  | {
+      readonly kind: 'cookie'
+      readonly name: string
+      /** Milliseconds; -1 = never generate the cookie. */
+      readonly ttl: number
+      readonly path: string
+      readonly attributes: readonly { readonly name: string; readonly value: string }[]
+    }
+  | { readonly kind: 'sourceIp' }
+  | { readonly kind: 'query'; readonly name: string }
+  | { readonly kind: 'filterState'; readonly key: string }
+)
+
+export interface RetryPolicyConfig {
+  /** Bits of `RetryOn`. */
+  readonly retryOn: number
+  readonly numRetries: number
+  readonly perTryTimeout: number
+  readonly perTryIdleTimeout: number
+  readonly retriableStatusCodes: readonly number[]
+  readonly retriableHeaders: readonly HeaderMatchConfig[]
+  readonly retriableRequestHeaders: readonly HeaderMatchConfig[]
+  /** 0 = not configured: base 25 ms from runtime, max ten times the base. */
+  readonly backOffBase: number
+  readonly backOffMax: number
+  readonly resetHeaders: readonly { readonly name: string; readonly format: 'seconds' | 'timestamp' }[]
+  readonly resetMaxInterval: number
+  readonly previousHosts: boolean
+  readonly omitCanaryHosts: boolean
+  /** omit_host_metadata; null = none. */
+  readonly omitHostMetadata: JsonStruct | null
+  /** previous_priorities update_frequency; 0 = none. */
+  readonly previousPriorities: number
+  readonly hostSelectionMaxAttempts: number
+}
+
+export interface RedirectConfig {
+  readonly code: number
+  /** `https` for https_redirect; '' = keep. */
+  readonly scheme: string
+  readonly host: string
+  /** 0 = keep. */
+  readonly port: number
+  readonly path: string
+  readonly prefixRewrite: string
+  readonly regexRewrite: RegexRewriteConfig | null
+  readonly pathFormat: string
+  readonly stripQuery: boolean
+}
+
+export interface DirectResponseConfig {
+  readonly status: number
+  readonly body: Uint8Array | null
+  /** SubstitutionFormatString as the formatter takes it; null when there is none. */
+  readonly bodyFormat: import('../config/format-string.ts').FormatConfig | null
+}

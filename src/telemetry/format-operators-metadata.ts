@@ -1,0 +1,58 @@
+import { latin1 } from '../config/matcher.ts'
+import { metadataValue } from '../config/value-match.ts'
+import type { FormatContext } from './format-context.ts'
+import type { OperatorTable } from './format-operators.ts'
+import type { FormatReader, FormatValue } from './formatter.ts'
+
+type Source = (c: FormatContext) => Readonly<Record<string, unknown>> | null
+
+const SOURCES: Readonly<Record<string, Source>> = {
+  DYNAMIC: c => c.info.dynamicMetadata,
+  CLUSTER: c => c.info.clusterMetadata,
+  ROUTE: c => c.info.routeMetadata,
+  UPSTREAM_HOST: c => c.info.hostMetadata,
+}
+
+/** `namespace:key:key…`; the whole struct without a key. */
+function metadata(source: Source, args: string): FormatReader {
+  const [namespace = '', ...path] = args.split(':')
+  return c => value(metadataValue(source(c), namespace, path))
+}
+
+function value(found: unknown): FormatValue {
+  if (found === undefined || found === null) return null
+  if (typeof found === 'string') return latin1(found)
+  return found as number | boolean | object
+}
+
+/** TYPED prints JSON (a string in quotes), PLAIN the bare text, FIELD one field of an object. */
+function filterState(args: string): FormatReader {
+  const [key = '', kind = 'TYPED', field = ''] = args.split(':')
+  return c => {
+    const state = c.info.filterState
+    const found = state !== null && Object.hasOwn(state, key) ? state[key] : undefined
+    if (found === undefined || found === null) return null
+    if (kind === 'PLAIN') return plain(found)
+    if (kind === 'FIELD') {
+      const inner = typeof found === 'object' ? (found as Record<string, unknown>)[field] : undefined
+      return inner === undefined ? null : plain(inner)
+    }
+    return typeof found === 'string' ? latin1(JSON.stringify(found)) : value(found)
+  }
+}
+
+function plain(found: unknown): FormatValue {
+  return typeof found === 'object' ? latin1(JSON.stringify(found)) : latin1(String(found))
+}
+
+export const METADATA_OPERATORS: OperatorTable = {
+  DYNAMIC_METADATA: args => metadata(SOURCES['DYNAMIC']!, args),
+  CLUSTER_METADATA: args => metadata(SOURCES['CLUSTER']!, args),
+  UPSTREAM_METADATA: args => metadata(SOURCES['UPSTREAM_HOST']!, args),
+  METADATA: args => {
+    const [source = '', ...rest] = args.split(':')
+    const read = SOURCES[source]
+    return read === undefined ? () => null : metadata(read, rest.join(':'))
+  },
+  FILTER_STATE: filterState,
+}

@@ -1,0 +1,194 @@
+import { type FormatConfig, type FormatExtension, type FormatToken, parseFormat } from '../config/format-string.ts'
+import { latin1 } from '../config/matcher.ts'
+import type { FormatContext, Formatter } from './format-context.ts'
+import { readerOf } from './format-operators.ts'
+
+/** What an operator yields: null = missing (`-` in text), objects are printed as JSON. */
+export type FormatValue = string | number | boolean | null | object
+export type FormatReader = (context: FormatContext) => FormatValue
+
+/**
+ * Compiles a text format that `parseFormat` accepts (so it cannot fail on a worker). Lines are latin1 strings.
+ * `omitEmpty`: missing values print nothing instead of `-`.
+ */
+export function compileFormat(
+  text: string,
+  omitEmpty = false,
+  extensions: readonly FormatExtension[] = [],
+): TextFormatter {
+  return new TextFormatter(parseFormat(text, extensions), omitEmpty ? '' : '-')
+}
+
+/** Access-log line or local-reply body of a SubstitutionFormatString. JSON lines end in a line break, texts as configured. */
+export function compileFormatConfig(config: FormatConfig): Formatter {
+  if (config.text !== null) return compileFormat(config.text, config.omitEmpty, config.extensions)
+  return new JsonFormatter(config)
+}
+
+/** Alternating constants and operators: `texts` has one more element than `readers`. */
+export class TextFormatter implements Formatter {
+  /** The whole text when there is no operator in it, else null: callers skip formatting. */
+  readonly constant: string | null
+  readonly #texts: string[] = ['']
+  readonly #readers: FormatReader[] = []
+  readonly #lengths: number[] = []
+  readonly #missing: string
+
+  constructor(tokens: readonly FormatToken[], missing: string) {
+    this.#missing = missing
+    for (const token of tokens) {
+      if (token.kind === 'text') this.#texts[this.#texts.length - 1] += token.text
+      else {
+        this.#readers.push(readerOf(token))
+        this.#lengths.push(token.length)
+        this.#texts.push('')
+      }
+    }
+    this.constant = this.#readers.length === 0 ? this.#texts[0]! : null
+  }
+
+  format(context: FormatContext): string {
+    const readers = this.#readers
+    const texts = this.#texts
+    let out = texts[0]!
+    for (let i = 0; i < readers.length; i++) {
+      const value = readers[i]!(context)
+      if (value === null) out += this.#missing
+      else {
+        const length = this.#lengths[i]!
+        const text = typeof value === 'string' ? value : valueText(value)
+        out += length >= 0 && text.length > length ? text.slice(0, length) : text
+      }
+      out += texts[i + 1]!
+    }
+    return out
+  }
+}
+
+/** Text form of a value that is no string. */
+export function valueText(value: number | boolean | object): string {
+  return typeof value === 'object' ? latin1(JSON.stringify(sorted(value))) : String(value)
+}
+
+/** Keys sorted at every level, as Envoy prints Structs. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+  return Object.fromEntries(entries.map(([key, inner]) => [key, sorted(inner)]))
+}
+
+type JsonNode =
+  | { readonly kind: 'constant'; readonly json: string; readonly isNull: boolean }
+  | { readonly kind: 'value'; readonly read: FormatReader; readonly length: number }
+  | { readonly kind: 'text'; readonly text: TextFormatter }
+  | { readonly kind: 'list'; readonly items: readonly JsonNode[] }
+  | { readonly kind: 'object'; readonly keys: readonly string[]; readonly nodes: readonly JsonNode[] }
+
+class JsonFormatter implements Formatter {
+  readonly #root: JsonNode
+  readonly #omitEmpty: boolean
+
+  constructor(config: FormatConfig) {
+    this.#omitEmpty = config.omitEmpty
+    this.#root = compileJson(config.json, config)
+  }
+
+  format(context: FormatContext): string {
+    return `${this.#print(this.#root, context) ?? 'null'}\n`
+  }
+
+  /** JSON text; null for a missing value that omit_empty_values drops. */
+  #print(node: JsonNode, context: FormatContext): string | null {
+    switch (node.kind) {
+      case 'constant':
+        return node.isNull && this.#omitEmpty ? null : node.json
+      case 'text':
+        return jsonString(node.text.format(context))
+      case 'value': {
+        const value = node.read(context)
+        if (value === null) return this.#omitEmpty ? null : 'null'
+        if (typeof value === 'string') return jsonString(node.length >= 0 ? value.slice(0, node.length) : value)
+        return jsonValue(value)
+      }
+      case 'list': {
+        let out = ''
+        for (let i = 0; i < node.items.length; i++) {
+          const item = this.#print(node.items[i]!, context)
+          if (item !== null) out += out === '' ? item : `,${item}`
+        }
+        return `[${out}]`
+      }
+      case 'object': {
+        let out = ''
+        for (let i = 0; i < node.keys.length; i++) {
+          const item = this.#print(node.nodes[i]!, context)
+          if (item !== null) out += out === '' ? node.keys[i]! + item : `,${node.keys[i]!}${item}`
+        }
+        return `{${out}}`
+      }
+    }
+  }
+}
+
+function compileJson(value: unknown, config: FormatConfig): JsonNode {
+  if (typeof value === 'string') return compileJsonString(value, config)
+  if (Array.isArray(value)) return { kind: 'list', items: value.map(item => compileJson(item, config)) }
+  if (typeof value !== 'object' || value === null) {
+    return { kind: 'constant', json: JSON.stringify(value), isNull: value === null }
+  }
+  const entries = Object.entries(value)
+  if (config.sortKeys) entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+  return {
+    kind: 'object',
+    keys: entries.map(([key]) => `${jsonString(latin1(key))}:`),
+    nodes: entries.map(([, inner]) => compileJson(inner, config)),
+  }
+}
+
+function compileJsonString(text: string, config: FormatConfig): JsonNode {
+  const tokens = parseFormat(text, config.extensions)
+  const only = tokens[0]
+  if (tokens.length === 1 && only?.kind === 'operator') {
+    return { kind: 'value', read: readerOf(only), length: only.length }
+  }
+  const compiled = new TextFormatter(tokens, config.omitEmpty ? '' : '-')
+  if (compiled.constant === null) return { kind: 'text', text: compiled }
+  return { kind: 'constant', json: jsonString(compiled.constant), isNull: false }
+}
+
+function jsonValue(value: unknown): string {
+  if (typeof value === 'string') return jsonString(latin1(value))
+  if (Array.isArray(value)) return `[${value.map(jsonValue).join(',')}]`
+  if (typeof value === 'object' && value !== null) {
+    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+    return `{${entries.map(([key, inner]) => `${jsonString(latin1(key))}:${jsonValue(inner)}`).join(',')}}`
+  }
+  return JSON.stringify(value ?? null)
+}
+
+const PLAIN = /^[ !#-[\]-\x7e]*$/
+const UTF8 = new TextDecoder('utf-8', { fatal: true })
+
+/**
+ * Envoy's JSON sanitizer: `"`, `\` and controls as `\u00XX`; valid UTF-8 stays as its bytes, else every byte from 0x80 up is
+ * escaped as if it were latin1. Takes and returns latin1.
+ */
+export function jsonString(text: string): string {
+  if (PLAIN.test(text)) return `"${text}"`
+  const high = /[\x80-\xff]/.test(text) && !isUtf8(text)
+  return `"${text.replace(high ? /["\\\0-\x1f\x7f-\xff]/g : /["\\\0-\x1f\x7f]/g, unicodeEscape)}"`
+}
+
+function unicodeEscape(c: string): string {
+  return `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`
+}
+
+function isUtf8(text: string): boolean {
+  try {
+    UTF8.decode(Buffer.from(text, 'latin1'))
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * Names of the response flags by bit (`ResponseFlag` of stream-info.ts), as %RESPONSE_FLAGS% and %RESPONSE_FLAGS_LONG% print them
+ * (source/common/stream_info/utility.h CORE_RESPONSE_FLAGS).
+ */
+export const RESPONSE_FLAGS: readonly (readonly [short: string, long: string])[] = [
+  ['LH', 'FailedLocalHealthCheck'],
+  ['UH', 'NoHealthyUpstream'],
+  ['UT', 'UpstreamRequestTimeout'],
+  ['LR', 'LocalReset'],
+  ['UR', 'UpstreamRemoteReset'],
+  ['UF', 'UpstreamConnectionFailure'],
+  ['UC', 'UpstreamConnectionTermination'],
+  ['UO', 'UpstreamOverflow'],
+  ['NR', 'NoRouteFound'],
+  ['DI', 'DelayInjected'],
+  ['FI', 'FaultInjected'],
+  ['RL', 'RateLimited'],
+  ['UAEX', 'UnauthorizedExternalService'],
+  ['RLSE', 'RateLimitServiceError'],
+  ['DC', 'DownstreamConnectionTermination'],
+  ['URX', 'UpstreamRetryLimitExceeded'],
+  ['SI', 'StreamIdleTimeout'],
+  ['IH', 'InvalidEnvoyRequestHeaders'],
+  ['DPE', 'DownstreamProtocolError'],
+  ['UMSDR', 'UpstreamMaxStreamDurationReached'],
+  ['RFCF', 'ResponseFromCacheFilter'],
+  ['NFCF', 'NoFilterConfigFound'],
+  ['DT', 'DurationTimeout'],
+  ['UPE', 'UpstreamProtocolError'],
+  ['NC', 'NoClusterFound'],
+  ['OM', 'OverloadManagerTerminated'],
+  ['DF', 'DnsResolutionFailed'],
+  ['DO', 'DropOverload'],
+  ['DR', 'DownstreamRemoteReset'],
+  ['UDO', 'UnconditionalDropOverload'],
+]
+
+/** Names joined by commas in Envoy's print order; '-' when no flag is set. Few combinations occur, so each is made once. */
+export function responseFlagNames(flags: number, long: boolean): string {
+  if (flags === 0) return '-'
+  const cache = long ? longNames : shortNames
+  const hit = cache.get(flags)
+  if (hit !== undefined) return hit
+  const names: string[] = []
+  for (const bit of PRINT_ORDER) if ((flags & (1 << bit)) !== 0) names.push(RESPONSE_FLAGS[bit]![long ? 1 : 0])
+  const text = names.join(',')
+  if (cache.size < MAX_CACHED) cache.set(flags, text)
+  return text
+}
+
+/** Bit of a short name (access-log response_flag_filter); -1 when there is none. */
+export function responseFlagBit(short: string): number {
+  return RESPONSE_FLAGS.findIndex(([name]) => name === short)
+}
+
+const shortNames = new Map<number, string>()
+const longNames = new Map<number, string>()
+const MAX_CACHED = 1024
+const PRINT_ORDER = RESPONSE_FLAGS.map((_, bit) => bit)
