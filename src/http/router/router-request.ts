@@ -1,16 +1,19 @@
 import { TimerNode, type TimerOwner, type Timers } from '../../base/timer.ts'
 import { ResetReason } from '../../codec/codec.ts'
-import { HeaderBlock } from '../../codec/header-block.ts'
+import type { HeaderBlock } from '../../codec/header-block.ts'
 import { type Connection, Flow } from '../../io/connection.ts'
 import type { Route, RouteAction } from '../../routing/route.ts'
 import { ResponseFlag } from '../../telemetry/stream-info.ts'
 import { autoServerName } from '../../upstream/auto-sni.ts'
-import { chargeResponseCode, chargeResponseTime, ResponseOrigin } from '../../upstream/response-code-stats.ts'
+import { chargeResponseCode, chargeResponseTime } from '../../upstream/response-code-stats.ts'
 import { type Cluster, type Host, OutlierEvent, type PickContext, PoolFailure } from '../../upstream/upstream.ts'
 import type { RouterFilter } from '../filters/router.ts'
 import { grpcToHttpStatus } from '../grpc.ts'
 import type { ResponseSource, StreamContext } from '../stream-context.ts'
+import { noteUpstream, noteUpstreamBytes, overloadedHeaders, responseOrigin } from './attempt-facts.ts'
+import { respondDirectly } from './direct-response.ts'
 import { setupInternalRedirect } from './internal-redirect.ts'
+import { RequestBody } from './request-body.ts'
 import { type FailureText, poolFailureText, resetDetails, resetText } from './reset-text.ts'
 import { RetryState, RetryVerdict } from './retry-state.ts'
 import { shadowRequest } from './shadow.ts'
@@ -41,11 +44,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
   private attemptCount = 0
   private started = 0
   private requestCompleteAt = -1
-  /** Body kept for attempts that are not ready and for retries and shadows. */
-  private readonly body: Uint8Array[] = []
-  private bodyBytes = 0
-  private keepBody = false
-  private bodyDropped = false
+  private readonly body = new RequestBody()
   private retried = false
   private timedOutResponse = false
   private readonly responseTimer: TimerNode
@@ -89,7 +88,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     }
     this.route = route
     if (route.redirect !== null || route.directResponse !== null) {
-      this.respondDirectly(route)
+      respondDirectly(s, route, h, filter)
       return
     }
     const action = route.action
@@ -117,7 +116,12 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
       info.setFlag(ResponseFlag.UpstreamOverflow)
       cluster.counters.upstreamRqMaintenanceMode.inc()
       this.chargeLocal(503)
-      s.sendLocalReply(503, 'maintenance mode', 'maintenance_mode', this.overloadedHeaders())
+      s.sendLocalReply(
+        503,
+        'maintenance mode',
+        'maintenance_mode',
+        overloadedHeaders(this.filter.config.suppressEnvoyHeaders),
+      )
       return
     }
     this.attemptCount = 1
@@ -141,7 +145,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     if (route.virtualHost.includeRequestAttemptCount) h.set('x-envoy-attempt-count', '1')
     route.mutateRequest(h, s)
     action.rewrite(h, s, host.hostname)
-    this.keepBody = this.retry.enabled || action.shadows.length > 0
+    this.body.keep = this.retry.enabled || action.shadows.length > 0
     s.responseSource = this
     this.launch(host)
     if (end && this.s !== null) this.onRequestComplete()
@@ -149,17 +153,12 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
 
   onData(chunk: Uint8Array, end: boolean): void {
     const s = this.s!
-    if (this.keepBody && !this.bodyDropped) {
-      this.bodyBytes += chunk.length
-      if (this.bodyBytes > this.bufferLimit()) this.abandonBuffer()
-    }
-    const waiting = this.waitingAttempt()
-    if ((this.keepBody && !this.bodyDropped) || waiting) {
-      if (chunk.length > 0) this.body.push(chunk)
-      if (!(this.keepBody && !this.bodyDropped)) {
-        this.bodyBytes += chunk.length
-        if (this.bodyBytes > s.manager.bufferLimit) this.holdDownstream(true)
-      }
+    const body = this.body
+    if (body.retained && body.bytes + chunk.length > this.bufferLimit()) this.abandonBuffer()
+    if (body.retained) body.push(chunk)
+    else if (this.waitingAttempt()) {
+      body.push(chunk)
+      if (body.bytes > s.manager.bufferLimit) this.holdDownstream(true)
     }
     if (end) this.requestComplete = true
     for (let i = 0; i < this.attempts.length; i++) {
@@ -189,7 +188,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     const attempts = this.attempts
     for (let i = 0; i < attempts.length; i++) {
       const attempt = attempts[i]!
-      this.fillUpstreamBytes(attempt)
+      noteUpstreamBytes(this.s!.info, attempt)
       attempt.abort()
     }
     this.retry.end()
@@ -230,7 +229,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     const s = this.s!
     const info = s.info
     const now = this.timers.now()
-    this.setUpstream(attempt)
+    noteUpstream(this.s!.info, attempt)
     info.upstreamProtocol = protocol
     if (info.firstUpstreamTx < 0) info.firstUpstreamTx = now
     const stream = attempt.stream!
@@ -241,20 +240,19 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
       info.lastUpstreamTx = now
       return
     }
-    const body = this.body
-    for (let i = 0; i < body.length; i++) {
+    const chunks = this.body.chunks
+    for (let i = 0; i < chunks.length; i++) {
       if (attempt.stream === null || attempt.done) return
-      attempt.send(body[i]!, this.requestComplete && this.trailers === null && i === body.length - 1)
+      attempt.send(chunks[i]!, this.requestComplete && this.trailers === null && i === chunks.length - 1)
     }
     if (this.requestComplete && !attempt.requestSent && attempt.stream !== null) {
       attempt.requestSent = true
       if (this.trailers !== null) stream.encodeTrailers(this.trailers)
       else stream.encodeData(EMPTY, true)
     }
-    if (!(this.keepBody && !this.bodyDropped)) {
-      if (this.bodyBytes > s.manager.bufferLimit) this.holdDownstream(false)
-      body.length = 0
-      this.bodyBytes = 0
+    if (!this.body.retained) {
+      if (this.body.bytes > s.manager.bufferLimit) this.holdDownstream(false)
+      this.body.clear()
     }
     info.lastUpstreamTx = now
   }
@@ -275,7 +273,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
         : failure === PoolFailure.Timeout
           ? ResetReason.ConnectionTimeout
           : ResetReason.ConnectionFailure
-    this.setUpstream(attempt)
+    noteUpstream(this.s!.info, attempt)
     this.attemptFailed(attempt, text, reason, transportFailure, false)
   }
 
@@ -310,7 +308,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     const grpcStatus = s.isGrpc ? h.get('grpc-status') : undefined
     const outcome = grpcStatus === undefined ? h.status : grpcToHttpStatus(Number(grpcStatus))
     cluster.reportOutcome(attempt.host, outcome, OutlierEvent.Response)
-    if (this.winner === null && this.retry.enabled && !this.bodyDropped) {
+    if (this.winner === null && this.retry.enabled && !this.body.dropped) {
       const verdict = this.retry.onHeaders(h, outcome, s.isGrpc, this.requestHeaders!, this.filter.services)
       if (verdict === RetryVerdict.Yes) {
         this.charge(attempt, h.status, h)
@@ -325,7 +323,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
       policy !== null &&
       policy.redirectResponseCodes.includes(h.status) &&
       this.requestComplete &&
-      !this.bodyDropped
+      !this.body.dropped
     ) {
       if (setupInternalRedirect(s, this.headers!, h, policy, this.route!, this.filter)) {
         cluster.counters.upstreamInternalRedirectSucceededTotal.inc()
@@ -339,7 +337,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     if (this.retried && h.status < 500) cluster.counters.upstreamRqRetrySuccess.inc()
     this.dropOthers(attempt)
     this.winner = attempt
-    this.setUpstream(attempt)
+    noteUpstream(this.s!.info, attempt)
     this.charge(attempt, h.status, h)
     if (end) info.lastUpstreamRx = now
     if (!this.filter.config.suppressEnvoyHeaders) {
@@ -349,7 +347,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     if (this.route!.virtualHost.includeAttemptCountInResponse) h.set('x-envoy-attempt-count', String(this.attemptCount))
     if (this.responseCookie !== '') h.push('set-cookie', this.responseCookie)
     info.responseCodeDetails = 'via_upstream'
-    this.fillUpstreamBytes(attempt)
+    noteUpstreamBytes(this.s!.info, attempt)
     s.responseHeaders = h
     this.route!.mutateResponse(h, s)
     if (end) this.onResponseComplete(attempt)
@@ -392,7 +390,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
       }
     }
     cluster.reportOutcome(attempt.host, 504, OutlierEvent.RequestTimeout)
-    this.setUpstream(attempt)
+    noteUpstream(this.s!.info, attempt)
     const wasWinner = this.winner === attempt
     this.dropAttempt(attempt)
     if (wasWinner) {
@@ -402,7 +400,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
       )
       return
     }
-    if (this.retry.enabled && !this.bodyDropped) {
+    if (this.retry.enabled && !this.body.dropped) {
       const verdict = this.retry.onReset(ResetReason.Local, true, this.filter.services)
       if (verdict === RetryVerdict.Yes) {
         this.scheduleRetry(null)
@@ -412,31 +410,6 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     }
     if (this.attempts.length > 0) return
     this.timeoutReply(idle ? 'upstream_per_try_idle_timeout' : 'upstream_per_try_timeout')
-  }
-
-  private respondDirectly(route: Route): void {
-    const s = this.s!
-    const extra = new HeaderBlock()
-    if (route.redirect !== null) {
-      this.filter.stats.rqRedirect.inc()
-      extra.push('location', route.redirect.location(this.headers!))
-      route.mutateResponse(extra, s)
-      s.sendLocalReply(route.redirect.code, '', 'direct_response', extra)
-      return
-    }
-    const direct = route.directResponse!
-    this.filter.stats.rqDirectResponse.inc()
-    const formatted = direct.format(s)
-    const body = formatted ?? (direct.body === null ? '' : Buffer.from(direct.body).toString('latin1'))
-    route.mutateResponse(extra, s)
-    s.sendLocalReply(
-      direct.status,
-      body,
-      'direct_response',
-      extra,
-      -1,
-      direct.contentType === '' ? 'text/plain' : direct.contentType,
-    )
   }
 
   private launch(host: Host): void {
@@ -466,9 +439,17 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
       if (attempt.perTryTimer.deadline === 0) attempt.armPerTry(this.timeouts.perTry)
     }
     const shadows = this.action!.shadows
-    if (shadows.length > 0 && !this.bodyDropped) {
+    if (shadows.length > 0 && !this.body.dropped) {
       for (let i = 0; i < shadows.length; i++)
-        shadowRequest(shadows[i]!, this.s!, this.headers!, this.body, this.trailers, this.filter, this.timeouts.global)
+        shadowRequest(
+          shadows[i]!,
+          this.s!,
+          this.headers!,
+          this.body.chunks,
+          this.trailers,
+          this.filter,
+          this.timeouts.global,
+        )
     }
   }
 
@@ -482,7 +463,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     const s = this.s!
     this.removeAttempt(attempt)
     if (transportFailure !== '') s.info.upstreamTransportFailure = transportFailure
-    if (this.retry.enabled && !this.bodyDropped) {
+    if (this.retry.enabled && !this.body.dropped) {
       const verdict = this.retry.onReset(reason, requestStarted, this.filter.services)
       if (verdict === RetryVerdict.Yes) {
         this.charge(attempt, text.status, null)
@@ -500,7 +481,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
       text.status,
       `upstream connect error or disconnect/reset before headers. ${again}: ${text.text}`,
       resetDetails(text.text, transportFailure, false),
-      text.flag === ResponseFlag.UpstreamOverflow ? this.overloadedHeaders() : null,
+      text.flag === ResponseFlag.UpstreamOverflow ? overloadedHeaders(this.filter.config.suppressEnvoyHeaders) : null,
     )
   }
 
@@ -521,7 +502,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     for (let i = this.attempts.length - 1; i >= 0; i--) {
       const attempt = this.attempts[i]!
       cluster.reportOutcome(attempt.host, 504, OutlierEvent.RequestTimeout)
-      this.setUpstream(attempt)
+      noteUpstream(this.s!.info, attempt)
       if (this.winner !== attempt) this.dropAttempt(attempt)
     }
     this.timers.cancel(this.backOffTimer)
@@ -584,7 +565,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
 
   private onResponseComplete(attempt: UpstreamRequest): void {
     this.timers.cancel(this.responseTimer)
-    this.fillUpstreamBytes(attempt)
+    noteUpstreamBytes(this.s!.info, attempt)
     if (!this.requestComplete) attempt.cutRequest()
     this.removeAttempt(attempt)
     this.retry.end()
@@ -594,7 +575,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
       chargeResponseTime(
         cluster,
         this.timers.now() - this.requestCompleteAt,
-        this.origin(null),
+        responseOrigin(this.requestHeaders!, null),
         fromZone,
         attempt.host.zone,
       )
@@ -627,13 +608,10 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
 
   /** The body outgrew what may be kept: no retry and no shadow from here on (Envoy: retry_or_shadow_abandoned). */
   private abandonBuffer(): void {
-    this.bodyDropped = true
+    this.body.dropped = true
     this.cluster!.counters.retryOrShadowAbandoned.inc()
     this.retry.disable()
-    if (!this.waitingAttempt()) {
-      this.body.length = 0
-      this.bodyBytes = 0
-    }
+    if (!this.waitingAttempt()) this.body.clear()
   }
 
   private bufferLimit(): number {
@@ -651,51 +629,20 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     else if (verdict === RetryVerdict.NoLimitExceeded) info.setFlag(ResponseFlag.UpstreamRetryLimitExceeded)
   }
 
-  private overloadedHeaders(): HeaderBlock | null {
-    if (this.filter.config.suppressEnvoyHeaders) return null
-    const h = new HeaderBlock()
-    h.push('x-envoy-overloaded', 'true')
-    return h
-  }
-
-  private setUpstream(attempt: UpstreamRequest): void {
-    const info = this.s!.info
-    const host = attempt.host
-    info.upstreamHost = host.address.text
-    info.upstreamHostName = host.hostname
-    info.hostMetadata = host.metadata
-    const connection = attempt.connection
-    if (connection === null) return
-    info.upstreamLocal = connection.directLocal.text
-    info.upstreamConnectionId = connection.id
-    info.upstreamTls = connection.tls
-  }
-
-  private fillUpstreamBytes(attempt: UpstreamRequest): void {
-    const stream = attempt.stream
-    if (stream === null || this.s === null) return
-    const info = this.s.info
-    info.upstreamHeaderBytesReceived = stream.headerBytesReceived
-    info.upstreamHeaderBytesSent = stream.headerBytesSent
-    info.upstreamWireBytesReceived = stream.wireBytesReceived
-    info.upstreamWireBytesSent = stream.wireBytesSent
-  }
-
-  private origin(h: HeaderBlock | null): number {
-    let flags = 0
-    if (this.requestHeaders!.get('x-envoy-internal') === 'true') flags |= ResponseOrigin.Internal
-    if (h !== null && h.get('x-envoy-upstream-canary') === 'true') flags |= ResponseOrigin.Canary
-    return flags
-  }
-
   private charge(attempt: UpstreamRequest, status: number, h: HeaderBlock | null): void {
-    chargeResponseCode(this.cluster!, status, this.origin(h), this.filter.services.node.zone, attempt.host.zone)
+    chargeResponseCode(
+      this.cluster!,
+      status,
+      responseOrigin(this.requestHeaders!, h),
+      this.filter.services.node.zone,
+      attempt.host.zone,
+    )
     this.cluster!.chargeHost(attempt.host, status)
     this.filter.chargeRoute(this.route!, this.s!.info.virtualClusterName, status)
   }
 
   private chargeLocal(status: number): void {
-    chargeResponseCode(this.cluster!, status, this.origin(null))
+    chargeResponseCode(this.cluster!, status, responseOrigin(this.requestHeaders!, null))
     this.filter.chargeRoute(this.route!, this.s!.info.virtualClusterName, status)
   }
 
@@ -712,10 +659,7 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     this.winner = null
     this.attemptCount = 0
     this.requestCompleteAt = -1
-    this.body.length = 0
-    this.bodyBytes = 0
-    this.keepBody = false
-    this.bodyDropped = false
+    this.body.reset()
     this.retried = false
     this.timedOutResponse = false
     this.responseCookie = ''

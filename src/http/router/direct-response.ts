@@ -1,0 +1,22 @@
+import { HeaderBlock } from '../../codec/header-block.ts'
+import type { Route } from '../../routing/route.ts'
+import type { RouterFilter } from '../filters/router.ts'
+import type { StreamContext } from '../stream-context.ts'
+
+/** Answers a route that has a redirect or a direct response. */
+export function respondDirectly(s: StreamContext, route: Route, h: HeaderBlock, filter: RouterFilter): void {
+  const extra = new HeaderBlock()
+  if (route.redirect !== null) {
+    filter.stats.rqRedirect.inc()
+    extra.push('location', route.redirect.location(h))
+    route.mutateResponse(extra, s)
+    s.sendLocalReply(route.redirect.code, '', 'direct_response', extra)
+    return
+  }
+  const direct = route.directResponse!
+  filter.stats.rqDirectResponse.inc()
+  const body = direct.format(s) ?? (direct.body === null ? '' : Buffer.from(direct.body).toString('latin1'))
+  route.mutateResponse(extra, s)
+  const type = direct.contentType === '' ? 'text/plain' : direct.contentType
+  s.sendLocalReply(direct.status, body, 'direct_response', extra, -1, type)
+}

@@ -1,0 +1,31 @@
+/** Body of a request as far as it must be kept: for attempts that have no stream yet, for retries and for shadows. */
+export class RequestBody {
+  readonly chunks: Uint8Array[] = []
+  bytes = 0
+  /** Retries or shadows need the whole body. */
+  keep = false
+  /** It outgrew the limit: no retry, no shadow. */
+  dropped = false
+
+  /** Everything since the first byte is here. */
+  get retained(): boolean {
+    return this.keep && !this.dropped
+  }
+
+  push(chunk: Uint8Array): void {
+    if (chunk.length === 0) return
+    this.chunks.push(chunk)
+    this.bytes += chunk.length
+  }
+
+  clear(): void {
+    this.chunks.length = 0
+    this.bytes = 0
+  }
+
+  reset(): void {
+    this.clear()
+    this.keep = false
+    this.dropped = false
+  }
+}
