@@ -2,7 +2,8 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { Loggers } from '../base/log.ts'
 import type { StatsStore } from '../stats/store.ts'
-import type { FromWorker, ToWorker, WorkerBirth } from '../worker/messages.ts'
+import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
+import type { FromWorker, PublishedListener, ToWorker, WorkerBirth } from '../worker/messages.ts'
 
 /** What the server hears about its workers. */
 export interface WorkerEvents {
@@ -10,7 +11,8 @@ export interface WorkerEvents {
   onStarted(index: number): void
   /** It died unexpectedly; its shares of shared gauges are to be given back. A replacement is on its way. */
   onDied(index: number): void
-  onUpstream(index: number, message: unknown): void
+  onEjection(request: EjectionRequest): void
+  onApplied(index: number, epoch: number): void
   /** One listener's descriptors accept now, or why not. */
   onListening(index: number, listener: string, error: string): void
 }
@@ -35,6 +37,7 @@ export class WorkerPool {
   readonly #loggers: Loggers
   readonly #stats: StatsStore
   #stopping = false
+  #serving = false
   readonly #flushWaiters: (() => void)[] = []
   #flushesLeft = 0
 
@@ -90,10 +93,31 @@ export class WorkerPool {
     })
   }
 
-  /** Ends all threads; the process goes right after. */
-  stop(): void {
+  /** One listener for one worker; its descriptors are made only if the worker is there to take them. */
+  sendListener(index: number, make: () => PublishedListener): void {
+    if (this.#slots[index]?.ready === true && this.#serving) {
+      this.send(index, { type: 'config', batch: { listeners: [make()] } })
+    }
+  }
+
+  /** From now on listeners go to workers one by one; before, each gets all of them at once. */
+  serve(): void {
+    this.#serving = true
+  }
+
+  /** Ends all threads and calls `gone` when the last has ended. */
+  stop(gone: () => void): void {
     this.#stopping = true
-    this.broadcast({ type: 'shutdown' })
+    let left = 0
+    for (const { worker } of this.#slots) {
+      if (worker === null) continue
+      left++
+      worker.once('exit', () => {
+        if (--left === 0) gone()
+      })
+    }
+    if (left === 0) gone()
+    else for (const { worker } of this.#slots) worker?.postMessage({ type: 'shutdown' } satisfies ToWorker)
   }
 
   #spawn(index: number): void {
@@ -142,8 +166,11 @@ export class WorkerPool {
       case 'listening':
         this.#events.onListening(index, message.listener, message.error)
         return
-      case 'upstream':
-        this.#events.onUpstream(index, message.message)
+      case 'ejection':
+        this.#events.onEjection(message.request)
+        return
+      case 'applied':
+        this.#events.onApplied(index, message.epoch)
         return
     }
   }

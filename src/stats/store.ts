@@ -199,6 +199,18 @@ export class StatsStore implements StatsScope {
     return sum - (this.#baseline.get(name) ?? 0)
   }
 
+  /** Sum of all gauges whose name passes. */
+  sumOf(wanted: (name: string) => boolean): number {
+    let sum = 0
+    for (const [name, gauge] of this.#gauges) if (wanted(name)) sum += gauge.value
+    for (const worker of this.#workers.values()) {
+      for (let i = 0; i < worker.names.length; i++) {
+        if (worker.kinds[i] === CellKind.Gauge && !worker.dropped.has(i) && wanted(worker.names[i]!)) sum += cellOf(worker, i)
+      }
+    }
+    return sum
+  }
+
   snapshot(): StatsSnapshot {
     const counters = this.#counterTotals()
     const gauges = new Map<string, { value: number; used: boolean }>()

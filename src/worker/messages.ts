@@ -1,6 +1,9 @@
 import type { LogLevel } from '../base/log.ts'
 import type { NodeInfo } from '../config/services.ts'
 import type { HistogramUpdate, SlabUpdate } from '../stats/slab.ts'
+import type { HostsUpdate } from '../upstream/host.ts'
+import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
+import type { SharedBlock, SharedPageView } from '../upstream/shared-state.ts'
 
 /** What a worker thread is born with (`workerData`). */
 export interface WorkerBirth {
@@ -17,6 +20,8 @@ export interface WorkerBirth {
   /** Milliseconds. */
   readonly drainTime: number
   readonly seed: number
+  /** cluster_manager.local_cluster_name; '' = none. */
+  readonly localCluster: string
   /** Int32 cells over `ControlCell`, written by main, read by workers. */
   readonly control: SharedArrayBuffer
   /** Type names of extensions switched off: `category/name`. */
@@ -43,6 +48,12 @@ export interface Published {
   readonly bytes: SharedArrayBuffer
 }
 
+export interface PublishedCluster extends Published {
+  readonly block: SharedBlock
+  /** Null: none were published yet (EDS, DNS still to answer). */
+  readonly hosts: HostsUpdate | null
+}
+
 export interface PublishedListener extends Published {
   /** Listening descriptors of this worker, one per address; the worker owns them. */
   readonly descriptors: readonly number[]
@@ -50,7 +61,9 @@ export interface PublishedListener extends Published {
 
 /** One atomic change of the configuration: a worker applies all of it in one turn. */
 export interface ConfigBatch {
-  readonly clusters?: readonly Published[]
+  /** Pages of shared state, before anything that points into them. */
+  readonly pages?: readonly SharedPageView[]
+  readonly clusters?: readonly PublishedCluster[]
   readonly removedClusters?: readonly string[]
   readonly listeners?: readonly PublishedListener[]
   readonly removedListeners?: readonly string[]
@@ -58,8 +71,9 @@ export interface ConfigBatch {
   readonly removedRoutes?: readonly string[]
   readonly secrets?: readonly Published[]
   readonly runtime?: readonly (readonly [string, string])[]
-  /** Messages of the upstream layer in order: host sets, shared pages. Opaque here. */
-  readonly upstream?: readonly unknown[]
+  readonly hosts?: readonly { readonly cluster: string; readonly update: HostsUpdate }[]
+  /** Clusters in which a health flag of a host changed. */
+  readonly healthChanges?: readonly string[]
 }
 
 export type ToWorker =
@@ -91,6 +105,7 @@ export type FromWorker =
       readonly wall: number
     }
   | { readonly type: 'listening'; readonly listener: string; readonly error: string }
-  /** A message of the upstream layer to its main side. */
-  | { readonly type: 'upstream'; readonly message: unknown }
+  | { readonly type: 'ejection'; readonly request: EjectionRequest }
+  /** Every update up to this epoch is applied: shared cells it let go may be used again. */
+  | { readonly type: 'applied'; readonly epoch: number }
   | { readonly type: 'flushed' }

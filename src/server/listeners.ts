@@ -1,0 +1,257 @@
+import { ConfigError } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import { FieldPath } from '../config/field-path.ts'
+import type { envoy } from '../config/gen/messages.d.ts'
+import { parseListener } from '../config/listener.ts'
+import { closeSocket, duplicate, openListenSocket } from '../io/listen-socket.ts'
+import type { ListenAddressConfig, ListenerConfig } from '../listener/listener-config.ts'
+import type { StatsStore } from '../stats/store.ts'
+import type { PublishedListener } from '../worker/messages.ts'
+import { publish } from './publisher.ts'
+import { HTTP_STATS, LISTENER_HTTP_STATS, LISTENER_STATS, LISTENER_WORKER_STATS } from './stat-names.ts'
+
+type ListenerProto = envoy.config.listener.v3.Listener
+
+/** A listener on main: parsed configuration and the sockets all its versions share. */
+export interface MainListener {
+  readonly config: ListenerConfig
+  readonly proto: ListenerProto
+  readonly version: string
+  readonly viaApi: boolean
+  /** Names of route configurations it waits for. */
+  readonly routes: readonly string[]
+}
+
+/** Listening sockets of one address: one per worker with SO_REUSEPORT, else one for all. Main keeps the originals. */
+interface SocketSet {
+  readonly descriptors: readonly number[]
+  users: number
+}
+
+export interface ListenerManagerOptions {
+  readonly concurrency: number
+  readonly store: StatsStore
+  readonly log: Log
+  /** Workers are to take over or replace this listener. */
+  readonly publish: (listener: MainListener) => void
+  readonly withdraw: (name: string) => void
+}
+
+/**
+ * The listeners of the process: which exist, which wait (warming), and their sockets. A worker that dies loses no queued
+ * connection, since it only ever had duplicates of the descriptors.
+ */
+export class ListenerManager {
+  readonly #options: ListenerManagerOptions
+  readonly #active = new Map<string, MainListener>()
+  readonly #warming = new Map<string, MainListener>()
+  readonly #sockets = new Map<string, SocketSet>()
+
+  constructor(options: ListenerManagerOptions) {
+    this.#options = options
+  }
+
+  get active(): ReadonlyMap<string, MainListener> {
+    return this.#active
+  }
+
+  get warming(): ReadonlyMap<string, MainListener> {
+    return this.#warming
+  }
+
+  get(name: string): MainListener | undefined {
+    return this.#warming.get(name) ?? this.#active.get(name)
+  }
+
+  /** Pure. Throws ConfigError. */
+  parse(proto: ListenerProto, at: FieldPath, version: string, viaApi: boolean): MainListener {
+    const warnings: string[] = []
+    const config = parseListener(proto, at, warnings)
+    for (const text of warnings) this.#options.log.warning(text)
+    return { config, proto, version, viaApi, routes: routesOf(proto) }
+  }
+
+  /**
+   * Takes a parsed listener over and opens its sockets. Throws ConfigError (duplicate address) or ListenError. It serves once
+   * `activate` is called; until then the active one of the same name goes on.
+   */
+  add(listener: MainListener): void {
+    const { config } = listener
+    this.#checkAddresses(config)
+    const before = this.get(config.name)
+    const opened: ListenAddressConfig[] = []
+    try {
+      for (const address of config.addresses) {
+        if (!config.bindToPort) continue
+        this.#open(address, config)
+        opened.push(address)
+      }
+    } catch (error) {
+      for (const address of opened) this.#release(address.address.text)
+      this.#options.store.counter('listener_manager.listener_create_failure').inc()
+      throw error
+    }
+    const replaced = this.#warming.get(config.name)
+    if (replaced !== undefined) this.#releaseAll(replaced)
+    this.#warming.set(config.name, listener)
+    this.#declare(listener)
+    this.#options.store.counter(`listener_manager.listener_${before === undefined ? 'added' : 'modified'}`).inc()
+    this.#count()
+  }
+
+  /** What it waited for has arrived: workers get it. */
+  activate(name: string): void {
+    const listener = this.#warming.get(name)
+    if (listener === undefined) return
+    this.#warming.delete(name)
+    const before = this.#active.get(name)
+    this.#active.set(name, listener)
+    this.#options.publish(listener)
+    if (before !== undefined) this.#releaseAll(before)
+    this.#options.store.counter('listener_manager.listener_create_success').add(this.#options.concurrency)
+    this.#count()
+  }
+
+  /** LDS no longer has it: stops accepting, drains, goes. False: there was none. */
+  remove(name: string): boolean {
+    const warming = this.#warming.get(name)
+    const active = this.#active.get(name)
+    if (warming === undefined && active === undefined) return false
+    this.#warming.delete(name)
+    this.#active.delete(name)
+    if (warming !== undefined) this.#releaseAll(warming)
+    if (active !== undefined) {
+      this.#options.withdraw(name)
+      this.#releaseAll(active)
+    }
+    this.#options.store.counter('listener_manager.listener_removed').inc()
+    this.#count()
+    return true
+  }
+
+  /** A listener with descriptors of its own for `worker`; the receiver closes them. */
+  publishedFor(worker: number, listener: MainListener): PublishedListener {
+    const { config } = listener
+    const descriptors = config.addresses.map(({ address }) => {
+      const set = this.#sockets.get(address.text)
+      if (set === undefined) return -1
+      return duplicate(set.descriptors[worker % set.descriptors.length]!)
+    })
+    return { ...publish(config.name, listener.version, config), descriptors }
+  }
+
+  #checkAddresses(config: ListenerConfig): void {
+    if (!config.bindToPort) return
+    for (const other of [...this.#active.values(), ...this.#warming.values()]) {
+      if (other.config.name === config.name || !other.config.bindToPort) continue
+      for (const { address } of config.addresses) {
+        if (address.port === 0 && !address.ip.startsWith('/')) continue
+        if (!other.config.addresses.some(o => o.address.text === address.text)) continue
+        throw new ConfigError(
+          'CONFIG_DUPLICATE',
+          FieldPath.root().field('address'),
+          `error adding listener: '${config.name}' has duplicate address '${address.text}' as existing listener, ` +
+            'to check if the listener has duplicated addresses with other listeners or ' +
+            "'enable_reuse_port' is set to 'false' for the listener",
+        )
+      }
+    }
+  }
+
+  #open(where: ListenAddressConfig, config: ListenerConfig): void {
+    const key = where.address.text
+    const known = this.#sockets.get(key)
+    if (known !== undefined) {
+      known.users++
+      return
+    }
+    const reusePort = config.reusePort && !where.address.ip.startsWith('/')
+    const count = reusePort ? this.#options.concurrency : 1
+    const descriptors: number[] = []
+    try {
+      for (let i = 0; i < count; i++) {
+        descriptors.push(
+          openListenSocket(where.address, {
+            reusePort,
+            ipv4Compat: where.ipv4Compat,
+            transparent: config.transparent,
+            freebind: config.freebind,
+            fastOpen: config.fastOpen,
+            mode: where.mode,
+            options: where.options,
+          }),
+        )
+      }
+    } catch (error) {
+      for (const fd of descriptors) closeSocket(fd)
+      throw error
+    }
+    this.#sockets.set(key, { descriptors, users: 1 })
+  }
+
+  #releaseAll(listener: MainListener): void {
+    if (!listener.config.bindToPort) return
+    for (const { address } of listener.config.addresses) this.#release(address.text)
+  }
+
+  #release(key: string): void {
+    const set = this.#sockets.get(key)
+    if (set === undefined || --set.users > 0) return
+    this.#sockets.delete(key)
+    for (const fd of set.descriptors) closeSocket(fd)
+  }
+
+  #declare(listener: MainListener): void {
+    const { store, concurrency } = this.#options
+    const prefix = `listener.${listener.config.statAddress}.`
+    store.declare(prefix, LISTENER_STATS)
+    for (let i = 0; i < concurrency; i++) store.declare(`${prefix}worker_${i}.`, LISTENER_WORKER_STATS)
+    for (const stat of httpPrefixes(listener.config)) {
+      store.declare(`http.${stat}.`, HTTP_STATS)
+      store.declare(`${prefix}http.${stat}.`, LISTENER_HTTP_STATS)
+    }
+  }
+
+  #count(): void {
+    const scope = this.#options.store.scope('listener_manager.')
+    scope.gauge('total_listeners_active').set(this.#active.size)
+    scope.gauge('total_listeners_warming').set(this.#warming.size)
+  }
+}
+
+type FilterProto = envoy.config.listener.v3.Filter
+type HcmProto = envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+
+/** Connection managers of a listener as configured. */
+export function connectionManagersOf(proto: ListenerProto): readonly HcmProto[] {
+  const chains = [...(proto.filter_chains ?? [])]
+  if (proto.default_filter_chain !== undefined) chains.push(proto.default_filter_chain)
+  const filters: FilterProto[] = chains.flatMap(chain => [...(chain.filters ?? [])])
+  return filters.flatMap(filter => {
+    const any = filter.typed_config
+    const isHcm = any?.type_url.endsWith('.http_connection_manager.v3.HttpConnectionManager') === true
+    return isHcm && any?.message !== undefined ? [any.message as HcmProto] : []
+  })
+}
+
+function routesOf(proto: ListenerProto): string[] {
+  const names = new Set<string>()
+  for (const hcm of connectionManagersOf(proto)) {
+    const name = hcm.rds?.route_config_name
+    if (name !== undefined && name !== '') names.add(name)
+  }
+  return [...names]
+}
+
+function httpPrefixes(config: ListenerConfig): Set<string> {
+  const prefixes = new Set<string>()
+  const chains =
+    config.defaultFilterChain === null ? config.filterChains : [...config.filterChains, config.defaultFilterChain]
+  for (const chain of chains) {
+    for (const filter of chain.filters) {
+      const prefix = (filter.config as { statPrefix?: unknown } | null)?.statPrefix
+      if (typeof prefix === 'string' && filter.typeUrl.endsWith('HttpConnectionManager')) prefixes.add(prefix)
+    }
+  }
+  return prefixes
+}

@@ -1,0 +1,123 @@
+import { writeSync } from 'node:fs'
+import { ConfigError } from '../base/errors.ts'
+import type { FileLogSink, Loggers } from '../base/log.ts'
+import type { EnvoyOptions } from '../cmd/options.ts'
+import type { envoy } from '../config/gen/messages.d.ts'
+import { loadBootstrap } from '../config/load.ts'
+import { disableExtension } from '../config/registry.ts'
+import { registerExtensions } from '../extensions.ts'
+import { Server } from './server.ts'
+
+type Bootstrap = envoy.config.bootstrap.v3.Bootstrap
+
+/** Runs the mode the options ask for: validate and leave, or serve until a signal. Sets the exit code; never rejects. */
+export async function runServer(options: EnvoyOptions, loggers: Loggers, sink: FileLogSink): Promise<void> {
+  registerExtensions()
+  for (const name of options.disabledExtensions) {
+    const slash = name.indexOf('/')
+    if (!disableExtension(name.slice(0, slash), name.slice(slash + 1))) {
+      loggers.get('misc').warning(`failed to disable unknown extension '${name}'`)
+    }
+  }
+  if (options.mode === 'validate') {
+    validate(options, loggers, sink)
+    return
+  }
+  const main = loggers.get('main')
+  const generation = options.disableHotRestart ? 'disabled' : '11.104'
+  main.info(`initializing epoch ${options.restartEpoch} (base id=${options.baseId}, hot restart version=${generation})`)
+  let server: Server | null = null
+  try {
+    const loaded = load(options, loggers)
+    server = new Server(options, loaded.bootstrap, loggers, sink)
+    try {
+      server.configure()
+    } catch (error) {
+      throw error instanceof ConfigError ? loaded.locate(error) : error
+    }
+    await server.run()
+  } catch (error) {
+    const text = error instanceof ConfigError ? error.envoyText : (error as Error).message
+    main.critical(`error \`${text}\` initializing config '${describe(options)}'`)
+    if (!(error instanceof ConfigError) && !isOperational(error)) main.critical((error as Error).stack ?? '')
+    else if (error instanceof ConfigError && error.message !== text) main.critical(error.message.slice(text.length + 1))
+    main.info('exiting')
+    server?.abandon()
+    // The last line is the reason, bare: what a supervisor shows of a container that does not start.
+    print(2, `${text}\n`)
+    process.exit(1)
+  }
+}
+
+function validate(options: EnvoyOptions, loggers: Loggers, sink: FileLogSink): void {
+  try {
+    const loaded = load(options, loggers)
+    try {
+      new Server(options, loaded.bootstrap, loggers, sink).configure()
+    } catch (error) {
+      throw error instanceof ConfigError ? loaded.locate(error) : error
+    }
+  } catch (error) {
+    const text =
+      error instanceof ConfigError
+        ? error.message
+        : isOperational(error)
+          ? (error as Error).message
+          : (error as Error).stack
+    loggers.get('main').critical(`error initializing configuration '${describe(options)}': ${text}`)
+    process.exit(1)
+  }
+  print(1, `configuration '${describe(options)}' OK\n`)
+  process.exit(0)
+}
+
+function load(
+  options: EnvoyOptions,
+  loggers: Loggers,
+): { bootstrap: Bootstrap; locate: (error: ConfigError) => ConfigError } {
+  const loaded = loadBootstrap({
+    path: options.configPath,
+    yaml: options.configYaml,
+    allowUnknown: options.allowUnknownStaticFields,
+  })
+  for (const warning of loaded.warnings) {
+    const unknown = warning.startsWith('Unknown field')
+    if (!unknown && options.skipDeprecatedLogs) continue
+    loggers.get(unknown ? 'config' : 'misc').warning(warning)
+  }
+  return { bootstrap: withFlags(loaded.message, options), locate: loaded.locate }
+}
+
+/** --service-node, --service-cluster and --service-zone win over the file. */
+function withFlags(bootstrap: Bootstrap, options: EnvoyOptions): Bootstrap {
+  const { serviceNode, serviceCluster, serviceZone } = options
+  if (serviceNode === '' && serviceCluster === '' && serviceZone === '') return bootstrap
+  const node = bootstrap.node ?? {}
+  return {
+    ...bootstrap,
+    node: {
+      ...node,
+      ...(serviceNode === '' ? {} : { id: serviceNode }),
+      ...(serviceCluster === '' ? {} : { cluster: serviceCluster }),
+      ...(serviceZone === '' ? {} : { locality: { ...node.locality, zone: serviceZone } }),
+    },
+  }
+}
+
+function describe(options: EnvoyOptions): string {
+  return options.configPath
+}
+
+/** Errors that are the operator's (an address in use), not ours: no stack trace for them. */
+function isOperational(error: unknown): boolean {
+  return error instanceof Error && 'code' in error
+}
+
+/** Straight to the descriptor: the process ends right after. */
+function print(fd: number, text: string): void {
+  try {
+    writeSync(fd, text)
+  } catch {
+    // Nobody reads it.
+  }
+}

@@ -1,0 +1,385 @@
+import { writeFileSync } from 'node:fs'
+import type { AdminHandler } from '../admin/handler.ts'
+import { quitHandler } from '../admin/quitquitquit.ts'
+import { readyHandler, ServerState } from '../admin/ready.ts'
+import { AdminServer } from '../admin/server.ts'
+import { serverInfoHandler } from '../admin/server-info.ts'
+import { statsHandlers } from '../admin/stats.ts'
+import { systemClock } from '../base/clock.ts'
+import { ConfigError } from '../base/errors.ts'
+import type { FileLogSink, Log, Loggers } from '../base/log.ts'
+import { TimerWheel } from '../base/timer-wheel.ts'
+import { ENVOY_SHA } from '../base/version.ts'
+import type { EnvoyOptions } from '../cmd/options.ts'
+import { parseSocketAddress } from '../config/endpoint.ts'
+import { FieldPath } from '../config/field-path.ts'
+import type { envoy } from '../config/gen/messages.d.ts'
+import { toJson } from '../config/json-writer.ts'
+import { registeredFactories } from '../config/registry.ts'
+import type { NodeInfo } from '../config/services.ts'
+import type { Address } from '../io/connection.ts'
+import { openListenSocket } from '../io/listen-socket.ts'
+import { SocketLoop } from '../io/socket-loop.ts'
+import { BUCKETS } from '../stats/histogram.ts'
+import { StatsStore } from '../stats/store.ts'
+import { TagExtractor } from '../stats/tags.ts'
+import { SharedStateAllocator } from '../upstream/shared-state.ts'
+import { type ConfigBatch, ControlCell, type WorkerBirth } from '../worker/messages.ts'
+import { InitManager } from './init-manager.ts'
+import { ResourceManager } from './resources.ts'
+import { RuntimeLoader } from './runtime.ts'
+import { ServerStats } from './server-stats.ts'
+import { installSignals } from './signals.ts'
+import { WorkerPool } from './workers.ts'
+
+type Bootstrap = envoy.config.bootstrap.v3.Bootstrap
+
+/** How long workers get to flush their logs when the process ends. */
+const SHUTDOWN_GRACE = 200
+
+/** The main thread: configuration, workers, admin. `configure` may fail; after `run` has resolved nothing does. */
+export class Server {
+  readonly options: EnvoyOptions
+  readonly bootstrap: Bootstrap
+  readonly store = new StatsStore()
+  readonly init = new InitManager()
+  readonly control = new SharedArrayBuffer(ControlCell.Count * 4)
+  readonly node: NodeInfo
+  readonly resources: ResourceManager
+  readonly pool: WorkerPool
+  readonly #loggers: Loggers
+  readonly #sink: FileLogSink
+  readonly #main: Log
+  readonly #stats: ServerStats
+  readonly #allocator: SharedStateAllocator
+  readonly #timers: TimerWheel
+  readonly #loop: SocketLoop
+  readonly #admin: AdminServer
+  #runtime!: RuntimeLoader
+  #tags!: TagExtractor
+  #state: ServerState = ServerState.PRE_INITIALIZING
+  #failed = false
+  #leaving = false
+  #workersStarted = false
+
+  constructor(options: EnvoyOptions, bootstrap: Bootstrap, loggers: Loggers, sink: FileLogSink) {
+    this.options = options
+    this.bootstrap = bootstrap
+    this.#loggers = loggers
+    this.#sink = sink
+    this.#main = loggers.get('main')
+    this.node = nodeInfo(bootstrap)
+    this.#stats = new ServerStats(this.store, options.concurrency)
+    this.#timers = new TimerWheel(systemClock)
+    this.#loop = new SocketLoop(this.#timers, 1023)
+    this.#admin = new AdminServer(this.#loop, loggers.get('admin'))
+    this.#allocator = new SharedStateAllocator(options.concurrency, index => this.#announcePage(index))
+    this.pool = new WorkerPool(
+      (index, generation) => this.#birth(index, generation),
+      {
+        onStarted: index => this.#onWorkerStarted(index),
+        onDied: index => this.#allocator.releaseWorker(index),
+        onEjection: request => this.resources.onEjection(request),
+        onApplied: (index, epoch) => this.#allocator.acknowledge(index, epoch),
+        onListening: (index, listener, error) => this.resources.onListening(index, listener, error),
+      },
+      loggers,
+      this.store,
+    )
+    this.resources = new ResourceManager({
+      bootstrap,
+      options,
+      loggers,
+      store: this.store,
+      allocator: this.#allocator,
+      init: this.init,
+      node: this.node,
+      broadcast: (batch: ConfigBatch) => {
+        if (this.#workersStarted) this.pool.broadcast({ type: 'config', batch })
+      },
+      pool: this.pool,
+    })
+  }
+
+  get state(): ServerState {
+    return this.#failed && this.#state === ServerState.LIVE ? ServerState.DRAINING : this.#state
+  }
+
+  /** Reads and checks the whole static configuration. Throws ConfigError; opens nothing. */
+  configure(): void {
+    this.#checkBootstrap()
+    this.#runtime = new RuntimeLoader(this.bootstrap.layered_runtime, this.store, entries => {
+      this.pool.broadcast({ type: 'config', batch: { runtime: entries } })
+    })
+    this.#tags = this.#tagExtractor()
+    this.resources.configure()
+  }
+
+  /** Opens sockets, starts workers; resolves when the main loop runs (not necessarily LIVE). Rejects when a socket cannot be had. */
+  async run(): Promise<void> {
+    const main = this.#main
+    main.info(
+      this.#runtime.layers.length === 0
+        ? 'runtime: {}'
+        : `runtime: ${this.#runtime.layers.map(l => l.name).join(', ')}`,
+    )
+    this.#state = ServerState.INITIALIZING
+    await this.#listenAdmin()
+    this.resources.openSockets()
+    if (this.options.mode === 'init_only') {
+      await this.resources.start()
+      this.init.start(() => process.exit(0))
+      return
+    }
+    main.warning(
+      'There is no configured limit to the number of allowed active downstream connections. Configure a limit in ' +
+        '`envoy.resource_monitors.global_downstream_max_connections` resource monitor.',
+    )
+    installSignals(main, { shutdown: () => this.shutdown(), reopenLogs: () => this.reopenLogs() })
+    // Threads take tens of milliseconds to start: they do so while clusters warm, and get their listeners when all is ready.
+    this.pool.start(this.options.concurrency)
+    this.store.gauge('listener_manager.workers_started').set(0)
+    await this.resources.start()
+    main.info('starting main dispatch loop')
+    this.init.start(() => this.#onInitialized())
+    const interval = this.bootstrap.stats_flush_interval ?? 5000
+    setInterval(() => void this.flush(), interval)
+  }
+
+  /** Ends the stats interval: workers' samples become visible, gauges are brought up to date. */
+  async flush(): Promise<void> {
+    await this.pool.flush()
+    this.store.flushHistograms()
+    this.#stats.refresh(this.state)
+  }
+
+  failHealthCheck(failed: boolean): void {
+    this.#failed = failed
+    Atomics.store(new Int32Array(this.control), ControlCell.HealthCheckFailed, failed ? 1 : 0)
+    this.#stats.live(!failed && this.#state === ServerState.LIVE)
+  }
+
+  reopenLogs(): void {
+    this.#sink.reopen()
+    this.pool.broadcast({ type: 'reopen-logs' })
+  }
+
+  /** Clean end of the process, exit code 0: as Envoy, without waiting for connections. */
+  shutdown(): void {
+    if (this.#leaving) return
+    this.#leaving = true
+    this.#main.info('shutting down server instance')
+    this.#main.info('main dispatch loop exited')
+    const leave = (): never => {
+      this.#main.info('exiting')
+      process.exit(0)
+    }
+    this.pool.stop(leave)
+    setTimeout(leave, SHUTDOWN_GRACE)
+  }
+
+  /** A failed start: give back what was opened. */
+  abandon(): void {
+    this.#leaving = true
+    this.#admin.close()
+  }
+
+  /** For other endpoints, registered by `src/admin/`. */
+  register(handlers: readonly AdminHandler[]): void {
+    this.#admin.register(handlers)
+  }
+
+  #onInitialized(): void {
+    this.#loggers.get('config').info('all dependencies initialized. starting workers')
+    this.#workersStarted = true
+    this.pool.serve()
+    this.#state = ServerState.LIVE
+    const first = this.#everything()
+    for (let i = 0; i < this.pool.count; i++) this.#sendListeners(i, first)
+    this.#stats.initialized()
+    this.#stats.live(!this.#failed)
+    this.store.gauge('listener_manager.workers_started').set(1)
+  }
+
+  /** A worker (or its replacement) takes messages now. */
+  #onWorkerStarted(index: number): void {
+    if (this.#workersStarted) this.#sendListeners(index, this.#everything())
+  }
+
+  #sendListeners(index: number, batch: ConfigBatch): void {
+    const pages = []
+    for (let p = 0; p < this.#allocator.pageCount; p++) pages.push(this.#allocator.view(index, p))
+    const listeners = this.resources.listenersFor(index)
+    this.pool.send(index, { type: 'config', batch: { ...batch, pages, listeners } })
+  }
+
+  #everything(): ConfigBatch {
+    return { runtime: this.#runtime.entries(), ...this.resources.everything() }
+  }
+
+  #announcePage(page: number): void {
+    if (!this.#workersStarted) return
+    for (let i = 0; i < this.pool.count; i++) {
+      this.pool.send(i, { type: 'config', batch: { pages: [this.#allocator.view(i, page)] } })
+    }
+  }
+
+  #birth(index: number, generation: number): WorkerBirth {
+    const o = this.options
+    return {
+      workerIndex: index,
+      concurrency: o.concurrency,
+      generation,
+      node: this.node,
+      logLevels: this.#loggers.levels.dump(),
+      fileFlushInterval: o.fileFlushInterval,
+      fileFlushMinSizeKb: o.fileFlushMinSizeKb,
+      drainStrategy: o.drainStrategy,
+      drainTime: o.drainTime * 1000,
+      seed: (Math.random() * 0x7fffffff) | 0,
+      control: this.control,
+      disabledExtensions: o.disabledExtensions,
+      localCluster: this.bootstrap.cluster_manager?.local_cluster_name ?? '',
+    }
+  }
+
+  async #listenAdmin(): Promise<void> {
+    const config = this.bootstrap.admin?.address
+    if (config === undefined) {
+      this.#main.warning('No admin address given, so no admin HTTP server started.')
+      return
+    }
+    const address = this.#adminAddress()
+    this.#admin.register([
+      readyHandler(() => this.state),
+      quitHandler(() => this.shutdown()),
+      serverInfoHandler({
+        state: () => this.state,
+        uptime: () => this.#stats.uptime(),
+        options: this.options,
+        node: () => this.#nodeJson(),
+      }),
+      ...statsHandlers({
+        store: this.store,
+        tags: () => this.#tags,
+        buckets: () => BUCKETS,
+        refresh: () => {
+          this.store.gauge('server.uptime').set(Math.floor(this.#stats.uptime()))
+        },
+      }),
+    ])
+    const fd = openListenSocket(address, {
+      reusePort: false,
+      ipv4Compat: false,
+      transparent: false,
+      freebind: false,
+      fastOpen: 0,
+      mode: 0,
+      options: [],
+    })
+    this.#main.info(`Starting admin HTTP server at ${address.text}`)
+    await this.#admin.listen({ fd, backlog: 128 })
+    this.#loggers.get('admin').info(`admin address: ${address.text}`)
+    if (this.options.adminAddressPath !== '') {
+      try {
+        writeFileSync(this.options.adminAddressPath, address.text)
+      } catch {
+        this.#main.critical(`cannot open admin address output file ${this.options.adminAddressPath} for writing.`)
+      }
+    }
+  }
+
+  #adminAddress(): Address {
+    const at = FieldPath.root().field('admin').field('address')
+    const address = this.bootstrap.admin!.address!
+    if (address.pipe !== undefined) return { ip: address.pipe.path ?? '', port: 0, text: address.pipe.path ?? '' }
+    if (address.socket_address === undefined) throw new ConfigError('CONFIG_INVALID', at, 'address is necessary')
+    return parseSocketAddress(address.socket_address, at.field('socket_address'))
+  }
+
+  #tagExtractor(): TagExtractor {
+    const config = this.bootstrap.stats_config
+    const at = FieldPath.root().field('stats_config').field('stats_tags')
+    try {
+      const specifiers = (config?.stats_tags ?? []).map(tag => ({
+        tag_name: tag.tag_name ?? '',
+        ...(tag.regex === undefined ? {} : { regex: tag.regex }),
+        ...(tag.fixed_value === undefined ? {} : { fixed_value: tag.fixed_value }),
+      }))
+      return new TagExtractor(config?.use_all_default_tags ?? true, specifiers, this.options.statsTags)
+    } catch (error) {
+      throw new ConfigError('CONFIG_INVALID', at, (error as Error).message)
+    }
+  }
+
+  /** The node as istiod and /server_info see it: user agent and extensions added to what the bootstrap says. */
+  #nodeJson(): object {
+    const node = toJson('envoy.config.core.v3.Node', this.bootstrap.node ?? {})
+    const [major, minor, patch] = '1.40.0'.split('.').map(Number)
+    return {
+      ...node,
+      user_agent_name: 'envoy',
+      user_agent_build_version: {
+        version: { major_number: major, minor_number: minor, patch },
+        metadata: {
+          'build.type': 'RELEASE',
+          'revision.sha': ENVOY_SHA,
+          'ssl.version': 'BoringSSL',
+          'revision.status': 'Clean',
+        },
+      },
+      extensions: registeredFactories().map(f => ({
+        name: f.name,
+        category: f.category,
+        type_descriptor: '',
+        disabled: false,
+        type_urls: f.typeUrls,
+      })),
+    }
+  }
+
+  #checkBootstrap(): void {
+    const b = this.bootstrap
+    const root = FieldPath.root()
+    const refuse = (field: string, what: string): never => {
+      throw new ConfigError('CONFIG_UNSUPPORTED', root.field(field), `${what} is not supported`, {
+        advice: 'remove it; docs/support-matrix.md lists what is supported',
+      })
+    }
+    if (b.hds_config !== undefined) refuse('hds_config', 'the health discovery service')
+    if (b.xds_delegate_extension !== undefined) refuse('xds_delegate_extension', 'an xDS delegate')
+    for (const field of [
+      'tracing',
+      'bootstrap_extensions',
+      'fatal_actions',
+      'stats_sinks',
+      'watchdogs',
+      'watchdog',
+      'flags_path',
+      'overload_manager',
+      'enable_dispatcher_stats',
+      'memory_allocator_manager',
+      'use_tcp_for_dns_lookups',
+      'certificate_provider_instances',
+      'inline_headers',
+      'perf_tracing_file_path',
+      'xds_config_tracker_extension',
+    ] as const) {
+      const value = b[field]
+      if (value === undefined || (Array.isArray(value) && value.length === 0)) continue
+      this.#loggers.get('config').warning(`${field}: not supported, it has no effect`)
+    }
+  }
+}
+
+function nodeInfo(bootstrap: Bootstrap): NodeInfo {
+  const node = bootstrap.node ?? {}
+  return {
+    id: node.id ?? '',
+    cluster: node.cluster ?? '',
+    region: node.locality?.region ?? '',
+    zone: node.locality?.zone ?? '',
+    subZone: node.locality?.sub_zone ?? '',
+    metadata: (node.metadata ?? {}) as Record<string, unknown>,
+  }
+}

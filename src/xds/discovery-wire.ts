@@ -1,0 +1,90 @@
+import { encodeMessage } from '../config/binary.ts'
+import type { envoy } from '../config/gen/messages.d.ts'
+import { WireReader } from '../config/wire-reader.ts'
+import type { SotwRequest } from './subscription.ts'
+
+/** A DiscoveryResponse with its resources still as bytes: each is judged, and kept for config_dump, by itself. */
+export interface DiscoveryResponse {
+  readonly version: string
+  readonly typeUrl: string
+  readonly nonce: string
+  readonly controlPlane: string
+  readonly resources: readonly RawResource[]
+}
+
+export interface RawResource {
+  readonly typeUrl: string
+  readonly bytes: Uint8Array
+}
+
+/** Throws WireError on malformed bytes. */
+export function decodeResponse(bytes: Uint8Array): DiscoveryResponse {
+  const reader = new WireReader(bytes)
+  let version = ''
+  let typeUrl = ''
+  let nonce = ''
+  let controlPlane = ''
+  const resources: RawResource[] = []
+  while (reader.at < reader.end) {
+    const tag = reader.uint32()
+    switch (tag) {
+      case 0x0a:
+        version = text(take(reader))
+        break
+      case 0x12:
+        resources.push(decodeAny(take(reader)))
+        break
+      case 0x22:
+        typeUrl = text(take(reader))
+        break
+      case 0x2a:
+        nonce = text(take(reader))
+        break
+      case 0x32:
+        controlPlane = decodeAny(take(reader)).typeUrl
+        break
+      default:
+        reader.skip(tag & 7)
+    }
+  }
+  return { version, typeUrl, nonce, controlPlane, resources }
+}
+
+/** Any {type_url = 1, value = 2}; ControlPlane {identifier = 1} has the same first field. */
+function decodeAny(bytes: Uint8Array): RawResource {
+  const reader = new WireReader(bytes)
+  let typeUrl = ''
+  let value: Uint8Array = new Uint8Array(0)
+  while (reader.at < reader.end) {
+    const tag = reader.uint32()
+    if (tag === 0x0a) typeUrl = text(take(reader))
+    else if (tag === 0x12) value = take(reader)
+    else reader.skip(tag & 7)
+  }
+  return { typeUrl, bytes: value }
+}
+
+/** gRPC's INVALID_ARGUMENT, which Envoy puts into every NACK (Status::WellKnownGrpcStatus::Internal is 13, as seen on the wire). */
+const NACK_CODE = 13
+
+export function encodeRequest(request: SotwRequest, node: envoy.config.core.v3.Node | undefined): Uint8Array {
+  return encodeMessage('envoy.service.discovery.v3.DiscoveryRequest', {
+    version_info: request.version,
+    ...(node === undefined ? {} : { node }),
+    resource_names: request.names,
+    type_url: request.typeUrl,
+    response_nonce: request.nonce,
+    ...(request.error === '' ? {} : { error_detail: { code: NACK_CODE, message: request.error } }),
+  })
+}
+
+function text(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')
+}
+
+function take(reader: WireReader): Uint8Array {
+  const end = reader.delimited()
+  const part = reader.bytes.subarray(reader.at, end)
+  reader.at = end
+  return part
+}
