@@ -237,55 +237,6 @@ const group: Group = {
       { stats: cb('cb_retry') },
     ),
     scenario('retry-budget', 'A retry budget of nothing', ask('/budget', 'status:503'), [], { stats: cb('cb_budget') }),
-    one(
-      'retry-header',
-      'x-envoy-retry-on and x-envoy-max-retries',
-      ask('/plain', 'status:503', ['x-envoy-retry-on: 5xx', 'x-envoy-max-retries: 2']),
-    ),
-    one(
-      'retry-header-codes',
-      'x-envoy-retriable-status-codes',
-      ask('/plain', 'status:418|ok', [
-        'x-envoy-retry-on: retriable-status-codes',
-        'x-envoy-retriable-status-codes: 418,419',
-      ]),
-    ),
-    one(
-      'retry-header-names',
-      'x-envoy-retriable-header-names',
-      ask('/plain', 'hdr:x-again=1|ok', [
-        'x-envoy-retry-on: retriable-headers',
-        'x-envoy-retriable-header-names: x-again',
-      ]),
-    ),
-    one(
-      'retry-header-grpc',
-      'x-envoy-retry-grpc-on',
-      grpc('/plain', { 'x-up': 'hdr:grpc-status=14|ok', 'x-envoy-retry-grpc-on': 'unavailable' }),
-    ),
-    one(
-      'timeout-header',
-      'x-envoy-upstream-rq-timeout-ms',
-      ask('/plain', 'delay:400', ['x-envoy-upstream-rq-timeout-ms: 100']),
-    ),
-    one(
-      'per-try-timeout-header',
-      'x-envoy-upstream-rq-per-try-timeout-ms',
-      ask('/plain', 'delay:400|ok', ['x-envoy-upstream-rq-per-try-timeout-ms: 100', 'x-envoy-retry-on: 5xx']),
-    ),
-    one(
-      'alt-response-header',
-      'x-envoy-upstream-rq-timeout-alt-response',
-      ask('/plain', 'delay:400', [
-        'x-envoy-upstream-rq-timeout-ms: 100',
-        'x-envoy-upstream-rq-timeout-alt-response: 1',
-      ]),
-    ),
-    one(
-      'stream-duration-header',
-      'x-envoy-upstream-stream-duration-ms',
-      ask('/plain', 'delay:400', ['x-envoy-upstream-stream-duration-ms: 100']),
-    ),
     one('retry-body', 'The body is sent again', get('/5xx', { method: 'POST', body: 'hello', up: 'status:503|ok' })),
     one(
       'retry-body-too-large',

@@ -46,10 +46,7 @@ const group: Group = {
       tcpListener('tempty', 'cluster: empty'),
       tcpListener('tnone', 'cluster: nowhere'),
       tcpListener('tlimit', 'cluster: limited'),
-      tcpListener(
-        'tweighted',
-        'weighted_clusters: {clusters: [{name: echo, weight: 100}, {name: dead, weight: 1}]}\nhash_policy: []',
-      ),
+      tcpListener('tweighted', 'weighted_clusters: {clusters: [{name: echo, weight: 1}]}'),
       tcpListener('trbac', 'cluster: echo', '', [
         RBAC('{action: DENY, policies: {all: {permissions: [{any: true}], principals: [{any: true}]}}}'),
       ]),
@@ -113,6 +110,7 @@ const group: Group = {
       stats: ['^tcp\\.techo\\.', '^cluster\\.echo\\.upstream_cx_(total|active|destroy|rx|tx)'],
       logLines: 1,
     }),
+    scenario('weighted', 'weighted_clusters', send('tweighted', 'hello', 5), [], { logLines: 1 }),
     scenario('echo-large', '200 KB both ways', send('techo', 'x'.repeat(200_000), 200_000), [], { logLines: 1 }),
     scenario(
       'greeting',
