@@ -92,7 +92,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     if (this.failed || chunk.length === 0) return
     output.enter()
     try {
-      if (this.connection.bufferedBytes === 0) this.limits.socketDrained()
+      this.limits.progress(this.sender.written, this.connection.bufferedBytes)
       this.session.arrived()
       this.reader.feed(Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
       if (!this.failed) {
@@ -115,7 +115,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
 
   onConnectionWritable(): void {
     if (this.failed) return
-    this.limits.socketDrained()
+    this.limits.progress(this.sender.written, this.connection.bufferedBytes)
     this.sender.connectionWritable()
     for (const s of this.streams.values()) this.sender.wake(s)
   }
@@ -214,6 +214,12 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     this.session.close()
     this.resetAll(ResetReason.ConnectionTermination, details)
     this.decoder.onConnectionError(details)
+  }
+
+  /** The peer gives no window to a message that is complete on our side. */
+  flushTimedOut(s: Http2Stream): void {
+    this.stats.txFlushTimeout.inc()
+    this.kill(s, ErrorCode.InternalError, ResetReason.Local, '')
   }
 
   onFrameError(code: ErrorCode, message: string): void {

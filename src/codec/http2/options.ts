@@ -30,6 +30,11 @@ export interface Http2Options {
   readonly streamBufferLimit: number
   /** How long the peer may take to acknowledge our SETTINGS (RFC 9113 §6.5.3). 0: for ever. */
   readonly settingsTimeout: number
+  /**
+   * How long a complete message may wait for the peer's flow control without moving: HCM stream_idle_timeout, or the
+   * route's. Looked at once per period, so it takes up to twice as long. 0: for ever.
+   */
+  readonly streamFlushTimeout: number
 }
 
 /** envoy.config.core.v3.KeepaliveSettings. */
@@ -64,4 +69,5 @@ export const defaultHttp2Options: Http2Options = {
   headersWithUnderscoresAction: UnderscoreAction.Allow,
   streamBufferLimit: 1024 * 1024,
   settingsTimeout: 30_000,
+  streamFlushTimeout: 300_000,
 }

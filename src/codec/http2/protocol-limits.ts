@@ -11,9 +11,17 @@ export class ProtocolLimits {
   private priorityFrames = 0
   private windowUpdates = 0
   private dataFramesSent = 0
-  /** Frames written since the socket was last seen empty. */
-  private outbound = 0
-  private outboundControl = 0
+  /** Frames written ever, and how many of them have surely left: those before `base`. */
+  private frames = 0
+  private control = 0
+  private baseFrames = 0
+  private baseControl = 0
+  /** State at some byte position of the output; it becomes the base once the socket took that byte. */
+  private markBytes = 0
+  private markFrames = 0
+  private markControl = 0
+  /** The base is where the socket was empty, not merely some position behind. */
+  private exact = true
   private readonly options: Http2Options
   private readonly stats: Http2Stats
 
@@ -49,28 +57,35 @@ export class ProtocolLimits {
   }
 
   frameSent(data: boolean): void {
-    this.outbound++
+    this.frames++
     if (data) this.dataFramesSent++
   }
 
   /** PING and SETTINGS acknowledgements and RST_STREAM: frames a peer can make us send. */
   controlFrameSent(): void {
-    this.outbound++
-    this.outboundControl++
+    this.frames++
+    this.control++
   }
 
-  /** The kernel took everything that was queued. */
-  socketDrained(): void {
-    this.outbound = 0
-    this.outboundControl = 0
+  /** Of `written` bytes ever, `buffered` have not left yet. Sockets tell bytes, not frames; so marks stand between. */
+  progress(written: number, buffered: number): void {
+    if (buffered > 0 && written - buffered < this.markBytes) return
+    this.exact = buffered === 0
+    this.baseFrames = this.exact ? this.frames : this.markFrames
+    this.baseControl = this.exact ? this.control : this.markControl
+    this.markBytes = written
+    this.markFrames = this.frames
+    this.markControl = this.control
   }
 
   outboundFlood(): string {
-    if (this.outbound > this.options.maxOutboundFrames) {
+    // Behind an inexact base may lie as many frames again that have left already.
+    const slack = this.exact ? 1 : 2
+    if (this.frames - this.baseFrames > this.options.maxOutboundFrames * slack) {
       this.stats.outboundFlood.inc()
       return 'Too many frames in the outbound queue'
     }
-    if (this.outboundControl > this.options.maxOutboundControlFrames) {
+    if (this.control - this.baseControl > this.options.maxOutboundControlFrames * slack) {
       this.stats.outboundControlFlood.inc()
       return 'Too many control frames in the outbound queue'
     }

@@ -27,6 +27,8 @@ export class Sender {
   maxFrameSize = DEFAULT_MAX_FRAME_SIZE
   /** The socket buffer is above its high watermark: DATA stays in the streams' queues. */
   private aboveHigh = false
+  /** Bytes given to the connection. */
+  written = 0
   private readonly waiting: Http2Stream[] = []
   private next = 0
   private readonly highWatermark: number
@@ -42,6 +44,7 @@ export class Sender {
 
   /** The output slab hands over what was serialised. */
   send(bytes: Uint8Array): void {
+    this.written += bytes.length
     if (this.connection.write(bytes) === Flow.Pause) this.aboveHigh = true
   }
 
@@ -92,7 +95,9 @@ export class Sender {
       this.waiting.push(s)
     }
     this.pump(s, Number.MAX_SAFE_INTEGER)
-    return s.closed ? Flow.Continue : this.flow(s)
+    if (s.closed) return Flow.Continue
+    if (end) this.owner.session.awaitFlush()
+    return this.flow(s)
   }
 
   /** Ends the message with trailers, after whatever is queued. */
@@ -101,6 +106,7 @@ export class Sender {
     if (s.waiting) {
       s.trailers = new HeaderBlock()
       s.trailers.copyFrom(trailers)
+      this.owner.session.awaitFlush()
     } else this.trailers(s, trailers)
   }
 
@@ -135,6 +141,24 @@ export class Sender {
     if (!s.paused || s.closed || this.aboveHigh || s.bufferedBytes > this.highWatermark >>> 1) return
     s.paused = false
     this.owner.decoder.onWritable(s)
+  }
+
+  /**
+   * Streams whose message is complete here but that made no progress since the last call go into `stalled`; true when
+   * others wait, too.
+   */
+  findStalled(stalled: Http2Stream[]): boolean {
+    let others = false
+    for (let i = 0; i < this.waiting.length; i++) {
+      const s = this.waiting[i]!
+      if (!s.localEnd) continue
+      if (s.flushMark === s.bufferedBytes) stalled.push(s)
+      else {
+        s.flushMark = s.bufferedBytes
+        others = true
+      }
+    }
+    return others
   }
 
   /** Drops what a dying stream has queued. */

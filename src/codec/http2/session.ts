@@ -16,8 +16,9 @@ import {
 } from './frames.ts'
 import type { Http2Options } from './options.ts'
 import { output } from './output.ts'
+import type { Http2Stream } from './stream.ts'
 
-const TimerKind = { Settings: 0, KeepaliveInterval: 1, KeepaliveTimeout: 2 } as const
+const TimerKind = { Settings: 0, KeepaliveInterval: 1, KeepaliveTimeout: 2, Flush: 3 } as const
 
 /** Envoy's details of a connection closed for an unanswered PING. */
 const PING_TIMEOUT = 'http2_ping_timeout'
@@ -40,6 +41,8 @@ export class Session implements TimerOwner {
   private readonly settingsTimer: TimerNode
   private readonly intervalTimer: TimerNode
   private readonly timeoutTimer: TimerNode
+  private readonly flushTimer: TimerNode
+  private flushArmed = false
   private readonly owner: Http2Connection
   private readonly options: Http2Options
   private readonly timers: Timers
@@ -52,6 +55,7 @@ export class Session implements TimerOwner {
     this.settingsTimer = new Timer(this, TimerKind.Settings)
     this.intervalTimer = new Timer(this, TimerKind.KeepaliveInterval)
     this.timeoutTimer = new Timer(this, TimerKind.KeepaliveTimeout)
+    this.flushTimer = new Timer(this, TimerKind.Flush)
   }
 
   /** Sends the preface: our SETTINGS in Envoy's order, and the connection window. */
@@ -164,6 +168,7 @@ export class Session implements TimerOwner {
     const keepalive = this.options.connectionKeepalive
     if (kind === TimerKind.Settings) this.owner.fail(ErrorCode.SettingsTimeout, 'SETTINGS not acknowledged')
     else if (kind === TimerKind.KeepaliveInterval) this.ping()
+    else if (kind === TimerKind.Flush) this.checkFlush()
     else if (this.heard && keepalive !== null) {
       // As in Envoy: a peer that sends other things is alive, its answer may stand behind them.
       this.heard = false
@@ -174,10 +179,26 @@ export class Session implements TimerOwner {
     }
   }
 
+  /** A message is complete here but waits for flow control. */
+  awaitFlush(): void {
+    if (this.flushArmed || this.options.streamFlushTimeout === 0) return
+    this.flushArmed = true
+    this.timers.arm(this.flushTimer, this.options.streamFlushTimeout)
+  }
+
   close(): void {
+    this.timers.cancel(this.flushTimer)
     this.timers.cancel(this.settingsTimer)
     this.timers.cancel(this.intervalTimer)
     this.timers.cancel(this.timeoutTimer)
+  }
+
+  private checkFlush(): void {
+    this.flushArmed = false
+    const stalled: Http2Stream[] = []
+    const others = this.owner.sender.findStalled(stalled)
+    for (const s of stalled) if (!s.closed) this.owner.flushTimedOut(s)
+    if (others && !this.owner.failed) this.awaitFlush()
   }
 
   private ping(): void {

@@ -18,6 +18,7 @@ export interface Http2Stats {
   readonly rxReset: Counter
   readonly streamRefusedErrors: Counter
   readonly trailers: Counter
+  readonly txFlushTimeout: Counter
   readonly txReset: Counter
   readonly pendingSendBytes: Gauge
   readonly streamsActive: Gauge
@@ -42,6 +43,7 @@ export function http2Stats(scope: StatsScope): Http2Stats {
     rxReset: scope.counter('rx_reset'),
     streamRefusedErrors: scope.counter('stream_refused_errors'),
     trailers: scope.counter('trailers'),
+    txFlushTimeout: scope.counter('tx_flush_timeout'),
     txReset: scope.counter('tx_reset'),
     pendingSendBytes: scope.gauge('pending_send_bytes'),
     streamsActive: scope.gauge('streams_active'),

@@ -41,6 +41,8 @@ export class Http2Stream implements CodecStream {
   queueHead = 0
   bufferedBytes = 0
   trailers: HeaderBlock | null = null
+  /** `bufferedBytes` when the flush timer last looked; -1 before. */
+  flushMark = -1
   /** In the sender's list of streams with a queue. */
   waiting = false
   /** The owner was told to pause and waits for onWritable. */
@@ -73,6 +75,7 @@ export class Http2Stream implements CodecStream {
     this.holds = 0
     this.unreturned = 0
     this.trailers = null
+    this.flushMark = -1
     this.waiting = false
     this.paused = false
   }
