@@ -129,5 +129,6 @@ export function parseHttp2Options(
     headersWithUnderscoresAction: underscores,
     streamBufferLimit,
     settingsTimeout: defaults.settingsTimeout,
+    streamFlushTimeout: defaults.streamFlushTimeout,
   }
 }

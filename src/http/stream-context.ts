@@ -7,7 +7,8 @@ import type { Route } from '../routing/route.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
 import { ResponseFlag, StreamInfo } from '../telemetry/stream-info.ts'
 import type { ConnectionManager } from './connection-manager.ts'
-import { DataVerdict, HeadersVerdict } from './filter.ts'
+import { DecodePath } from './decode-path.ts'
+import { EncodePath } from './encode-path.ts'
 import type { HttpFilterChain } from './filter-chain.ts'
 import type { HttpConnection } from './http-connection.ts'
 import { localReplyHeaders } from './local-reply.ts'
@@ -60,26 +61,18 @@ export class StreamContext implements FormatContext, TimerOwner {
   readonly headersTimer: TimerNode
   private readonly slots: unknown[] = []
   /** Bit per filter: not part of this stream. */
-  private skipped = 0
+  skipped = 0
   private routeValue: Route | null = null
   private routeKnown = false
-  private decodeAt = 0
-  private decodeHold = -1
-  private decodeAborted = false
-  private readonly decodeBuffer: Uint8Array[] = []
-  private decodeBuffered = 0
-  private decodeHolding = false
-  private encodeAt = -1
-  private encodeHold = -1
-  private encodeEnd = false
-  private encodeTrailersSeen = false
-  private readonly encodeBuffer: Uint8Array[] = []
-  private encodeBuffered = 0
+  private readonly request: DecodePath
+  private readonly response: EncodePath
 
   constructor(manager: ConnectionManager) {
     this.manager = manager
     this.services = manager.services
     this.chain = manager.chain
+    this.request = new DecodePath(this)
+    this.response = new EncodePath(this)
     this.idleTimer = new TimerNode(this, StreamTimer.Idle)
     this.requestTimer = new TimerNode(this, StreamTimer.Request)
     this.maxDurationTimer = new TimerNode(this, StreamTimer.MaxDuration)
@@ -124,57 +117,48 @@ export class StreamContext implements FormatContext, TimerOwner {
   /** Runs the request head through the chain; `requestComplete` says whether anything follows. */
   startDecoding(skipped: number): void {
     this.skipped = skipped
-    this.decodeFrom(0)
+    this.request.start()
   }
 
   onRequestData(chunk: Uint8Array, end: boolean): Flow {
     this.info.bytesReceived += chunk.length
     if (end) this.requestComplete = true
-    if (this.decodeAborted || this.finished) return Flow.Continue
-    this.decodeDataFrom(0, chunk, end)
+    if (!this.finished) this.request.data(chunk, end)
     return Flow.Continue
   }
 
   onRequestTrailers(trailers: HeaderBlock): void {
     this.requestComplete = true
-    if (this.decodeAborted || this.finished) return
+    if (this.finished) return
     this.requestTrailers = trailers
-    this.decodeTrailersFrom(0)
+    this.request.trailers()
   }
 
   /** Goes on with the request after a Stop verdict of filter `index`; a no-op when it does not hold. */
   continueDecoding(index: number): void {
-    if (this.decodeHold !== index || this.finished || this.decodeAborted) return
-    this.decodeHold = -1
-    if (this.decodeHolding) this.holdRequest(false)
-    this.resumeDecoding(index)
+    this.request.continue(index)
   }
 
   continueEncoding(index: number): void {
-    if (this.encodeHold !== index || this.finished) return
-    this.encodeHold = -1
-    this.resumeEncoding(index)
+    this.response.continue(index)
   }
 
   /** Gives on what filter `index` took from the response with StopNoBuffer. */
   injectResponseData(index: number, chunk: Uint8Array, end: boolean): void {
-    if (this.finished) return
-    if (end) this.encodeHold = -1
-    this.encodeDataFrom(index - 1, chunk, end)
+    if (!this.finished) this.response.inject(index, chunk, end)
   }
 
   /** Bytes of the request waiting for the filter that holds it (for filters that look at whole bodies). */
   bufferedRequest(): readonly Uint8Array[] {
-    return this.decodeBuffer
+    return this.request.buffer
   }
 
   bufferedResponse(): readonly Uint8Array[] {
-    return this.encodeBuffer
+    return this.response.buffer
   }
 
   /** Stops or resumes reading the request from the client. */
   holdRequest(hold: boolean): void {
-    this.decodeHolding = hold
     const stats = this.manager.stats
     if (hold) stats.pausedReading.inc()
     else stats.resumedReading.inc()
@@ -194,9 +178,7 @@ export class StreamContext implements FormatContext, TimerOwner {
     contentType = 'text/plain',
   ): void {
     if (this.finished) return
-    this.decodeAborted = true
-    this.decodeHold = -1
-    this.decodeBuffer.length = 0
+    this.request.abort()
     this.info.responseCodeDetails = details
     if (this.responseStarted || this.responseHeaders !== null) {
       this.resetStream()
@@ -239,29 +221,20 @@ export class StreamContext implements FormatContext, TimerOwner {
   encodeHeaders(h: HeaderBlock, end: boolean): void {
     if (this.finished) return
     this.responseHeaders = h
-    this.encodeEnd = end
     this.lastActivity = this.services.timers.now()
-    this.encodeAt = this.chain.size - 1
-    if ((this.chain.encodesHeaders & ~this.skipped) === 0) {
-      this.encodeAt = -1
-      this.writeHeaders(h, end)
-    } else this.encodeFrom(this.chain.size - 1)
+    this.response.headers(h, end)
   }
 
   encodeData(chunk: Uint8Array, end: boolean): Flow {
     if (this.finished) return Flow.Continue
     this.lastActivity = this.services.timers.now()
-    if (end) this.encodeEnd = true
-    if (this.encodeHold < 0 && (this.chain.encodesData & ~this.skipped) === 0) return this.writeData(chunk, end)
-    return this.encodeDataFrom(this.chain.size - 1, chunk, end)
+    return this.response.data(chunk, end)
   }
 
   encodeTrailers(trailers: HeaderBlock): void {
     if (this.finished) return
-    this.encodeEnd = true
     this.responseTrailers = trailers
-    this.encodeTrailersSeen = true
-    this.encodeTrailersFrom(this.chain.size - 1)
+    this.response.trailers()
   }
 
   /** An interim response from upstream; 100 and 103 are not passed on unless proxy_100_continue says so. */
@@ -319,18 +292,8 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.skipped = 0
     this.routeValue = null
     this.routeKnown = false
-    this.decodeAt = 0
-    this.decodeHold = -1
-    this.decodeAborted = false
-    this.decodeBuffer.length = 0
-    this.decodeBuffered = 0
-    this.decodeHolding = false
-    this.encodeAt = -1
-    this.encodeHold = -1
-    this.encodeEnd = false
-    this.encodeTrailersSeen = false
-    this.encodeBuffer.length = 0
-    this.encodeBuffered = 0
+    this.request.reset()
+    this.response.reset()
     this.slots.length = 0
   }
 
@@ -343,219 +306,11 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.responseHeaders = null
     this.responseSource = null
     this.clearRouteCache()
-    this.decodeAt = 0
-    this.decodeHold = -1
-    this.decodeFrom(0)
+    this.request.start()
   }
 
-  private decodeFrom(start: number): void {
-    const filters = this.chain.filters
-    const bits = this.chain.decodesHeaders & ~this.skipped
-    const h = this.requestHeaders!
-    const last = filters.length - 1
-    for (let i = start; i <= last; i++) {
-      this.decodeAt = i + 1
-      if (((bits >> i) & 1) === 0) continue
-      const end = this.requestComplete && this.decodeBuffered === 0 && this.requestTrailers === null
-      const verdict = filters[i]!.decodeHeaders!(this, h, end)
-      if (this.finished || this.decodeAborted) return
-      if (verdict !== HeadersVerdict.Continue) {
-        // The last filter is terminal: it took the request, nothing is held for it.
-        if (i < last) this.decodeHold = i
-        return
-      }
-    }
-  }
-
-  private decodeDataFrom(start: number, chunk: Uint8Array, end: boolean): void {
-    const filters = this.chain.filters
-    const bits = this.chain.decodesData & ~this.skipped
-    for (let i = start; i < this.decodeAt; i++) {
-      if (((bits >> i) & 1) === 0) {
-        if (i !== this.decodeHold) continue
-        this.bufferRequest(chunk, true)
-        return
-      }
-      const verdict = filters[i]!.decodeData!(this, chunk, end)
-      if (this.finished || this.decodeAborted) return
-      if (verdict === DataVerdict.Continue) {
-        if (i !== this.decodeHold) continue
-        this.decodeHold = -1
-        if (chunk.length > 0) this.keepRequest(chunk)
-        this.resumeDecoding(i)
-        return
-      }
-      this.decodeHold = i
-      if (verdict !== DataVerdict.StopNoBuffer) this.bufferRequest(chunk, verdict === DataVerdict.StopAndWatermark)
-      return
-    }
-  }
-
-  private decodeTrailersFrom(start: number): void {
-    const filters = this.chain.filters
-    const bits = this.chain.decodesTrailers & ~this.skipped
-    for (let i = start; i < this.decodeAt; i++) {
-      if (((bits >> i) & 1) === 0) {
-        if (i === this.decodeHold) return
-        continue
-      }
-      const verdict = filters[i]!.decodeTrailers!(this, this.requestTrailers!)
-      if (this.finished || this.decodeAborted) return
-      if (verdict !== HeadersVerdict.Continue) {
-        this.decodeHold = i
-        return
-      }
-      if (i === this.decodeHold) {
-        this.decodeHold = -1
-        this.resumeDecoding(i)
-        return
-      }
-    }
-  }
-
-  private resumeDecoding(from: number): void {
-    if (this.decodeAt === from + 1 && from + 1 < this.chain.size) {
-      this.decodeFrom(from + 1)
-      if (this.finished || this.decodeAborted || this.decodeHold >= 0) return
-    }
-    const buffer = this.decodeBuffer
-    if (buffer.length > 0) {
-      const chunks = buffer.splice(0)
-      this.decodeBuffered = 0
-      for (let i = 0; i < chunks.length; i++) {
-        const end = i === chunks.length - 1 && this.requestComplete && this.requestTrailers === null
-        this.decodeDataFrom(from + 1, chunks[i]!, end)
-        if (this.finished || this.decodeAborted) return
-      }
-    }
-    if (this.requestTrailers !== null && this.decodeHold < 0) this.decodeTrailersFrom(from + 1)
-  }
-
-  private keepRequest(chunk: Uint8Array): void {
-    this.decodeBuffer.push(chunk)
-    this.decodeBuffered += chunk.length
-  }
-
-  private bufferRequest(chunk: Uint8Array, watermark: boolean): void {
-    this.keepRequest(chunk)
-    if (this.decodeBuffered <= this.manager.bufferLimit) return
-    if (watermark) {
-      if (!this.decodeHolding) this.holdRequest(true)
-      return
-    }
-    this.manager.stats.rqTooLarge.inc()
-    this.sendLocalReply(413, 'Payload Too Large', 'request_payload_too_large')
-  }
-
-  private encodeFrom(start: number): void {
-    const filters = this.chain.filters
-    const bits = this.chain.encodesHeaders & ~this.skipped
-    const h = this.responseHeaders!
-    for (let i = start; i >= 0; i--) {
-      this.encodeAt = i - 1
-      if (((bits >> i) & 1) === 0) continue
-      const end = this.encodeEnd && this.encodeBuffered === 0 && !this.encodeTrailersSeen
-      const verdict = filters[i]!.encodeHeaders!(this, h, end)
-      if (this.finished) return
-      if (verdict !== HeadersVerdict.Continue) {
-        this.encodeHold = i
-        return
-      }
-    }
-    this.writeHeaders(h, this.encodeEnd && this.encodeBuffered === 0 && !this.encodeTrailersSeen)
-  }
-
-  private encodeDataFrom(start: number, chunk: Uint8Array, end: boolean): Flow {
-    const filters = this.chain.filters
-    const bits = this.chain.encodesData & ~this.skipped
-    for (let i = start; i > this.encodeAt; i--) {
-      if (((bits >> i) & 1) === 0) {
-        if (i !== this.encodeHold) continue
-        return this.bufferResponse(chunk, true)
-      }
-      const verdict = filters[i]!.encodeData!(this, chunk, end)
-      if (this.finished) return Flow.Continue
-      if (verdict === DataVerdict.Continue) {
-        if (i !== this.encodeHold) continue
-        this.encodeHold = -1
-        if (chunk.length > 0) this.keepResponse(chunk)
-        this.resumeEncoding(i)
-        return Flow.Continue
-      }
-      this.encodeHold = i
-      if (verdict === DataVerdict.StopNoBuffer) return Flow.Continue
-      return this.bufferResponse(chunk, verdict === DataVerdict.StopAndWatermark)
-    }
-    return this.writeData(chunk, end)
-  }
-
-  private encodeTrailersFrom(start: number): void {
-    const filters = this.chain.filters
-    const bits = this.chain.encodesTrailers & ~this.skipped
-    for (let i = start; i > this.encodeAt; i--) {
-      if (((bits >> i) & 1) === 0) {
-        if (i === this.encodeHold) return
-        continue
-      }
-      const verdict = filters[i]!.encodeTrailers!(this, this.responseTrailers!)
-      if (this.finished) return
-      if (verdict !== HeadersVerdict.Continue) {
-        this.encodeHold = i
-        return
-      }
-      if (i === this.encodeHold) {
-        this.encodeHold = -1
-        this.resumeEncoding(i)
-        return
-      }
-    }
-    this.responseComplete = true
-    this.codecStream!.encodeTrailers(this.responseTrailers!)
-    this.connection!.onResponseWritten(this)
-  }
-
-  private resumeEncoding(from: number): void {
-    if (this.encodeAt === from - 1 && !this.responseStarted) {
-      this.encodeFrom(from - 1)
-      if (this.finished || this.encodeHold >= 0) return
-    }
-    const buffer = this.encodeBuffer
-    if (buffer.length > 0) {
-      const chunks = buffer.splice(0)
-      this.encodeBuffered = 0
-      for (let i = 0; i < chunks.length; i++) {
-        const end = i === chunks.length - 1 && this.encodeEnd && !this.encodeTrailersSeen
-        this.encodeDataFrom(from - 1, chunks[i]!, end)
-        if (this.finished) return
-      }
-    }
-    if (this.encodeTrailersSeen && this.encodeHold < 0) this.encodeTrailersFrom(from - 1)
-    else if (this.responseSource !== null && this.encodeHold < 0) this.responseSource.holdUpstream(false)
-  }
-
-  private keepResponse(chunk: Uint8Array): void {
-    this.encodeBuffer.push(chunk)
-    this.encodeBuffered += chunk.length
-  }
-
-  private bufferResponse(chunk: Uint8Array, watermark: boolean): Flow {
-    this.keepResponse(chunk)
-    if (this.encodeBuffered <= this.manager.bufferLimit) return Flow.Continue
-    if (watermark) return Flow.Pause
-    this.manager.stats.rsTooLarge.inc()
-    if (this.responseStarted) {
-      this.resetStream()
-      return Flow.Continue
-    }
-    this.responseHeaders = null
-    this.encodeHold = -1
-    this.encodeBuffer.length = 0
-    this.encodeBuffered = 0
-    this.sendLocalReply(500, 'Internal Server Error', 'response_payload_too_large')
-    return Flow.Continue
-  }
-
-  private writeHeaders(h: HeaderBlock, end: boolean): void {
+  /** End of the encoder chain: the codec. */
+  writeHeaders(h: HeaderBlock, end: boolean): void {
     const info = this.info
     info.responseCode = h.status
     this.responseStarted = true
@@ -566,7 +321,7 @@ export class StreamContext implements FormatContext, TimerOwner {
     if (end) this.connection!.onResponseWritten(this)
   }
 
-  private writeData(chunk: Uint8Array, end: boolean): Flow {
+  writeData(chunk: Uint8Array, end: boolean): Flow {
     this.info.bytesSent += chunk.length
     if (end) this.responseComplete = true
     const flow = this.codecStream!.encodeData(chunk, end)
@@ -575,6 +330,12 @@ export class StreamContext implements FormatContext, TimerOwner {
       return Flow.Continue
     }
     return flow
+  }
+
+  writeTrailers(): void {
+    this.responseComplete = true
+    this.codecStream!.encodeTrailers(this.responseTrailers!)
+    this.connection!.onResponseWritten(this)
   }
 
   /** Marks the stream with what a lost client means, unless something else already explains its end. */
