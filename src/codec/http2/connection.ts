@@ -4,9 +4,9 @@ import { type Codec, type CodecStream, ResetReason, type StreamDecoder } from '.
 import type { HeaderBlock } from '../header-block.ts'
 import { BlockMemo } from './block-memo.ts'
 import { ClosedStreams } from './closed-streams.ts'
-import { ReceiveWindow } from './flow-window.ts'
+import { DataReceiver } from './data-receiver.ts'
 import { type FrameHandler, FrameReader } from './frame-reader.ts'
-import { DEFAULT_WINDOW, ErrorCode, FRAME_HEAD, FrameType } from './frames.ts'
+import { ErrorCode, FRAME_HEAD, FrameType } from './frames.ts'
 import {
   type BlockKind,
   HEADERS_TOO_LARGE,
@@ -43,6 +43,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   readonly limits: ProtocolLimits
   readonly sender: Sender
   readonly session: Session
+  readonly inbound: DataReceiver
   protected readonly streams = new Map<number, Http2Stream>()
   protected readonly receiver: HeaderReceiver
   protected readonly closedStreams = new ClosedStreams()
@@ -51,12 +52,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   private readonly connection: Connection
   private readonly reader: FrameReader
   private readonly memo: BlockMemo
-  private readonly window = new ReceiveWindow(DEFAULT_WINDOW)
   private readonly pool: Http2Stream[] = []
-  /** The stream of the DATA frame being read; null when its bytes are dropped. */
-  private dataStream: Http2Stream | null = null
-  private dataId = 0
-  private dataEnd = false
   private selfDependent = false
 
   constructor(
@@ -80,7 +76,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     // A compressed block is hardly ever larger than the list it stands for; 4 KiB allow for an odd encoder.
     this.reader = new FrameReader(this, !client, maxBytes + 4096)
     this.session = new Session(this, options, timers)
-    this.window.reset(Math.max(DEFAULT_WINDOW, options.initialConnectionWindowSize))
+    this.inbound = new DataReceiver(this, options.initialConnectionWindowSize, this.closedStreams)
     this.session.start(client)
   }
 
@@ -111,7 +107,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   abstract onHeaderBlock(id: number, end: boolean, from: Buffer, start: number, stop: number, wireBytes: number): void
   protected abstract resetCode(s: Http2Stream, reason: ResetReason): ErrorCode
   /** True when the peer may have begun this stream, or we did: it is not idle (RFC 9113 §5.1). */
-  protected abstract wasOpened(id: number): boolean
+  abstract wasOpened(id: number): boolean
 
   onConnectionWritable(): void {
     if (this.failed) return
@@ -157,7 +153,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
       this.closedStreams.add(s.id, resetByUs)
     }
     // Credit that a read hold kept back would be lost to the connection window for ever.
-    if (s.unreturned > 0) this.returnConnection(s.unreturned)
+    if (s.unreturned > 0) this.inbound.giveBack(s.unreturned)
     s.unreturned = 0
   }
 
@@ -168,7 +164,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     if (s.id === id && s.remoteEnd) this.release(s, false)
   }
 
-  protected remoteEnded(s: Http2Stream, id: number): void {
+  remoteEnded(s: Http2Stream, id: number): void {
     if (s.id === id && !s.closed && s.localEndSent) this.release(s, false)
   }
 
@@ -178,7 +174,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   }
 
   /** Ends `s` from this side and tells its owner. */
-  protected kill(s: Http2Stream, code: ErrorCode, why: ResetReason, details: string): void {
+  kill(s: Http2Stream, code: ErrorCode, why: ResetReason, details: string): void {
     this.writeReset(s.id, code)
     this.notifyReset(s, why, details, true)
   }
@@ -190,7 +186,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     this.recycle(s)
   }
 
-  protected writeReset(id: number, code: ErrorCode): void {
+  writeReset(id: number, code: ErrorCode): void {
     if (this.failed) return
     this.sender.word(FrameType.RstStream, id, code)
     this.limits.controlFrameSent()
@@ -321,85 +317,11 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   }
 
   onDataBegin(id: number, endStream: boolean, length: number, padding: number): void {
-    this.dataStream = null
-    this.dataId = id
-    this.dataEnd = endStream
-    const s = this.streams.get(id)
-    if (s === undefined && !this.wasOpened(id)) {
-      this.fail(ErrorCode.ProtocolError, 'DATA: stream in idle')
-      return
-    }
-    if (!this.window.receive(length)) {
-      this.fail(ErrorCode.FlowControlError, 'connection window exceeded')
-      return
-    }
-    if (s === undefined) {
-      if (this.closedStreams.wasResetByUs(id)) this.returnConnection(length)
-      else if (this.closedStreams.overflowed && !this.closedStreams.has(id)) {
-        this.returnConnection(length)
-        this.writeReset(id, ErrorCode.StreamClosed)
-      } else this.fail(ErrorCode.StreamClosed, 'DATA on a closed stream')
-      return
-    }
-    s.wireBytesReceived += length + FRAME_HEAD
-    if (s.remoteEnd) {
-      this.returnConnection(length)
-      this.kill(s, ErrorCode.StreamClosed, ResetReason.Protocol, REMOTE_RESET)
-    } else if (!s.receiveWindow.receive(length)) {
-      this.returnConnection(length)
-      this.kill(s, ErrorCode.FlowControlError, ResetReason.Protocol, REMOTE_RESET)
-    } else if (!s.headReceived) {
-      // RFC 9113 §8.1: no content before the final head.
-      this.returnConnection(length)
-      this.kill(s, ErrorCode.ProtocolError, ResetReason.Protocol, INVALID_MESSAGE)
-    } else {
-      s.received += length - padding
-      if (s.expected >= 0 && (s.received > s.expected || (endStream && s.received !== s.expected))) {
-        // §8.1.1; a stream error even where other malformed messages end the connection, as in Envoy.
-        this.returnConnection(length)
-        this.kill(s, ErrorCode.ProtocolError, ResetReason.Protocol, REMOTE_RESET)
-        return
-      }
-      this.dataStream = s
-      if (padding > 0) this.consumed(s, padding)
-    }
+    this.inbound.begin(this.streams.get(id), id, endStream, length, padding)
   }
 
   onDataPiece(piece: Uint8Array, last: boolean): void {
-    const s = this.dataStream
-    if (s === null) return
-    const id = this.dataId
-    if (s.id !== id || s.closed) {
-      // It died between two pieces of one frame.
-      this.returnConnection(piece.length)
-      return
-    }
-    const end = last && this.dataEnd
-    if (piece.length === 0 && !end) return
-    if (end) s.remoteEnd = true
-    this.decoder.onData(s, piece, end)
-    if (s.id !== id || s.closed) this.returnConnection(piece.length)
-    else {
-      this.consumed(s, piece.length)
-      if (end) this.remoteEnded(s, id)
-    }
-  }
-
-  /** The owner is done with `bytes` of `s`, or keeps them back by a read hold (RFC 9113 §6.9). */
-  consumed(s: Http2Stream, bytes: number): void {
-    if (s.holds !== 0) {
-      s.unreturned += bytes
-      return
-    }
-    this.returnConnection(bytes)
-    if (s.remoteEnd || this.failed) return
-    const increment = s.receiveWindow.consume(bytes)
-    if (increment > 0) this.sender.word(FrameType.WindowUpdate, s.id, increment)
-  }
-
-  private returnConnection(bytes: number): void {
-    const increment = this.window.consume(bytes)
-    if (increment > 0 && !this.failed) this.sender.word(FrameType.WindowUpdate, 0, increment)
+    this.inbound.piece(piece, last)
   }
 
   // === other frames ===

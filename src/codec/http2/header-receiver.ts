@@ -83,7 +83,7 @@ export class HeaderReceiver {
     const kind = name.kind
     if (kind !== FieldKind.Regular) {
       if (kind <= FieldKind.UnknownPseudo) {
-        this.pseudo(kind, value)
+        this.pseudo(kind, raw)
         if (++this.fields > this.maxFields) this.error = TOO_MANY_HEADERS
         return
       }

@@ -118,7 +118,7 @@ export class Http2ServerCodec extends Http2Connection {
     }
   }
 
-  protected wasOpened(id: number): boolean {
+  wasOpened(id: number): boolean {
     return (id & 1) === 1 && id <= this.lastId
   }
 }

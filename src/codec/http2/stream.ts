@@ -108,7 +108,7 @@ export class Http2Stream implements CodecStream {
     if (holds === 0 && this.unreturned > 0 && !this.closed) {
       const bytes = this.unreturned
       this.unreturned = 0
-      this.connection.consumed(this, bytes)
+      this.connection.inbound.consumed(this, bytes)
     }
   }
 }

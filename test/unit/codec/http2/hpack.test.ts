@@ -215,6 +215,11 @@ t.test('requests are checked as RFC 9113 §8 and Envoy do', async t => {
       [':method', 'GET', ':scheme', 'http', ':path', 'x', ':authority', 'a'],
       'http2.violation.of.messaging.rule',
     ],
+    [
+      'blank in a pseudo header',
+      [':method', 'GET', ':scheme', 'http', ':path', '/ ', ':authority', 'a'],
+      'http2.invalid.header.field',
+    ],
     ['OPTIONS *', [':method', 'OPTIONS', ':scheme', 'http', ':path', '*', ':authority', 'a'], ''],
     [
       'userinfo',
