@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadGroups, type Outcome, readRecorded, runGroups, select } from './suite.ts'
@@ -11,41 +11,38 @@ interface Gap {
   readonly reason: string
 }
 
-const ENVOY = join(import.meta.dirname, '../../bin/envoy')
+/** PARITY_PROXY puts another command to the same test, for instance the real Envoy. */
+const ENVOY = process.env['PARITY_PROXY'] ?? join(import.meta.dirname, '../../bin/envoy')
 const gaps = JSON.parse(readFileSync(join(import.meta.dirname, 'known-gaps.json'), 'utf8')) as Gap[]
 
 t.setTimeout(900_000)
 
-t.test(
-  'Remora does what Envoy was recorded to do',
-  { skip: existsSync(ENVOY) ? false : 'bin/envoy is not built yet' },
-  async t => {
-    const groups = await loadGroups()
-    const expected = (group: { name: string }, scenario: { name: string }) => readRecorded(group.name)[scenario.name]
-    const outcomes = await runGroups([ENVOY], groups, expected)
-    const known = new Map(gaps.map(gap => [gap.name, gap.reason]))
-    // A busy machine may upset one timer; a real difference is there again when the scenario runs with others idle.
-    const suspects = outcomes.filter(outcome => outcome.differences.length > 0 && !known.has(outcome.name))
-    const again = new Map<string, Outcome>()
-    if (suspects.length > 0) {
-      const filters = suspects.map(outcome => outcome.name)
-      for (const outcome of await runGroups([ENVOY], select(groups, filters), expected, () => {}, 1))
-        again.set(outcome.name, outcome)
+t.test('Remora does what Envoy was recorded to do', async t => {
+  const groups = await loadGroups()
+  const expected = (group: { name: string }, scenario: { name: string }) => readRecorded(group.name)[scenario.name]
+  const outcomes = await runGroups([ENVOY], groups, expected)
+  const known = new Map(gaps.map(gap => [gap.name, gap.reason]))
+  // A busy machine may upset one timer; a real difference is there again when the scenario runs with others idle.
+  const suspects = outcomes.filter(outcome => outcome.differences.length > 0 && !known.has(outcome.name))
+  const again = new Map<string, Outcome>()
+  if (suspects.length > 0) {
+    const filters = suspects.map(outcome => outcome.name)
+    for (const outcome of await runGroups([ENVOY], select(groups, filters), expected, () => {}, 1))
+      again.set(outcome.name, outcome)
+  }
+  for (const first of outcomes) {
+    const outcome = again.get(first.name) ?? first
+    const agrees = outcome.differences.length === 0
+    const reason = known.get(first.name)
+    if (reason !== undefined) {
+      t.comment(`KNOWN GAP ${first.name}: ${reason}`)
+      t.notOk(agrees, `${first.name} agrees now: take it out of known-gaps.json`)
+      continue
     }
-    for (const first of outcomes) {
-      const outcome = again.get(first.name) ?? first
-      const agrees = outcome.differences.length === 0
-      const reason = known.get(first.name)
-      if (reason !== undefined) {
-        t.comment(`KNOWN GAP ${first.name}: ${reason}`)
-        t.notOk(agrees, `${first.name} agrees now: take it out of known-gaps.json`)
-        continue
-      }
-      if (agrees && outcome !== first) t.comment(`UNSTABLE ${first.name}: ${first.differences.join('; ')}`)
-      t.ok(agrees, first.name, { differences: outcome.differences.slice(0, 20) })
-    }
-    const names = new Set(outcomes.map(outcome => outcome.name))
-    for (const gap of gaps) t.ok(names.has(gap.name), `known gap ${gap.name} is a scenario`)
-    t.comment(`${outcomes.length} scenarios, ${gaps.length} known gaps`)
-  },
-)
+    if (agrees && outcome !== first) t.comment(`UNSTABLE ${first.name}: ${first.differences.join('; ')}`)
+    t.ok(agrees, first.name, { differences: outcome.differences.slice(0, 20) })
+  }
+  const names = new Set(outcomes.map(outcome => outcome.name))
+  for (const gap of gaps) t.ok(names.has(gap.name), `known gap ${gap.name} is a scenario`)
+  t.comment(`${outcomes.length} scenarios, ${gaps.length} known gaps`)
+})
