@@ -1,7 +1,7 @@
-import net from 'node:net'
+import type net from 'node:net'
 import type tls from 'node:tls'
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
-import { ipAddress, isPipe, pipeAddress } from './address.ts'
+import { isPipe } from './address.ts'
 import {
   type Address,
   CloseHow,
@@ -12,7 +12,8 @@ import {
   type TlsInfo,
 } from './connection.ts'
 import { connectFailure } from './errno.ts'
-import { adopt, adoptTls, discard, disown, onRead, type SocketOwner } from './socket-events.ts'
+import { adopt, adoptTls, discard, disown, type SocketOwner } from './socket-events.ts'
+import { localAddress, NO_ADDRESS, newSocket, peerAddress } from './socket-factory.ts'
 import type { SocketLoop } from './socket-loop.ts'
 import type { ClientHello } from './transport-sockets/client-hello.ts'
 import type { LocalCertificate } from './transport-sockets/tls-info.ts'
@@ -128,6 +129,8 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   #above = false
   #ended = false
   #onDrained: (() => void) | null = null
+  #unread: Uint8Array = EMPTY
+  #unreadEnd = false
 
   constructor(
     loop: SocketLoop,
@@ -184,11 +187,20 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   /** Starts TLS on an accepted connection. `first`: bytes that listener filters have read, given to TLS untouched. */
   secure(driver: TlsDriver, first: Uint8Array, timeout: number): void {
     this.#driver = driver
+    this.bytesReceived = 0
     if (timeout > 0) {
       this.#connectTimer = new TimerNode(this, TIMER_CONNECT)
       this.#loop.timers.arm(this.#connectTimer, timeout)
     }
     this.#handshake(first)
+  }
+
+  /** Gives bytes back that were read before there were filters: they come first when reading is not held. */
+  unread(bytes: Uint8Array, ended: boolean): void {
+    this.bytesReceived = 0
+    this.#unread = bytes
+    this.#unreadEnd = ended
+    if (this.readHolds === 0) this.#deliverUnread()
   }
 
   write(data: Uint8Array | string): Flow {
@@ -279,7 +291,10 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     this.readHolds = hold ? before | bit : before & ~bit
     if (this.#phase !== Phase.Ready || before === this.readHolds) return
     if (before === 0) this.#socket.pause()
-    else if (this.readHolds === 0) this.#socket.resume()
+    else if (this.readHolds === 0) {
+      if (this.#unread !== EMPTY || this.#unreadEnd) this.#deliverUnread()
+      if (this.readHolds === 0) this.#socket.resume()
+    }
   }
 
   setKeepAlive(probes: number, time: number, interval: number): void {
@@ -401,6 +416,15 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     if (this.#ended) this.#socket.end()
   }
 
+  #deliverUnread(): void {
+    const bytes = this.#unread
+    const end = this.#unreadEnd
+    this.#unread = EMPTY
+    this.#unreadEnd = false
+    this.bytesReceived += bytes.length
+    if (!this.closed && (bytes.length > 0 || end)) this.handler.onData(this, bytes, end)
+  }
+
   #send(): void {
     const socket = this.#socket
     const done = this.#above ? this.#drainedCallback() : undefined
@@ -466,29 +490,3 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
 }
 
 const NONE: readonly string[] = []
-const NO_ADDRESS: Address = pipeAddress('')
-
-function newSocket(loop: SocketLoop, handle: unknown): net.Socket {
-  const options: Record<string, unknown> = {
-    allowHalfOpen: true,
-    noDelay: true,
-    onread: { buffer: loop.readBuffer, callback: onRead },
-  }
-  if (handle !== undefined) {
-    options['handle'] = handle
-    options['readable'] = true
-    options['writable'] = true
-    options['manualStart'] = true
-  }
-  return new net.Socket(options as net.SocketConstructorOpts)
-}
-
-function peerAddress(socket: net.Socket): Address {
-  const ip = socket.remoteAddress
-  return ip === undefined ? NO_ADDRESS : ipAddress(ip, socket.remotePort ?? 0)
-}
-
-function localAddress(socket: net.Socket): Address {
-  const ip = socket.localAddress
-  return ip === undefined ? NO_ADDRESS : ipAddress(ip, socket.localPort ?? 0)
-}

@@ -1,0 +1,33 @@
+import type { envoy } from '../../config/gen/messages.d.ts'
+import { originalDestination } from '../../io/original-dst.ts'
+import {
+  type ListenerFilter,
+  type ListenerFilterExtension,
+  ListenerVerdict,
+  type PendingConnection,
+} from './listener-filter.ts'
+
+type Proto = envoy.extensions.filters.listener.original_dst.v3.OriginalDst
+
+/** envoy.filters.listener.original_dst: the address before iptables REDIRECT; under TPROXY the local address is it already. */
+export const originalDstFactory: ListenerFilterExtension<Proto, null> = {
+  category: 'envoy.filters.listener',
+  name: 'envoy.filters.listener.original_dst',
+  typeUrls: ['envoy.extensions.filters.listener.original_dst.v3.OriginalDst'],
+  parse: () => null,
+  create: () => new OriginalDst(),
+}
+
+class OriginalDst implements ListenerFilter {
+  readonly maxBytes = 0
+
+  inspect({ connection }: PendingConnection): ListenerVerdict {
+    const original = originalDestination(connection.fd, connection.directLocal.ip.includes(':'))
+    // A connection that was not redirected has itself as its original destination: nothing is restored then.
+    if (original !== null && original.text !== connection.directLocal.text) {
+      connection.local = original
+      connection.localRestored = true
+    }
+    return ListenerVerdict.Continue
+  }
+}

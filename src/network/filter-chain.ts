@@ -1,0 +1,70 @@
+import { CloseHow, type CloseReason, type Connection, type ConnectionHandler } from '../io/connection.ts'
+import type { SocketConnection } from '../io/socket-connection.ts'
+import { NetVerdict, type NetworkFilter, type NetworkFilterFactory } from './filter.ts'
+
+/** Who made the chain and counts its connection. */
+export interface FilterChainOwner {
+  onConnectionClosed(chain: NetworkFilterChain, c: SocketConnection, why: CloseReason): void
+}
+
+/**
+ * The network filters of one connection, made when it is established (after the TLS handshake: a filter sees no
+ * unauthenticated client). A filter that answers Stop keeps what it was given; the filters behind it are first called with the
+ * next bytes that it lets through (Envoy: StopIteration / Continue of read filters).
+ */
+export class NetworkFilterChain implements ConnectionHandler {
+  readonly name: string
+  readonly #factories: readonly NetworkFilterFactory[]
+  readonly #filters: NetworkFilter[] = []
+  readonly #owner: FilterChainOwner
+  /** How many filters have seen `onConnection`. */
+  #begun = 0
+
+  constructor(factories: readonly NetworkFilterFactory[], name: string, owner: FilterChainOwner) {
+    this.#factories = factories
+    this.name = name
+    this.#owner = owner
+  }
+
+  onConnected(c: Connection): void {
+    const factories = this.#factories
+    for (let i = 0; i < factories.length; i++) this.#filters.push(factories[i]!.newInstance(c))
+    // Envoy: "closing connection: no filters".
+    if (this.#filters.length === 0) c.close(CloseHow.NoFlush)
+    else this.#begin(c, this.#filters.length)
+  }
+
+  onData(c: Connection, chunk: Uint8Array, end: boolean): void {
+    const filters = this.#filters
+    for (let i = 0; i < filters.length; i++) {
+      if (i >= this.#begun && !this.#begin(c, i + 1)) return
+      if (filters[i]!.onData(c, chunk, end) === NetVerdict.Stop || c.closed) return
+    }
+  }
+
+  onWritable(c: Connection): void {
+    const filters = this.#filters
+    for (let i = 0; i < filters.length; i++) filters[i]!.onWritable?.(c)
+  }
+
+  onDrain(c: Connection): void {
+    const filters = this.#filters
+    for (let i = 0; i < filters.length; i++) filters[i]!.onDrain?.(c)
+  }
+
+  onClose(c: Connection, why: CloseReason): void {
+    const filters = this.#filters
+    for (let i = 0; i < filters.length; i++) filters[i]!.onClose(c, why)
+    this.#owner.onConnectionClosed(this, c as SocketConnection, why)
+  }
+
+  /** Introduces filters up to number `upTo`; false when one of them wants to wait before the next hears of the connection. */
+  #begin(c: Connection, upTo: number): boolean {
+    while (this.#begun < upTo) {
+      const verdict = this.#filters[this.#begun++]!.onConnection(c)
+      if (c.closed) return false
+      if (verdict === NetVerdict.Stop) return this.#begun >= upTo
+    }
+    return true
+  }
+}
