@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
+import { gunzipSync } from 'node:zlib'
 import type { UpstreamRecord } from '../harness/behaviour.ts'
 import type { H2Result } from '../harness/h2-client.ts'
 import type { ClientResult } from '../harness/http1-client.ts'
+import { headerValue, type Message } from '../harness/http1-message.ts'
 
 /** What is recorded and compared: plain JSON, readable in a diff. Bytes are latin1 text. */
 export interface ScenarioObservation {
@@ -29,7 +31,7 @@ export function describeHttp1(result: ClientResult): object {
       status: message.startLine,
       headers: message.headers.map(shortHeader),
       framing: message.framing,
-      body: bodyText(message.body),
+      body: decodedText(message),
       ...(message.trailers.length > 0 ? { trailers: message.trailers } : {}),
       ...(message.complete ? {} : { complete: false }),
     })),
@@ -72,6 +74,16 @@ export function describeUpstream(record: UpstreamRecord): UpstreamSeen {
     body: bodyText(record.body),
     trailers: record.trailers,
     end: record.end,
+  }
+}
+
+/** Compressed bytes are up to the deflate library: what they hold is compared. */
+function decodedText(message: Message): string {
+  if (headerValue(message, 'content-encoding') !== 'gzip' || !message.complete) return bodyText(message.body)
+  try {
+    return `{gzip} ${bodyText(gunzipSync(message.body))}`
+  } catch {
+    return `{not gzip} ${bodyText(message.body)}`
   }
 }
 

@@ -407,19 +407,25 @@ rules: {action: ALLOW, policies: {r: {permissions: [{any: true}], principals: [{
       get('/healthz', { listener: 'health' }),
       get('/other', { listener: 'health' }),
     ]),
-    scenario('compressor', 'gzip by request', [
-      get('/x', {
-        listener: 'compress',
-        headers: ['accept-encoding: gzip'],
-        up: 'bare,hdr:content-type=text/html,body:5000',
-      }),
-      get('/x', {
-        listener: 'compress',
-        headers: ['accept-encoding: identity'],
-        up: 'bare,hdr:content-type=text/html,body:100',
-      }),
-      get('/x', { listener: 'compress', up: 'bare,hdr:content-type=text/html,body:50' }),
-    ]),
+    scenario(
+      'compressor',
+      'gzip by request',
+      [
+        get('/x', {
+          listener: 'compress',
+          headers: ['accept-encoding: gzip'],
+          up: 'bare,hdr:content-type=text/html,body:5000',
+        }),
+        get('/x', {
+          listener: 'compress',
+          headers: ['accept-encoding: identity'],
+          up: 'bare,hdr:content-type=text/html,body:100',
+        }),
+        get('/x', { listener: 'compress', up: 'bare,hdr:content-type=text/html,body:50' }),
+      ],
+      [],
+      { log: false },
+    ),
     scenario(
       'grpc-web',
       'gRPC-Web becomes gRPC',

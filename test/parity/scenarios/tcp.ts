@@ -60,7 +60,6 @@ const group: Group = {
         'cluster: echo',
         'listener_filters: [{name: envoy.filters.listener.proxy_protocol, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol}}]',
       ),
-      tcpListener('tupproto', 'cluster: with_proxy_protocol'),
       tcpListener('tconnlimit', 'cluster: echo', '', [
         typed(
           'envoy.filters.network.connection_limit',
@@ -98,11 +97,6 @@ const group: Group = {
       cluster('empty', []),
       cluster('hole', 'hole', 'connect_timeout: 0.15s'),
       cluster('limited', 'echo', 'circuit_breakers: {thresholds: [{max_connections: 0}]}'),
-      cluster(
-        'with_proxy_protocol',
-        'echo',
-        'transport_socket: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport, config: {version: V1}, transport_socket: {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}}}',
-      ),
     ],
   ),
   scenarios: [
