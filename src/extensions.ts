@@ -4,7 +4,14 @@ import { faultFactory } from './http/filters/fault.ts'
 import { routerFactory } from './http/filters/router.ts'
 import { downstreamRawBuffer, upstreamRawBuffer } from './io/transport-sockets/raw-buffer.ts'
 import { downstreamTls, upstreamTls } from './io/transport-sockets/tls.ts'
+import { httpInspectorFactory } from './listener/filters/http-inspector.ts'
+import { originalDstFactory } from './listener/filters/original-dst.ts'
+import { proxyProtocolFactory } from './listener/filters/proxy-protocol.ts'
+import { tlsInspectorFactory } from './listener/filters/tls-inspector.ts'
 import { httpConnectionManagerFactory } from './network/filters/http-connection-manager.ts'
+import { fileAccessLog } from './telemetry/access-loggers/file.ts'
+import { stderrAccessLog } from './telemetry/access-loggers/stderr.ts'
+import { stdoutAccessLog } from './telemetry/access-loggers/stdout.ts'
 
 /** Every extension of the proxy, and the only list of them. Main parses with these, workers create from them. */
 const EXTENSIONS = [
@@ -16,6 +23,13 @@ const EXTENSIONS = [
   upstreamRawBuffer,
   downstreamTls,
   upstreamTls,
+  fileAccessLog,
+  stdoutAccessLog,
+  stderrAccessLog,
+  httpInspectorFactory,
+  originalDstFactory,
+  proxyProtocolFactory,
+  tlsInspectorFactory,
 ]
 
 /** Once per thread; calling it again does nothing. */

@@ -6,12 +6,18 @@ import type { envoy } from '../config/gen/messages.d.ts'
 import { loadBootstrap } from '../config/load.ts'
 import { disableExtension } from '../config/registry.ts'
 import { registerExtensions } from '../extensions.ts'
+import type { AdminFactory } from './admin-port.ts'
 import { Server } from './server.ts'
 
 type Bootstrap = envoy.config.bootstrap.v3.Bootstrap
 
 /** Runs the mode the options ask for: validate and leave, or serve until a signal. Sets the exit code; never rejects. */
-export async function runServer(options: EnvoyOptions, loggers: Loggers, sink: FileLogSink): Promise<void> {
+export async function runServer(
+  options: EnvoyOptions,
+  loggers: Loggers,
+  sink: FileLogSink,
+  makeAdmin: AdminFactory,
+): Promise<void> {
   registerExtensions()
   for (const name of options.disabledExtensions) {
     const slash = name.indexOf('/')
@@ -20,7 +26,7 @@ export async function runServer(options: EnvoyOptions, loggers: Loggers, sink: F
     }
   }
   if (options.mode === 'validate') {
-    validate(options, loggers, sink)
+    validate(options, loggers, sink, makeAdmin)
     return
   }
   const main = loggers.get('main')
@@ -29,7 +35,7 @@ export async function runServer(options: EnvoyOptions, loggers: Loggers, sink: F
   let server: Server | null = null
   try {
     const loaded = load(options, loggers)
-    server = new Server(options, loaded.bootstrap, loggers, sink)
+    server = new Server(options, loaded.bootstrap, loggers, sink, makeAdmin)
     try {
       server.configure()
     } catch (error) {
@@ -49,11 +55,11 @@ export async function runServer(options: EnvoyOptions, loggers: Loggers, sink: F
   }
 }
 
-function validate(options: EnvoyOptions, loggers: Loggers, sink: FileLogSink): void {
+function validate(options: EnvoyOptions, loggers: Loggers, sink: FileLogSink, makeAdmin: AdminFactory): void {
   try {
     const loaded = load(options, loggers)
     try {
-      new Server(options, loaded.bootstrap, loggers, sink).configure()
+      new Server(options, loaded.bootstrap, loggers, sink, makeAdmin).configure()
     } catch (error) {
       throw error instanceof ConfigError ? loaded.locate(error) : error
     }

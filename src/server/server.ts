@@ -1,35 +1,28 @@
 import { writeFileSync } from 'node:fs'
-import type { AdminHandler } from '../admin/handler.ts'
-import { quitHandler } from '../admin/quitquitquit.ts'
-import { readyHandler, ServerState } from '../admin/ready.ts'
-import { AdminServer } from '../admin/server.ts'
-import { serverInfoHandler } from '../admin/server-info.ts'
-import { statsHandlers } from '../admin/stats.ts'
+import { networkInterfaces } from 'node:os'
 import { systemClock } from '../base/clock.ts'
 import { ConfigError } from '../base/errors.ts'
 import type { FileLogSink, Log, Loggers } from '../base/log.ts'
 import { TimerWheel } from '../base/timer-wheel.ts'
-import { ENVOY_SHA } from '../base/version.ts'
 import type { EnvoyOptions } from '../cmd/options.ts'
 import { parseSocketAddress } from '../config/endpoint.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
-import { toJson } from '../config/json-writer.ts'
-import { registeredFactories } from '../config/registry.ts'
 import type { NodeInfo } from '../config/services.ts'
 import type { Address } from '../io/connection.ts'
 import { openListenSocket } from '../io/listen-socket.ts'
 import { SocketLoop } from '../io/socket-loop.ts'
-import { BUCKETS } from '../stats/histogram.ts'
 import { StatsStore } from '../stats/store.ts'
 import { TagExtractor } from '../stats/tags.ts'
 import { SharedStateAllocator } from '../upstream/shared-state.ts'
 import { type ConfigBatch, ControlCell, type WorkerBirth } from '../worker/messages.ts'
+import type { AdminFactory, AdminPort } from './admin-port.ts'
 import { InitManager } from './init-manager.ts'
 import { ResourceManager } from './resources.ts'
 import { RuntimeLoader } from './runtime.ts'
 import { ServerStats } from './server-stats.ts'
 import { installSignals } from './signals.ts'
+import { ServerState } from './state.ts'
 import { WorkerPool } from './workers.ts'
 
 type Bootstrap = envoy.config.bootstrap.v3.Bootstrap
@@ -47,40 +40,51 @@ export class Server {
   readonly node: NodeInfo
   readonly resources: ResourceManager
   readonly pool: WorkerPool
-  readonly #loggers: Loggers
+  readonly loggers: Loggers
   readonly #sink: FileLogSink
   readonly #main: Log
-  readonly #stats: ServerStats
-  readonly #allocator: SharedStateAllocator
-  readonly #timers: TimerWheel
-  readonly #loop: SocketLoop
-  readonly #admin: AdminServer
-  #runtime!: RuntimeLoader
-  #tags!: TagExtractor
+  readonly stats: ServerStats
+  readonly allocator: SharedStateAllocator
+  readonly timers: TimerWheel
+  readonly loop: SocketLoop
+  readonly #makeAdmin: AdminFactory
+  #admin: AdminPort | null = null
+  /** Set by `configure`. */
+  runtime!: RuntimeLoader
+  tags!: TagExtractor
   #state: ServerState = ServerState.PRE_INITIALIZING
   #failed = false
   #leaving = false
   #workersStarted = false
+  /** Workers that do not accept connections yet. */
+  readonly #waitingFor = new Set<number>()
 
-  constructor(options: EnvoyOptions, bootstrap: Bootstrap, loggers: Loggers, sink: FileLogSink) {
+  constructor(
+    options: EnvoyOptions,
+    bootstrap: Bootstrap,
+    loggers: Loggers,
+    sink: FileLogSink,
+    makeAdmin: AdminFactory,
+  ) {
+    this.#makeAdmin = makeAdmin
     this.options = options
     this.bootstrap = bootstrap
-    this.#loggers = loggers
+    this.loggers = loggers
     this.#sink = sink
     this.#main = loggers.get('main')
     this.node = nodeInfo(bootstrap)
-    this.#stats = new ServerStats(this.store, options.concurrency)
-    this.#timers = new TimerWheel(systemClock)
-    this.#loop = new SocketLoop(this.#timers, 1023)
-    this.#admin = new AdminServer(this.#loop, loggers.get('admin'))
-    this.#allocator = new SharedStateAllocator(options.concurrency, index => this.#announcePage(index))
+    this.stats = new ServerStats(this.store, options.concurrency)
+    this.timers = new TimerWheel(systemClock)
+    this.loop = new SocketLoop(this.timers, 1023)
+    this.allocator = new SharedStateAllocator(options.concurrency, index => this.#announcePage(index))
     this.pool = new WorkerPool(
       (index, generation) => this.#birth(index, generation),
       {
         onStarted: index => this.#onWorkerStarted(index),
-        onDied: index => this.#allocator.releaseWorker(index),
+        onServing: index => this.#onServing(index),
+        onDied: index => this.allocator.releaseWorker(index),
         onEjection: request => this.resources.onEjection(request),
-        onApplied: (index, epoch) => this.#allocator.acknowledge(index, epoch),
+        onApplied: (index, epoch) => this.allocator.acknowledge(index, epoch),
         onListening: (index, listener, error) => this.resources.onListening(index, listener, error),
       },
       loggers,
@@ -91,7 +95,7 @@ export class Server {
       options,
       loggers,
       store: this.store,
-      allocator: this.#allocator,
+      allocator: this.allocator,
       init: this.init,
       node: this.node,
       broadcast: (batch: ConfigBatch) => {
@@ -108,10 +112,11 @@ export class Server {
   /** Reads and checks the whole static configuration. Throws ConfigError; opens nothing. */
   configure(): void {
     this.#checkBootstrap()
-    this.#runtime = new RuntimeLoader(this.bootstrap.layered_runtime, this.store, entries => {
+    this.runtime = new RuntimeLoader(this.bootstrap.layered_runtime, this.store, entries => {
       this.pool.broadcast({ type: 'config', batch: { runtime: entries } })
     })
-    this.#tags = this.#tagExtractor()
+    this.tags = this.#tagExtractor()
+    if (this.bootstrap.admin?.address !== undefined) this.#admin = this.#makeAdmin(this)
     this.resources.configure()
   }
 
@@ -119,9 +124,9 @@ export class Server {
   async run(): Promise<void> {
     const main = this.#main
     main.info(
-      this.#runtime.layers.length === 0
+      this.runtime.layers.length === 0
         ? 'runtime: {}'
-        : `runtime: ${this.#runtime.layers.map(l => l.name).join(', ')}`,
+        : `runtime: ${this.runtime.layers.map(l => l.name).join(', ')}`,
     )
     this.#state = ServerState.INITIALIZING
     await this.#listenAdmin()
@@ -137,6 +142,7 @@ export class Server {
     )
     installSignals(main, { shutdown: () => this.shutdown(), reopenLogs: () => this.reopenLogs() })
     // Threads take tens of milliseconds to start: they do so while clusters warm, and get their listeners when all is ready.
+    for (let i = 0; i < this.options.concurrency; i++) this.#waitingFor.add(i)
     this.pool.start(this.options.concurrency)
     this.store.gauge('listener_manager.workers_started').set(0)
     await this.resources.start()
@@ -150,13 +156,13 @@ export class Server {
   async flush(): Promise<void> {
     await this.pool.flush()
     this.store.flushHistograms()
-    this.#stats.refresh(this.state)
+    this.stats.refresh(this.state)
   }
 
   failHealthCheck(failed: boolean): void {
     this.#failed = failed
     Atomics.store(new Int32Array(this.control), ControlCell.HealthCheckFailed, failed ? 1 : 0)
-    this.#stats.live(!failed && this.#state === ServerState.LIVE)
+    this.stats.live(!failed && this.#state === ServerState.LIVE)
   }
 
   reopenLogs(): void {
@@ -181,23 +187,25 @@ export class Server {
   /** A failed start: give back what was opened. */
   abandon(): void {
     this.#leaving = true
-    this.#admin.close()
-  }
-
-  /** For other endpoints, registered by `src/admin/`. */
-  register(handlers: readonly AdminHandler[]): void {
-    this.#admin.register(handlers)
+    this.#admin?.close()
   }
 
   #onInitialized(): void {
-    this.#loggers.get('config').info('all dependencies initialized. starting workers')
+    this.loggers.get('config').info('all dependencies initialized. starting workers')
     this.#workersStarted = true
     this.pool.serve()
-    this.#state = ServerState.LIVE
     const first = this.#everything()
     for (let i = 0; i < this.pool.count; i++) this.#sendListeners(i, first)
-    this.#stats.initialized()
-    this.#stats.live(!this.#failed)
+  }
+
+  /** LIVE means that a connection is not refused: every worker listens. */
+  #onServing(index: number): void {
+    if (this.#state === ServerState.LIVE) return
+    this.#waitingFor.delete(index)
+    if (this.#waitingFor.size > 0) return
+    this.#state = ServerState.LIVE
+    this.stats.initialized()
+    this.stats.live(!this.#failed)
     this.store.gauge('listener_manager.workers_started').set(1)
   }
 
@@ -208,19 +216,19 @@ export class Server {
 
   #sendListeners(index: number, batch: ConfigBatch): void {
     const pages = []
-    for (let p = 0; p < this.#allocator.pageCount; p++) pages.push(this.#allocator.view(index, p))
+    for (let p = 0; p < this.allocator.pageCount; p++) pages.push(this.allocator.view(index, p))
     const listeners = this.resources.listenersFor(index)
-    this.pool.send(index, { type: 'config', batch: { ...batch, pages, listeners } })
+    this.pool.send(index, { type: 'config', first: true, batch: { ...batch, pages, listeners } })
   }
 
   #everything(): ConfigBatch {
-    return { runtime: this.#runtime.entries(), ...this.resources.everything() }
+    return { runtime: this.runtime.entries(), ...this.resources.everything() }
   }
 
   #announcePage(page: number): void {
     if (!this.#workersStarted) return
     for (let i = 0; i < this.pool.count; i++) {
-      this.pool.send(i, { type: 'config', batch: { pages: [this.#allocator.view(i, page)] } })
+      this.pool.send(i, { type: 'config', batch: { pages: [this.allocator.view(i, page)] } })
     }
   }
 
@@ -231,7 +239,7 @@ export class Server {
       concurrency: o.concurrency,
       generation,
       node: this.node,
-      logLevels: this.#loggers.levels.dump(),
+      logLevels: this.loggers.levels.dump(),
       fileFlushInterval: o.fileFlushInterval,
       fileFlushMinSizeKb: o.fileFlushMinSizeKb,
       drainStrategy: o.drainStrategy,
@@ -239,6 +247,7 @@ export class Server {
       seed: (Math.random() * 0x7fffffff) | 0,
       control: this.control,
       disabledExtensions: o.disabledExtensions,
+      localAddress: localAddress(o.localAddressIpVersion),
       localCluster: this.bootstrap.cluster_manager?.local_cluster_name ?? '',
     }
   }
@@ -250,24 +259,6 @@ export class Server {
       return
     }
     const address = this.#adminAddress()
-    this.#admin.register([
-      readyHandler(() => this.state),
-      quitHandler(() => this.shutdown()),
-      serverInfoHandler({
-        state: () => this.state,
-        uptime: () => this.#stats.uptime(),
-        options: this.options,
-        node: () => this.#nodeJson(),
-      }),
-      ...statsHandlers({
-        store: this.store,
-        tags: () => this.#tags,
-        buckets: () => BUCKETS,
-        refresh: () => {
-          this.store.gauge('server.uptime').set(Math.floor(this.#stats.uptime()))
-        },
-      }),
-    ])
     const fd = openListenSocket(address, {
       reusePort: false,
       ipv4Compat: false,
@@ -278,8 +269,8 @@ export class Server {
       options: [],
     })
     this.#main.info(`Starting admin HTTP server at ${address.text}`)
-    await this.#admin.listen({ fd, backlog: 128 })
-    this.#loggers.get('admin').info(`admin address: ${address.text}`)
+    await this.#admin?.listen(fd)
+    this.loggers.get('admin').info(`admin address: ${address.text}`)
     if (this.options.adminAddressPath !== '') {
       try {
         writeFileSync(this.options.adminAddressPath, address.text)
@@ -312,32 +303,6 @@ export class Server {
     }
   }
 
-  /** The node as istiod and /server_info see it: user agent and extensions added to what the bootstrap says. */
-  #nodeJson(): object {
-    const node = toJson('envoy.config.core.v3.Node', this.bootstrap.node ?? {})
-    const [major, minor, patch] = '1.40.0'.split('.').map(Number)
-    return {
-      ...node,
-      user_agent_name: 'envoy',
-      user_agent_build_version: {
-        version: { major_number: major, minor_number: minor, patch },
-        metadata: {
-          'build.type': 'RELEASE',
-          'revision.sha': ENVOY_SHA,
-          'ssl.version': 'BoringSSL',
-          'revision.status': 'Clean',
-        },
-      },
-      extensions: registeredFactories().map(f => ({
-        name: f.name,
-        category: f.category,
-        type_descriptor: '',
-        disabled: false,
-        type_urls: f.typeUrls,
-      })),
-    }
-  }
-
   #checkBootstrap(): void {
     const b = this.bootstrap
     const root = FieldPath.root()
@@ -367,9 +332,18 @@ export class Server {
     ] as const) {
       const value = b[field]
       if (value === undefined || (Array.isArray(value) && value.length === 0)) continue
-      this.#loggers.get('config').warning(`${field}: not supported, it has no effect`)
+      this.loggers.get('config').warning(`${field}: not supported, it has no effect`)
     }
   }
+}
+
+/** The first address of the machine that is not loopback (Envoy: Network::Utility::getLocalAddress). */
+function localAddress(version: 'v4' | 'v6'): string {
+  const family = version === 'v4' ? 'IPv4' : 'IPv6'
+  for (const addresses of Object.values(networkInterfaces())) {
+    for (const address of addresses ?? []) if (!address.internal && address.family === family) return address.address
+  }
+  return version === 'v4' ? '127.0.0.1' : '::1'
 }
 
 function nodeInfo(bootstrap: Bootstrap): NodeInfo {

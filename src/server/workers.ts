@@ -9,6 +9,8 @@ import type { FromWorker, PublishedListener, ToWorker, WorkerBirth } from '../wo
 export interface WorkerEvents {
   /** The thread runs and takes messages: send it the whole configuration. Also called for replacements. */
   onStarted(index: number): void
+  /** All its listeners accept. */
+  onServing(index: number): void
   /** It died unexpectedly; its shares of shared gauges are to be given back. A replacement is on its way. */
   onDied(index: number): void
   onEjection(request: EjectionRequest): void
@@ -143,6 +145,9 @@ export class WorkerPool {
       case 'ready':
         slot.ready = true
         this.#events.onStarted(index)
+        return
+      case 'serving':
+        this.#events.onServing(index)
         return
       case 'slab':
         this.#stats.onSlabUpdate(index, message.update)

@@ -7,7 +7,7 @@ import { disableExtension } from '../config/registry.ts'
 import type { WorkerServices } from '../config/services.ts'
 import { registerExtensions } from '../extensions.ts'
 import { SocketLoop } from '../io/socket-loop.ts'
-import { RouteTableImpl } from '../routing/route-table.ts'
+import { createRouteTable } from '../routing/route-table.ts'
 import { Slab } from '../stats/slab.ts'
 import { flushAccessLogs, reopenAccessLogs } from '../telemetry/access-loggers/file-writer.ts'
 import { WorkerClusterManager } from '../upstream/cluster-manager.ts'
@@ -69,7 +69,7 @@ const services = {
   },
 } as WorkerServices
 
-const routes = new RouteSnapshot(config => new RouteTableImpl(config, services))
+const routes = new RouteSnapshot(config => createRouteTable(config, services))
 const connector = new WorkerConnector(loop, services)
 const clusters = new WorkerClusterManager(
   clusterSnapshot,
@@ -86,13 +86,22 @@ const clusters = new WorkerClusterManager(
   },
   birth.localCluster,
 )
-const listeners = new WorkerListeners(loop, services, (listener, error) => post({ type: 'listening', listener, error }))
+const listeners = new WorkerListeners(
+  loop,
+  services,
+  birth.localAddress,
+  birth.control,
+  birth.drainTime,
+  (listener, error) => post({ type: 'listening', listener, error }),
+)
 
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
-    case 'config':
-      apply(message.batch)
+    case 'config': {
+      const accepting = apply(message.batch)
+      if (message.first === true) void Promise.all(accepting).then(() => post({ type: 'serving' }))
       return
+    }
     case 'log-levels':
       loggers.levels.load(message.levels)
       return
@@ -119,7 +128,8 @@ port.on('message', (message: ToWorker) => {
 })
 
 /** One batch is one turn: no request sees half of it. Order as Envoy's: what is referred to before what refers. */
-function apply(batch: ConfigBatch): void {
+function apply(batch: ConfigBatch): Promise<void>[] {
+  const accepting: Promise<void>[] = []
   let epoch = 0
   for (const page of batch.pages ?? []) pages.add(page)
   if (batch.runtime !== undefined) runtime.load(batch.runtime)
@@ -138,7 +148,7 @@ function apply(batch: ConfigBatch): void {
   for (const route of batch.routes ?? []) routes.put(route)
   for (const listener of batch.listeners ?? []) {
     drain.forget(listener.name)
-    listeners.put(listener)
+    accepting.push(listeners.put(listener))
   }
   for (const name of batch.removedListeners ?? []) listeners.remove(name)
   for (const name of batch.removedRoutes ?? []) routes.remove(name)
@@ -147,6 +157,7 @@ function apply(batch: ConfigBatch): void {
     clusters.onReplaced(name)
   }
   if (epoch > 0) post({ type: 'applied', epoch })
+  return accepting
 }
 
 function localityOf({ node }: WorkerBirth): { region: string; zone: string; subZone: string } | null {

@@ -20,6 +20,8 @@ export interface WorkerBirth {
   /** Milliseconds. */
   readonly drainTime: number
   readonly seed: number
+  /** The machine's own address. */
+  readonly localAddress: string
   /** cluster_manager.local_cluster_name; '' = none. */
   readonly localCluster: string
   /** Int32 cells over `ControlCell`, written by main, read by workers. */
@@ -77,7 +79,8 @@ export interface ConfigBatch {
 }
 
 export type ToWorker =
-  | { readonly type: 'config'; readonly batch: ConfigBatch }
+  /** `first`: answer with `serving` when all its listeners accept. */
+  | { readonly type: 'config'; readonly batch: ConfigBatch; readonly first?: boolean }
   | { readonly type: 'log-levels'; readonly levels: [LogLevel, [string, LogLevel][]] }
   | { readonly type: 'flush-stats' }
   | { readonly type: 'drop-stats'; readonly prefix: string }
@@ -93,6 +96,7 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly type: 'ready' }
+  | { readonly type: 'serving' }
   | { readonly type: 'slab'; readonly update: SlabUpdate }
   | { readonly type: 'histograms'; readonly update: HistogramUpdate }
   | {

@@ -1,0 +1,31 @@
+import type { Kept } from './kept.ts'
+
+/** A resource that came by xDS. */
+export interface DynamicResource extends Kept {
+  readonly version: string
+}
+
+/** envoy.admin.v3.UpdateFailureState: an update that was refused; what was there before stays. */
+export interface UpdateFailure {
+  /** The refused resource; null when it could not even be decoded. */
+  readonly failed: Kept | null
+  /** Wall clock, ms since the epoch. */
+  readonly attempted: number
+  readonly details: string
+  readonly version: string
+}
+
+/** What xDS brought, as /config_dump and /certs show it. The subscriptions write it, the admin interface reads it. */
+export class DynamicFacts {
+  /** Version of the last accepted CDS and LDS answers; '' before the first. */
+  clustersVersion = ''
+  listenersVersion = ''
+  /** RouteConfiguration by name. */
+  readonly routes = new Map<string, DynamicResource>()
+  /** Secret by name; `warming`: asked for and not there yet (no message is dumped for them). */
+  readonly secrets = new Map<string, DynamicResource>()
+  readonly warmingSecrets = new Set<string>()
+  /** Refused updates by resource name, until one is accepted. */
+  readonly listenerFailures = new Map<string, UpdateFailure>()
+  readonly clusterFailures = new Map<string, UpdateFailure>()
+}

@@ -1,0 +1,35 @@
+import { ENVOY_SHA, ENVOY_VERSION } from '../base/version.ts'
+import type { envoy } from '../config/gen/messages.d.ts'
+import { registeredFactories } from '../config/registry.ts'
+
+type Node = envoy.config.core.v3.Node
+
+/**
+ * The bootstrap's node as the outside sees it (xDS requests, /server_info, /config_dump): Envoy fills in the user agent, the
+ * build version and every extension it was built with (LocalInfoImpl).
+ */
+export function fullNode(node: Node | undefined): Node {
+  const [major = 0, minor = 0, patch = 0] = ENVOY_VERSION.split('.').map(Number)
+  return {
+    ...node,
+    user_agent_name: 'envoy',
+    user_agent_build_version: {
+      version: {
+        major_number: major,
+        minor_number: minor,
+        ...(patch === 0 ? {} : { patch }),
+      },
+      metadata: {
+        'build.type': 'RELEASE',
+        'revision.sha': ENVOY_SHA,
+        'revision.status': 'Clean',
+        'ssl.version': 'BoringSSL',
+      },
+    },
+    extensions: registeredFactories().map(f => ({
+      name: f.name,
+      category: f.category,
+      type_urls: [...f.typeUrls],
+    })),
+  } as Node
+}
