@@ -1,7 +1,7 @@
 import { LEVEL_NAMES } from '../base/log.ts'
 import { HOT_RESTART_VERSION, VERSION_TEXT } from '../base/version.ts'
+import { type ServerState, STATE_NAMES } from '../server/state.ts'
 import { type AdminHandler, JSON_TYPE } from './handler.ts'
-import { type ServerState, STATE_NAMES } from './ready.ts'
 
 /** The flags as /server_info shows them; `EnvoyOptions` of src/cmd/options.ts has all of these. */
 export interface ShownOptions {

@@ -25,6 +25,7 @@ if (line.kind === 'exit') {
     for (const warning of options.warnings) loggers.get('misc').warning(warning)
     // The server, and with it everything heavy, is loaded only when it is going to run.
     const { runServer } = await import('../server/main.ts')
-    await runServer(options, loggers, sink)
+    const { createAdmin } = await import('../admin/admin.ts')
+    await runServer(options, loggers, sink, createAdmin)
   }
 }

@@ -9,6 +9,7 @@ import { edsHealthBits, type HostsUpdate, type PublishedHost } from '../upstream
 import { CLUSTER_BLOCK, HOST_BLOCK, type SharedBlock, type SharedStateAllocator } from '../upstream/shared-state.ts'
 import { HostCell } from '../upstream/upstream.ts'
 import type { PublishedCluster } from '../worker/messages.ts'
+import type { Kept } from './kept.ts'
 import { publish } from './publisher.ts'
 import { CLUSTER_STATS } from './stat-names.ts'
 
@@ -58,6 +59,8 @@ export class MainCluster {
   readonly block: SharedBlock
   readonly version: string
   readonly viaApi: boolean
+  /** As configured, for /config_dump. */
+  readonly kept: Kept
   state: ClusterState = 'warming'
   hosts: HostsUpdate | null = null
   readonly #allocator: SharedStateAllocator
@@ -70,6 +73,7 @@ export class MainCluster {
     config: ClusterConfig,
     version: string,
     viaApi: boolean,
+    kept: Kept,
     allocator: SharedStateAllocator,
     stats: StatsStore,
     predecessor: MainCluster | null,
@@ -77,6 +81,7 @@ export class MainCluster {
     this.config = config
     this.version = version
     this.viaApi = viaApi
+    this.kept = kept
     this.#allocator = allocator
     this.#stats = stats
     this.block = predecessor?.block ?? allocator.allocate(CLUSTER_BLOCK)

@@ -16,6 +16,8 @@ type ListenerProto = envoy.config.listener.v3.Listener
 export interface MainListener {
   readonly config: ListenerConfig
   readonly proto: ListenerProto
+  /** Wall clock when it was taken over. */
+  readonly updated: number
   readonly version: string
   readonly viaApi: boolean
   /** Names of route configurations it waits for. */
@@ -68,7 +70,7 @@ export class ListenerManager {
     const warnings: string[] = []
     const config = parseListener(proto, at, warnings)
     for (const text of warnings) this.#options.log.warning(text)
-    return { config, proto, version, viaApi, routes: routesOf(proto) }
+    return { config, proto, updated: Date.now(), version, viaApi, routes: routesOf(proto) }
   }
 
   /**
@@ -127,6 +129,24 @@ export class ListenerManager {
     this.#options.store.counter('listener_manager.listener_removed').inc()
     this.#count()
     return true
+  }
+
+  /**
+   * POST /drain_listeners: the sockets of these listeners close for good, main's own included, so that connections are refused;
+   * the listeners stay in the lists and their connections go on.
+   */
+  stopListening(names: readonly string[]): void {
+    for (const name of names) {
+      const listener = this.#active.get(name)
+      if (listener === undefined) continue
+      for (const { address } of listener.config.addresses) {
+        const set = this.#sockets.get(address.text)
+        if (set === undefined) continue
+        this.#sockets.delete(address.text)
+        for (const fd of set.descriptors) closeSocket(fd)
+      }
+      this.#options.store.counter('listener_manager.listener_stopped').inc()
+    }
   }
 
   /** A listener with descriptors of its own for `worker`; the receiver closes them. */

@@ -10,7 +10,9 @@ import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { SharedStateAllocator } from '../upstream/shared-state.ts'
 import type { ConfigBatch, PublishedListener } from '../worker/messages.ts'
 import { clusterParser, declareCluster, MainCluster, parseClusterProto } from './clusters.ts'
+import { DynamicFacts } from './dynamic-facts.ts'
 import type { InitManager } from './init-manager.ts'
+import { keptMessage } from './kept.ts'
 import { ListenerManager, type MainListener } from './listeners.ts'
 import type { WorkerPool } from './workers.ts'
 
@@ -33,6 +35,7 @@ export interface ResourceContext {
 export class ResourceManager {
   readonly listeners: ListenerManager
   readonly clusters = new Map<string, MainCluster>()
+  readonly dynamic = new DynamicFacts()
   readonly #context: ResourceContext
   readonly #parser: ClusterParser
   #staticListeners: MainListener[] = []
@@ -68,7 +71,9 @@ export class ResourceManager {
       if (this.clusters.has(parsed.name)) {
         throw new ConfigError('CONFIG_DUPLICATE', place, `cluster manager: duplicate cluster '${parsed.name}'`)
       }
-      this.#addCluster(new MainCluster(parsed, '', false, this.#context.allocator, this.#context.store, null))
+      this.#addCluster(
+        new MainCluster(parsed, '', false, keptMessage(proto), this.#context.allocator, this.#context.store, null),
+      )
     }
     const listeners = statics.listeners ?? []
     config.info(`loading ${listeners.length} listener(s)`)

@@ -124,9 +124,7 @@ export class Server {
   async run(): Promise<void> {
     const main = this.#main
     main.info(
-      this.runtime.layers.length === 0
-        ? 'runtime: {}'
-        : `runtime: ${this.runtime.layers.map(l => l.name).join(', ')}`,
+      this.runtime.layers.length === 0 ? 'runtime: {}' : `runtime: ${this.runtime.layers.map(l => l.name).join(', ')}`,
     )
     this.#state = ServerState.INITIALIZING
     await this.#listenAdmin()
@@ -163,6 +161,27 @@ export class Server {
     this.#failed = failed
     Atomics.store(new Int32Array(this.control), ControlCell.HealthCheckFailed, failed ? 1 : 0)
     this.stats.live(!failed && this.#state === ServerState.LIVE)
+  }
+
+  /** POST /drain_listeners. `graceful`: connections are asked to go for the drain time first; `skipExit`: the sockets stay. */
+  drainListeners(how: { readonly graceful: boolean; readonly inboundOnly: boolean; readonly skipExit: boolean }): void {
+    const names: string[] = []
+    for (const [name, { config }] of this.resources.listeners.active) {
+      if (!how.inboundOnly || config.trafficDirection === 'INBOUND') names.push(name)
+    }
+    const stop = (): void => {
+      this.resources.listeners.stopListening(names)
+      this.pool.broadcast({ type: 'drain', listeners: names, stop: true, graceful: false })
+    }
+    if (how.graceful || how.skipExit) {
+      this.pool.broadcast({ type: 'drain', listeners: names, stop: false, graceful: true })
+      if (!how.skipExit) setTimeout(stop, this.options.drainTime * 1000)
+    } else stop()
+  }
+
+  /** POST /logging: what `loggers.levels` now says holds for the workers too. */
+  publishLogLevels(): void {
+    this.pool.broadcast({ type: 'log-levels', levels: this.loggers.levels.dump() })
   }
 
   reopenLogs(): void {

@@ -74,11 +74,11 @@ export class WorkerListeners implements ListenerEnvironment {
   }
 
   /** `names` null = all. `stop`: no new connections from now on. */
-  drain(names: readonly string[] | null, stop: boolean): void {
+  drain(names: readonly string[] | null, stop: boolean, graceful: boolean): void {
     for (const [name, listener] of this.#listeners) {
       if (names !== null && !names.includes(name)) continue
       if (stop) listener.stop()
-      listener.drain()
+      if (graceful) listener.drain()
     }
   }
 

@@ -117,9 +117,11 @@ port.on('message', (message: ToWorker) => {
       reopenAccessLogs()
       return
     case 'drain':
-      if (message.listeners === null) drain.start(null)
-      else for (const name of message.listeners) drain.start(name)
-      listeners.drain(message.listeners, message.stop)
+      if (message.graceful) {
+        if (message.listeners === null) drain.start(null)
+        else for (const name of message.listeners) drain.start(name)
+      }
+      listeners.drain(message.listeners, message.stop, message.graceful)
       return
     case 'shutdown':
       flushAccessLogs()
