@@ -3,7 +3,7 @@ import type { HeaderBlock } from './header-block.ts'
 
 /** Why a stream ended before its natural end. Upstream text and response flag are derived from it in one place. */
 export const ResetReason = {
-  /** We gave up: local reply sent, timeout, cancel. HTTP/2: CANCEL or NO_ERROR. */
+  /** We gave up: local reply sent, timeout, cancel. HTTP/2: NO_ERROR after a complete response, else INTERNAL_ERROR (as Envoy). */
   Local: 0,
   /** HTTP/2: REFUSED_STREAM sent by us. */
   LocalRefused: 1,

@@ -94,6 +94,12 @@ export class HeaderBlock {
     this.wireBytes = other.wireBytes
   }
 
+  /** Appends all but the pseudo headers of `other`. */
+  copyFields(other: HeaderBlock): void {
+    const from = other.list
+    for (let i = 0; i < from.length; i++) this.list.push(from[i]!)
+  }
+
   /** Envoy's HeaderMap::byteSize: names plus values, pseudo headers included. */
   byteSize(): number {
     let bytes = 0

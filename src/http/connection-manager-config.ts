@@ -1,7 +1,7 @@
 import type { Http1Options } from '../codec/http1/options.ts'
 import type { RouteConfig } from '../routing/route-config.ts'
 import type { AccessLogConfig } from '../telemetry/access-loggers/config.ts'
-import type { LocalReplyConfig } from './local-reply.ts'
+import type { LocalReplyConfig } from './local-reply-config.ts'
 
 /** One HTTP filter of a chain as parsed: `factory` is the registered factory name, `config` what its parse() gave. */
 export interface HttpFilterConfig {

@@ -1,4 +1,5 @@
 import type { HeaderBlock } from '../codec/header-block.ts'
+import { type Http2Stats, http2Stats } from '../codec/http2/stats.ts'
 import type { WorkerServices } from '../config/services.ts'
 import type { Connection } from '../io/connection.ts'
 import type { RouteAction, RouteTable } from '../routing/route.ts'
@@ -42,6 +43,7 @@ export class ConnectionManager {
   readonly config: HcmConfig
   readonly services: WorkerServices
   readonly stats: HcmStats
+  readonly http2Stats: Http2Stats
   readonly chain: HttpFilterChain
   readonly routeTable: () => RouteTable | null
   readonly replyRewriter: LocalReplyRewriter | null
@@ -67,6 +69,7 @@ export class ConnectionManager {
     this.bufferLimit = environment.bufferLimit
     this.localAddress = environment.localAddress
     const stats = environment.services.stats
+    this.http2Stats = http2Stats(stats.scope('http2.'))
     this.stats = new HcmStats(
       stats.scope(`http.${config.statPrefix}.`),
       stats.scope(`listener.${environment.listenerAddress}.http.${config.statPrefix}.`),

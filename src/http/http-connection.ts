@@ -315,7 +315,13 @@ export class HttpConnection implements TimerOwner {
       config.codecType === 'HTTP2' ||
       (config.codecType === 'AUTO' && (alpn === 'h2' || (alpn === '' && startsWithPreface(first))))
     if (http2) {
-      this.codec = new Http2ServerCodec(this.connection, new StreamEvents(this), config.http2, services.timers)
+      this.codec = new Http2ServerCodec(
+        this.connection,
+        new StreamEvents(this),
+        config.http2,
+        services.timers,
+        this.manager.http2Stats,
+      )
       stats.cxHttp2Total.inc()
       stats.cxHttp2Active.inc()
     } else {

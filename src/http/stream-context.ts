@@ -11,7 +11,7 @@ import { DecodePath } from './decode-path.ts'
 import { EncodePath } from './encode-path.ts'
 import type { HttpFilterChain } from './filter-chain.ts'
 import type { HttpConnection } from './http-connection.ts'
-import { localReplyHeaders } from './local-reply.ts'
+import { finishLocalReply } from './local-reply.ts'
 
 /** Told when the client cannot take more (or can again); the router holds its upstream then. */
 export interface ResponseSource {
@@ -190,16 +190,17 @@ export class StreamContext implements FormatContext, TimerOwner {
     reply.grpcStatus = grpcStatus
     reply.contentType = contentType
     this.localReplyBody = body
+    const h = new HeaderBlock()
+    h.status = status
+    if (filterHeaders !== null) h.copyFields(filterHeaders)
     if (this.manager.replyRewriter !== null) {
-      const preview = new HeaderBlock()
-      preview.status = status
-      this.responseHeaders = preview
+      this.responseHeaders = h
       this.info.responseCode = status
       this.manager.replyRewriter.rewrite(reply, this)
       this.responseHeaders = null
     }
     const text = reply.body
-    const h = localReplyHeaders(reply, filterHeaders, this.isGrpc)
+    finishLocalReply(reply, h, this.isGrpc)
     const bodiless = text === '' || this.isGrpc || this.isHead
     this.encodeHeaders(h, bodiless)
     if (!bodiless && !this.finished) this.encodeData(Buffer.from(text, 'latin1'), true)
