@@ -16,7 +16,8 @@ import type { ScenarioObservation, UpstreamSeen } from './observation.ts'
  *    remaining time: `{remaining}`.
  * 6. The machine's own non-loopback IPv4 addresses become `{host-ip}` (use_remote_address appends it).
  * 7. The group's directory becomes `{tmp}`, the certificates' directory `{certs}`.
- * 8. Stats: byte totals become `{bytes}` unless 0, as they contain digits of durations.
+ * 8. `days_until_expiration` of /certs becomes `{days}`.
+ * 9. Stats: byte totals become `{bytes}` unless 0, as they contain digits of durations.
  */
 export class Normaliser {
   private readonly ports: ReadonlyMap<number, string>
@@ -63,6 +64,7 @@ export class Normaliser {
   }
 
   private member(key: string, value: unknown): unknown {
+    if (key === 'days_until_expiration') return '{days}'
     return key === 'port_value' && typeof value === 'number' ? this.port(value) : this.deep(value)
   }
 
