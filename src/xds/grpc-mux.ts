@@ -36,9 +36,23 @@ interface WatchEntry {
 class TypeState {
   readonly subscription: SotwSubscription
   readonly watches = new Set<WatchEntry>()
+  stale = false
 
   constructor(typeUrl: string) {
     this.subscription = new SotwSubscription(typeUrl)
+  }
+
+  /** Brings the subscription's names up to date. */
+  settle(): void {
+    if (!this.stale) return
+    this.stale = false
+    const names = new Set<string>()
+    let wildcard = false
+    for (const entry of this.watches) {
+      if (entry.names === null) wildcard = true
+      else for (const name of entry.names) names.add(name)
+    }
+    this.subscription.want(names, wildcard)
   }
 }
 
@@ -166,7 +180,10 @@ export class GrpcMux implements ResourceSource, XdsStreamHandler, TimerOwner {
 
   #open(): void {
     this.#firstMessage = true
-    for (const state of this.#types.values()) state.subscription.onStreamOpened()
+    for (const state of this.#types.values()) {
+      state.settle()
+      state.subscription.onStreamOpened()
+    }
     this.#stream = this.#options.open(this)
     this.#schedule()
   }
@@ -174,13 +191,15 @@ export class GrpcMux implements ResourceSource, XdsStreamHandler, TimerOwner {
   /** Throws what a watcher throws; the others still get theirs, as in Envoy a type has one verdict. */
   #deliver(state: TypeState, response: DiscoveryResponse): void {
     let failure: Error | null = null
+    const byName = new Map<string, RawResource>()
+    for (const resource of response.resources) byName.set(nameOf(resource), resource)
     for (const entry of [...state.watches]) {
       try {
         if (entry.names === null) {
           entry.watcher.onUpdate({ version: response.version, resources: response.resources })
           continue
         }
-        const mine = response.resources.filter(r => entry.names!.includes(nameOf(r)))
+        const mine = entry.names.flatMap(name => byName.get(name) ?? [])
         if (mine.length > 0) entry.watcher.onUpdate({ version: response.version, resources: mine })
       } catch (error) {
         failure ??= error as Error
@@ -189,14 +208,9 @@ export class GrpcMux implements ResourceSource, XdsStreamHandler, TimerOwner {
     if (failure !== null) throw failure
   }
 
+  /** Thousands of clusters subscribe in one turn: the union of their names is made once, when a request is due. */
   #changed(state: TypeState): void {
-    const names = new Set<string>()
-    let wildcard = false
-    for (const entry of state.watches) {
-      if (entry.names === null) wildcard = true
-      else for (const name of entry.names) names.add(name)
-    }
-    state.subscription.want(names, wildcard)
+    state.stale = true
     this.#schedule()
   }
 
@@ -213,6 +227,7 @@ export class GrpcMux implements ResourceSource, XdsStreamHandler, TimerOwner {
   #flush(): void {
     for (const state of this.#types.values()) {
       if (this.#stream === null) return
+      state.settle()
       if (!state.subscription.due) continue
       if (!this.#takeToken()) return
       const withNode = this.#firstMessage || !this.#options.nodeOnFirstMessageOnly
