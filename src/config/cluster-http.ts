@@ -20,9 +20,6 @@ export function parseUpstreamHttp(proto: Cluster, at: FieldPath, parser: Cluster
   const upstream = options?.upstream_http_protocol_options ?? proto.upstream_http_protocol_options ?? {}
   const { protocol, http1, http2 } = options === undefined ? legacy(proto) : selected(options, proto.name ?? '', at)
   if (options !== undefined) checkOptions(options, at, parser)
-  if ((http2.custom_settings_parameters ?? []).length > 0) {
-    parser.warn(`cluster '${proto.name ?? ''}': http2_protocol_options.custom_settings_parameters are not sent`)
-  }
   return {
     protocol,
     http1: { ...http1 },

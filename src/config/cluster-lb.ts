@@ -213,6 +213,15 @@ function maglev(tableSize: number | bigint | undefined, hashing: HashingProto): 
 }
 
 function checkPolicy(policy: LbPolicy, type: string, proto: Cluster, at: FieldPath): void {
+  // Only names that were looked up are known to be there for every host (ClusterFactoryImplBase::create).
+  const byName = proto.common_lb_config?.consistent_hashing_lb_config?.use_hostname_for_hashing === true
+  if (byName && type !== 'STRICT_DNS') {
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      at,
+      `Cannot use hostname for consistent hashing loadbalancing for cluster of type: 'envoy.cluster.${type.toLowerCase()}'`,
+    )
+  }
   if (type === 'ORIGINAL_DST' && policy.kind !== 'cluster_provided') {
     const name =
       proto.load_balancing_policy !== undefined ? 'LOAD_BALANCING_POLICY_CONFIG' : (proto.lb_policy ?? 'ROUND_ROBIN')

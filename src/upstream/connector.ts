@@ -1,11 +1,7 @@
 import type { Codec, StreamDecoder } from '../codec/codec.ts'
 import type { Address, Connection, ConnectionHandler } from '../io/connection.ts'
-import type {
-  TcpKeepaliveConfig,
-  TransportSocketConfig,
-  UpstreamBindConfig,
-  UpstreamHttpConfig,
-} from './cluster-config.ts'
+import type { StatsScope } from '../stats/stats.ts'
+import type { ClusterConfig, TcpKeepaliveConfig, TransportSocketConfig, UpstreamBindConfig } from './cluster-config.ts'
 
 /** Opens connections to endpoints. The worker builds it over `io/socket-connection.ts` and the transport sockets. */
 export interface Connector {
@@ -33,10 +29,22 @@ export interface UpstreamConnectOptions {
   readonly alpn: readonly string[]
 }
 
+/** Whom a codec works for: a worker's cluster or a health checker. Options are made once per owner. */
+export interface CodecOwner {
+  readonly config: ClusterConfig
+  /** `cluster.X.` */
+  readonly stats: StatsScope
+}
+
 /** The client codecs, injected so that pools are tested without sockets. */
 export interface ClientCodecs {
-  http1(connection: Connection, decoder: StreamDecoder, http: UpstreamHttpConfig): Http1Codec
-  http2(connection: Connection, decoder: StreamDecoder, http: UpstreamHttpConfig): Codec
+  http1(connection: Connection, decoder: StreamDecoder, owner: CodecOwner): Http1Codec
+  http2(connection: Connection, decoder: StreamDecoder, owner: CodecOwner): Http2Codec
+}
+
+export interface Http2Codec extends Codec {
+  /** Streams it may carry at once: our limit or the peer's SETTINGS, whichever is lower now. */
+  readonly concurrencyLimit: number
 }
 
 export interface Http1Codec extends Codec {

@@ -13,12 +13,13 @@ export class AutoPool extends HttpConnectionPool {
     const http = this.cluster.config.http
     if (c.tls?.alpn === 'h2') {
       this.cluster.counters.upstreamCxHttp2Total.inc()
-      client.codec = this.codecs.http2(c, client.decoder, http)
+      client.http2 = this.codecs.http2(c, client.decoder, this.cluster)
+      client.codec = client.http2
       client.limit = streamLimit(http.maxConcurrentStreams, http.maxRequestsPerConnection)
       return
     }
     this.cluster.counters.upstreamCxHttp1Total.inc()
-    client.http1 = this.codecs.http1(c, client.decoder, http)
+    client.http1 = this.codecs.http1(c, client.decoder, this.cluster)
     client.codec = client.http1
   }
 

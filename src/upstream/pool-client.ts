@@ -1,7 +1,7 @@
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import { type Codec, ResetReason } from '../codec/codec.ts'
 import { CloseHow, CloseReason, type Connection, type ConnectionHandler } from '../io/connection.ts'
-import type { Http1Codec } from './connector.ts'
+import type { Http1Codec, Http2Codec } from './connector.ts'
 import { PoolDecoder } from './pool-decoder.ts'
 import type { HttpConnectionPool } from './pool-http.ts'
 import { PoolStream } from './pool-stream.ts'
@@ -21,6 +21,8 @@ export class PoolClient implements ConnectionHandler, TimerOwner {
   codec: Codec | null = null
   /** The same object when it is an HTTP/1 codec. */
   http1: Http1Codec | null = null
+  /** The same object when it is an HTTP/2 codec. */
+  http2: Http2Codec | null = null
   state: ClientState = ClientState.Connecting
   active = 0
   /** Streams it may still carry (max_requests_per_connection). */
@@ -119,6 +121,8 @@ export class PoolClient implements ConnectionHandler, TimerOwner {
     this.dispatching = true
     codec.dispatch(chunk, end)
     this.dispatching = false
+    // SETTINGS may have changed how many streams fit.
+    if (this.http2 !== null) this.applyStreamLimit(this.http2)
     if (this.freed) this.afterFree()
     // HTTP/1 reads a body until the peer's FIN; after any FIN the connection is of no further use.
     if (end && this.state !== ClientState.Closed) this.connection.close(CloseHow.NoFlush, CloseReason.Remote)
@@ -233,6 +237,18 @@ export class PoolClient implements ConnectionHandler, TimerOwner {
     }
     this.pool.cluster.counters.upstreamCxMaxDurationReached.inc()
     this.drain()
+  }
+
+  private applyStreamLimit(codec: Http2Codec): void {
+    const limit = codec.concurrencyLimit
+    if (limit === this.limit) return
+    this.limit = limit
+    if (this.state === ClientState.Busy && this.active < limit) {
+      this.pool.setState(this, ClientState.Ready)
+      this.pool.onUpstreamReady()
+    } else if (this.state === ClientState.Ready && this.active >= limit) {
+      this.pool.setState(this, ClientState.Busy)
+    }
   }
 
   private afterFree(): void {

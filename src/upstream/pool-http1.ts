@@ -9,7 +9,7 @@ export class Http1Pool extends HttpConnectionPool {
   }
 
   protected override makeCodec(client: PoolClient, c: Connection): void {
-    client.http1 = this.codecs.http1(c, client.decoder, this.cluster.config.http)
+    client.http1 = this.codecs.http1(c, client.decoder, this.cluster)
     client.codec = client.http1
     client.limit = 1
   }

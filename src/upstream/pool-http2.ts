@@ -9,7 +9,8 @@ export class Http2Pool extends HttpConnectionPool {
   }
 
   protected override makeCodec(client: PoolClient, c: Connection): void {
-    client.codec = this.codecs.http2(c, client.decoder, this.cluster.config.http)
+    client.http2 = this.codecs.http2(c, client.decoder, this.cluster)
+    client.codec = client.http2
   }
 
   protected override countConnection(): void {

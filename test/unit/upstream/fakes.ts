@@ -1,6 +1,6 @@
 import type { Random } from '../../../src/base/random.ts'
 import type { TimerNode, Timers } from '../../../src/base/timer.ts'
-import type { Codec, StreamDecoder } from '../../../src/codec/codec.ts'
+import type { StreamDecoder } from '../../../src/codec/codec.ts'
 import { Http1ClientCodec } from '../../../src/codec/http1/client.ts'
 import { defaultHttp1Options } from '../../../src/codec/http1/options.ts'
 import { parseCluster } from '../../../src/config/cluster.ts'
@@ -18,7 +18,13 @@ import {
 } from '../../../src/io/connection.ts'
 import type { Counter, Gauge, Histogram, StatsScope } from '../../../src/stats/stats.ts'
 import type { ClusterConfig } from '../../../src/upstream/cluster-config.ts'
-import type { ClientCodecs, Connector, Http1Codec, UpstreamConnectOptions } from '../../../src/upstream/connector.ts'
+import type {
+  ClientCodecs,
+  Connector,
+  Http1Codec,
+  Http2Codec,
+  UpstreamConnectOptions,
+} from '../../../src/upstream/connector.ts'
 
 /** Virtual time: `advance` fires what is due, in order. */
 export class FakeTimers implements Timers {
@@ -227,13 +233,13 @@ export class FakeConnector implements Connector {
 }
 
 export class TestCodecs implements ClientCodecs {
-  makeHttp2: ((connection: Connection, decoder: StreamDecoder) => Codec) | null = null
+  makeHttp2: ((connection: Connection, decoder: StreamDecoder) => Http2Codec) | null = null
 
   http1(connection: Connection, decoder: StreamDecoder): Http1Codec {
     return new Http1ClientCodec(connection, decoder, defaultHttp1Options)
   }
 
-  http2(connection: Connection, decoder: StreamDecoder): Codec {
+  http2(connection: Connection, decoder: StreamDecoder): Http2Codec {
     return this.makeHttp2!(connection, decoder)
   }
 }
