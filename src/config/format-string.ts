@@ -196,6 +196,7 @@ const CHECKS: Readonly<Record<string, (args: string, name: string) => void>> = {
   RESPONSE_HEADER: headerArgs,
   TRAILER: headerArgs,
   RESPONSE_TRAILER: headerArgs,
+  STREAM_INFO_REQ: headerArgs,
   COALESCE: coalesceArgs,
   CEL: cel,
   TYPED_CEL: cel,

@@ -14,8 +14,8 @@ export interface RouteServices {
 }
 
 /** Materialises a route configuration on a worker. Virtual hosts are compiled when a request first needs them. */
-export function createRouteTable(config: RouteConfig, services: RouteServices): CompiledRouteTable {
-  return new CompiledRouteTable(config, services)
+export function createRouteTable(config: RouteConfig, services: RouteServices): RouteTableImpl {
+  return new RouteTableImpl(config, services)
 }
 
 /** One line of a route trace: a route that was asked and why it was passed over. */
@@ -34,7 +34,7 @@ export interface RouteTrace {
 }
 
 /** Domains of source/common/router/config_impl.cc RouteMatcher: exact, longest suffix, longest prefix, `*`. */
-export class CompiledRouteTable implements RouteTable {
+export class RouteTableImpl implements RouteTable {
   readonly name: string
   readonly config: RouteConfig
   readonly maxDirectResponseBodySize: number

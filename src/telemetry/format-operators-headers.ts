@@ -99,13 +99,16 @@ const FROM_HTTP: Readonly<Record<number, number>> = {
   504: 14,
 }
 
-/** Grpc::Common::getGrpcStatus: trailers, then headers, then the HTTP status. Null for other requests; -1 = not a number. */
+/** %GRPC_STATUS%: only gRPC requests have one. */
 export function grpcStatus(c: FormatContext): number | null {
-  if (c.requestHeaders !== null && !isGrpc(c.requestHeaders)) return null
+  return c.requestHeaders === null || !isGrpc(c.requestHeaders) ? null : grpcStatusOf(c)
+}
+
+/** Grpc::Common::getGrpcStatus: trailers, then headers, then the HTTP status. -1 = not a number. */
+export function grpcStatusOf(c: FormatContext): number | null {
   const text = first(c.responseTrailers, 'grpc-status') ?? first(c.responseHeaders, 'grpc-status')
   if (text !== null) return /^[0-9]{1,9}$/.test(text) ? Number(text) : -1
-  if (c.requestHeaders === null || c.info.responseCode === 0) return null
-  return FROM_HTTP[c.info.responseCode] ?? 2
+  return c.info.responseCode === 0 ? null : (FROM_HTTP[c.info.responseCode] ?? 2)
 }
 
 /** Grpc::Common::isGrpcRequestHeaders: content-type application/grpc, also with +… or ;…. */

@@ -3,6 +3,7 @@ import { metadataValue } from '../config/value-match.ts'
 import type { FormatContext } from './format-context.ts'
 import type { OperatorTable } from './format-operators.ts'
 import type { FormatReader, FormatValue } from './formatter.ts'
+import { QuotedText } from './quoted-text.ts'
 
 type Source = (c: FormatContext) => Readonly<Record<string, unknown>> | null
 
@@ -37,7 +38,7 @@ function filterState(args: string): FormatReader {
       const inner = typeof found === 'object' ? (found as Record<string, unknown>)[field] : undefined
       return inner === undefined ? null : plain(inner)
     }
-    return typeof found === 'string' ? latin1(JSON.stringify(found)) : value(found)
+    return typeof found === 'string' ? new QuotedText(found) : value(found)
   }
 }
 

@@ -2,6 +2,7 @@ import { type FormatConfig, type FormatExtension, type FormatToken, parseFormat 
 import { latin1 } from '../config/matcher.ts'
 import type { FormatContext, Formatter } from './format-context.ts'
 import { readerOf } from './format-operators.ts'
+import { QuotedText } from './quoted-text.ts'
 
 /** What an operator yields: null = missing (`-` in text), objects are printed as JSON. */
 export type FormatValue = string | number | boolean | null | object
@@ -67,6 +68,7 @@ export class TextFormatter implements Formatter {
 
 /** Text form of a value that is no string. */
 export function valueText(value: number | boolean | object): string {
+  if (value instanceof QuotedText) return latin1(JSON.stringify(value.text))
   return typeof value === 'object' ? latin1(JSON.stringify(sorted(value))) : String(value)
 }
 
@@ -159,6 +161,7 @@ function compileJsonString(text: string, config: FormatConfig): JsonNode {
 
 function jsonValue(value: unknown): string {
   if (typeof value === 'string') return jsonString(latin1(value))
+  if (value instanceof QuotedText) return jsonString(latin1(value.text))
   if (Array.isArray(value)) return `[${value.map(jsonValue).join(',')}]`
   if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))

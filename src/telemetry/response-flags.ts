@@ -35,16 +35,18 @@ export const RESPONSE_FLAGS: readonly (readonly [short: string, long: string])[]
   ['UDO', 'UnconditionalDropOverload'],
 ]
 
-/** Names joined by commas in Envoy's print order; '-' when no flag is set. Few combinations occur, so each is made once. */
-export function responseFlagNames(flags: number, long: boolean): string {
-  if (flags === 0) return '-'
+/** Names joined by commas in the order they were set (`StreamInfo.flagOrder`); '-' when none is. Few combinations occur, so each is made once. */
+export function responseFlagNames(order: number, long: boolean): string {
+  if (order === 0) return '-'
   const cache = long ? longNames : shortNames
-  const hit = cache.get(flags)
+  const hit = cache.get(order)
   if (hit !== undefined) return hit
-  const names: string[] = []
-  for (const bit of PRINT_ORDER) if ((flags & (1 << bit)) !== 0) names.push(RESPONSE_FLAGS[bit]![long ? 1 : 0])
-  const text = names.join(',')
-  if (cache.size < MAX_CACHED) cache.set(flags, text)
+  let text = ''
+  for (let rest = order; rest > 0; rest = Math.floor(rest / 32)) {
+    const name = RESPONSE_FLAGS[(rest % 32) - 1]?.[long ? 1 : 0] ?? ''
+    text = text === '' ? name : `${name},${text}`
+  }
+  if (cache.size < MAX_CACHED) cache.set(order, text)
   return text
 }
 
@@ -56,4 +58,3 @@ export function responseFlagBit(short: string): number {
 const shortNames = new Map<number, string>()
 const longNames = new Map<number, string>()
 const MAX_CACHED = 1024
-const PRINT_ORDER = RESPONSE_FLAGS.map((_, bit) => bit)

@@ -69,6 +69,8 @@ export class StreamInfo {
   responseCodeDetails = ''
   /** Bit set over `ResponseFlag` (30 bits used). */
   flags = 0
+  /** The same flags in the order they were set, which is how Envoy prints them: five bits each (bit + 1), first one highest. */
+  flagOrder = 0
   connectionTerminationDetails = ''
   upstreamTransportFailure = ''
   downstreamTransportFailure = ''
@@ -112,7 +114,10 @@ export class StreamInfo {
   filterState: Record<string, unknown> | null = null
 
   setFlag(flag: ResponseFlag): void {
+    if ((this.flags & (1 << flag)) !== 0) return
     this.flags |= 1 << flag
+    // Ten flags fit a double; no stream collects more.
+    this.flagOrder = this.flagOrder * 32 + flag + 1
   }
 
   hasFlag(flag: ResponseFlag): boolean {
@@ -139,6 +144,7 @@ export class StreamInfo {
     this.responseCode = 0
     this.responseCodeDetails = ''
     this.flags = 0
+    this.flagOrder = 0
     this.connectionTerminationDetails = ''
     this.upstreamTransportFailure = ''
     this.downstreamTransportFailure = ''

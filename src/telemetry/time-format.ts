@@ -73,10 +73,10 @@ function specifier(format: string, at: number): { part: Part; length: number } |
   return part === undefined ? null : { part, length: 2 }
 }
 
-/** `width` digits of the second's fraction; beyond a millisecond's fraction the clock knows nothing. */
+/** `width` digits of the second's fraction. Microseconds are what a double holds of wall-clock milliseconds. */
 function fraction(wall: number, width: number): string {
-  const nanoseconds = Math.round((wall - Math.floor(wall / 1000) * 1000) * 1e6)
-  return pad(Math.min(nanoseconds, 999_999_999), 9).slice(0, width)
+  const microseconds = Math.min(Math.round((wall - Math.floor(wall / 1000) * 1000) * 1000), 999_999)
+  return `${pad(microseconds, 6)}000`.slice(0, width)
 }
 
 const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']

@@ -1,0 +1,214 @@
+import { close, closeSync, openSync, write, writeSync } from 'node:fs'
+import type { Log } from '../../base/log.ts'
+import { TimerNode, type TimerOwner, type Timers } from '../../base/timer.ts'
+import type { WorkerServices } from '../../config/services.ts'
+import type { Counter, StatsScope } from '../../stats/stats.ts'
+
+/** Envoy's MIN_FLUSH_SIZE: a buffer of this size is written at once. */
+const FLUSH_BYTES = 64 * 1024
+/** A disk or pipe that takes nothing must not eat the memory: beyond this, lines are dropped and counted. */
+const MAX_BUFFERED = 8 * 1024 * 1024
+
+type WriterServices = Pick<WorkerServices, 'timers' | 'stats' | 'fileFlushInterval' | 'log'>
+
+/** The writer of a path in this worker: loggers with the same path share it. */
+export function fileWriter(path: string, services: WriterServices): FileWriter {
+  let writer = writers.get(path)
+  if (writer === undefined) {
+    writer = new FileWriter(path, services)
+    writers.set(path, writer)
+  }
+  return writer
+}
+
+/** Everything buffered is written before it returns: shutdown. */
+export function flushAccessLogs(): void {
+  for (const writer of writers.values()) writer.flushNow()
+}
+
+/** /reopen_logs and SIGUSR1: log rotation has moved the files. */
+export function reopenAccessLogs(): void {
+  for (const writer of writers.values()) writer.reopen()
+}
+
+const writers = new Map<string, FileWriter>()
+
+/** `/dev/stdout` and `/dev/stderr` are the process's own descriptors: opening them again fails when they are sockets. */
+const DESCRIPTORS: Readonly<Record<string, number>> = { '/dev/stdout': 1, '/dev/stderr': 2 }
+
+/**
+ * Appends whole lines. Each worker has its own descriptor with O_APPEND and writes its buffer in one call, so lines of workers do
+ * not mix. One write at a time, on the thread pool: a slow disk never holds traffic. Failures are counted, said once, and tried
+ * again with the next flush.
+ */
+export class FileWriter implements TimerOwner {
+  readonly #path: string
+  readonly #timers: Timers
+  readonly #interval: number
+  readonly #log: Log
+  readonly #stats: WriterStats
+  readonly #timer: TimerNode
+  #fd = -1
+  #lines = ''
+  /** The write under way; null when none. */
+  #pending: Uint8Array | null = null
+  #pendingFrom = 0
+  #reopenWanted = false
+  #complained = false
+
+  constructor(path: string, services: WriterServices) {
+    this.#path = path
+    this.#timers = services.timers
+    this.#interval = services.fileFlushInterval
+    this.#log = services.log('file')
+    this.#stats = new WriterStats(services.stats.scope('filesystem.'))
+    this.#timer = new TimerNode(this, 0)
+    this.#open()
+  }
+
+  /** `line` is latin1, with its line break. */
+  append(line: string): void {
+    if (line === '') return
+    if (this.#lines.length > MAX_BUFFERED) {
+      this.#stats.failed.inc()
+      return
+    }
+    if (this.#lines === '') this.#timers.arm(this.#timer, this.#interval)
+    this.#lines += line
+    this.#stats.buffered.inc()
+    if (this.#lines.length >= FLUSH_BYTES) this.flush()
+  }
+
+  onTimer(): void {
+    this.#stats.flushedByTimer.inc()
+    this.flush()
+  }
+
+  flush(): void {
+    if (this.#pending !== null || this.#lines === '') return
+    this.#timers.cancel(this.#timer)
+    if (!this.#ready()) {
+      this.#failed()
+      this.#timers.arm(this.#timer, this.#interval)
+      return
+    }
+    this.#pending = Buffer.from(this.#lines, 'latin1')
+    this.#pendingFrom = 0
+    this.#lines = ''
+    this.#write()
+  }
+
+  /** Synchronous, for shutdown: what a running write has taken is left to it. */
+  flushNow(): void {
+    this.#timers.cancel(this.#timer)
+    if (this.#lines === '' || !this.#ready()) return
+    try {
+      let rest: Uint8Array = Buffer.from(this.#lines, 'latin1')
+      while (rest.length > 0) rest = rest.subarray(writeSync(this.#fd, rest))
+      this.#lines = ''
+      this.#stats.completed.inc()
+    } catch {
+      this.#failed()
+    }
+  }
+
+  reopen(): void {
+    this.#reopenWanted = true
+    if (this.#lines === '') this.#timers.arm(this.#timer, 0)
+    else this.flush()
+    if (this.#pending === null) this.#ready()
+  }
+
+  #write(): void {
+    const data = this.#pending!
+    write(this.#fd, data, this.#pendingFrom, data.length - this.#pendingFrom, null, this.#written)
+  }
+
+  readonly #written = (error: NodeJS.ErrnoException | null, count: number): void => {
+    if (error !== null) {
+      this.#failed(error.message)
+      this.#pending = null
+    } else {
+      this.#pendingFrom += count
+      if (this.#pendingFrom < this.#pending!.length) {
+        this.#write()
+        return
+      }
+      this.#pending = null
+      this.#complained = false
+      this.#stats.completed.inc()
+    }
+    if (this.#reopenWanted) this.#ready()
+    if (this.#lines.length >= FLUSH_BYTES) this.flush()
+  }
+
+  /** Opens (again) when needed; false when that fails. */
+  #ready(): boolean {
+    if (this.#reopenWanted && this.#pending === null) {
+      this.#reopenWanted = false
+      const old = this.#fd
+      if (!(this.#path in DESCRIPTORS) && this.#open() && old >= 0) close(old, () => {})
+    }
+    return this.#fd >= 0 || this.#open()
+  }
+
+  /** Keeps the old descriptor when the path cannot be opened: lines go on to the renamed file. */
+  #open(): boolean {
+    try {
+      this.#fd = DESCRIPTORS[this.#path] ?? openSync(this.#path, 'a', 0o644)
+      return true
+    } catch (error) {
+      this.#stats.reopenFailed.inc()
+      this.#complain((error as Error).message)
+      return false
+    }
+  }
+
+  #failed(why = ''): void {
+    this.#stats.failed.inc()
+    if (why !== '') this.#complain(why)
+  }
+
+  #complain(why: string): void {
+    if (this.#complained) return
+    this.#complained = true
+    this.#log.error(`access log '${this.#path}': ${why}; traffic goes on, lines may be lost`)
+  }
+}
+
+/** Checks on main that a path can be written, as Envoy does when it loads a configuration; null or the system's words. */
+export function pathError(path: string): string | null {
+  if (path in DESCRIPTORS) return null
+  try {
+    closeSync(openSync(path, 'a', 0o644))
+    return null
+  } catch (error) {
+    return SYSTEM_WORDS[(error as NodeJS.ErrnoException).code ?? ''] ?? (error as Error).message
+  }
+}
+
+const SYSTEM_WORDS: Readonly<Record<string, string>> = {
+  ENOENT: 'No such file or directory',
+  EACCES: 'Permission denied',
+  EISDIR: 'Is a directory',
+  ENOTDIR: 'Not a directory',
+  EROFS: 'Read-only file system',
+  ENOSPC: 'No space left on device',
+  EMFILE: 'Too many open files',
+}
+
+class WriterStats {
+  readonly buffered: Counter
+  readonly completed: Counter
+  readonly failed: Counter
+  readonly flushedByTimer: Counter
+  readonly reopenFailed: Counter
+
+  constructor(scope: StatsScope) {
+    this.buffered = scope.counter('write_buffered')
+    this.completed = scope.counter('write_completed')
+    this.failed = scope.counter('write_failed')
+    this.flushedByTimer = scope.counter('flushed_by_timer')
+    this.reopenFailed = scope.counter('reopen_failed')
+  }
+}
