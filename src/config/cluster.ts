@@ -156,6 +156,8 @@ function warnUnsupported(proto: Cluster, parser: ClusterParser): void {
     ['track_cluster_stats.per_endpoint_stats', proto.track_cluster_stats?.per_endpoint_stats === true],
     ['common_lb_config.update_merge_window', (proto.common_lb_config?.update_merge_window ?? 0) > 0],
     ['per_connection_buffer_high_watermark_timeout', (proto.per_connection_buffer_high_watermark_timeout ?? 0) > 0],
+    ['upstream_bind_config.freebind', proto.upstream_bind_config?.freebind === true],
+    ['upstream_bind_config.socket_options', (proto.upstream_bind_config?.socket_options ?? []).length > 0],
     ['queuing_policies', proto.queuing_policies !== undefined],
     [
       'upstream_connection_options.set_local_interface_name_on_upstream_connections',

@@ -280,6 +280,7 @@ export class WorkerCluster implements Cluster {
       bind: config.bind,
       tcpKeepalive: config.tcpKeepalive,
       transportSocket: matchTransportSocket(config, h.metadata).socket,
+      hostname: h.hostname,
       serverName,
       verifyName,
       alpn,

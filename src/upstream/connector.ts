@@ -21,6 +21,8 @@ export interface UpstreamConnectOptions {
   readonly tcpKeepalive: TcpKeepaliveConfig | null
   /** Keep what is made of it by identity: the object lives as long as its cluster. */
   readonly transportSocket: TransportSocketConfig
+  /** Name of the endpoint, for auto_host_sni; '' = none. */
+  readonly hostname: string
   /** SNI of auto_sni; '' = as the transport socket is configured. */
   readonly serverName: string
   /** Name the certificate must carry (auto_san_validation); '' = as configured. */

@@ -1,7 +1,7 @@
 import { findFactory } from '../config/registry.ts'
 import type { WorkerServices } from '../config/services.ts'
 import type { Address, Connection, ConnectionHandler } from '../io/connection.ts'
-import { type ConnectOptions, connect } from '../io/socket-connection.ts'
+import { type ConnectOptions, connect, type TlsDriver } from '../io/socket-connection.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import type { ClientTransport } from '../io/transport-sockets/tls.ts'
 import type { ClientTls } from '../io/transport-sockets/tls-client.ts'
@@ -46,7 +46,7 @@ export class WorkerConnector implements Connector {
         connectTimeout: options.connectTimeout,
         bufferLimit: options.bufferLimit,
         source: sourceFor(to, options),
-        tls: tls === null ? null : tls.driver('', options.serverName, options.alpn.length === 0 ? null : options.alpn),
+        tls: tls === null ? null : driverFor(tls, options),
       }
       this.#options.set(options, made)
     }
@@ -64,6 +64,12 @@ export class WorkerConnector implements Connector {
     }
     return made.tls
   }
+}
+
+/** What the codec speaks is only offered when the TLS context names no protocols itself (applicationProtocolFallback). */
+function driverFor(tls: ClientTls, options: UpstreamConnectOptions): TlsDriver {
+  const alpn = tls.config.alpn.length > 0 || options.alpn.length === 0 ? null : options.alpn
+  return tls.driver(options.hostname, options.serverName, alpn, options.verifyName)
 }
 
 /** The source address of the target's family; pools are per host, so the choice holds for all its connections. */

@@ -31,16 +31,17 @@ export class ClientTls {
 
   /**
    * The driver for one connection. `sni` '' = the configured one, or the host name with auto_host_sni.
-   * `alpn` null = the configured list, else what the codec or a filter wants. Bounded: names come from hosts and routes.
+   * `alpn` null = the configured list, else what the codec or a filter wants. `verifyName`: a name the certificate must carry
+   * (auto_san_validation), '' = as configured. Bounded: names come from hosts and routes.
    */
-  driver(hostname: string, sni = '', alpn: readonly string[] | null = null): TlsDriver {
+  driver(hostname: string, sni = '', alpn: readonly string[] | null = null, verifyName = ''): TlsDriver {
     const name = sni !== '' ? sni : this.config.autoHostSni && hostname !== '' ? hostname : this.config.sni
     const protocols = alpn ?? this.config.alpn
-    const key = `${name}\n${protocols.join('\n')}`
+    const key = `${name}\n${verifyName}\n${protocols.join('\n')}`
     let driver = this.#drivers.get(key)
     if (driver === undefined) {
       if (this.#drivers.size >= 1024) this.#drivers.clear()
-      driver = new ClientTlsDriver(this, name, protocols)
+      driver = new ClientTlsDriver(this, name, protocols, verifyName)
       this.#drivers.set(key, driver)
     }
     return driver
@@ -84,13 +85,19 @@ class ClientTlsDriver implements TlsDriver {
   readonly #tls: ClientTls
   readonly #sni: string
   readonly #alpn: string[]
+  readonly #verifyName: string
+  /** Sessions are kept apart by what was verified: a resumed one is not verified again by OpenSSL. */
+  readonly #sessionKey: string
   readonly #onSession: (session: Buffer) => void
 
-  constructor(owner: ClientTls, sni: string, alpn: readonly string[]) {
+  constructor(owner: ClientTls, sni: string, alpn: readonly string[], verifyName: string) {
     this.#tls = owner
     this.#sni = sni
     this.#alpn = [...alpn]
-    this.#onSession = session => owner.keepSession(sni, session)
+    this.#verifyName = verifyName
+    const key = verifyName === '' ? sni : `${sni}\n${verifyName}`
+    this.#sessionKey = key
+    this.#onSession = session => owner.keepSession(key, session)
   }
 
   wrap(socket: net.Socket, connection: SocketConnection): tls.TLSSocket | null {
@@ -110,7 +117,7 @@ class ClientTlsDriver implements TlsDriver {
     }
     // RFC 6066 §3: literal addresses are not permitted; Node refuses them, too.
     if (this.#sni !== '' && net.isIP(this.#sni) === 0) options.servername = this.#sni
-    const session = this.#tls.takeSession(this.#sni)
+    const session = this.#tls.takeSession(this.#sessionKey)
     if (session !== undefined) options.session = session
     const secured = tls.connect(options)
     if (this.#tls.config.maxSessionKeys > 0) secured.on('session', this.#onSession)
@@ -122,7 +129,7 @@ class ClientTlsDriver implements TlsDriver {
     const material = context.material()!
     const { stats } = context
     const peer = socket.getPeerX509Certificate()
-    const demanded = config.autoSniSanValidation ? this.#sni : ''
+    const demanded = this.#verifyName !== '' ? this.#verifyName : config.autoSniSanValidation ? this.#sni : ''
     const active = material.verifier.active || demanded !== ''
     const failure = active ? material.verifier.verify(socket, peer, demanded, stats) : ''
     if (failure !== '') {

@@ -151,6 +151,7 @@ export class HealthChecker implements HostWatcher {
       tcpKeepalive: cluster.tcpKeepalive,
       transportSocket: matchTransportSocket(cluster, host.config.metadata, this.config.transportSocketMatchCriteria)
         .socket,
+      hostname: host.config.hostname,
       serverName: '',
       verifyName: '',
       alpn: this.config.alpnProtocols.length > 0 ? this.config.alpnProtocols : alpn,
