@@ -1,158 +1,274 @@
+import { appendFile } from 'node:fs'
 import type { Log } from '../base/log.ts'
-import { type ClusterParser, parseCluster } from '../config/cluster.ts'
-import type { FieldPath } from '../config/field-path.ts'
-import type { envoy } from '../config/gen/messages.d.ts'
-import { findFactory, parseAny, unregistered } from '../config/registry.ts'
+import type { WorkerServices } from '../config/services.ts'
+import type { SocketLoop } from '../io/socket-loop.ts'
 import type { StatsStore } from '../stats/store.ts'
-import type { AssignmentConfig, ClusterConfig, HostConfig, TransportSocketConfig } from '../upstream/cluster-config.ts'
-import { edsHealthBits, type HostsUpdate, type PublishedHost } from '../upstream/host.ts'
-import { CLUSTER_BLOCK, HOST_BLOCK, type SharedBlock, type SharedStateAllocator } from '../upstream/shared-state.ts'
-import { HostCell } from '../upstream/upstream.ts'
+import type { ClusterConfig } from '../upstream/cluster-config.ts'
+import { ClusterHosts, type ClusterPublisher } from '../upstream/cluster-hosts.ts'
+import type { Discovery, DiscoveryListener } from '../upstream/clusters/discovery.ts'
+import { CaresResolver } from '../upstream/clusters/dns-resolver.ts'
+import { EdsDiscovery } from '../upstream/clusters/eds.ts'
+import { LogicalDnsDiscovery } from '../upstream/clusters/logical-dns.ts'
+import { StaticDiscovery } from '../upstream/clusters/static.ts'
+import { StrictDnsDiscovery } from '../upstream/clusters/strict-dns.ts'
+import { BuiltinCodecs } from '../upstream/codecs.ts'
+import { HealthChecker } from '../upstream/health-checkers/checker.ts'
+import { OutlierDetector } from '../upstream/outlier.ts'
+import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
+import { CLUSTER_BLOCK, type SharedStateAllocator } from '../upstream/shared-state.ts'
+import { WorkerConnector } from '../worker/connector.ts'
 import type { PublishedCluster } from '../worker/messages.ts'
+import type { Batcher } from './batcher.ts'
 import type { Kept } from './kept.ts'
 import { publish } from './publisher.ts'
 import { CLUSTER_STATS } from './stat-names.ts'
 
-type ClusterProto = envoy.config.cluster.v3.Cluster
-type TransportSocketProto = envoy.config.core.v3.TransportSocket
-
-const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer'
-
-/** What the parser of clusters needs from the registries of extensions. */
-export function clusterParser(log: Log): ClusterParser {
-  const warnings: string[] = []
-  return {
-    transportSocket(proto: TransportSocketProto, at: FieldPath): TransportSocketConfig {
-      const name = proto.name ?? ''
-      if (proto.typed_config === undefined) {
-        // Envoy finds raw_buffer by name when nothing is configured (config_utility, getAndCheckFactory).
-        if (name === 'envoy.transport_sockets.raw_buffer') return { name, typeUrl: RAW_BUFFER, config: null }
-        throw unregistered('envoy.transport_sockets.upstream', name, '', at.field('typed_config'))
-      }
-      const parsed = parseAny(
-        proto.typed_config,
-        'envoy.transport_sockets.upstream',
-        name,
-        at.field('typed_config'),
-        warnings,
-      )
-      for (const text of warnings.splice(0)) log.warning(text)
-      return { name, typeUrl: parsed.typeUrl, config: parsed.config }
-    },
-    supportsAlpn: socket => socket.typeUrl.endsWith('UpstreamTlsContext'),
-    httpFilters(protos, at) {
-      return protos.map((filter, i) => {
-        const place = at.index(i).field('typed_config')
-        if (findFactory('envoy.filters.http.upstream', '') === null && filter.name === undefined) return null
-        return parseAny(filter.typed_config, 'envoy.filters.http.upstream', filter.name ?? '', place, warnings)
-      })
-    },
-    warn: text => log.warning(text),
-  }
+export interface ClusterStoreOptions {
+  readonly allocator: SharedStateAllocator
+  readonly store: StatsStore
+  readonly batcher: Batcher
+  readonly log: Log
+  /** Main's own view of the world: timers, runtime, secrets. */
+  readonly services: WorkerServices
+  readonly loop: SocketLoop
+  /** cluster_manager.outlier_detection.event_log_path; '' = none. */
+  readonly outlierLog: string
+  /** Begins to follow the endpoints of an EDS cluster; returns what ends it. */
+  readonly followEndpoints: (cluster: MainCluster, eds: EdsDiscovery) => () => void
+  /** A cluster takes traffic now (or was replaced). */
+  readonly onActive: (cluster: MainCluster) => void
 }
 
-export type ClusterState = 'warming' | 'active'
-
-/** A cluster on main: its configuration as published, its hosts and their shared cells. */
-export class MainCluster {
+/** A cluster on main: what is published of it, how its hosts are found, checked and ejected. */
+export class MainCluster implements DiscoveryListener {
   readonly config: ClusterConfig
-  readonly block: SharedBlock
-  readonly version: string
-  readonly viaApi: boolean
   /** As configured, for /config_dump. */
   readonly kept: Kept
-  state: ClusterState = 'warming'
-  hosts: HostsUpdate | null = null
-  readonly #allocator: SharedStateAllocator
-  readonly #stats: StatsStore
+  readonly version: string
+  readonly viaApi: boolean
+  readonly hosts: ClusterHosts
+  active = false
+  readonly #store: ClusterStore
+  readonly #discovery: Discovery | null
+  readonly #checkers: HealthChecker[]
+  readonly outlier: OutlierDetector | null
   #published: PublishedCluster | null = null
-  /** Identity of a host: its address, within its priority's cluster. */
-  readonly #blocks = new Map<string, SharedBlock>()
+  #unfollow: (() => void) | null = null
+  #unchecked = false
 
-  constructor(
-    config: ClusterConfig,
-    version: string,
-    viaApi: boolean,
-    kept: Kept,
-    allocator: SharedStateAllocator,
-    stats: StatsStore,
-    predecessor: MainCluster | null,
-  ) {
+  constructor(config: ClusterConfig, kept: Kept, version: string, viaApi: boolean, store: ClusterStore) {
     this.config = config
+    this.kept = kept
     this.version = version
     this.viaApi = viaApi
-    this.kept = kept
-    this.#allocator = allocator
-    this.#stats = stats
-    this.block = predecessor?.block ?? allocator.allocate(CLUSTER_BLOCK)
-    if (predecessor !== null) for (const [key, block] of predecessor.#blocks) this.#blocks.set(key, block)
+    this.#store = store
+    const { allocator, services, store: stats, outlierLog } = store.options
+    this.hosts = new ClusterHosts(config, allocator.allocate(CLUSTER_BLOCK), allocator, store.publisherFor(this), stats)
+    this.#checkers = config.healthChecks.map(check => new HealthChecker(this.hosts, check, store.healthServices))
+    this.outlier =
+      config.outlierDetection === null
+        ? null
+        : new OutlierDetector(this.hosts, config.outlierDetection, {
+            timers: services.timers,
+            clock: services.clock,
+            random: services.random,
+            runtime: services.runtime,
+            stats,
+            logEvent: outlierLog === '' ? null : line => append(outlierLog, line, store.options.log),
+          })
+    for (const checker of this.#checkers) {
+      this.hosts.watch(checker)
+      if (this.outlier !== null) checker.onCheck = (host, healthy) => this.outlier?.onHealthCheck(host, healthy)
+    }
+    if (this.outlier !== null) this.hosts.watch(this.outlier)
+    this.#discovery = this.#makeDiscovery()
   }
 
-  get statsPrefix(): string {
-    return `cluster.${this.config.statsName}.`
+  /** Health checkers, in the order of the configuration, for /clusters. */
+  get checkers(): readonly HealthChecker[] {
+    return this.#checkers
+  }
+
+  start(): void {
+    if (this.#discovery === null) {
+      this.onReady()
+      return
+    }
+    this.#discovery.start()
+    if (this.#discovery instanceof EdsDiscovery) {
+      this.#unfollow = this.#store.options.followEndpoints(this, this.#discovery)
+    }
+  }
+
+  /** Hosts are known; with health checks the first round must be over, too (wait_for_warm_on_init aside, as in Envoy). */
+  onReady(): void {
+    this.outlier?.start()
+    if (this.#checkers.length === 0 || this.hosts.hosts().length === 0) {
+      for (const checker of this.#checkers) checker.start()
+      this.#store.activate(this)
+      return
+    }
+    let left = this.#checkers.length
+    this.#unchecked = true
+    for (const checker of this.#checkers) {
+      checker.onAllChecked = () => {
+        if (--left > 0 || !this.#unchecked) return
+        this.#unchecked = false
+        this.#store.activate(this)
+      }
+      checker.start()
+    }
   }
 
   published(): PublishedCluster {
-    this.#published ??= { ...publish(this.config.name, this.version, this.config), block: this.block, hosts: null }
-    return { ...this.#published, hosts: this.hosts }
+    this.#published ??= {
+      ...publish(this.config.name, this.version, this.config),
+      block: this.hosts.block,
+      hosts: null,
+    }
+    return { ...this.#published, hosts: this.hosts.current() }
   }
 
-  /** New hosts (static assignment, EDS): hosts that stay keep their cells. */
-  setAssignment(assignment: AssignmentConfig): HostsUpdate {
-    const before = new Map(this.#blocks)
-    let epoch = 0
-    let healthy = 0
-    let degraded = 0
-    let total = 0
-    const place = (host: HostConfig): PublishedHost => {
-      const key = host.address.text
-      let block = this.#blocks.get(key)
-      if (block === undefined) {
-        block = this.#allocator.allocate(HOST_BLOCK)
-        this.#blocks.set(key, block)
-      }
-      before.delete(key)
-      const bits = edsHealthBits(host.healthStatus)
-      this.#allocator.cells(block).store(HostCell.Health, bits)
-      total++
-      if (bits === 0) healthy++
-      else if (host.healthStatus === 'DEGRADED') degraded++
-      return { ...host, block }
-    }
-    const localities = assignment.localities.map(locality => ({ ...locality, hosts: locality.hosts.map(place) }))
-    for (const [key, block] of before) {
-      this.#blocks.delete(key)
-      epoch = this.#allocator.retire(block)
-    }
-    const scope = this.#stats.scope(this.statsPrefix)
-    scope.gauge('membership_total').set(total)
-    scope.gauge('membership_healthy').set(healthy)
-    scope.gauge('membership_degraded').set(degraded)
-    scope.counter('membership_change').inc()
-    this.hosts = {
-      localities,
-      overprovisioningFactor: assignment.overprovisioningFactor,
-      weightedPriorityHealth: assignment.weightedPriorityHealth,
-      dropOverloads: assignment.dropOverloads,
-      epoch,
-    }
-    return this.hosts
+  /** Gone or replaced. */
+  stop(): void {
+    this.active = false
+    this.#unfollow?.()
+    this.#discovery?.stop()
+    for (const checker of this.#checkers) checker.stop()
+    this.outlier?.stop()
+    this.hosts.remove()
   }
 
-  /** The cluster is gone; returns the epoch the workers must have applied before its cells are used again. */
-  retire(): number {
-    let epoch = this.#allocator.retire(this.block)
-    for (const block of this.#blocks.values()) epoch = this.#allocator.retire(block)
-    return epoch
+  #makeDiscovery(): Discovery | null {
+    const { services, store } = this.#store.options
+    const { timers, random } = services
+    switch (this.config.type) {
+      case 'STATIC':
+        return new StaticDiscovery(this.hosts, this)
+      case 'EDS':
+        return new EdsDiscovery(this.hosts, this, timers, store)
+      case 'STRICT_DNS':
+        return new StrictDnsDiscovery(this.hosts, this, new CaresResolver(this.config.dns!), timers, random, store)
+      case 'LOGICAL_DNS':
+        return new LogicalDnsDiscovery(this.hosts, this, new CaresResolver(this.config.dns!), timers, random, store)
+      case 'ORIGINAL_DST':
+        return null
+    }
   }
 }
 
-/** Parses; throws ConfigError and changes nothing else. */
-export function parseClusterProto(proto: ClusterProto, at: FieldPath, parser: ClusterParser): ClusterConfig {
-  return parseCluster(proto, at, parser)
+/** All clusters: active ones serve, a new version warms beside the old one and replaces it when its hosts are known. */
+export class ClusterStore {
+  readonly options: ClusterStoreOptions
+  readonly healthServices: ConstructorParameters<typeof HealthChecker>[2]
+  readonly #adopt: (config: ClusterConfig) => void
+  readonly #active = new Map<string, MainCluster>()
+  readonly #warming = new Map<string, MainCluster>()
+
+  constructor(options: ClusterStoreOptions) {
+    this.options = options
+    const { services, store, log } = options
+    const connector = new WorkerConnector(options.loop, services)
+    this.healthServices = {
+      timers: services.timers,
+      clock: services.clock,
+      random: services.random,
+      runtime: services.runtime,
+      connector,
+      codecs: new BuiltinCodecs(services.timers),
+      stats: store,
+      logEvent: (path, line) => append(path, line, log),
+    }
+    this.#adopt = config => connector.adopt(config)
+  }
+
+  get active(): ReadonlyMap<string, MainCluster> {
+    return this.#active
+  }
+
+  get warming(): ReadonlyMap<string, MainCluster> {
+    return this.#warming
+  }
+
+  has(name: string): boolean {
+    return this.#active.has(name) || this.#warming.has(name)
+  }
+
+  get(name: string): MainCluster | undefined {
+    return this.#warming.get(name) ?? this.#active.get(name)
+  }
+
+  /** Takes a parsed cluster over; `start` it when its time has come. */
+  add(config: ClusterConfig, kept: Kept, version: string, viaApi: boolean): MainCluster {
+    const known = this.has(config.name)
+    const cluster = new MainCluster(config, kept, version, viaApi, this)
+    this.#adopt(config)
+    this.#warming.get(config.name)?.stop()
+    this.#warming.set(config.name, cluster)
+    const scope = this.options.store.scope('cluster_manager.')
+    scope.counter(known ? 'cluster_modified' : 'cluster_added').inc()
+    this.options.store.declare(`cluster.${config.statsName}.`, CLUSTER_STATS)
+    this.#count()
+    return cluster
+  }
+
+  activate(cluster: MainCluster): void {
+    const name = cluster.config.name
+    if (this.#warming.get(name) !== cluster) return
+    this.#warming.delete(name)
+    const before = this.#active.get(name)
+    this.#active.set(name, cluster)
+    cluster.active = true
+    this.options.batcher.cluster(cluster.published())
+    before?.stop()
+    this.#count()
+    this.options.onActive(cluster)
+  }
+
+  /** False: there is none, or it is static. */
+  remove(name: string): boolean {
+    const cluster = this.get(name)
+    if (cluster?.viaApi !== true) return false
+    const warming = this.#warming.get(name)
+    const active = this.#active.get(name)
+    this.#warming.delete(name)
+    this.#active.delete(name)
+    warming?.stop()
+    if (active !== undefined) {
+      active.stop()
+      this.options.batcher.removeCluster(name)
+    }
+    this.options.store.drop(`cluster.${cluster.config.statsName}.`)
+    this.options.store.counter('cluster_manager.cluster_removed').inc()
+    this.#count()
+    return true
+  }
+
+  onEjection(request: EjectionRequest): void {
+    this.#active.get(request.cluster)?.outlier?.onRequest(request)
+  }
+
+  /** Updates of a cluster that still warms wait with it. */
+  publisherFor(cluster: MainCluster): ClusterPublisher {
+    return {
+      publish: (name, update) => {
+        if (cluster.active) this.options.batcher.hosts(name, update)
+      },
+      healthChanged: name => {
+        if (cluster.active) this.options.batcher.health(name)
+      },
+    }
+  }
+
+  #count(): void {
+    const scope = this.options.store.scope('cluster_manager.')
+    scope.gauge('active_clusters').set(this.#active.size)
+    scope.gauge('warming_clusters').set(this.#warming.size)
+  }
 }
 
-/** Names at zero from load time. */
-export function declareCluster(stats: StatsStore, cluster: MainCluster): void {
-  stats.declare(cluster.statsPrefix, CLUSTER_STATS)
+function append(path: string, line: string, log: Log): void {
+  appendFile(path, line.endsWith('\n') ? line : `${line}\n`, error => {
+    if (error !== null) log.warning(`cannot write ${path}: ${error.message}`)
+  })
 }

@@ -1,22 +1,32 @@
 import { ConfigError } from '../base/errors.ts'
 import type { Loggers } from '../base/log.ts'
+import type { Timers } from '../base/timer.ts'
 import type { EnvoyOptions } from '../cmd/options.ts'
-import type { ClusterParser } from '../config/cluster.ts'
+import { type ClusterParser, parseCluster } from '../config/cluster.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
-import type { NodeInfo } from '../config/services.ts'
+import { parseRouteConfiguration } from '../config/route.ts'
+import type { NodeInfo, Runtime } from '../config/services.ts'
+import type { SocketLoop } from '../io/socket-loop.ts'
 import type { StatsStore } from '../stats/store.ts'
+import type { EdsDiscovery } from '../upstream/clusters/eds.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { SharedStateAllocator } from '../upstream/shared-state.ts'
-import type { ConfigBatch, PublishedListener } from '../worker/messages.ts'
-import { clusterParser, declareCluster, MainCluster, parseClusterProto } from './clusters.ts'
+import type { ConfigBatch, Published, PublishedListener } from '../worker/messages.ts'
+import { Batcher } from './batcher.ts'
+import { clusterParser } from './cluster-parser.ts'
+import { ClusterStore, type MainCluster } from './clusters.ts'
 import { DynamicFacts } from './dynamic-facts.ts'
 import type { InitManager } from './init-manager.ts'
 import { keptMessage } from './kept.ts'
-import { ListenerManager, type MainListener } from './listeners.ts'
+import { connectionManagersOf, ListenerManager, type MainListener } from './listeners.ts'
+import { mainServices } from './main-services.ts'
+import { publish } from './publisher.ts'
+import { SecretStore } from './secrets.ts'
 import type { WorkerPool } from './workers.ts'
 
 type Bootstrap = envoy.config.bootstrap.v3.Bootstrap
+type RouteProto = envoy.config.route.v3.RouteConfiguration
 
 export interface ResourceContext {
   readonly bootstrap: Bootstrap
@@ -27,26 +37,62 @@ export interface ResourceContext {
   readonly init: InitManager
   readonly node: NodeInfo
   readonly pool: WorkerPool
+  readonly timers: Timers
+  readonly loop: SocketLoop
+  readonly runtime: Runtime
   /** To all workers, once they serve. */
   broadcast(batch: ConfigBatch): void
+}
+
+/** What the subscriptions do for the resources. `NoSubscriptions` until there is a dynamic configuration. */
+export interface Subscriptions {
+  /** Follows the endpoints of an EDS cluster; returns what ends it. */
+  endpoints(cluster: MainCluster, eds: EdsDiscovery): () => void
+  /** A listener needs these route configurations and secrets from now on; `ready` when all have arrived or timed out. */
+  listener(listener: MainListener, ready: () => void): void
+  /** A listener is gone. */
+  forget(listener: MainListener): void
+  /** CDS; `ready` after the first answer (or its time-out) and when its clusters are warm. */
+  startClusters(ready: () => void): void
+  /** LDS. */
+  startListeners(ready: () => void): void
 }
 
 /** All resources of the process, static and dynamic, and the order in which they come into effect. */
 export class ResourceManager {
   readonly listeners: ListenerManager
-  readonly clusters = new Map<string, MainCluster>()
+  readonly clusters: ClusterStore
+  readonly secrets: SecretStore
+  readonly batcher: Batcher
   readonly dynamic = new DynamicFacts()
+  readonly parser: ClusterParser
+  subscriptions: Subscriptions | null = null
   readonly #context: ResourceContext
-  readonly #parser: ClusterParser
+  readonly #routes = new Map<string, Published>()
   #staticListeners: MainListener[] = []
+  #onClustersReady: (() => void) | null = null
 
   constructor(context: ResourceContext) {
     this.#context = context
-    this.#parser = clusterParser(context.loggers.get('upstream'))
+    const { loggers, store, options } = context
+    this.parser = clusterParser(loggers.get('upstream'))
+    this.batcher = new Batcher(batch => context.broadcast(batch))
+    this.secrets = new SecretStore(this.batcher)
+    this.clusters = new ClusterStore({
+      allocator: context.allocator,
+      store,
+      batcher: this.batcher,
+      log: loggers.get('upstream'),
+      loop: context.loop,
+      services: mainServices({ ...context, secrets: this.secrets, concurrency: options.concurrency }),
+      outlierLog: context.bootstrap.cluster_manager?.outlier_detection?.event_log_path ?? '',
+      followEndpoints: (cluster, eds) => this.#followEndpoints(cluster, eds),
+      onActive: () => this.#checkClusters(),
+    })
     this.listeners = new ListenerManager({
-      concurrency: context.options.concurrency,
-      store: context.store,
-      log: context.loggers.get('config'),
+      concurrency: options.concurrency,
+      store,
+      log: loggers.get('config'),
       publish: listener => this.#publishListener(listener),
       withdraw: name => context.broadcast({ removedListeners: [name] }),
     })
@@ -62,24 +108,35 @@ export class ResourceManager {
     const config = loggers.get('config')
     const statics = bootstrap.static_resources ?? {}
     const at = FieldPath.root().field('static_resources')
-    config.info(`loading ${statics.secrets?.length ?? 0} static secret(s)`)
+    const secrets = statics.secrets ?? []
+    config.info(`loading ${secrets.length} static secret(s)`)
+    for (const [i, proto] of secrets.entries()) {
+      this.secrets.put(this.secrets.parse(proto, at.field('secrets').index(i), ''))
+    }
     const clusters = statics.clusters ?? []
     config.info(`loading ${clusters.length} cluster(s)`)
     for (const [i, proto] of clusters.entries()) {
       const place = at.field('clusters').index(i)
-      const parsed = parseClusterProto(proto, place, this.#parser)
+      const parsed = parseCluster(proto, place, this.parser)
       if (this.clusters.has(parsed.name)) {
         throw new ConfigError('CONFIG_DUPLICATE', place, `cluster manager: duplicate cluster '${parsed.name}'`)
       }
-      this.#addCluster(
-        new MainCluster(parsed, '', false, keptMessage(proto), this.#context.allocator, this.#context.store, null),
+      this.clusters.add(parsed, keptMessage(proto), '', false)
+    }
+    const local = bootstrap.cluster_manager?.local_cluster_name ?? ''
+    if (local !== '' && !this.clusters.has(local)) {
+      throw new ConfigError(
+        'CONFIG_REFERENCE',
+        FieldPath.root().field('cluster_manager').field('local_cluster_name'),
+        `local cluster '${local}' must be defined`,
       )
     }
     const listeners = statics.listeners ?? []
     config.info(`loading ${listeners.length} listener(s)`)
     const seen = new Set<string>()
     for (const [i, proto] of listeners.entries()) {
-      const listener = this.listeners.parse(proto, at.field('listeners').index(i), '', false)
+      const place = at.field('listeners').index(i)
+      const listener = this.parseListener(proto, place, '', false)
       // Envoy keeps the first of two static listeners of one name and says nothing.
       if (seen.has(listener.config.name)) continue
       seen.add(listener.config.name)
@@ -88,49 +145,133 @@ export class ResourceManager {
     this.#checkDuplicateAddresses()
   }
 
+  /** Parses a listener and holds its inline routes against the clusters there are. Throws ConfigError. */
+  parseListener(
+    proto: envoy.config.listener.v3.Listener,
+    at: FieldPath,
+    version: string,
+    viaApi: boolean,
+  ): MainListener {
+    const listener = this.listeners.parse(proto, at, version, viaApi)
+    for (const hcm of connectionManagersOf(proto)) {
+      if (hcm.route_config !== undefined) this.parseRoute(hcm.route_config, at.field('route_config'), true)
+    }
+    return listener
+  }
+
+  /** `inline`: unknown clusters are an error unless validate_clusters says otherwise (route.proto). Throws ConfigError. */
+  parseRoute(proto: RouteProto, at: FieldPath, inline: boolean): ReturnType<typeof parseRouteConfiguration> {
+    const warnings: string[] = []
+    const config = parseRouteConfiguration(proto, at, {
+      warnings,
+      validateClusters: inline,
+      hasCluster: name => this.clusters.has(name),
+    })
+    if (!inline) for (const text of warnings) this.#context.loggers.get('config').warning(text)
+    return config
+  }
+
+  /** A dynamic route configuration, parsed; workers get it with the next batch. */
+  putRoute(name: string, version: string, config: object): void {
+    const published = publish(name, version, config)
+    this.#routes.set(name, published)
+    this.batcher.route(published)
+  }
+
+  removeRoute(name: string): void {
+    if (this.#routes.delete(name)) this.batcher.removeRoute(name)
+  }
+
+  hasRoute(name: string): boolean {
+    return this.#routes.has(name)
+  }
+
   /** Binds the sockets of static listeners. Throws ListenError. */
   openSockets(): void {
     for (const listener of this.#staticListeners) this.listeners.add(listener)
   }
 
-  /** Clusters warm, subscriptions begin; targets of the init manager are registered before this resolves. */
-  async start(): Promise<void> {
-    for (const cluster of this.clusters.values()) this.#warm(cluster)
-    this.#context.loggers.get('upstream').info('cm init: all clusters initialized')
-    this.#context.loggers.get('main').info('all clusters initialized. initializing init manager')
-    for (const listener of this.#staticListeners) this.listeners.activate(listener.config.name)
+  /**
+   * Clusters warm, then CDS and its clusters, then listeners and LDS (cluster_manager_impl.cc, ClusterManagerInitHelper). Targets of
+   * the init manager are registered before this returns.
+   */
+  start(): void {
+    const { init, loggers } = this.#context
+    const upstream = loggers.get('upstream')
+    const clustersDone = init.add('cluster manager')
+    const afterClusters = (): void => {
+      upstream.info('cm init: all clusters initialized')
+      loggers.get('main').info('all clusters initialized. initializing init manager')
+      for (const listener of this.#staticListeners) this.warmListener(listener)
+      if (this.subscriptions !== null) this.subscriptions.startListeners(init.add('LDS'))
+      clustersDone()
+    }
+    this.#onClustersReady = (): void => {
+      if (this.subscriptions === null) {
+        afterClusters()
+        return
+      }
+      this.subscriptions.startClusters(() => {
+        this.#onClustersReady = afterClusters
+        this.#checkClusters()
+      })
+    }
+    for (const cluster of this.clusters.warming.values()) cluster.start()
+    this.#checkClusters()
+  }
+
+  /** The listener becomes active when its routes and secrets are there. */
+  warmListener(listener: MainListener): void {
+    const name = listener.config.name
+    const done = this.#context.init.add(`Listener-local-init-manager ${name}`)
+    const ready = (): void => {
+      if (this.listeners.warming.get(name) === listener) this.listeners.activate(name)
+      done()
+    }
+    if (this.subscriptions === null) ready()
+    else this.subscriptions.listener(listener, ready)
   }
 
   /** What a worker must know besides its listeners. */
   everything(): ConfigBatch {
-    return { clusters: [...this.clusters.values()].map(c => c.published()) }
+    return {
+      clusters: [...this.clusters.active.values()].map(c => c.published()),
+      routes: [...this.#routes.values()],
+      secrets: this.secrets.all().map(s => publish(s.name, s.version, s)),
+    }
   }
 
   listenersFor(worker: number): PublishedListener[] {
     return [...this.listeners.active.values()].map(l => this.listeners.publishedFor(worker, l))
   }
 
-  onEjection(_request: EjectionRequest): void {}
+  onEjection(request: EjectionRequest): void {
+    this.clusters.onEjection(request)
+  }
 
   onListening(index: number, listener: string, error: string): void {
     if (error === '') return
     this.#context.loggers.get('config').error(`listener '${listener}' does not listen on worker ${index}: ${error}`)
   }
 
-  #addCluster(cluster: MainCluster): void {
-    this.clusters.set(cluster.config.name, cluster)
-    declareCluster(this.#context.store, cluster)
-    this.#context.store.counter('cluster_manager.cluster_added').inc()
-    this.#context.store.gauge('cluster_manager.active_clusters').set(this.clusters.size)
+  #followEndpoints(cluster: MainCluster, eds: EdsDiscovery): () => void {
+    if (this.subscriptions !== null) return this.subscriptions.endpoints(cluster, eds)
+    eds.onFailure()
+    return () => {}
   }
 
-  #warm(cluster: MainCluster): void {
-    if (cluster.config.assignment !== null) cluster.setAssignment(cluster.config.assignment)
-    cluster.state = 'active'
+  /** The next phase begins when no cluster warms any more. */
+  #checkClusters(): void {
+    const next = this.#onClustersReady
+    if (next === null || this.clusters.warming.size > 0) return
+    this.#onClustersReady = null
+    next()
   }
 
   #publishListener(listener: MainListener): void {
     const { pool } = this.#context
+    // What the listener refers to goes first.
+    this.batcher.flush()
     for (let i = 0; i < pool.count; i++) {
       pool.sendListener(i, () => this.listeners.publishedFor(i, listener))
     }

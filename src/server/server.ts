@@ -16,6 +16,7 @@ import { StatsStore } from '../stats/store.ts'
 import { TagExtractor } from '../stats/tags.ts'
 import { SharedStateAllocator } from '../upstream/shared-state.ts'
 import { type ConfigBatch, ControlCell, type WorkerBirth } from '../worker/messages.ts'
+import { RuntimeView } from '../worker/runtime.ts'
 import type { AdminFactory, AdminPort } from './admin-port.ts'
 import { InitManager } from './init-manager.ts'
 import { ResourceManager } from './resources.ts'
@@ -53,6 +54,7 @@ export class Server {
   runtime!: RuntimeLoader
   tags!: TagExtractor
   #state: ServerState = ServerState.PRE_INITIALIZING
+  readonly #runtimeView = new RuntimeView()
   #failed = false
   #leaving = false
   #workersStarted = false
@@ -102,6 +104,9 @@ export class Server {
         if (this.#workersStarted) this.pool.broadcast({ type: 'config', batch })
       },
       pool: this.pool,
+      timers: this.timers,
+      loop: this.loop,
+      runtime: this.#runtimeView,
     })
   }
 
@@ -113,8 +118,10 @@ export class Server {
   configure(): void {
     this.#checkBootstrap()
     this.runtime = new RuntimeLoader(this.bootstrap.layered_runtime, this.store, entries => {
+      this.#runtimeView.load(entries)
       this.pool.broadcast({ type: 'config', batch: { runtime: entries } })
     })
+    this.#runtimeView.load(this.runtime.entries())
     this.tags = this.#tagExtractor()
     if (this.bootstrap.admin?.address !== undefined) this.#admin = this.#makeAdmin(this)
     this.resources.configure()
@@ -130,7 +137,7 @@ export class Server {
     await this.#listenAdmin()
     this.resources.openSockets()
     if (this.options.mode === 'init_only') {
-      await this.resources.start()
+      this.resources.start()
       this.init.start(() => process.exit(0))
       return
     }
@@ -143,7 +150,7 @@ export class Server {
     for (let i = 0; i < this.options.concurrency; i++) this.#waitingFor.add(i)
     this.pool.start(this.options.concurrency)
     this.store.gauge('listener_manager.workers_started').set(0)
-    await this.resources.start()
+    this.resources.start()
     main.info('starting main dispatch loop')
     this.init.start(() => this.#onInitialized())
     const interval = this.bootstrap.stats_flush_interval ?? 5000

@@ -94,6 +94,7 @@ function summaryLines(metric: string, before: string, bins: HistogramBins, out: 
 }
 
 function numberText(sample: NumberSample): string {
+  if (sample.exact !== undefined) return `${sample.exact}`
   return Number.isSafeInteger(sample.value) ? `${sample.value}` : `${BigInt(Math.trunc(sample.value))}`
 }
 

@@ -12,6 +12,8 @@ export interface StatTemplate {
 export interface NumberSample {
   readonly name: string
   readonly value: number
+  /** Set for 64-bit values that a double cannot hold (hashes of versions); wins over `value`. */
+  readonly exact?: bigint
   readonly used: boolean
 }
 
@@ -96,6 +98,7 @@ export class StatsStore implements StatsScope {
   readonly #gauges = new Map<string, MainGauge>()
   readonly #histograms = new Map<string, MainHistogram>()
   readonly #texts = new Map<string, string>()
+  readonly #exact = new Map<string, bigint>()
   readonly #workers = new Map<number, WorkerCells>()
   readonly #declared = new Map<string, StatTemplate>()
   /** Subtracted from counters since /reset_counters. */
@@ -118,6 +121,12 @@ export class StatsStore implements StatsScope {
     this.#texts.set(name, value)
   }
 
+  /** A gauge with all 64 bits, such as `version`. */
+  exactGauge(name: string, value: bigint): void {
+    this.gauge(name).set(Number(value))
+    this.#exact.set(name, value)
+  }
+
   scope(prefix: string): StatsScope {
     return new StoreScope(this, prefix)
   }
@@ -134,7 +143,7 @@ export class StatsStore implements StatsScope {
   /** Forgets everything under `prefix`; workers are told separately. */
   drop(prefix: string): void {
     for (const key of this.#declared.keys()) if (key.startsWith(prefix)) this.#declared.delete(key)
-    for (const map of [this.#counters, this.#gauges, this.#histograms, this.#texts] as Map<string, unknown>[]) {
+    for (const map of [this.#counters, this.#gauges, this.#histograms, this.#texts, this.#exact] as Map<string, unknown>[]) {
       for (const name of map.keys()) if (name.startsWith(prefix)) map.delete(name)
     }
     for (const worker of this.#workers.values()) {
@@ -242,7 +251,10 @@ export class StatsStore implements StatsScope {
         value: total - (this.#baseline.get(name) ?? 0),
         used: total > 0,
       })),
-      gauges: sorted(gauges, visible).map(([name, gauge]) => ({ name, ...gauge })),
+      gauges: sorted(gauges, visible).map(([name, gauge]) => {
+        const exact = this.#exact.get(name)
+        return exact === undefined ? { name, ...gauge } : { name, ...gauge, exact }
+      }),
       histograms: sorted(histograms, visible).map(([name, h]) => ({
         name,
         interval: h?.interval ?? EMPTY,

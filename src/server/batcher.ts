@@ -1,0 +1,89 @@
+import type { HostsUpdate } from '../upstream/host.ts'
+import type { ConfigBatch, Published, PublishedCluster } from '../worker/messages.ts'
+
+/** Collects what one push changes and sends it as one batch at the end of the turn: workers never see half a push. */
+export class Batcher {
+  readonly #send: (batch: ConfigBatch) => void
+  #clusters = new Map<string, PublishedCluster>()
+  #removedClusters = new Set<string>()
+  #hosts = new Map<string, HostsUpdate>()
+  #health = new Set<string>()
+  #routes = new Map<string, Published>()
+  #removedRoutes = new Set<string>()
+  #secrets = new Map<string, Published>()
+  #scheduled = false
+
+  constructor(send: (batch: ConfigBatch) => void) {
+    this.#send = send
+  }
+
+  cluster(cluster: PublishedCluster): void {
+    this.#removedClusters.delete(cluster.name)
+    this.#hosts.delete(cluster.name)
+    this.#clusters.set(cluster.name, cluster)
+    this.#schedule()
+  }
+
+  removeCluster(name: string): void {
+    this.#clusters.delete(name)
+    this.#hosts.delete(name)
+    this.#removedClusters.add(name)
+    this.#schedule()
+  }
+
+  hosts(cluster: string, update: HostsUpdate): void {
+    this.#hosts.set(cluster, update)
+    this.#schedule()
+  }
+
+  health(cluster: string): void {
+    this.#health.add(cluster)
+    this.#schedule()
+  }
+
+  route(route: Published): void {
+    this.#removedRoutes.delete(route.name)
+    this.#routes.set(route.name, route)
+    this.#schedule()
+  }
+
+  removeRoute(name: string): void {
+    this.#routes.delete(name)
+    this.#removedRoutes.add(name)
+    this.#schedule()
+  }
+
+  secret(secret: Published): void {
+    this.#secrets.set(secret.name, secret)
+    this.#schedule()
+  }
+
+  /** Now, because something that refers to it follows (a listener). */
+  flush(): void {
+    if (!this.#scheduled) return
+    this.#scheduled = false
+    const batch: ConfigBatch = {
+      clusters: [...this.#clusters.values()],
+      removedClusters: [...this.#removedClusters],
+      hosts: [...this.#hosts].map(([cluster, update]) => ({ cluster, update })),
+      healthChanges: [...this.#health],
+      routes: [...this.#routes.values()],
+      removedRoutes: [...this.#removedRoutes],
+      secrets: [...this.#secrets.values()],
+    }
+    this.#clusters = new Map()
+    this.#removedClusters = new Set()
+    this.#hosts = new Map()
+    this.#health = new Set()
+    this.#routes = new Map()
+    this.#removedRoutes = new Set()
+    this.#secrets = new Map()
+    this.#send(batch)
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => this.flush())
+  }
+}

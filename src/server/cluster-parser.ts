@@ -1,0 +1,40 @@
+import type { Log } from '../base/log.ts'
+import type { ClusterParser } from '../config/cluster.ts'
+import type { FieldPath } from '../config/field-path.ts'
+import type { envoy } from '../config/gen/messages.d.ts'
+import { parseAny, unregistered } from '../config/registry.ts'
+import type { TransportSocketConfig } from '../upstream/cluster-config.ts'
+
+const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer'
+
+/** What the parser of clusters needs from the registries of extensions. */
+export function clusterParser(log: Log): ClusterParser {
+  const warnings: string[] = []
+  const tell = (): void => {
+    for (const text of warnings.splice(0)) log.warning(text)
+  }
+  return {
+    transportSocket(proto: envoy.config.core.v3.TransportSocket, at: FieldPath): TransportSocketConfig {
+      const name = proto.name ?? ''
+      const place = at.field('typed_config')
+      if (proto.typed_config === undefined) {
+        // Without a typed_config Envoy finds this one, and only this one is worth having, by its name.
+        if (name === 'envoy.transport_sockets.raw_buffer') return { name, typeUrl: RAW_BUFFER, config: null }
+        throw unregistered('envoy.transport_sockets.upstream', name, '', place)
+      }
+      const parsed = parseAny(proto.typed_config, 'envoy.transport_sockets.upstream', name, place, warnings)
+      tell()
+      return { name, typeUrl: parsed.typeUrl, config: parsed.config }
+    },
+    supportsAlpn: socket => socket.typeUrl.endsWith('UpstreamTlsContext'),
+    httpFilters(protos, at) {
+      const parsed = protos.map((filter, i) => {
+        const place = at.index(i).field('typed_config')
+        return parseAny(filter.typed_config, 'envoy.filters.http.upstream', filter.name ?? '', place, warnings)
+      })
+      tell()
+      return parsed
+    },
+    warn: text => log.warning(text),
+  }
+}
