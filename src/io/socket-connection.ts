@@ -199,7 +199,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   unread(bytes: Uint8Array, ended: boolean): void {
     this.bytesReceived = 0
     this.#unread = bytes
-    this.#unreadEnd = ended
+    this.#unreadEnd ||= ended
     if (this.readHolds === 0) this.#deliverUnread()
   }
 
@@ -292,8 +292,8 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     if (this.#phase !== Phase.Ready || before === this.readHolds) return
     if (before === 0) this.#socket.pause()
     else if (this.readHolds === 0) {
-      if (this.#unread !== EMPTY || this.#unreadEnd) this.#deliverUnread()
-      if (this.readHolds === 0) this.#socket.resume()
+      if (this.#unread.length > 0 || this.#unreadEnd) this.#deliverUnread()
+      if (this.readHolds === 0 && !this.closed) this.#socket.resume()
     }
   }
 
@@ -342,12 +342,18 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     this.#ready()
   }
 
-  /** `length` bytes are in the loop's read buffer. */
-  onRead(length: number): void {
+  /** `length` bytes are in the loop's read buffer. False stops reading. */
+  onRead(length: number): boolean {
     this.onBytes(this.#loop.take(length))
+    return this.readHolds === 0 || this.closed
   }
 
   onBytes(chunk: Uint8Array): void {
+    if (this.readHolds !== 0 && !this.closed) {
+      // A resume that Node had scheduled before the hold still reads once: kept until the hold is gone.
+      this.#unread = this.#unread.length === 0 ? chunk : Buffer.concat([this.#unread, chunk])
+      return
+    }
     this.bytesReceived += chunk.length
     if (!this.closed) this.handler.onData(this, chunk, false)
   }
@@ -355,7 +361,9 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   onEnd(): void {
     if (this.#phase === Phase.Draining) this.#socket.destroySoon()
     else if (this.#phase === Phase.Handshaking) this.#destroy()
-    else if (!this.closed) this.handler.onData(this, EMPTY, true)
+    else if (this.closed) return
+    else if (this.readHolds !== 0) this.#unreadEnd = true
+    else this.handler.onData(this, EMPTY, true)
   }
 
   onError(error: NodeJS.ErrnoException): void {

@@ -5,8 +5,8 @@ import type tls from 'node:tls'
 export interface SocketOwner {
   onSocketConnected(): void
   onSecure(): void
-  /** `length` bytes are in the loop's read buffer. */
-  onRead(length: number): void
+  /** `length` bytes are in the loop's read buffer. False stops reading. */
+  onRead(length: number): boolean
   onBytes(chunk: Uint8Array): void
   onEnd(): void
   onError(error: NodeJS.ErrnoException): void
@@ -43,10 +43,9 @@ export function discard(socket: net.Socket): void {
   socket.destroy()
 }
 
-/** `onread` callback of plain sockets; false would stop reading. */
+/** `onread` callback of plain sockets. */
 export function onRead(this: unknown, length: number): boolean {
-  ;(this as Owned)[OWNER].onRead(length)
-  return true
+  return (this as Owned)[OWNER].onRead(length)
 }
 
 function onConnect(this: unknown): void {

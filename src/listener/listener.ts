@@ -172,6 +172,7 @@ export class Listener implements AcceptHandler, FilterChainOwner {
 
   onPendingReady(connection: SocketConnection, bytes: Uint8Array, ended: boolean, handOver: boolean): void {
     this.#pending.delete(connection)
+    connection.holdReading(ReadHold.Setup, false)
     if (handOver && connection.localRestored) {
       const other = this.#environment.findByDestination(connection.local)
       if (other !== null && other !== this) {
@@ -210,7 +211,6 @@ export class Listener implements AcceptHandler, FilterChainOwner {
     this.#pending.add(connection)
     const pending = new PendingSocket(this, connection, bytes, handOver)
     pending.start()
-    if (!connection.closed) connection.holdReading(ReadHold.Setup, false)
   }
 
   #activate(connection: SocketConnection, chain: ChainRuntime, bytes: Uint8Array, ended: boolean): void {

@@ -1,5 +1,5 @@
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
-import { CloseHow, type CloseReason, type Connection, type ConnectionHandler } from '../io/connection.ts'
+import { CloseHow, type CloseReason, type Connection, type ConnectionHandler, ReadHold } from '../io/connection.ts'
 import type { SocketConnection } from '../io/socket-connection.ts'
 import { ListenerVerdict, type PendingConnection } from './filters/listener-filter.ts'
 import type { Listener, ListenerFilterInstance } from './listener.ts'
@@ -31,6 +31,7 @@ export class PendingSocket implements ConnectionHandler, PendingConnection, Time
 
   start(): void {
     this.#run()
+    if (!this.#done) this.connection.holdReading(ReadHold.Setup, false)
     const { listenerFiltersTimeout } = this.#listener.config
     if (!this.#done && listenerFiltersTimeout > 0) this.#listener.timers.arm(this.#timer, listenerFiltersTimeout)
   }

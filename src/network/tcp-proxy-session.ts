@@ -1,0 +1,273 @@
+import { TimerNode, type TimerOwner } from '../base/timer.ts'
+import { xxHash64 } from '../base/xxhash64.ts'
+import type { HeaderBlock } from '../codec/header-block.ts'
+import { isPipe } from '../io/address.ts'
+import { CloseHow, CloseReason, type Connection, type ConnectionHandler, Flow, ReadHold } from '../io/connection.ts'
+import type { FormatContext } from '../telemetry/format-context.ts'
+import { ResponseFlag, StreamInfo } from '../telemetry/stream-info.ts'
+import { type Host, type PickContext, PoolFailure, type PoolHandle, type TcpPoolUser } from '../upstream/upstream.ts'
+import { NetVerdict, type NetworkFilter } from './filter.ts'
+import type { TcpProxy } from './tcp-proxy.ts'
+import type { WeightedClusterConfig } from './tcp-proxy-config.ts'
+
+const TIMER_IDLE = 0
+const TIMER_DURATION = 1
+const TIMER_RETRY = 2
+
+/**
+ * One downstream connection and its upstream one. The same object hears both: events of the upstream connection are those whose
+ * connection is `#upstream`.
+ */
+export class TcpProxySession
+  implements NetworkFilter, ConnectionHandler, TcpPoolUser, TimerOwner, PickContext, FormatContext
+{
+  readonly info = new StreamInfo()
+  readonly requestHeaders: HeaderBlock | null = null
+  readonly responseHeaders: HeaderBlock | null = null
+  readonly responseTrailers: HeaderBlock | null = null
+  readonly localReplyBody = ''
+  readonly hash: bigint | null
+  metadataMatch: Readonly<Record<string, unknown>> | null = null
+  readonly overrideHost = ''
+  readonly maxHostSelections = 1
+  readonly priorityLoads: readonly number[] | null = null
+  readonly downstream: Connection
+
+  readonly #proxy: TcpProxy
+  #target: WeightedClusterConfig | null = null
+  #pending: PoolHandle | null = null
+  #upstream: Connection | null = null
+  #lastActivity = 0
+  #flushing = false
+  #done = false
+  readonly #idle: TimerNode
+  #duration: TimerNode | null = null
+  #retry: TimerNode | null = null
+
+  constructor(proxy: TcpProxy, downstream: Connection) {
+    this.#proxy = proxy
+    this.downstream = downstream
+    this.#idle = new TimerNode(this, TIMER_IDLE)
+    const { remote } = downstream
+    this.hash = proxy.config.hashSourceIp && !isPipe(remote) ? xxHash64(remote.ip) : null
+  }
+
+  rejectHost(): boolean {
+    return false
+  }
+
+  onConnection(c: Connection): NetVerdict {
+    const { timers, config, stats } = this.#proxy
+    stats.total.inc()
+    const { info } = this
+    info.connection = c
+    info.start = c.startTime
+    info.startWall = this.#proxy.clock.wall() - (timers.now() - c.startTime)
+    info.filterChainName = this.#proxy.filterChainName
+    if (config.maxConnectionDuration > 0) {
+      this.#duration = new TimerNode(this, TIMER_DURATION)
+      timers.arm(this.#duration, this.#proxy.connectionDuration())
+    }
+    // Nothing is read until there is somewhere to write it.
+    c.holdReading(ReadHold.Setup, true)
+    this.#target = this.#proxy.pickTarget()
+    this.metadataMatch = this.#target.metadataMatch ?? config.metadataMatch
+    this.#connect()
+    return NetVerdict.Stop
+  }
+
+  onData(c: Connection, chunk: Uint8Array, end: boolean): NetVerdict {
+    const { timers, stats } = this.#proxy
+    const now = timers.now()
+    this.#lastActivity = now
+    if (c === this.#upstream) {
+      if (chunk.length > 0) {
+        if (this.info.firstUpstreamRx < 0) this.info.firstUpstreamRx = now
+        this.info.lastUpstreamRx = now
+        this.info.lastDownstreamTx = now
+        stats.txBytes.add(chunk.length)
+        this.info.bytesSent += chunk.length
+        if (this.downstream.write(chunk) === Flow.Pause) c.holdReading(ReadHold.PeerBuffer, true)
+      }
+      if (end) this.downstream.end()
+      return NetVerdict.Stop
+    }
+    const upstream = this.#upstream
+    if (upstream === null) return NetVerdict.Stop
+    if (chunk.length > 0) {
+      this.info.lastDownstreamRx = now
+      if (this.info.firstUpstreamTx < 0) this.info.firstUpstreamTx = now
+      this.info.lastUpstreamTx = now
+      stats.rxBytes.add(chunk.length)
+      this.info.bytesReceived += chunk.length
+      if (upstream.write(chunk) === Flow.Pause) {
+        stats.paused.inc()
+        c.holdReading(ReadHold.PeerBuffer, true)
+      }
+    }
+    if (end) upstream.end()
+    return NetVerdict.Stop
+  }
+
+  onWritable(c: Connection): void {
+    if (c === this.#upstream) {
+      if ((this.downstream.readHolds & ReadHold.PeerBuffer) !== 0) this.#proxy.stats.resumed.inc()
+      this.downstream.holdReading(ReadHold.PeerBuffer, false)
+    } else this.#upstream?.holdReading(ReadHold.PeerBuffer, false)
+  }
+
+  onClose(c: Connection, why: CloseReason): void {
+    if (c === this.#upstream) this.#upstreamClosed(why)
+    else this.#downstreamClosed(why)
+  }
+
+  onTcpReady(upstream: Connection, host: Host): void {
+    this.#pending = null
+    const { timers, config } = this.#proxy
+    const { info } = this
+    const now = timers.now()
+    this.#upstream = upstream
+    upstream.handler = this
+    info.upstreamConnectEnd = now
+    info.upstreamHost = host.address.text
+    info.upstreamHostName = host.hostname
+    info.hostMetadata = host.metadata
+    info.upstreamLocal = upstream.local.text
+    info.upstreamConnectionId = upstream.id
+    info.upstreamTls = upstream.tls
+    this.#lastActivity = now
+    if (config.idleTimeout > 0) timers.arm(this.#idle, config.idleTimeout)
+    this.downstream.holdReading(ReadHold.Setup, false)
+  }
+
+  onTcpFailure(failure: PoolFailure, host: Host, transportFailure: string): void {
+    this.#pending = null
+    if (this.#done) return
+    const { info } = this
+    info.upstreamHost = host.address.text
+    info.upstreamHostName = host.hostname
+    if (failure === PoolFailure.Overflow) {
+      info.setFlag(ResponseFlag.UpstreamOverflow)
+      this.#giveUp()
+      return
+    }
+    info.setFlag(ResponseFlag.UpstreamConnectionFailure)
+    info.upstreamTransportFailure = transportFailure
+    const { config, timers } = this.#proxy
+    if (config.backoff === null || info.upstreamAttempts >= config.maxConnectAttempts) {
+      this.#connect()
+      return
+    }
+    this.#retry ??= new TimerNode(this, TIMER_RETRY)
+    timers.arm(this.#retry, this.#proxy.backoff(info.upstreamAttempts))
+  }
+
+  onTimer(kind: number): void {
+    const { timers, config, stats } = this.#proxy
+    if (kind === TIMER_RETRY) {
+      this.#connect()
+      return
+    }
+    if (kind === TIMER_IDLE) {
+      // Armed once: traffic only notes its time.
+      const left = this.#lastActivity + config.idleTimeout - timers.now()
+      if (left > 0) {
+        timers.arm(this.#idle, left)
+        return
+      }
+      stats.idleTimeout.inc()
+    } else {
+      stats.maxDuration.inc()
+      this.info.setFlag(ResponseFlag.DurationTimeout)
+    }
+    const why = kind === TIMER_IDLE ? CloseReason.IdleTimeout : CloseReason.Local
+    this.#upstream?.close(CloseHow.NoFlush, why)
+    this.downstream.close(CloseHow.NoFlush, why)
+  }
+
+  /** One attempt; ends in onTcpReady, onTcpFailure or the end of the connection. */
+  #connect(): void {
+    const { config, clusters, timers } = this.#proxy
+    const { info } = this
+    const target = this.#target!
+    const cluster = clusters.get(target.name)
+    if (cluster === null) {
+      this.#proxy.stats.noRoute.inc()
+      info.setFlag(ResponseFlag.NoClusterFound)
+      this.#giveUp()
+      return
+    }
+    info.upstreamClusterName = cluster.name
+    info.upstreamClusterStatName = cluster.observabilityName
+    info.clusterMetadata = cluster.metadata
+    if (info.upstreamAttempts >= config.maxConnectAttempts) {
+      info.setFlag(ResponseFlag.UpstreamRetryLimitExceeded)
+      cluster.counters.upstreamCxConnectAttemptsExceeded.inc()
+      this.#giveUp()
+      return
+    }
+    const host = cluster.pick(this)
+    if (host === null) {
+      info.setFlag(ResponseFlag.NoHealthyUpstream)
+      this.#giveUp()
+      return
+    }
+    info.upstreamAttempts++
+    if (info.upstreamConnectStart < 0) info.upstreamConnectStart = timers.now()
+    const pending = cluster.tcpConnect(host, this, info, this.downstream)
+    // A failure may have been told inside the call, and a further attempt begun.
+    if (pending !== null && this.#upstream === null && !this.#done) this.#pending = pending
+  }
+
+  #giveUp(): void {
+    if (this.downstream.closed) return
+    this.downstream.close(CloseHow.NoFlush)
+  }
+
+  #upstreamClosed(why: CloseReason): void {
+    const { stats } = this.#proxy
+    this.info.upstreamWireBytesReceived = this.#upstream!.bytesReceived
+    this.info.upstreamWireBytesSent = this.#upstream!.bytesSent
+    if (this.#flushing) {
+      this.#flushing = false
+      stats.flushActive.dec()
+    }
+    if (this.#done || this.downstream.closed) return
+    if (why === CloseReason.RemoteReset) {
+      this.info.setFlag(ResponseFlag.UpstreamRemoteReset)
+      this.downstream.close(CloseHow.Reset)
+    } else this.downstream.close(CloseHow.Flush)
+  }
+
+  #downstreamClosed(why: CloseReason): void {
+    if (this.#done) return
+    this.#done = true
+    const { timers, stats } = this.#proxy
+    timers.cancel(this.#idle)
+    if (this.#duration !== null) timers.cancel(this.#duration)
+    if (this.#retry !== null) timers.cancel(this.#retry)
+    const pending = this.#pending
+    this.#pending = null
+    pending?.cancel()
+    const upstream = this.#upstream
+    if (upstream !== null && !upstream.closed) {
+      this.info.upstreamWireBytesReceived = upstream.bytesReceived
+      this.info.upstreamWireBytesSent = upstream.bytesSent
+      const remote = why === CloseReason.Remote || why === CloseReason.RemoteReset
+      // What the client sent before it left still goes out.
+      if (remote && upstream.bufferedBytes > 0) {
+        this.#flushing = true
+        stats.flushTotal.inc()
+        stats.flushActive.inc()
+      }
+      upstream.close(remote ? CloseHow.Flush : CloseHow.NoFlush)
+    }
+    const { info } = this
+    info.end = timers.now()
+    info.downstreamWireBytesReceived = this.downstream.bytesReceived
+    info.downstreamWireBytesSent = this.downstream.bytesSent
+    info.downstreamTransportFailure = this.downstream.transportFailure
+    const { loggers } = this.#proxy
+    for (let i = 0; i < loggers.length; i++) loggers[i]!.log(this, 'TcpConnectionEnd')
+  }
+}
