@@ -8,7 +8,10 @@ import { httpInspectorFactory } from './listener/filters/http-inspector.ts'
 import { originalDstFactory } from './listener/filters/original-dst.ts'
 import { proxyProtocolFactory } from './listener/filters/proxy-protocol.ts'
 import { tlsInspectorFactory } from './listener/filters/tls-inspector.ts'
+import { directResponseFactory } from './network/filters/direct-response.ts'
+import { echoFactory } from './network/filters/echo.ts'
 import { httpConnectionManagerFactory } from './network/filters/http-connection-manager.ts'
+import { tcpProxyFactory } from './network/filters/tcp-proxy.ts'
 import { fileAccessLog } from './telemetry/access-loggers/file.ts'
 import { stderrAccessLog } from './telemetry/access-loggers/stderr.ts'
 import { stdoutAccessLog } from './telemetry/access-loggers/stdout.ts'
@@ -16,6 +19,9 @@ import { stdoutAccessLog } from './telemetry/access-loggers/stdout.ts'
 /** Every extension of the proxy, and the only list of them. Main parses with these, workers create from them. */
 const EXTENSIONS = [
   httpConnectionManagerFactory,
+  tcpProxyFactory,
+  echoFactory,
+  directResponseFactory,
   routerFactory,
   corsFactory,
   faultFactory,
