@@ -37,6 +37,7 @@ export class PoolClient implements ConnectionHandler, TimerOwner {
   private freed = false
   /** A request was reset on HTTP/1, which costs the connection. */
   private cutShort = false
+  private brokeProtocol = false
   private sentBytes = 0
   readonly decoder = new PoolDecoder(this)
   private readonly idle = new TimerNode(this, TIMER_IDLE)
@@ -224,9 +225,21 @@ export class PoolClient implements ConnectionHandler, TimerOwner {
     this.drain()
   }
 
+  /** The exchange broke off: the connection, which is of no more use, counts as one that ended with a request on it. */
+  onHttp1Reset(why: ResetReason): void {
+    this.cutShort = true
+    if (why === ResetReason.Protocol) this.noteProtocolError()
+  }
+
   onProtocolError(): void {
-    this.pool.cluster.counters.upstreamCxProtocolError.inc()
+    this.noteProtocolError()
     this.close()
+  }
+
+  private noteProtocolError(): void {
+    if (this.brokeProtocol) return
+    this.brokeProtocol = true
+    this.pool.cluster.counters.upstreamCxProtocolError.inc()
   }
 
   onTimer(kind: number): void {

@@ -45,6 +45,7 @@ export class PoolDecoder implements StreamDecoder {
     if (!p.live) return
     const user = p.user as HttpPoolUser
     if (this.client.http1 === null) this.client.countReset(why)
+    else this.client.onHttp1Reset(why)
     this.client.release(p)
     user.onUpstreamReset(why, details)
   }
