@@ -24,9 +24,7 @@ export const createAdmin: AdminFactory = server => {
       store: server.store,
       tags: () => server.tags,
       buckets: () => BUCKETS,
-      refresh: () => {
-        server.store.gauge('server.uptime').set(Math.floor(server.stats.uptime()))
-      },
+      refresh: () => server.refreshStats(),
     }),
   ])
   return { listen: fd => admin.listen({ fd, backlog: 128 }), close: () => admin.close() }

@@ -15,6 +15,7 @@ import { BuiltinCodecs } from '../upstream/codecs.ts'
 import { HealthChecker } from '../upstream/health-checkers/checker.ts'
 import { OutlierDetector } from '../upstream/outlier.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
+import { circuitBreakerGauges } from '../upstream/resource-manager.ts'
 import { CLUSTER_BLOCK, type SharedStateAllocator } from '../upstream/shared-state.ts'
 import { WorkerConnector } from '../worker/connector.ts'
 import type { PublishedCluster } from '../worker/messages.ts'
@@ -242,6 +243,14 @@ export class ClusterStore {
     this.options.store.counter('cluster_manager.cluster_removed').inc()
     this.#count()
     return true
+  }
+
+  /** `circuit_breakers.*`: computed from the shared cells when somebody looks. */
+  refreshGauges(): void {
+    for (const { config, hosts } of this.#active.values()) {
+      const scope = this.options.store.scope(`cluster.${config.statsName}.`)
+      circuitBreakerGauges(hosts.cells, config.circuitBreakers, (name, value) => scope.gauge(name).set(value))
+    }
   }
 
   onEjection(request: EjectionRequest): void {

@@ -1,6 +1,6 @@
 import { SERVER_VERSION } from '../base/version.ts'
 import type { StatsStore } from '../stats/store.ts'
-import { ADMIN_HTTP_STATS, ADMIN_LISTENER_STATS, SERVER_STATS } from './stat-names.ts'
+import { ADMIN_HTTP_STATS, ADMIN_LISTENER_STATS, ASYNC_CLIENT_STATS, SERVER_STATS } from './stat-names.ts'
 
 /** `server.days_until_first_cert_expiring` when there is no certificate. */
 const NEVER = 4294967295
@@ -10,12 +10,18 @@ export class ServerStats {
   readonly #store: StatsStore
   readonly #started = performance.now()
 
-  constructor(store: StatsStore, concurrency: number) {
+  constructor(store: StatsStore, concurrency: number, hotRestart: boolean) {
     this.#store = store
     store.declare('', SERVER_STATS)
     store.declare('http.admin.', ADMIN_HTTP_STATS)
     store.declare('listener.admin.', ADMIN_LISTENER_STATS)
+    store.declare('http.async-client.', ASYNC_CLIENT_STATS)
     for (let i = 0; i < concurrency; i++) {
+      store.declare(`thread_local_cluster_manager.worker_${i}.`, {
+        counters: [],
+        gauges: ['clusters_inflated'],
+        histograms: [],
+      })
       store.declare(`server.worker_${i}.`, {
         counters: ['watchdog_mega_miss', 'watchdog_miss'],
         gauges: [],
@@ -23,7 +29,7 @@ export class ServerStats {
       })
     }
     store.gauge('server.concurrency').set(concurrency)
-    store.gauge('server.hot_restart_generation').set(1)
+    if (hotRestart) store.gauge('server.hot_restart_generation').set(1)
     store.gauge('server.hot_restart_epoch').set(0)
     store.gauge('server.version').set(SERVER_VERSION)
     store.gauge('server.days_until_first_cert_expiring').set(NEVER)

@@ -75,7 +75,7 @@ export class Server {
     this.#sink = sink
     this.#main = loggers.get('main')
     this.node = nodeInfo(bootstrap)
-    this.stats = new ServerStats(this.store, options.concurrency)
+    this.stats = new ServerStats(this.store, options.concurrency, !options.disableHotRestart)
     this.timers = new TimerWheel(systemClock)
     this.loop = new SocketLoop(this.timers, 1023)
     this.allocator = new SharedStateAllocator(options.concurrency, index => this.#announcePage(index))
@@ -162,6 +162,13 @@ export class Server {
     await this.pool.flush()
     this.store.flushHistograms()
     this.stats.refresh(this.state)
+    this.resources.clusters.refreshGauges()
+  }
+
+  /** Values that are computed only when somebody looks; `server.state` and memory change at flushes, as in Envoy. */
+  refreshStats(): void {
+    this.store.gauge('server.uptime').set(Math.floor(this.stats.uptime()))
+    this.resources.clusters.refreshGauges()
   }
 
   failHealthCheck(failed: boolean): void {

@@ -9,6 +9,7 @@ const words = (text: string): readonly string[] => text.split(/\s+/).filter(word
 /** Without a prefix. */
 export const SERVER_STATS: StatTemplate = {
   counters: words(`
+    envoy.overload_actions.reset_high_memory_stream.count
     server.debug_assertion_failures server.dropped_stat_flushes server.dynamic_unknown_fields
     server.envoy_bug_failures server.envoy_notifications server.main_thread.watchdog_mega_miss
     server.main_thread.watchdog_miss server.static_unknown_fields server.wip_protos main_thread.watchdog_mega_miss
@@ -22,19 +23,19 @@ export const SERVER_STATS: StatTemplate = {
     filesystem.write_completed filesystem.write_failed runtime.deprecated_feature_use runtime.load_error
     runtime.load_success runtime.override_dir_exists runtime.override_dir_not_exists
     http1.dropped_headers_with_underscores http1.metadata_not_supported_error
-    http1.requests_rejected_with_underscores_in_headers http1.response_flood http2.cookies_total_bytes_too_large
-    http2.dropped_headers_with_underscores http2.goaway_sent http2.header_list_size_too_large http2.header_overflow
-    http2.headers_cb_no_stream http2.inbound_empty_frames_flood http2.inbound_priority_frames_flood
-    http2.inbound_window_update_frames_flood http2.keepalive_timeout http2.metadata_empty_frames
-    http2.nghttp2_downstream_connections http2.nghttp2_upstream_connections http2.oghttp2_downstream_connections
-    http2.oghttp2_upstream_connections http2.outbound_control_flood http2.outbound_flood
-    http2.requests_rejected_with_underscores_in_headers http2.rx_messaging_error http2.rx_reset
-    http2.stream_refused_errors http2.trailers http2.tx_flush_timeout http2.tx_reset dns.cares.get_addr_failure
-    dns.cares.not_found dns.cares.reinits dns.cares.resolve_total dns.cares.timeouts
+    http1.requests_rejected_with_underscores_in_headers http1.response_flood
+
+
+
+
+
+
+
+
   `),
   gauges: words(`
     server.compilation_settings.fips_mode server.concurrency server.days_until_first_cert_expiring
-    server.hot_restart_epoch server.hot_restart_generation server.live server.memory_allocated
+    server.hot_restart_epoch server.live server.memory_allocated
     server.memory_heap_size server.memory_physical_size server.parent_connections
     server.seconds_until_first_ocsp_response_expiring server.state server.stats_recent_lookups
     server.total_connections server.uptime server.version cluster_manager.active_clusters
@@ -43,12 +44,10 @@ export const SERVER_STATS: StatTemplate = {
     listener_manager.total_listeners_warming listener_manager.workers_pinned listener_manager.workers_started
     filesystem.write_total_buffered runtime.admin_overrides_active
     runtime.deprecated_feature_seen_since_process_start runtime.num_keys runtime.num_layers
-    http2.deferred_stream_close http2.outbound_control_frames_active http2.outbound_frames_active
-    http2.pending_send_bytes http2.streams_active dns.cares.pending_resolutions
     thread_local_cluster_manager.main_thread.clusters_inflated
   `),
   histograms: words(`
-    server.initialization_time_ms http2.cookie_count http2.cookie_size http2.header_count http2.header_list_size
+    server.initialization_time_ms
     overload.refresh_interval_delay
   `),
 }
@@ -56,6 +55,7 @@ export const SERVER_STATS: StatTemplate = {
 /** Under `cluster.<name>.`; per-code counters appear with the first answer. */
 export const CLUSTER_STATS: StatTemplate = {
   counters: words(`
+    upstream_rq_0rtt
     assignment_stale assignment_timeout_received assignment_use_cached bind_errors default.total_match_count
     http1.dropped_headers_with_underscores http1.metadata_not_supported_error
     http1.requests_rejected_with_underscores_in_headers http1.response_flood lb_healthy_panic
@@ -217,4 +217,16 @@ export const SUBSCRIPTION_STATS: StatTemplate = {
   counters: words('config_reload init_fetch_timeout update_attempt update_failure update_rejected update_success'),
   gauges: words('update_time version config_reload_time_ms'),
   histograms: words('update_duration'),
+}
+
+/** Under `http.async-client.`: the router of call-outs. */
+export const ASYNC_CLIENT_STATS: StatTemplate = {
+  counters: words(`
+    no_cluster no_route passthrough_internal_redirect_bad_location passthrough_internal_redirect_no_route
+    passthrough_internal_redirect_predicate passthrough_internal_redirect_too_many_redirects
+    passthrough_internal_redirect_unsafe_scheme rq_direct_response rq_overload_local_reply rq_redirect
+    rq_reset_after_downstream_response_started rq_total
+  `),
+  gauges: [],
+  histograms: [],
 }

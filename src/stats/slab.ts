@@ -19,6 +19,8 @@ export interface SlabUpdate {
   readonly first: number
   readonly names: readonly string[]
   readonly kinds: readonly CellKind[]
+  /** Histograms made since the last update: they are listed before the first flush. */
+  readonly histograms: readonly string[]
 }
 
 /** Histogram samples since the last flush: flat [bin, count, …] per name. */
@@ -95,6 +97,7 @@ export class Slab {
   #newChunks: SharedArrayBuffer[] = []
   #newNames: string[] = []
   #newKinds: CellKind[] = []
+  #newHistograms: string[] = []
   #scheduled = false
 
   /** `post` sends to main; called once per event-loop turn in which names were made. */
@@ -128,6 +131,8 @@ export class Slab {
     if (histogram === undefined) {
       histogram = new SlabHistogram()
       this.#histograms.set(name, histogram)
+      this.#newHistograms.push(name)
+      this.#schedule()
     }
     return histogram
   }
@@ -154,12 +159,19 @@ export class Slab {
   /** Sends names that are waiting; called by itself after the turn, and by hand before a scrape is answered. */
   flushNames(): void {
     this.#scheduled = false
-    if (this.#newNames.length === 0) return
-    this.#post({ chunks: this.#newChunks, first: this.#first, names: this.#newNames, kinds: this.#newKinds })
+    if (this.#newNames.length === 0 && this.#newHistograms.length === 0) return
+    this.#post({
+      chunks: this.#newChunks,
+      first: this.#first,
+      names: this.#newNames,
+      kinds: this.#newKinds,
+      histograms: this.#newHistograms,
+    })
     this.#first = this.#total
     this.#newChunks = []
     this.#newNames = []
     this.#newKinds = []
+    this.#newHistograms = []
   }
 
   #cell(name: string, kind: CellKind): number {
@@ -173,11 +185,14 @@ export class Slab {
     this.#newNames.push(name)
     this.#newKinds.push(kind)
     this.#total++
-    if (!this.#scheduled) {
-      this.#scheduled = true
-      setImmediate(() => this.flushNames())
-    }
+    this.#schedule()
     return this.#next++
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => this.flushNames())
   }
 }
 

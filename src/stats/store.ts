@@ -143,7 +143,10 @@ export class StatsStore implements StatsScope {
   /** Forgets everything under `prefix`; workers are told separately. */
   drop(prefix: string): void {
     for (const key of this.#declared.keys()) if (key.startsWith(prefix)) this.#declared.delete(key)
-    for (const map of [this.#counters, this.#gauges, this.#histograms, this.#texts, this.#exact] as Map<string, unknown>[]) {
+    for (const map of [this.#counters, this.#gauges, this.#histograms, this.#texts, this.#exact] as Map<
+      string,
+      unknown
+    >[]) {
       for (const name of map.keys()) if (name.startsWith(prefix)) map.delete(name)
     }
     for (const worker of this.#workers.values()) {
@@ -162,6 +165,7 @@ export class StatsStore implements StatsScope {
       worker.names[update.first + i] = update.names[i]!
       worker.kinds[update.first + i] = update.kinds[i]!
     }
+    for (const name of update.histograms) this.histogram(name)
   }
 
   onHistogramUpdate(update: HistogramUpdate): void {
@@ -214,7 +218,8 @@ export class StatsStore implements StatsScope {
     for (const [name, gauge] of this.#gauges) if (wanted(name)) sum += gauge.value
     for (const worker of this.#workers.values()) {
       for (let i = 0; i < worker.names.length; i++) {
-        if (worker.kinds[i] === CellKind.Gauge && !worker.dropped.has(i) && wanted(worker.names[i]!)) sum += cellOf(worker, i)
+        if (worker.kinds[i] === CellKind.Gauge && !worker.dropped.has(i) && wanted(worker.names[i]!))
+          sum += cellOf(worker, i)
       }
     }
     return sum

@@ -1,0 +1,68 @@
+import t from 'tap'
+import { InitManager } from '../../../src/server/init-manager.ts'
+import { WorkerDrainState } from '../../../src/worker/drain-state.ts'
+import { ControlCell } from '../../../src/worker/messages.ts'
+
+const setup = (strategy: 'gradual' | 'immediate') => {
+  const clock = { time: 1000, now: () => clock.time, wall: () => 0 }
+  const random = { value: 0, next: () => random.value, next32: () => random.value }
+  const control = new SharedArrayBuffer(ControlCell.Count * 4)
+  return { clock, random, control, drain: new WorkerDrainState(control, clock, random, strategy, 10_000) }
+}
+
+t.test('gradual draining closes with a chance that grows to certainty over the drain time', async t => {
+  const { clock, random, drain } = setup('gradual')
+  t.equal(drain.closing('l'), false)
+  drain.start(null)
+  clock.time += 5000
+  random.value = 4999
+  t.equal(drain.closing('l'), true)
+  random.value = 5000
+  t.equal(drain.closing('l'), false)
+  clock.time += 5000
+  t.equal(drain.closing('l'), true)
+})
+
+t.test('the immediate strategy closes at once', async t => {
+  const { drain, random } = setup('immediate')
+  random.value = 9999
+  drain.start(null)
+  t.equal(drain.closing('l'), true)
+})
+
+t.test('one listener may drain alone, and its successor does not inherit that', async t => {
+  const { drain } = setup('immediate')
+  drain.start('a')
+  t.equal(drain.closing('a'), true)
+  t.equal(drain.closing('b'), false)
+  drain.forget('a')
+  t.equal(drain.closing('a'), false)
+})
+
+t.test('/healthcheck/fail closes everywhere, whatever the strategy', async t => {
+  const { drain, control } = setup('gradual')
+  new Int32Array(control)[ControlCell.HealthCheckFailed] = 1
+  t.equal(drain.healthCheckFailed, true)
+  t.equal(drain.closing('l'), true)
+})
+
+t.test('the init manager is ready once, when the last target is', async t => {
+  const init = new InitManager()
+  let ready = 0
+  const first = init.add('a')
+  const second = init.add('b')
+  init.start(() => ready++)
+  first()
+  first()
+  t.strictSame(init.waiting, ['b'])
+  t.equal(ready, 0)
+  second()
+  t.equal(ready, 1)
+  t.equal(init.done, true)
+})
+
+t.test('without targets it is ready at once', async t => {
+  let ready = 0
+  new InitManager().start(() => ready++)
+  t.equal(ready, 1)
+})
