@@ -1,0 +1,161 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+const ENVOY = fileURLToPath(new URL('../../../bin/envoy', import.meta.url))
+const directory = mkdtempSync(join(tmpdir(), 'remora-serve-'))
+const HCM = 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
+const ROUTER = 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router'
+
+const socket = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } })
+
+function config(admin: number, listener: number, upstream: number): string {
+  const hcm = {
+    '@type': HCM,
+    stat_prefix: 'in',
+    route_config: {
+      virtual_hosts: [{ name: 'v', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'up' } }] }],
+    },
+    http_filters: [{ name: 'envoy.filters.http.router', typed_config: { '@type': ROUTER } }],
+  }
+  const file = join(directory, `envoy-${listener}.json`)
+  const endpoints = [{ lb_endpoints: [{ endpoint: { address: socket(upstream) } }] }]
+  const bootstrap = {
+    admin: { address: socket(admin) },
+    stats_flush_interval: '0.2s',
+    static_resources: {
+      listeners: [
+        { name: 'l', address: socket(listener), filter_chains: [{ filters: [{ name: 'hcm', typed_config: hcm }] }] },
+      ],
+      clusters: [{ name: 'up', type: 'STATIC', load_assignment: { cluster_name: 'up', endpoints } }],
+    },
+  }
+  writeFileSync(file, JSON.stringify(bootstrap))
+  return file
+}
+
+interface Answer {
+  status: number
+  headers: http.IncomingHttpHeaders
+  body: string
+}
+
+function get(port: number, path: string, method = 'GET'): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = http.request({ host: '127.0.0.1', port, path, method, agent: false }, response => {
+      let body = ''
+      response.on('data', chunk => {
+        body += chunk
+      })
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }))
+    })
+    request.on('error', reject)
+    request.end()
+  })
+}
+
+async function until<T>(what: () => Promise<T | null>): Promise<T> {
+  const deadline = Date.now() + 15_000
+  for (;;) {
+    const found = await what().catch(() => null)
+    if (found !== null) return found
+    if (Date.now() > deadline) throw new Error('time is up')
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+}
+
+interface Running {
+  readonly child: ChildProcess
+  readonly log: () => string
+  readonly ended: Promise<number | null>
+}
+
+function start(...args: string[]): Running {
+  const child = spawn(ENVOY, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  let log = ''
+  child.stderr?.on('data', chunk => {
+    log += chunk
+  })
+  child.stdout?.on('data', chunk => {
+    log += chunk
+  })
+  return { child, log: () => log, ended: new Promise(resolve => child.once('close', code => resolve(code))) }
+}
+
+const live = (admin: number): Promise<true> =>
+  until(async () => ((await get(admin, '/ready')).status === 200 ? true : null))
+
+t.test('a static bootstrap serves through its workers, counts, and ends with 0 on SIGTERM', async t => {
+  const upstream = http.createServer((request, response) => response.end(`you asked ${request.url}`))
+  await new Promise<void>(resolve => upstream.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => upstream.close())
+  const path = join(directory, 'admin-address')
+  const file = config(27101, 27102, (upstream.address() as AddressInfo).port)
+  const envoy = start('-c', file, '--concurrency', '2', '--admin-address-path', path)
+  t.teardown(() => envoy.child.kill('SIGKILL'))
+  await live(27101)
+  t.equal(readFileSync(path, 'utf8'), '127.0.0.1:27101')
+  for (let i = 0; i < 4; i++) {
+    const answer = await get(27102, `/n${i}`)
+    t.match(answer, { status: 200, body: `you asked /n${i}`, headers: { server: 'envoy' } })
+  }
+  const stats = (await get(27101, '/stats?filter=cluster.up.upstream_rq')).body
+  t.match(stats, 'cluster.up.upstream_rq_200: 4\n')
+  t.match(stats, 'cluster.up.upstream_rq_total: 4\n')
+  const prometheus = (await get(27101, '/stats/prometheus?filter=cluster.up.upstream_rq_xx|upstream_rq_2xx')).body
+  t.match(prometheus, 'envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="up"} 4')
+  await until(async () => ((await get(27101, '/stats?filter=up.upstream_rq_time')).body.includes('P50(') ? true : null))
+  envoy.child.kill('SIGTERM')
+  t.equal(await envoy.ended, 0)
+  t.match(envoy.log(), /\[warning\]\[main\] \[.*\] caught ENVOY_SIGTERM/)
+  t.match(envoy.log(), /\[info\]\[main\] \[.*\] exiting\n/)
+})
+
+t.test('/quitquitquit ends the process with 0, and GET is refused', async t => {
+  const envoy = start('-c', config(27103, 27104, 1), '--concurrency', '1')
+  t.teardown(() => envoy.child.kill('SIGKILL'))
+  await live(27103)
+  t.match(await get(27103, '/quitquitquit'), { status: 405, body: 'Method GET not allowed, POST required.' })
+  t.match(await get(27103, '/quitquitquit', 'POST'), { status: 200, body: 'OK\n' })
+  t.equal(await envoy.ended, 0)
+})
+
+t.test("an unreachable upstream is 503 with Envoy's words", async t => {
+  const envoy = start('-c', config(27105, 27106, 1), '--concurrency', '1', '-l', 'off')
+  t.teardown(() => envoy.child.kill('SIGKILL'))
+  await live(27105)
+  const answer = await get(27106, '/')
+  t.equal(answer.status, 503)
+  t.match(answer.body, /^upstream connect error or disconnect\/reset before headers\./)
+  envoy.child.kill('SIGTERM')
+  await envoy.ended
+})
+
+t.test('--mode validate says OK on stdout, or why not on stderr with exit code 1', async t => {
+  const good = config(27107, 27108, 1)
+  const ok = start('-c', good, '--mode', 'validate', '-l', 'off')
+  t.equal(await ok.ended, 0)
+  t.equal(ok.log(), `configuration '${good}' OK\n`)
+  const bad = join(directory, 'bad.yaml')
+  writeFileSync(bad, 'bogus: 1\n')
+  const wrong = start('-c', bad, '--mode', 'validate')
+  t.equal(await wrong.ended, 1)
+  t.match(
+    wrong.log(),
+    /\[critical\]\[main\] \[.*\] error initializing configuration '.*bad\.yaml': Protobuf message \(type envoy\.config\.bootstrap\.v3\.Bootstrap reason INVALID_ARGUMENT: .*no such field: 'bogus'\) has unknown fields/,
+  )
+})
+
+t.test('a port that is taken ends the start with 1 and the bare reason on the last line', async t => {
+  const squatter = http.createServer()
+  await new Promise<void>(resolve => squatter.listen(27110, '127.0.0.1', resolve))
+  t.teardown(() => squatter.close())
+  const envoy = start('-c', config(27109, 27110, 1))
+  t.equal(await envoy.ended, 1)
+  t.match(envoy.log(), /\ncannot bind '127\.0\.0\.1:27110': Address already in use\n$/)
+})
