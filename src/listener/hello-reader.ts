@@ -69,7 +69,6 @@ export class HelloReader implements ConnectionHandler, TimerOwner {
   #secure(): void {
     this.#timers.cancel(this.#timer)
     const connection = this.#connection
-    if (connection.requestedServerName === '') connection.requestedServerName = connection.clientHello?.serverName ?? ''
     connection.handler = this.#next
     // What is left of the time, as one timer would have it.
     const spent = this.#timers.now() - connection.startTime

@@ -17,6 +17,7 @@ export class NetworkFilterChain implements ConnectionHandler {
   readonly #factories: readonly NetworkFilterFactory[]
   readonly #filters: NetworkFilter[] = []
   readonly #owner: FilterChainOwner
+  #connected = false
   /** How many filters have seen `onConnection`. */
   #begun = 0
 
@@ -28,6 +29,7 @@ export class NetworkFilterChain implements ConnectionHandler {
 
   onConnected(c: Connection): void {
     const factories = this.#factories
+    this.#connected = true
     for (let i = 0; i < factories.length; i++) this.#filters.push(factories[i]!.newInstance(c))
     // Envoy: "closing connection: no filters".
     if (this.#filters.length === 0) c.close(CloseHow.NoFlush)
@@ -55,6 +57,10 @@ export class NetworkFilterChain implements ConnectionHandler {
   onClose(c: Connection, why: CloseReason): void {
     const filters = this.#filters
     for (let i = 0; i < filters.length; i++) filters[i]!.onClose(c, why)
+    if (!this.#connected) {
+      const factories = this.#factories
+      for (let i = 0; i < factories.length; i++) factories[i]!.onRefused?.(c, why)
+    }
     this.#owner.onConnectionClosed(this, c as SocketConnection, why)
   }
 

@@ -17,4 +17,6 @@ export interface NetworkFilter {
 /** What `create()` of a network filter factory gives: makes an instance per connection. */
 export interface NetworkFilterFactory {
   newInstance(c: Connection): NetworkFilter
+  /** The connection ended before it was established (TLS failed): no instance was made for it. For access logs. */
+  onRefused?(c: Connection, why: CloseReason): void
 }

@@ -59,11 +59,7 @@ export class TcpProxySession
   onConnection(c: Connection): NetVerdict {
     const { timers, config, stats } = this.#proxy
     stats.total.inc()
-    const { info } = this
-    info.connection = c
-    info.start = c.startTime
-    info.startWall = this.#proxy.clock.wall() - (timers.now() - c.startTime)
-    info.filterChainName = this.#proxy.filterChainName
+    this.begin()
     if (config.maxConnectionDuration > 0) {
       this.#duration = new TimerNode(this, TIMER_DURATION)
       timers.arm(this.#duration, this.#proxy.connectionDuration())
@@ -74,6 +70,15 @@ export class TcpProxySession
     this.metadataMatch = this.#target.metadataMatch ?? config.metadataMatch
     this.#connect()
     return NetVerdict.Stop
+  }
+
+  begin(): void {
+    const { info, downstream } = this
+    const { timers, clock, filterChainName } = this.#proxy
+    info.connection = downstream
+    info.start = downstream.startTime
+    info.startWall = clock.wall() - (timers.now() - downstream.startTime)
+    info.filterChainName = filterChainName
   }
 
   onData(c: Connection, chunk: Uint8Array, end: boolean): NetVerdict {

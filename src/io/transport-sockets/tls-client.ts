@@ -150,6 +150,8 @@ class ClientTlsDriver implements TlsDriver {
 
   onHandshakeError(error: NodeJS.ErrnoException, connection: SocketConnection): string {
     const text = handshakeErrorText(error)
+    // A peer that only went away is no TLS error, as in Envoy.
+    if (text === '') return text
     this.#tls.context.stats.connectionError.inc()
     this.#tls.context.log.debug(`remote address:${connection.remote.text},${text}`)
     return text

@@ -82,6 +82,8 @@ export class ServerTls implements TlsDriver {
 
   onHandshakeError(error: NodeJS.ErrnoException, connection: SocketConnection): string {
     const text = handshakeErrorText(error)
+    // A peer that only went away is no TLS error, as in Envoy.
+    if (text === '') return text
     this.#context.stats.connectionError.inc()
     this.#context.log.debug(`remote address:${connection.remote.text},${text}`)
     return text

@@ -2,7 +2,8 @@ import net from 'node:net'
 import t from 'tap'
 import { TimerWheel } from '../../../src/base/timer-wheel.ts'
 import { Acceptor } from '../../../src/io/acceptor.ts'
-import { CloseHow } from '../../../src/io/connection.ts'
+import { ipAddress } from '../../../src/io/address.ts'
+import { CloseHow, CloseReason, type Connection } from '../../../src/io/connection.ts'
 import { accept, type SocketConnection } from '../../../src/io/socket-connection.ts'
 import { SocketLoop } from '../../../src/io/socket-loop.ts'
 import { NetworkFilterChain } from '../../../src/network/filter-chain.ts'
@@ -35,6 +36,8 @@ interface Setup {
   readonly connections: SocketConnection[]
   stat(name: string): number
   cluster(name: string, port: number): void
+  /** As the listener does when the handshake meets its timeout. */
+  refuse(): void
   close(): void
 }
 
@@ -69,6 +72,17 @@ async function proxy(
     connections,
     stat: name => services.stats.value(name),
     cluster: (name, port) => void clusters.set(name, loopbackCluster(name, port, loop, services.stats)),
+    refuse() {
+      const chain = new NetworkFilterChain([filter], 'fc', { onConnectionClosed() {} })
+      const c = {
+        startTime: timers.now(),
+        remote: ipAddress('127.0.0.1', 1),
+        bytesReceived: 0,
+        bytesSent: 0,
+        transportFailure: '',
+      }
+      chain.onClose(c as unknown as Connection, CloseReason.ConnectTimeout)
+    },
     close() {
       acceptor.close()
       for (const c of connections) c.close(CloseHow.NoFlush)
@@ -288,4 +302,14 @@ t.test('weighted clusters: shares follow the weights', async t => {
   await until(() => p.logged.length === 80)
   const a = p.logged.filter(info => info.upstreamClusterName === 'a').length
   t.ok(a > 45 && a < 75, `${a} of 80`)
+})
+
+t.test('a connection that was refused in the handshake has its log line, and no upstream', async t => {
+  const p = await proxy({})
+  t.teardown(() => p.close())
+  p.refuse()
+  t.equal(p.logged.length, 1)
+  t.equal(p.logged[0]!.upstreamAttempts, 0)
+  t.equal(p.logged[0]!.connectionTerminationDetails, 'transport socket timeout was reached')
+  t.equal(p.stat('tcp.p.downstream_cx_total'), 1)
 })
