@@ -275,3 +275,42 @@ t.test('secrets: not ready, then ready, then rotated', async t => {
   second.socket.destroy()
   t.equal(services.stats.value('listener.x.server_ssl_socket_factory.downstream_context_secrets_not_ready'), 1)
 })
+
+t.test('every way to close works through TLS', async t => {
+  const s = await tlsServer({ common_tls_context: { tls_certificates: [server] } })
+  t.teardown(() => s.close())
+  const c = tlsClient({})
+  for (const [how, seen] of [
+    [CloseHow.Reset, CloseReason.RemoteReset],
+    [CloseHow.Flush, CloseReason.Remote],
+    [CloseHow.FlushAndDelay, CloseReason.Remote],
+  ] as const) {
+    const { connection, handler } = c.dial(s.port)
+    handler.answer((c, _, end) => end && c.end())
+    connection.write('x')
+    await handler.until(() => handler.text === 'x')
+    const { connection: far, handler: farHandler } = s.accepted.at(-1)!
+    far.write('bye')
+    far.close(how)
+    await handler.until(() => handler.closed !== null)
+    await farHandler.until(() => farHandler.closed !== null)
+    t.equal(handler.closed, seen)
+    t.equal(farHandler.closed, CloseReason.Local)
+    if (how !== CloseHow.Reset) t.equal(handler.text, 'xbye')
+  }
+})
+
+t.test('half-close and back-pressure through TLS', async t => {
+  const s = await tlsServer({ common_tls_context: { tls_certificates: [server] } })
+  t.teardown(() => s.close())
+  const { connection, handler } = tlsClient({}).dial(s.port)
+  const size = 8 * 1024 * 1024
+  connection.setWatermarks(64 * 1024)
+  t.equal(connection.write(Buffer.alloc(size)), 1)
+  connection.end()
+  await handler.until(() => handler.ended)
+  t.equal(handler.received, size)
+  t.ok(handler.writable >= 1)
+  await handler.until(() => handler.closed !== null)
+  t.equal(handler.closed, CloseReason.Remote)
+})
