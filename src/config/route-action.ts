@@ -181,7 +181,7 @@ function parsePathRewrite(proto: Action, match: RouteMatchConfig, at: FieldPath)
     return { kind: 'regex', rewrite: parseRegexRewrite(proto.regex_rewrite, at.field('regex_rewrite')) }
   }
   if (format !== '') {
-    checkFormat(format, at.field('path_rewrite'), [], 'Failed to create path rewrite formatter: ')
+    checkFormat(format, at.field('path_rewrite'), [], 'Failed to create path rewrite formatter: INVALID_ARGUMENT: ')
     return { kind: 'format', text: format }
   }
   return proto.path_rewrite_policy === undefined ? null : parseTemplateRewrite(proto.path_rewrite_policy, match, at)
@@ -227,7 +227,12 @@ function parseHostRewrite(proto: Action, at: FieldPath): HostRewriteConfig | nul
     return { kind: 'pathRegex', rewrite: parseRegexRewrite(proto.host_rewrite_path_regex, place) }
   }
   if (proto.host_rewrite === undefined || proto.host_rewrite === '') return null
-  checkFormat(proto.host_rewrite, at.field('host_rewrite'), [], 'Failed to create host rewrite formatter: ')
+  checkFormat(
+    proto.host_rewrite,
+    at.field('host_rewrite'),
+    [],
+    'Failed to create host rewrite formatter: INVALID_ARGUMENT: ',
+  )
   return { kind: 'format', text: proto.host_rewrite }
 }
 

@@ -16,7 +16,12 @@ const CODES: Readonly<Record<string, number>> = {
 
 export function parseRedirect(proto: envoy.config.route.v3.RedirectAction, at: FieldPath): RedirectConfig {
   if (proto.path_rewrite !== undefined) {
-    checkFormat(proto.path_rewrite, at.field('path_rewrite'), [], 'Failed to create path_rewrite formatter: ')
+    checkFormat(
+      proto.path_rewrite,
+      at.field('path_rewrite'),
+      [],
+      'Failed to create path_rewrite formatter: INVALID_ARGUMENT: ',
+    )
   }
   return {
     code: CODES[proto.response_code ?? 'MOVED_PERMANENTLY'] ?? 301,

@@ -17,34 +17,35 @@ const LITERAL = /^[a-zA-Z0-9\-._~%!$&'()+,;:@=]*$/
 const ONE = "[a-zA-Z0-9-._~%!$&'()+,;:@]+"
 const ANY = "[a-zA-Z0-9-._~%!$&'()+,;:@/]*"
 
-/** The template, or the reason why it is not one. */
+/** The template, or the reason why it is not one, in Envoy's words. */
 export function parseTemplate(text: string): Template | string {
-  if (!text.startsWith('/')) return 'Invalid pattern: must start with /'
+  if (!text.startsWith('/')) return `Invalid pattern: "${text}"`
   const variables: string[] = []
   let pattern = '/'
   let rest = text.slice(1)
   let anySeen = false
+  if (rest === '') return { pattern, variables }
   for (;;) {
     const segment = nextSegment(rest)
-    if (anySeen && segment !== '') return '** operator must be the last operator'
     if (segment.startsWith('{')) {
       const variable = parseVariable(segment)
       if (typeof variable === 'string') return variable
+      if (anySeen && variable.globs) return 'Implicit variable path glob after text glob.'
       if (variables.includes(variable.name)) return `Repeated variable name: "${variable.name}"`
       variables.push(variable.name)
-      if (variables.length > MAX_VARIABLES) return `Exceeded max number of variables: ${MAX_VARIABLES}`
-      pattern += `(?P<${variable.name}>${variable.pattern})`
+      if (variables.length > MAX_VARIABLES) return `Exceeded variable count limit (${MAX_VARIABLES})`
       anySeen ||= variable.pattern.includes(ANY)
       const tail = segment.slice(segment.indexOf('}') + 1)
-      if (!LITERAL.test(tail)) return `Invalid literal: "${tail}"`
-      pattern += quote(tail)
-    } else if (segment === '*') pattern += ONE
-    else if (segment === '**') {
-      pattern += ANY
-      anySeen = true
+      if (!LITERAL.test(tail)) return `Invalid suffix literal: "${tail}"`
+      pattern += `(?P<${variable.name}>${variable.pattern})${quote(tail)}`
+    } else if (segment === '*' || segment === '**') {
+      if (anySeen) return 'Glob after text glob.'
+      pattern += segment === '*' ? ONE : ANY
+      anySeen = segment === '**'
     } else if (segment.includes('{') || segment.includes('}')) {
-      return `Unmatched variable bracket in mixed pattern: "${segment}"`
-    } else if (!LITERAL.test(segment)) return `Invalid literal: "${segment}"`
+      if (!/^[^{}]*\{[^{}]*\}/.test(segment)) return `Unmatched variable bracket in mixed pattern: "${segment}"`
+      return `"${segment}": text before a variable in one segment is not supported yet`
+    } else if (!LITERAL.test(segment) || (segment === '' && rest !== '')) return `Invalid literal: "${segment}"`
     else pattern += quote(segment)
     if (rest.length <= segment.length) return { pattern, variables }
     rest = rest.slice(segment.length + 1)
@@ -63,18 +64,20 @@ function nextSegment(text: string): string {
   return text
 }
 
-function parseVariable(segment: string): { name: string; pattern: string } | string {
+function parseVariable(segment: string): { name: string; pattern: string; globs: boolean } | string {
   const close = segment.indexOf('}')
   if (close < 0) return `Unmatched variable bracket in mixed pattern: "${segment}"`
   const [name = '', glob = '*'] = segment.slice(1, close).split(/=(.*)/s)
   if (!/^[a-zA-Z][a-zA-Z0-9_]*$/.test(name)) return `Invalid variable name: "${name}"`
-  if (name.length > MAX_NAME) return `Invalid variable name length (length of 1-${MAX_NAME}): "${name}"`
-  if (glob === '') return 'Empty variable pattern'
+  if (name.length > MAX_NAME) {
+    return `Invalid variable name length (length of "${name}" should be at least 1 and no more than ${MAX_NAME})`
+  }
+  if (glob === '') return 'Empty variable match'
   const parts = glob
     .split('/')
     .map(part => (part === '*' ? ONE : part === '**' ? ANY : LITERAL.test(part) ? quote(part) : null))
   if (parts.includes(null)) return `Invalid literal: "${glob}"`
-  return { name, pattern: parts.join('/') }
+  return { name, pattern: parts.join('/'), globs: parts.includes(ONE) || parts.includes(ANY) }
 }
 
 function quote(text: string): string {

@@ -70,7 +70,7 @@ export class HashPolicies {
 
   #cookieHash(config: Extract<HashPolicyConfig, { kind: 'cookie' }>, h: HeaderBlock, info: StreamInfo): bigint | null {
     const value = cookieValue(h, config.name)
-    if (value !== undefined && (value !== '' || config.ttl < 0)) return xxHash64(value)
+    if (value !== undefined && value !== '') return xxHash64(value)
     if (config.ttl < 0) return null
     // Filter::addDownstreamSetCookie: the hash of the two connection addresses, in hex.
     const connection = info.connection

@@ -64,16 +64,10 @@ export class CompiledAction implements RouteAction {
   readonly cors: unknown
   readonly #template: ActionTemplate
   readonly #weighted: WeightedClusterConfig | null
-  readonly #hostRewrite: HostRewrite | null
-
   constructor(template: ActionTemplate, cluster: string, weighted: WeightedClusterConfig | null) {
     const { config } = template
     this.#template = template
     this.#weighted = weighted
-    this.#hostRewrite =
-      weighted === null || weighted.hostRewriteLiteral === ''
-        ? template.hostRewrite
-        : new HostRewrite({ kind: 'literal', text: weighted.hostRewriteLiteral })
     this.clusterName = cluster
     this.clusterNotFoundCode = config.clusterNotFoundCode
     this.timeout = config.timeout
@@ -98,7 +92,7 @@ export class CompiledAction implements RouteAction {
     this.rateLimits = config.rateLimits
     this.requestBufferLimit = config.requestBufferLimit
     this.appendXForwardedHost = config.appendXForwardedHost
-    this.autoHostRewrite = config.hostRewrite?.kind === 'auto' && this.#hostRewrite === template.hostRewrite
+    this.autoHostRewrite = config.hostRewrite?.kind === 'auto'
     this.includeVhRateLimits = config.includeVhRateLimits
     this.cors = config.cors
   }
@@ -109,10 +103,14 @@ export class CompiledAction implements RouteAction {
 
   /** Host first, then path, as RouteEntryImplBase::finalizeRequestHeaders; `keepOriginal` false = suppress_envoy_headers. */
   rewrite(h: HeaderBlock, context: FormatContext, upstreamHostname: string, keepOriginal = true): void {
-    if (this.#hostRewrite !== null) {
-      const host = this.#hostRewrite.host(h, context, upstreamHostname)
+    const { hostRewrite } = this.#template
+    if (hostRewrite !== null) {
+      const host = hostRewrite.host(h, context, upstreamHostname)
       if (host !== '') this.#rewriteHost(h, host, keepOriginal)
     }
+    // A weighted cluster's own literal leaves no x-envoy-original-host.
+    const literal = this.#weighted?.hostRewriteLiteral ?? ''
+    if (literal !== '') h.authority = literal
     const rewrite = this.#template.pathRewrite
     if (rewrite === null) return
     const path = rewrite.rewrite(h.path, h, context)

@@ -119,15 +119,16 @@ class CompiledRoute implements Route {
     this.decoratorPropagate = config.decorator?.propagate ?? true
     this.weighted = weighted
     const { request, response } = weightedMutations(weighted)
-    const requestLevels = [...request, shared.request, ...levels.requestMutations]
-    const responseLevels = [...response, shared.response, ...levels.responseMutations]
+    const requestLevels = [shared.request, ...levels.requestMutations]
+    const responseLevels = [shared.response, ...levels.responseMutations]
     // The level applied last wins an overwrite: by default the route configuration.
     if (levels.routeConfig.mostSpecificWins) {
       requestLevels.reverse()
       responseLevels.reverse()
     }
-    this.#request = joinMutations(requestLevels)
-    this.#response = joinMutations(responseLevels)
+    // The weighted cluster comes first either way: the option does not reach it in Envoy.
+    this.#request = joinMutations([...request, ...requestLevels])
+    this.#response = joinMutations([...response, ...responseLevels])
     this.#filters = [levels.routeConfig.filters, levels.virtualHost.config.filters, config.filters]
     if (weighted !== null) this.#filters = [...this.#filters, weighted.filters]
     this.mayDisableFilters = this.#filters.some(level => Object.keys(level).length > 0)
@@ -210,8 +211,12 @@ class CompiledDirectResponse implements DirectResponse {
     this.contentType = config.bodyFormat?.contentType || (json ? 'application/json' : 'text/plain')
   }
 
+  /** %LOCAL_REPLY_BODY% is the configured body. */
   format(context: FormatContext): string | null {
-    return this.#format === null ? null : this.#format.format(context)
+    if (this.#format === null) return null
+    const { info, requestHeaders, responseHeaders, responseTrailers } = context
+    const localReplyBody = this.body === null ? '' : Buffer.from(this.body).toString('latin1')
+    return this.#format.format({ info, requestHeaders, responseHeaders, responseTrailers, localReplyBody })
   }
 }
 

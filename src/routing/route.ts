@@ -54,8 +54,8 @@ export interface Route {
 
 export interface Redirect {
   readonly code: number
-  /** Absolute `location` for this request. */
-  location(h: HeaderBlock): string
+  /** Absolute `location` for this request; path_rewrite formats need the context. */
+  location(h: HeaderBlock, context?: FormatContext | null): string
 }
 
 export interface DirectResponse {
@@ -100,7 +100,8 @@ export interface RouteAction {
   readonly includeVhRateLimits: boolean
   readonly cors: unknown
   /** Rewrites :path (prefix_rewrite, regex_rewrite, path_rewrite_policy) and :authority; sets x-envoy-original-path when asked. */
-  rewrite(h: HeaderBlock, context: FormatContext, upstreamHostname: string): void
+  /** `keepOriginal` false (suppress_envoy_headers): no x-envoy-original-path and -host. */
+  rewrite(h: HeaderBlock, context: FormatContext, upstreamHostname: string, keepOriginal?: boolean): void
   /** Hash of the hash policies; null when none produced one. May set a cookie: `responseCookie` then has the Set-Cookie value. */
   hash(h: HeaderBlock, info: StreamInfo): { readonly hash: bigint | null; readonly responseCookie: string } | null
 }

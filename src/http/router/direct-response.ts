@@ -8,7 +8,7 @@ export function respondDirectly(s: StreamContext, route: Route, h: HeaderBlock, 
   const extra = new HeaderBlock()
   if (route.redirect !== null) {
     filter.stats.rqRedirect.inc()
-    extra.push('location', route.redirect.location(h))
+    extra.push('location', route.redirect.location(h, s))
     route.mutateResponse(extra, s)
     s.sendLocalReply(route.redirect.code, '', 'direct_response', extra)
     return
