@@ -1,11 +1,14 @@
-import { type FSWatcher, watch } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { type FSWatcher, statSync, watch } from 'node:fs'
+import { dirname } from 'node:path'
 import { ConfigError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { AnyMessage } from '../config/any.ts'
 import { encodeMessage } from '../config/binary.ts'
-import { loadFile } from '../config/load.ts'
-import { nameOf } from './grpc-mux.ts'
+import { FieldPath } from '../config/field-path.ts'
+import { type LoadedMessage, loadFile } from '../config/load.ts'
+import { reasonOf } from './nack.ts'
+import type { ResourceType } from './resources/type.ts'
+import { type DecodePolicy, XdsResource } from './resources/xds-resource.ts'
 import type { ResourceSource, ResourceWatcher, Watch } from './source.ts'
 
 interface FileResponse {
@@ -15,99 +18,154 @@ interface FileResponse {
 
 /** Several events of one edit (truncate, write, rename) are one reload. */
 const SETTLE_MS = 20
+const WRAPPER = 'type.googleapis.com/envoy.service.discovery.v3.Resource'
 
 /**
  * Resources in a DiscoveryResponse file (path_config_source). Envoy looks again when something is moved onto the path; editors and
- * `sed -i` do that too, but a plain write does not, which surprises everybody: here both are noticed. With `watchedDirectory` (how
- * Kubernetes swaps a mounted volume by a symlink) only moves inside that directory count, as in Envoy.
+ * `sed -i` do that too, but a plain write does not, which surprises everybody: here whatever changes the file is noticed, also by the
+ * swap of a symbolic link on the way (how Kubernetes updates a mounted volume).
  */
 export class FileSource implements ResourceSource {
+  readonly countsStart = false
   readonly #path: string
-  readonly #watched: string
+  readonly #directory: string
+  readonly #policy: DecodePolicy
   readonly #log: Log
 
-  constructor(path: string, watchedDirectory: string, log: Log) {
+  /** @param watchedDirectory where moves announce a change; '' = the file's own directory */
+  constructor(path: string, watchedDirectory: string, policy: DecodePolicy, log: Log) {
     this.#path = path
-    this.#watched = watchedDirectory
+    this.#directory = watchedDirectory === '' ? dirname(path) : watchedDirectory
+    this.#policy = policy
     this.#log = log
   }
 
-  watch(_typeUrl: string, names: readonly string[] | null, watcher: ResourceWatcher): Watch {
-    const watched = new FileWatch(this.#path, this.#watched, names, watcher, this.#log)
-    watched.start()
-    return watched
+  /** Throws ConfigError when the directory cannot be watched. */
+  watch(type: ResourceType, names: readonly string[] | null, watcher: ResourceWatcher): Watch {
+    return new FileWatch(this.#path, this.#directory, type, names, watcher, this.#policy, this.#log)
   }
 }
 
 class FileWatch implements Watch {
   readonly #path: string
-  readonly #directory: string
-  readonly #anyName: boolean
+  readonly #type: ResourceType
   readonly #watcher: ResourceWatcher
+  readonly #policy: DecodePolicy
   readonly #log: Log
+  readonly #fs: FSWatcher
   #names: readonly string[] | null
-  #fs: FSWatcher | null = null
-  #settling: NodeJS.Timeout | null = null
+  #settling: NodeJS.Timeout | null
+  /** What was read last, to tell an event of this file from one of its neighbours. */
+  #seen = ''
+  #closed = false
 
-  constructor(path: string, directory: string, names: readonly string[] | null, watcher: ResourceWatcher, log: Log) {
+  constructor(
+    path: string,
+    directory: string,
+    type: ResourceType,
+    names: readonly string[] | null,
+    watcher: ResourceWatcher,
+    policy: DecodePolicy,
+    log: Log,
+  ) {
     this.#path = path
-    this.#anyName = directory !== ''
-    this.#directory = directory === '' ? dirname(path) : directory
+    this.#type = type
     this.#names = names
     this.#watcher = watcher
+    this.#policy = policy
     this.#log = log
-  }
-
-  start(): void {
-    const file = basename(this.#path)
-    this.#fs = watch(this.#directory, { persistent: false }, (_event, name) => {
-      if (this.#anyName || name === null || name === file) this.#changed()
-    })
-    this.#fs.on('error', error => this.#log.error(`watch of ${this.#directory} failed: ${error.message}`))
+    try {
+      this.#fs = watch(directory, { persistent: false }, () => this.#touched())
+    } catch (error) {
+      throw new ConfigError('CONFIG_RESOURCE', '', `unable to add filesystem watch for file ${path}`, { cause: error })
+    }
+    this.#fs.on('error', error => log.error(`watch of ${directory} failed: ${error.message}`))
     // The first reading is not done inside the subscriber's own call, as with every other source.
     this.#settling = setTimeout(() => this.#load(), 0)
   }
 
   setNames(names: readonly string[]): void {
     this.#names = names
-    this.#changed()
+    this.#seen = ''
+    this.#touched()
   }
 
   close(): void {
-    this.#fs?.close()
-    this.#fs = null
+    this.#closed = true
+    this.#fs.close()
     if (this.#settling !== null) clearTimeout(this.#settling)
   }
 
-  #changed(): void {
-    if (this.#settling !== null) clearTimeout(this.#settling)
-    this.#settling = setTimeout(() => this.#load(), SETTLE_MS)
+  #touched(): void {
+    if (this.#settling !== null || this.#closed) return
+    this.#settling = setTimeout(() => {
+      if (identity(this.#path) === this.#seen) this.#settling = null
+      else this.#load()
+    }, SETTLE_MS)
   }
 
   #load(): void {
     this.#settling = null
-    let response: FileResponse
+    this.#seen = identity(this.#path)
+    let version: string
+    let resources: XdsResource[]
     try {
-      const loaded = loadFile<FileResponse>('envoy.service.discovery.v3.DiscoveryResponse', this.#path, 'warn')
-      response = loaded.message
-      for (const warning of loaded.warnings) this.#log.warning(warning)
+      const policy = this.#policy.rejectUnknown ? 'reject' : 'warn'
+      const type = 'envoy.service.discovery.v3.DiscoveryResponse'
+      const loaded = loadFile<FileResponse>(type, this.#path, policy)
+      for (const text of loaded.warnings) this.#policy.warn(text)
+      for (const _ of loaded.unknownFields) this.#policy.countUnknown()
+      version = loaded.message.version_info ?? ''
+      const all = loaded.message.resources ?? []
+      resources = all.map((any, i) => this.#resource(any, i, loaded))
     } catch (error) {
       // A file that does not parse is a failure, not a rejection: there is nothing to judge.
-      const text = error instanceof ConfigError ? error.message : (error as Error).message
+      const text = reasonOf(error)
       this.#log.warning(`Filesystem config update failure: ${text}`)
-      this.#watcher.onFailure(text)
+      this.#watcher.onFailure(text, false)
       return
     }
-    const all = (response.resources ?? []).map(any => ({
-      typeUrl: any.type_url,
-      bytes: any.value ?? encodeMessage(any.type_url.slice(any.type_url.lastIndexOf('/') + 1), any.message ?? {}),
-    }))
     const names = this.#names
-    const resources = names === null ? all : all.filter(r => names.includes(nameOf(r)))
     try {
-      this.#watcher.onUpdate({ version: response.version_info ?? '', resources })
+      this.#watcher.onUpdate({
+        version,
+        resources: names === null ? resources : resources.filter(r => names.includes(r.name)),
+      })
     } catch (error) {
-      this.#log.warning(`Filesystem config update rejected: ${(error as Error).message}`)
+      const text = reasonOf(error)
+      this.#log.warning(`Filesystem config update rejected: ${text}`)
+      this.#watcher.onRejected(text)
     }
+  }
+
+  #resource(outer: AnyMessage, i: number, loaded: LoadedMessage<FileResponse>): XdsResource {
+    let any = outer
+    let at = FieldPath.root().field('resources').index(i).any()
+    let name = ''
+    if (any.type_url === WRAPPER) {
+      const wrapper = any.message as { readonly name?: string; readonly resource?: AnyMessage }
+      name = wrapper.name ?? ''
+      any = wrapper.resource ?? { type_url: '' }
+      at = at.field('resource').any()
+    }
+    const type = this.#type
+    if (any.type_url !== type.typeUrl) {
+      const text = `${any.type_url} does not match the type URL ${type.typeUrl}`
+      throw loaded.locate(new ConfigError('CONFIG_ANY_TYPE', at, text))
+    }
+    const message = any.message ?? {}
+    if (name === '') name = (message as Record<string, string | undefined>)[type.nameField] ?? ''
+    const bytes = any.value ?? encodeMessage(type.typeName, message)
+    return new XdsResource(type, name, bytes, this.#policy, { message, at, locate: error => loaded.locate(error) })
+  }
+}
+
+/** Changes whenever the file behind the path does: another file, another length, another time of writing. */
+function identity(path: string): string {
+  try {
+    const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true })
+    return `${dev}:${ino}:${size}:${mtimeNs}`
+  } catch {
+    return 'gone'
   }
 }

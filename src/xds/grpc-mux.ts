@@ -1,131 +1,136 @@
 import type { Log } from '../base/log.ts'
-import type { Random } from '../base/random.ts'
-import { TimerNode, type TimerOwner, type Timers } from '../base/timer.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
-import type { StatsStore } from '../stats/store.ts'
-import { type DiscoveryResponse, decodeResponse, encodeRequest, type RawResource } from './discovery-wire.ts'
+import type { StatsScope } from '../stats/stats.ts'
+import { AdsStream, type AdsStreamOptions, type StreamUser } from './ads-stream.ts'
+import { type DiscoveryResponse, decodeResponse, encodeRequest } from './discovery-wire.ts'
+import { reasonOf, truncated } from './nack.ts'
+import type { ResourceType } from './resources/type.ts'
+import { type DecodePolicy, readResource, type XdsResource } from './resources/xds-resource.ts'
 import type { ResourceSource, ResourceWatcher, Watch } from './source.ts'
 import { SotwSubscription } from './subscription.ts'
 
-/** A stream of bytes messages; `grpc-transport.ts` opens real ones, tests fake ones. */
-export interface XdsStream {
-  send(message: Uint8Array): void
-  close(): void
+export interface MuxOptions extends Omit<AdsStreamOptions, 'stats'> {
+  readonly node: envoy.config.core.v3.Node
+  /** set_node_on_first_message_only */
+  readonly nodeOnFirstMessageOnly: boolean
+  readonly policy: DecodePolicy
+  readonly stats: StatsScope & { text(name: string, value: string): void }
 }
 
-export interface XdsStreamHandler {
-  onMessage(message: Uint8Array): void
-  /** The stream is over, or could not be opened. */
-  onClosed(status: number, message: string): void
-}
-
-/** Opens a stream; never throws, failures come through `onClosed`. */
-export type OpenStream = (handler: XdsStreamHandler) => XdsStream
-
-/** Envoy's defaults of the stream's back-off (grpc_stream.h: 500 ms, 30 s, fully jittered). */
-const RETRY_BASE = 500
-const RETRY_MAX = 30_000
-const TIMER_RETRY = 0
-const TIMER_TOKENS = 1
-
-interface WatchEntry {
+interface Entry {
+  /** Ascending; null = everything. */
   names: readonly string[] | null
   readonly watcher: ResourceWatcher
 }
 
 class TypeState {
+  readonly type: ResourceType
   readonly subscription: SotwSubscription
-  readonly watches = new Set<WatchEntry>()
-  stale = false
+  /** In the order they came. */
+  readonly entries = new Set<Entry>()
 
-  constructor(typeUrl: string) {
-    this.subscription = new SotwSubscription(typeUrl)
+  constructor(type: ResourceType) {
+    this.type = type
+    this.subscription = new SotwSubscription(type.typeUrl)
   }
 
-  /** Brings the subscription's names up to date. */
-  settle(): void {
-    if (!this.stale) return
-    this.stale = false
+  /** The latest first, as the real mux: control planes and their logs get names in the order they know. */
+  latestFirst(): Entry[] {
+    return [...this.entries].reverse()
+  }
+
+  names(): string[] {
     const names = new Set<string>()
-    let wildcard = false
-    for (const entry of this.watches) {
-      if (entry.names === null) wildcard = true
-      else for (const name of entry.names) names.add(name)
-    }
-    this.subscription.want(names, wildcard)
+    for (const entry of this.latestFirst()) for (const name of entry.names ?? []) names.add(name)
+    return [...names]
   }
 }
 
-export interface MuxOptions {
-  readonly open: OpenStream
-  readonly node: envoy.config.core.v3.Node
-  readonly nodeOnFirstMessageOnly: boolean
-  /** rate_limit_settings; 0 = none. */
-  readonly maxTokens: number
-  readonly fillRate: number
-  readonly timers: Timers
-  readonly random: Random
-  readonly stats: StatsStore
-  readonly log: Log
-}
-
-/** Several resource types over one stream (ADS), or one (a type's own service): SotW over gRPC, reconnecting for ever. */
-export class GrpcMux implements ResourceSource, XdsStreamHandler, TimerOwner {
+/**
+ * Several resource types over one stream (ADS), or one (a type's own service), state of the world. When a request goes out is what a
+ * control plane sees of us, so it is as in grpc_mux_impl.cc: at once, unless the type is paused; test/integration/xds/ compares.
+ */
+export class GrpcMux implements ResourceSource, StreamUser {
+  readonly countsStart = true
   readonly #options: MuxOptions
+  readonly #log: Log
+  readonly #stream: AdsStream
+  /** In the order of the first subscriptions, which is the order of requests after a reconnect. */
   readonly #types = new Map<string, TypeState>()
-  readonly #retryTimer: TimerNode
-  readonly #tokenTimer: TimerNode
-  #stream: XdsStream | null = null
-  #failures = 0
+  /** Pauses of types that nobody follows yet. */
+  readonly #pausedEarly = new Map<string, number>()
   #firstMessage = true
-  #scheduled = false
-  #closed = false
-  #tokens: number
-  #tokensAt: number
 
   constructor(options: MuxOptions) {
     this.#options = options
-    this.#retryTimer = new TimerNode(this, TIMER_RETRY)
-    this.#tokenTimer = new TimerNode(this, TIMER_TOKENS)
-    this.#tokens = options.maxTokens
-    this.#tokensAt = options.timers.now()
-    options.stats.gauge('control_plane.connected_state').set(0)
-    options.stats.gauge('control_plane.pending_requests').set(0)
-    options.stats.counter('control_plane.rate_limit_enforced')
+    this.#log = options.log
+    this.#stream = new AdsStream(options, this)
+    options.stats.text('control_plane.identifier', '')
   }
 
   start(): void {
-    if (this.#stream === null && !this.#closed) this.#open()
-  }
-
-  watch(typeUrl: string, names: readonly string[] | null, watcher: ResourceWatcher): Watch {
-    let state = this.#types.get(typeUrl)
-    if (state === undefined) {
-      state = new TypeState(typeUrl)
-      this.#types.set(typeUrl, state)
-    }
-    const type = state
-    const entry: WatchEntry = { names, watcher }
-    type.watches.add(entry)
-    this.#changed(type)
-    return {
-      setNames: next => {
-        entry.names = next
-        this.#changed(type)
-      },
-      close: () => {
-        type.watches.delete(entry)
-        this.#changed(type)
-      },
-    }
+    this.#stream.start()
   }
 
   close(): void {
-    this.#closed = true
-    this.#options.timers.cancel(this.#retryTimer)
-    this.#options.timers.cancel(this.#tokenTimer)
-    this.#stream?.close()
-    this.#stream = null
+    this.#stream.close()
+  }
+
+  watch(type: ResourceType, names: readonly string[] | null, watcher: ResourceWatcher): Watch {
+    let state = this.#types.get(type.typeUrl)
+    if (state === undefined) {
+      state = new TypeState(type)
+      for (let i = this.#pausedEarly.get(type.typeUrl) ?? 0; i > 0; i--) state.subscription.pause()
+      this.#pausedEarly.delete(type.typeUrl)
+      this.#types.set(type.typeUrl, state)
+    }
+    const { entries } = state
+    const entry: Entry = { names: sorted(names), watcher }
+    entries.add(entry)
+    this.#request(type.typeUrl)
+    return {
+      setNames: next => {
+        entry.names = sorted(next)
+        this.#request(type.typeUrl)
+      },
+      close: () => {
+        if (entries.delete(entry) && entry.names !== null) this.#request(type.typeUrl)
+      },
+    }
+  }
+
+  /** No requests for these types until the returned function is called (once); then at most one each. */
+  pause(...typeUrls: string[]): () => void {
+    for (const typeUrl of typeUrls) {
+      const state = this.#types.get(typeUrl)
+      if (state !== undefined) state.subscription.pause()
+      else this.#pausedEarly.set(typeUrl, (this.#pausedEarly.get(typeUrl) ?? 0) + 1)
+    }
+    let resumed = false
+    return () => {
+      if (resumed) return
+      resumed = true
+      for (const typeUrl of typeUrls) this.#resume(typeUrl)
+    }
+  }
+
+  onStreamOpened(): void {
+    this.#firstMessage = true
+    for (const state of this.#types.values()) state.subscription.onStreamOpened()
+    for (const typeUrl of this.#types.keys()) this.#request(typeUrl)
+  }
+
+  onStreamLost(text: string): void {
+    for (const state of this.#types.values()) for (const { watcher } of state.latestFirst()) watcher.onFailure(text)
+  }
+
+  requestFor(typeUrl: string): Uint8Array {
+    const state = this.#types.get(typeUrl)!
+    const { subscription } = state
+    subscription.want(state.names())
+    const withNode = this.#firstMessage || !this.#options.nodeOnFirstMessageOnly
+    this.#firstMessage = false
+    return encodeRequest(subscription.take(), withNode ? this.#options.node : undefined)
   }
 
   onMessage(message: Uint8Array): void {
@@ -133,136 +138,90 @@ export class GrpcMux implements ResourceSource, XdsStreamHandler, TimerOwner {
     try {
       response = decodeResponse(message)
     } catch (error) {
-      this.#options.log.warning(`xDS response that is not a DiscoveryResponse: ${(error as Error).message}`)
+      this.#log.warning(`xDS response that is not a DiscoveryResponse: ${reasonOf(error)}`)
       return
     }
-    this.#failures = 0
-    this.#options.stats.gauge('control_plane.connected_state').set(1)
     if (response.controlPlane !== '') this.#options.stats.text('control_plane.identifier', response.controlPlane)
     const state = this.#types.get(response.typeUrl)
     if (state === undefined) {
-      this.#options.log.warning(
-        `Ignoring the message for type URL ${response.typeUrl} as it has no current subscribers.`,
-      )
+      this.#log.warning(`Ignoring the message for type URL ${response.typeUrl} as it has no current subscribers.`)
       return
     }
+    if (state.entries.size === 0) {
+      this.#unwatched(state, response)
+      return
+    }
+    // What the watchers subscribe to while they take this over must not go out before the answer to it.
+    const resume = this.pause(response.typeUrl)
     try {
       this.#deliver(state, response)
       state.subscription.onAccepted(response.version, response.nonce)
     } catch (error) {
-      const text = (error as Error).message
-      this.#options.log.warning(`gRPC config for ${response.typeUrl} rejected: ${text}`)
+      const text = truncated(reasonOf(error))
+      this.#log.warning(`gRPC config for ${response.typeUrl} rejected: ${text}`)
+      for (const { watcher } of state.latestFirst()) watcher.onRejected(text)
       state.subscription.onRejected(response.nonce, text)
     }
-    this.#schedule()
+    this.#request(response.typeUrl)
+    resume()
   }
 
-  onClosed(status: number, message: string): void {
-    this.#stream = null
-    this.#options.stats.gauge('control_plane.connected_state').set(0)
-    if (this.#closed) return
-    const cap = Math.min(RETRY_MAX, RETRY_BASE * 2 ** Math.min(this.#failures, 10))
-    this.#failures++
-    const delay = this.#options.random.next32() % cap
-    this.#options.log.warning(
-      `StreamAggregatedResources gRPC config stream to xds closed: ${status}, ${message}; retrying in ${delay} ms`,
-    )
-    for (const state of this.#types.values()) {
-      for (const entry of state.watches) entry.watcher.onFailure(message)
+  /** The last watch went while the response was on its way. */
+  #unwatched(state: TypeState, response: DiscoveryResponse): void {
+    if (response.resources.length === 0) {
+      state.subscription.onAccepted(response.version, response.nonce)
+      return
     }
-    this.#options.timers.arm(this.#retryTimer, delay)
+    this.#log.warning(`Ignoring unwatched type URL ${response.typeUrl}`)
+    state.subscription.onAccepted(state.subscription.version, response.nonce)
+    this.#request(response.typeUrl)
   }
 
-  onTimer(kind: number): void {
-    if (kind === TIMER_RETRY) this.start()
-    else this.#flush()
-  }
-
-  #open(): void {
-    this.#firstMessage = true
-    for (const state of this.#types.values()) {
-      state.settle()
-      state.subscription.onStreamOpened()
-    }
-    this.#stream = this.#options.open(this)
-    this.#schedule()
-  }
-
-  /** Throws what a watcher throws; the others still get theirs, as in Envoy a type has one verdict. */
+  /** The first watcher that throws ends it: the rest of the response is not looked at, as in Envoy. */
   #deliver(state: TypeState, response: DiscoveryResponse): void {
-    let failure: Error | null = null
-    const byName = new Map<string, RawResource>()
-    for (const resource of response.resources) byName.set(nameOf(resource), resource)
-    for (const entry of [...state.watches]) {
-      try {
-        if (entry.names === null) {
-          entry.watcher.onUpdate({ version: response.version, resources: response.resources })
-          continue
-        }
-        const mine = entry.names.flatMap(name => byName.get(name) ?? [])
-        if (mine.length > 0) entry.watcher.onUpdate({ version: response.version, resources: mine })
-      } catch (error) {
-        failure ??= error as Error
+    const { type } = state
+    const { version } = response
+    const resources = response.resources.map(raw => readResource(type, raw, this.#options.policy))
+    const byName = new Map<string, XdsResource>()
+    for (const resource of resources) {
+      // One broken resource refuses a response before anything of it is applied; complete types check what changed only.
+      if (!type.complete) resource.decode()
+      if (!byName.has(resource.name)) byName.set(resource.name, resource)
+    }
+    for (const entry of state.latestFirst()) {
+      // Taking a resource over can end other watches.
+      if (!state.entries.has(entry)) continue
+      const { names, watcher } = entry
+      if (names === null) {
+        watcher.onUpdate({ version, resources })
+        continue
       }
-    }
-    if (failure !== null) throw failure
-  }
-
-  /** Thousands of clusters subscribe in one turn: the union of their names is made once, when a request is due. */
-  #changed(state: TypeState): void {
-    state.stale = true
-    this.#schedule()
-  }
-
-  /** Requests leave at the end of the turn: what one response changed in several types is one request per type. */
-  #schedule(): void {
-    if (this.#scheduled || this.#stream === null) return
-    this.#scheduled = true
-    setImmediate(() => {
-      this.#scheduled = false
-      this.#flush()
-    })
-  }
-
-  #flush(): void {
-    for (const state of this.#types.values()) {
-      if (this.#stream === null) return
-      state.settle()
-      if (!state.subscription.due) continue
-      if (!this.#takeToken()) return
-      const withNode = this.#firstMessage || !this.#options.nodeOnFirstMessageOnly
-      this.#firstMessage = false
-      this.#stream.send(encodeRequest(state.subscription.take(), withNode ? this.#options.node : undefined))
+      const mine: XdsResource[] = []
+      for (const name of names) {
+        const resource = byName.get(name)
+        if (resource !== undefined) mine.push(resource)
+      }
+      // A partial type says nothing about what it leaves out.
+      if (mine.length > 0) watcher.onUpdate({ version, resources: mine })
     }
   }
 
-  #takeToken(): boolean {
-    const { maxTokens, fillRate, timers, stats } = this.#options
-    if (maxTokens === 0) return true
-    const now = timers.now()
-    this.#tokens = Math.min(maxTokens, this.#tokens + ((now - this.#tokensAt) / 1000) * fillRate)
-    this.#tokensAt = now
-    if (this.#tokens >= 1) {
-      this.#tokens--
-      return true
+  #request(typeUrl: string): void {
+    if (this.#stream.available && this.#types.get(typeUrl)!.subscription.due()) this.#stream.queue(typeUrl)
+  }
+
+  #resume(typeUrl: string): void {
+    const state = this.#types.get(typeUrl)
+    if (state !== undefined) {
+      if (state.subscription.resume() && this.#stream.available) this.#stream.queue(typeUrl)
+      return
     }
-    stats.counter('control_plane.rate_limit_enforced').inc()
-    timers.arm(this.#tokenTimer, Math.ceil(((1 - this.#tokens) / fillRate) * 1000))
-    return false
+    const early = this.#pausedEarly.get(typeUrl) ?? 0
+    if (early > 1) this.#pausedEarly.set(typeUrl, early - 1)
+    else this.#pausedEarly.delete(typeUrl)
   }
 }
 
-/** Name of a raw resource: field 1 of every xDS resource (name, cluster_name) is its name. */
-export function nameOf(resource: RawResource): string {
-  const bytes = resource.bytes
-  // Field 1, length-delimited, stands first in what every known encoder writes; a merged duplicate would be a later one.
-  if (bytes[0] !== 0x0a) return ''
-  let length = 0
-  let at = 1
-  for (let shift = 0; shift < 35; shift += 7) {
-    const byte = bytes[at++] ?? 0
-    length |= (byte & 0x7f) << shift
-    if ((byte & 0x80) === 0) break
-  }
-  return Buffer.from(bytes.buffer, bytes.byteOffset + at, Math.min(length, bytes.length - at)).toString('utf8')
+function sorted(names: readonly string[] | null): readonly string[] | null {
+  return names === null ? null : [...names].sort()
 }

@@ -1,18 +1,21 @@
-import type { RawResource } from './discovery-wire.ts'
+import type { ResourceType } from './resources/type.ts'
+import type { XdsResource } from './resources/xds-resource.ts'
 
 /** Resources of one response or file, for one watcher. */
 export interface ResourceUpdate {
+  /** version_info */
   readonly version: string
-  readonly resources: readonly RawResource[]
+  /** In the order of the response; of several with one name the first counts, except for wildcard watchers, who get all. */
+  readonly resources: readonly XdsResource[]
 }
 
-/** Whoever follows resources of one type; `xds/resources/*` make them. */
+/** Whoever follows resources of one type (a Subscription, which keeps the statistics and hands over to `resources/*`). */
 export interface ResourceWatcher {
-  /** Takes the update over as a whole or throws: the text of the error becomes the NACK. What was good before stays. */
+  /** Takes the update over or throws: the text of the error becomes the NACK. What was good before stays. */
   onUpdate(update: ResourceUpdate): void
-  /** No answer within initial_fetch_timeout (the subscription goes on). */
-  onFetchTimeout(): void
-  /** The stream or file failed before it could be judged; counted as update_failure. */
+  /** The response was rejected, by this watcher or by another of the same type: a type has one verdict, as in Envoy. */
+  onRejected(text: string): void
+  /** The stream or file failed before it could be judged. */
   onFailure(text: string): void
 }
 
@@ -25,14 +28,8 @@ export interface Watch {
 
 /** Where resources come from: an ADS or single-type gRPC stream, or files. */
 export interface ResourceSource {
-  /** `names` null = everything (LDS, CDS). */
-  watch(typeUrl: string, names: readonly string[] | null, watcher: ResourceWatcher): Watch
+  /** Files are read when the subscription begins; a stream is asked then, which Envoy counts as an attempt of its own. */
+  readonly countsStart: boolean
+  /** `names` null = everything (LDS, CDS). The watcher is never called before this returns. */
+  watch(type: ResourceType, names: readonly string[] | null, watcher: ResourceWatcher): Watch
 }
-
-export const TypeUrl = {
-  listener: 'type.googleapis.com/envoy.config.listener.v3.Listener',
-  cluster: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
-  route: 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration',
-  endpoint: 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
-  secret: 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
-} as const

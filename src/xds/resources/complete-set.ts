@@ -1,0 +1,76 @@
+import { ConfigError } from '../../base/errors.ts'
+import { listErrors, type ResourceError } from '../nack.ts'
+import type { ResourceUpdate } from '../source.ts'
+import type { Unavailable, UpdateHandler } from '../xds-subscription.ts'
+import type { XdsResource } from './xds-resource.ts'
+
+/** Who owns clusters or listeners: the server. */
+export interface ResourceSink {
+  /**
+   * Takes a version over. Resources are judged one by one: those that are fine come into effect although others are refused, and
+   * what was there before of a refused one stays (cds_api_helper.cc, lds_api.cc). Returns those that were refused; does not throw.
+   *
+   * @param changed new ones, changed ones and those refused before; what came byte for byte as it already is, is not in the list
+   * @param removed once accepted and now gone; LDS removes before it adds (addresses are free then), CDS after
+   */
+  apply(version: string, changed: readonly XdsResource[], removed: readonly string[]): readonly ResourceError[]
+  /** A first answer was judged, or is not waited for any longer. Comes once. */
+  ready(): void
+}
+
+/** CDS and LDS: every response is the complete truth, so a resource that is missing was removed. */
+export class CompleteSet implements UpdateHandler {
+  readonly #what: 'cluster(s)' | 'listener(s)'
+  readonly #sink: ResourceSink
+  readonly #onApplied: () => void
+  /** Bytes of each accepted resource: copies, a slice would keep its whole response in memory. */
+  readonly #accepted = new Map<string, Uint8Array>()
+  #ready = false
+
+  /** @param onApplied a version brought a change (config_reload) */
+  constructor(what: 'cluster(s)' | 'listener(s)', sink: ResourceSink, onApplied: () => void = () => {}) {
+    this.#what = what
+    this.#sink = sink
+    this.#onApplied = onApplied
+  }
+
+  onUpdate(update: ResourceUpdate): void {
+    const changed: XdsResource[] = []
+    const errors: ResourceError[] = []
+    const seen = new Set<string>()
+    for (const resource of update.resources) {
+      const { name, bytes } = resource
+      const before = this.#accepted.get(name)
+      // A mesh pushes thousands of resources to change one: the others are compared, not decoded.
+      if (before === undefined || !Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).equals(before)) {
+        // Throws for the response as a whole: a message that breaks its own rules is refused before anything is applied.
+        resource.decode()
+        if (!seen.has(name)) changed.push(resource)
+      }
+      if (seen.has(name)) {
+        const word = resource.type.word.toLowerCase()
+        errors.push({ name, error: new ConfigError('CONFIG_DUPLICATE', '', `duplicate ${word} ${name} found`) })
+      }
+      seen.add(name)
+    }
+    const removed = [...this.#accepted.keys()].filter(name => !seen.has(name))
+    const refused = this.#sink.apply(update.version, changed, removed)
+    for (const name of removed) this.#accepted.delete(name)
+    const bad = new Set(refused.map(e => e.name))
+    for (const { name, bytes } of changed) if (!bad.has(name)) this.#accepted.set(name, Uint8Array.from(bytes))
+    if (changed.length > bad.size || removed.length > 0) this.#onApplied()
+    this.#becomeReady()
+    errors.unshift(...refused)
+    if (errors.length > 0) throw new Error(listErrors(this.#what, errors))
+  }
+
+  onUnavailable(_why: Unavailable): void {
+    this.#becomeReady()
+  }
+
+  #becomeReady(): void {
+    if (this.#ready) return
+    this.#ready = true
+    this.#sink.ready()
+  }
+}

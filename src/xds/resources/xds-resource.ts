@@ -1,0 +1,119 @@
+import { ConfigError } from '../../base/errors.ts'
+import { decodeMessage } from '../../config/binary.ts'
+import { FieldPath } from '../../config/field-path.ts'
+import { unknownFieldText } from '../../config/json-reader.ts'
+import { validateMessage } from '../../config/validate.ts'
+import { WireReader } from '../../config/wire-reader.ts'
+import type { RawResource } from '../discovery-wire.ts'
+import type { ResourceType } from './type.ts'
+
+/** How strictly dynamic resources are read. */
+export interface DecodePolicy {
+  /** --reject-unknown-dynamic-fields */
+  readonly rejectUnknown: boolean
+  warn(text: string): void
+  /** Once per unknown field that was let through (server.dynamic_unknown_fields). */
+  countUnknown(): void
+}
+
+const WRAPPER = 'type.googleapis.com/envoy.service.discovery.v3.Resource'
+
+/** One resource: its name at once, its message when somebody needs it. */
+export class XdsResource {
+  readonly type: ResourceType
+  readonly name: string
+  /** The encoded message; a part of the response, so what is to be kept must be copied. */
+  readonly bytes: Uint8Array
+  #message: object | null = null
+  readonly #policy: DecodePolicy
+
+  constructor(type: ResourceType, name: string, bytes: Uint8Array, policy: DecodePolicy, message: object | null = null) {
+    this.type = type
+    this.name = name
+    this.bytes = bytes
+    this.#policy = policy
+    this.#message = message
+  }
+
+  /** Where the fields of this resource stand, for errors. */
+  get at(): FieldPath {
+    return FieldPath.root(`${this.type.word} '${this.name}'`)
+  }
+
+  /** The message, checked against the rules of its fields. Throws ConfigError. */
+  decode<M extends object = object>(): M {
+    if (this.#message !== null) return this.#message as M
+    const { typeName } = this.type
+    const at = this.at
+    const { message, unknownNumbers, unknownFields } = decodeMessage(typeName, this.bytes, at)
+    for (const { typeName: holder, number, at: place } of unknownNumbers) {
+      this.#unknown(place, `type ${holder} with unknown field set {${number}}`)
+    }
+    for (const field of unknownFields) this.#unknown(field.at, unknownFieldText(field))
+    const warnings: string[] = []
+    validateMessage(typeName, message, at, warnings)
+    for (const text of warnings) this.#policy.warn(text)
+    this.#message = message
+    return message as M
+  }
+
+  #unknown(at: FieldPath, text: string): void {
+    if (this.#policy.rejectUnknown) {
+      throw new ConfigError('CONFIG_UNKNOWN_FIELD', at, `Protobuf message (${text}) has unknown fields`)
+    }
+    this.#policy.countUnknown()
+    this.#policy.warn(`Unexpected field in dynamic configuration: ${text}`)
+  }
+}
+
+/** Throws ConfigError when the resource is of another type than its response, or WireError when it is malformed. */
+export function readResource(type: ResourceType, raw: RawResource, policy: DecodePolicy): XdsResource {
+  let { typeUrl, bytes } = raw
+  let name = ''
+  if (typeUrl === WRAPPER) {
+    // Resource {resource = 2 (Any), name = 3, ttl = 6}: read by hand, the message inside is decoded once only.
+    name = text(field(bytes, 3))
+    if (field(bytes, 6).length > 0) policy.warn(`${type.word} '${name}': ttl is not supported, the resource stays`)
+    const any = field(bytes, 2)
+    typeUrl = text(field(any, 1))
+    bytes = field(any, 2)
+  }
+  if (typeUrl !== type.typeUrl) {
+    throw new ConfigError(
+      'CONFIG_ANY_TYPE',
+      '',
+      `${typeUrl} does not match the message-wide type URL ${type.typeUrl} in DiscoveryResponse`,
+    )
+  }
+  return new XdsResource(type, name === '' ? nameOf(bytes) : name, bytes, policy)
+}
+
+/** Field 1 of every xDS resource is its name. Malformed bytes have none; decoding them says what is wrong. */
+function nameOf(bytes: Uint8Array): string {
+  try {
+    return text(field(bytes, 1))
+  } catch {
+    return ''
+  }
+}
+
+/** The last length-delimited field of that number; empty when there is none. Throws WireError. */
+function field(bytes: Uint8Array, number: number): Uint8Array {
+  const reader = new WireReader(bytes)
+  let found: Uint8Array = new Uint8Array(0)
+  while (reader.at < reader.end) {
+    const tag = reader.uint32()
+    if ((tag & 7) !== 2) {
+      reader.skip(tag & 7)
+      continue
+    }
+    const end = reader.delimited()
+    if (tag >>> 3 === number) found = bytes.subarray(reader.at, end)
+    reader.at = end
+  }
+  return found
+}
+
+function text(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')
+}

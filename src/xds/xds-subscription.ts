@@ -1,0 +1,78 @@
+import type { Clock } from '../base/clock.ts'
+import { TimerNode, type TimerOwner, type Timers } from '../base/timer.ts'
+import type { ResourceType } from './resources/type.ts'
+import type { ResourceSource, ResourceUpdate, ResourceWatcher, Watch } from './source.ts'
+import { SubscriptionStats, type XdsStats } from './watcher-stats.ts'
+
+/** Why a first answer is given up on. */
+export type Unavailable = 'timeout' | 'rejected'
+
+/** Who takes resources over: one of the watchers in resources/. */
+export interface UpdateHandler {
+  /** Throws to reject. */
+  onUpdate(update: ResourceUpdate): void
+  /** No answer within initial_fetch_timeout, or a bad one: do not wait any longer. The subscription goes on. May come repeatedly. */
+  onUnavailable(why: Unavailable): void
+}
+
+export interface SubscriptionDeps {
+  readonly timers: Timers
+  readonly clock: Clock
+  readonly stats: XdsStats
+}
+
+/** Statistics and the first-fetch timer around a handler (grpc_subscription_impl.cc, filesystem_subscription_impl.cc). */
+export class XdsSubscription implements ResourceWatcher, TimerOwner {
+  readonly #handler: UpdateHandler
+  readonly #timers: Timers
+  readonly #clock: Clock
+  readonly #stats: SubscriptionStats
+  readonly #fetchTimer = new TimerNode(this, 0)
+  #watch: Watch | null = null
+
+  /** @param prefix of the statistics, with its final dot */
+  constructor(deps: SubscriptionDeps, prefix: string, handler: UpdateHandler) {
+    this.#handler = handler
+    this.#timers = deps.timers
+    this.#clock = deps.clock
+    this.#stats = new SubscriptionStats(deps.stats, prefix, deps.clock)
+  }
+
+  /** @param fetchTimeout initial_fetch_timeout in milliseconds; 0 = wait for ever */
+  start(source: ResourceSource, type: ResourceType, names: readonly string[] | null, fetchTimeout: number): void {
+    if (fetchTimeout > 0) this.#timers.arm(this.#fetchTimer, fetchTimeout)
+    if (source.countsStart) this.#stats.attempt.inc()
+    this.#watch = source.watch(type, names, this)
+  }
+
+  close(): void {
+    this.#timers.cancel(this.#fetchTimer)
+    this.#watch?.close()
+    this.#watch = null
+  }
+
+  onUpdate(update: ResourceUpdate): void {
+    this.#timers.cancel(this.#fetchTimer)
+    const began = this.#clock.now()
+    this.#handler.onUpdate(update)
+    this.#stats.accepted(update.version, began)
+  }
+
+  onRejected(_text: string): void {
+    this.#timers.cancel(this.#fetchTimer)
+    this.#stats.attempt.inc()
+    this.#stats.rejected.inc()
+    this.#handler.onUnavailable('rejected')
+  }
+
+  /** The handler goes on waiting: the source tries again, and the timer bounds it. */
+  onFailure(_text: string): void {
+    this.#stats.attempt.inc()
+    this.#stats.failure.inc()
+  }
+
+  onTimer(): void {
+    this.#stats.initFetchTimeout.inc()
+    this.#handler.onUnavailable('timeout')
+  }
+}

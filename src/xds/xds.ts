@@ -1,0 +1,273 @@
+import type { Clock } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
+import type { Timers } from '../base/timer.ts'
+import { FieldPath } from '../config/field-path.ts'
+import type { envoy } from '../config/gen/messages.d.ts'
+import type { StatsScope } from '../stats/stats.ts'
+import type { OpenStream } from './ads-stream.ts'
+import { type ApiSource, type ConfigSourceProto, planApi, planSource, type SourcePlan } from './config-source.ts'
+import { FileSource } from './filesystem.ts'
+import { GrpcMux } from './grpc-mux.ts'
+import type { GrpcTarget } from './grpc-target.ts'
+import { grpcTransport } from './grpc-transport.ts'
+import { CDS } from './resources/cds.ts'
+import { CompleteSet, type ResourceSink } from './resources/complete-set.ts'
+import { type AssignmentTaker, EDS, EndpointsListener } from './resources/eds.ts'
+import { LDS } from './resources/lds.ts'
+import { NamedResource, type ResourceListener } from './resources/named.ts'
+import { RDS } from './resources/rds.ts'
+import { SDS } from './resources/sds.ts'
+import type { ResourceType } from './resources/type.ts'
+import type { DecodePolicy } from './resources/xds-resource.ts'
+import { type UpdateHandler, XdsSubscription } from './xds-subscription.ts'
+
+/**
+ * The seam to the server. The server implements `ResourceSink` for clusters and for listeners, `AssignmentTaker` per EDS cluster
+ * (upstream/clusters/eds.ts is one) and `ResourceListener` per route configuration or secret, and calls what is below.
+ */
+export type { ResourceError } from './nack.ts'
+export type { AssignmentTaker, ResourceListener, ResourceSink }
+export type { XdsResource } from './resources/xds-resource.ts'
+export type { Unavailable } from './xds-subscription.ts'
+
+export interface XdsDeps {
+  readonly bootstrap: envoy.config.bootstrap.v3.Bootstrap
+  /** Bootstrap node with the overrides of the command line. */
+  readonly node: envoy.config.core.v3.Node
+  /** --reject-unknown-dynamic-fields */
+  readonly rejectUnknown: boolean
+  readonly timers: Timers
+  readonly clock: Clock
+  readonly random: Random
+  readonly stats: StatsScope & { text(name: string, value: string): void }
+  /** The `config` logger. */
+  readonly log: Log
+  /** How streams are opened; tests give fakes. */
+  readonly openStream?: (target: GrpcTarget, method: string) => OpenStream
+}
+
+/** initial_fetch_timeout when it is not set, milliseconds. */
+const FETCH_TIMEOUT = 15_000
+const ADS_METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources'
+
+/** All subscriptions of the process. Nothing is sent or read before `start` and the `follow…` calls. */
+export class XdsClient {
+  readonly #deps: XdsDeps
+  readonly #policy: DecodePolicy
+  readonly #clusters: ReadonlyMap<string, envoy.config.cluster.v3.Cluster>
+  readonly #ads: GrpcMux | null
+  readonly #cds: SourcePlan | null
+  readonly #lds: SourcePlan | null
+  /** Ends the pause of CDS while clusters warm. */
+  #releaseClusters: (() => void) | null = null
+  readonly #closers = new Set<() => void>()
+
+  /** Checks dynamic_resources. Throws ConfigError. */
+  constructor(deps: XdsDeps) {
+    this.#deps = deps
+    const unknown = deps.stats.counter('server.dynamic_unknown_fields')
+    this.#policy = {
+      rejectUnknown: deps.rejectUnknown,
+      warn: text => deps.log.warning(text),
+      countUnknown: () => unknown.inc(),
+    }
+    this.#clusters = new Map((deps.bootstrap.static_resources?.clusters ?? []).map(c => [c.name ?? '', c]))
+    const dynamic = deps.bootstrap.dynamic_resources ?? {}
+    const at = FieldPath.root().field('dynamic_resources')
+    this.#ads =
+      dynamic.ads_config === undefined
+        ? null
+        : this.#mux(planApi(dynamic.ads_config, this.#clusters, at.field('ads_config')), ADS_METHOD, deps.stats)
+    this.#cds = dynamic.cds_config === undefined ? null : this.#plan(dynamic.cds_config, at.field('cds_config'))
+    this.#lds = dynamic.lds_config === undefined ? null : this.#plan(dynamic.lds_config, at.field('lds_config'))
+  }
+
+  get hasClusters(): boolean {
+    return this.#cds !== null
+  }
+
+  get hasListeners(): boolean {
+    return this.#lds !== null
+  }
+
+  /** Opens the ADS stream, if there is one. */
+  start(): void {
+    this.#ads?.start()
+  }
+
+  close(): void {
+    for (const close of [...this.#closers]) close()
+    this.#ads?.close()
+  }
+
+  /** Throws ConfigError when a source cannot be followed: to be asked while the resource that has it is parsed. */
+  check(source: ConfigSourceProto, at: FieldPath): void {
+    this.#plan(source, at)
+  }
+
+  /**
+   * CDS. To be called when the static clusters are warm. Requests for endpoints and secrets wait until the sink has taken a version
+   * over, so that the control plane gets one for all new clusters (cds_api_helper.cc). Not with `hasClusters` false.
+   */
+  followClusters(sink: ResourceSink): void {
+    const { stats, clock } = this.#deps
+    const prefix = 'cluster_manager.cds.'
+    const reloads = stats.counter(`${prefix}config_reload`)
+    const reloadTime = stats.gauge(`${prefix}config_reload_time_ms`)
+    const set = new CompleteSet('cluster(s)', this.#pausing(sink, [EDS, SDS]), () => {
+      reloads.inc()
+      reloadTime.set(Math.floor(clock.wall()))
+    })
+    const { cds_config } = this.#deps.bootstrap.dynamic_resources!
+    this.#follow(this.#cds!, timeoutOf(cds_config!), CDS, null, prefix, set)
+  }
+
+  /** LDS. To be called when all clusters are there; requests for routes wait while a version is taken over (lds_api.cc). */
+  followListeners(sink: ResourceSink): void {
+    const set = new CompleteSet('listener(s)', this.#pausing(sink, [RDS, SDS]))
+    const { lds_config } = this.#deps.bootstrap.dynamic_resources!
+    this.#follow(this.#lds!, timeoutOf(lds_config!), LDS, null, 'listener_manager.lds.', set)
+  }
+
+  /**
+   * RDS. One subscription per name and source serves all listeners: the caller shares it, and ends it when the last listener that
+   * drains is gone. Not told about versions that are byte for byte what it has. Returns what ends it.
+   *
+   * @param statPrefix of the HTTP connection manager that asked first
+   */
+  followRoutes(name: string, source: ConfigSourceProto, statPrefix: string, listener: ResourceListener): () => void {
+    const { stats, clock } = this.#deps
+    const prefix = `http.${statPrefix}.rds.${name.replaceAll(':', '_')}.`
+    const reloads = stats.counter(`${prefix}config_reload`)
+    const reloadTime = stats.gauge(`${prefix}config_reload_time_ms`)
+    const empty = stats.counter(`${prefix}update_empty`)
+    const onApplied = (): void => {
+      reloads.inc()
+      reloadTime.set(Math.floor(clock.wall()))
+    }
+    const resource = new NamedResource(listener, true, onApplied, () => empty.inc())
+    return this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), RDS, [name], prefix, resource)
+  }
+
+  /**
+   * EDS of one cluster. A new version of a cluster follows anew and the old one ends when the new one is warm: that asks the control
+   * plane again, as Envoy does.
+   *
+   * @param edsName service_name, or the name of the cluster
+   * @param statsName of the cluster (alt_stat_name)
+   */
+  followEndpoints(edsName: string, source: ConfigSourceProto, statsName: string, taker: AssignmentTaker): () => void {
+    const prefix = `cluster.${statsName}.`
+    const empty = this.#deps.stats.counter(`${prefix}update_empty`)
+    const listener = new EndpointsListener(taker, text => this.#deps.log.warning(text))
+    const resource = new NamedResource(listener, false, () => {}, () => empty.inc())
+    return this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), EDS, [edsName], prefix, resource)
+  }
+
+  /** SDS. `prefix` of the statistics with its final dot, e.g. `cluster.X.client_ssl_socket_factory.sds.NAME.`. */
+  followSecret(name: string, source: ConfigSourceProto, prefix: string, listener: ResourceListener): () => void {
+    const resource = new NamedResource(listener, false)
+    return this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), SDS, [name], prefix, resource)
+  }
+
+  /**
+   * How many clusters warm, after the first round of initialisation. While there are any, CDS is not answered: a control plane can
+   * take the ACK as "the new clusters can be used" (cluster_manager_impl.cc, updateClusterCounts).
+   */
+  setWarmingClusters(count: number): void {
+    if (count > 0) this.#releaseClusters ??= this.pause(CDS)
+    else {
+      this.#releaseClusters?.()
+      this.#releaseClusters = null
+    }
+  }
+
+  /**
+   * Holds requests for these types back until the returned function is called, then sends at most one each. For phases in which many
+   * subscriptions are made: the secondary clusters (EDS), the init manager's start (RDS).
+   */
+  pause(...types: ResourceType[]): () => void {
+    return this.#ads?.pause(...types.map(t => t.typeUrl)) ?? ((): void => {})
+  }
+
+  #pausing(sink: ResourceSink, types: ResourceType[]): ResourceSink {
+    return {
+      ready: () => sink.ready(),
+      apply: (version, changed, removed) => {
+        const resume = this.pause(...types)
+        try {
+          return sink.apply(version, changed, removed)
+        } finally {
+          resume()
+        }
+      },
+    }
+  }
+
+  #plan(source: ConfigSourceProto, at: FieldPath): SourcePlan {
+    return planSource(source, this.#clusters, this.#ads !== null, at)
+  }
+
+  #follow(
+    plan: SourcePlan,
+    fetchTimeout: number,
+    type: ResourceType,
+    names: readonly string[] | null,
+    prefix: string,
+    handler: UpdateHandler,
+  ): () => void {
+    const deps = this.#deps
+    const subscription = new XdsSubscription(deps, prefix, handler)
+    let own: GrpcMux | null = null
+    if (plan.kind === 'ads') subscription.start(this.#ads!, type, names, fetchTimeout)
+    else if (plan.kind === 'file') {
+      // A file is there or it is not: Envoy has no first-fetch timeout for it.
+      subscription.start(new FileSource(plan.path, plan.watchedDirectory, this.#policy, deps.log), type, names, 0)
+    } else {
+      own = this.#mux(plan.api, type.method, prefixed(deps.stats, prefix))
+      subscription.start(own, type, names, fetchTimeout)
+      own.start()
+    }
+    const close = (): void => {
+      if (!this.#closers.delete(close)) return
+      subscription.close()
+      own?.close()
+    }
+    this.#closers.add(close)
+    return close
+  }
+
+  #mux(api: ApiSource, method: string, stats: XdsDeps['stats']): GrpcMux {
+    const { node, timers, random, log, openStream } = this.#deps
+    return new GrpcMux({
+      ...api,
+      open: (openStream ?? grpcTransport)(api.target, method),
+      method: method.slice(method.lastIndexOf('/') + 1),
+      target: api.target.name,
+      retryBase: api.target.retryBase,
+      retryMax: api.target.retryMax,
+      node,
+      policy: this.#policy,
+      timers,
+      random,
+      stats,
+      log,
+    })
+  }
+}
+
+function timeoutOf(source: ConfigSourceProto): number {
+  return source.initial_fetch_timeout ?? FETCH_TIMEOUT
+}
+
+function prefixed(stats: XdsDeps['stats'], prefix: string): XdsDeps['stats'] {
+  const scope = stats.scope(prefix)
+  return {
+    counter: name => scope.counter(name),
+    gauge: name => scope.gauge(name),
+    histogram: name => scope.histogram(name),
+    scope: more => scope.scope(more),
+    text: (name, value) => stats.text(prefix + name, value),
+  }
+}
