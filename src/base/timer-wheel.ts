@@ -66,6 +66,7 @@ export class TimerWheel implements Timers {
   cancel(node: TimerNode): void {
     if (node.bucket < 0) return
     this.#unlink(node)
+    node.deadline = 0
     // The wake-up stays: arming and cancelling a timeout per request must not touch the loop's timer.
     if (this.#count === 0) this.#loop?.keepAlive(false)
   }
@@ -208,6 +209,7 @@ export class TimerWheel implements Timers {
     let node = this.#heads[bucket] ?? null
     while (node !== null) {
       this.#unlink(node)
+      node.deadline = 0
       if (this.#count === 0) this.#loop?.keepAlive(false)
       node.owner.onTimer(node.kind)
       node = this.#heads[bucket] ?? null

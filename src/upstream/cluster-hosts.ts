@@ -9,6 +9,7 @@ import {
   isExcluded,
   type PublishedLocality,
 } from './host.ts'
+import { tableGauges } from './load-balancing-policies/table-gauges.ts'
 import {
   ClusterCell,
   HOST_BLOCK,
@@ -283,7 +284,23 @@ export class ClusterHosts {
     this.membership.healthy.set(healthy)
     this.membership.degraded.set(degraded)
     this.membership.excluded.set(excluded)
-    this.membership.weight.set(weight)
+    // Envoy sets it where hosts are discovered only.
+    if (this.config.type === 'EDS' || this.config.type === 'STRICT_DNS') this.membership.weight.set(weight)
+    this.setTableGauges()
+  }
+
+  /** ring_hash_lb.* and maglev_lb.*: the same table is built on every worker, so main says how big it is. */
+  private setTableGauges(): void {
+    const policy = this.config.lb.policy
+    if (policy.kind !== 'ring_hash' && policy.kind !== 'maglev') return
+    const weights: number[] = []
+    for (const h of this.byKey.values()) if (coarseHealth(h.flags()) === Health.Healthy) weights.push(h.config.weight)
+    // In panic, or with nobody healthy, all hosts are in the table.
+    if (weights.length * 2 < this.byKey.size) {
+      weights.length = 0
+      for (const h of this.byKey.values()) weights.push(h.config.weight)
+    }
+    if (weights.length > 0) tableGauges(policy, weights, (name, value) => this.stats.gauge(name).set(value))
   }
 }
 

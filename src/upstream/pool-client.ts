@@ -38,6 +38,8 @@ export class PoolClient implements ConnectionHandler, TimerOwner {
   /** A request was reset on HTTP/1, which costs the connection. */
   private cutShort = false
   private brokeProtocol = false
+  /** What upstream_cx_rx_bytes_buffered counts of this connection: Envoy sets it at each read and not when the codec drains. */
+  private rxBuffered = 0
   private sentBytes = 0
   readonly decoder = new PoolDecoder(this)
   private readonly idle = new TimerNode(this, TIMER_IDLE)
@@ -118,7 +120,13 @@ export class PoolClient implements ConnectionHandler, TimerOwner {
   onData(_c: Connection, chunk: Uint8Array, end: boolean): void {
     const codec = this.codec
     if (codec === null) return
-    this.pool.cluster.counters.upstreamCxRxBytesTotal.add(chunk.length)
+    const stats = this.pool.cluster.counters
+    const size = chunk.length
+    stats.upstreamCxRxBytesTotal.add(size)
+    if (size !== this.rxBuffered && size > 0) {
+      stats.upstreamCxRxBytesBuffered.add(size - this.rxBuffered)
+      this.rxBuffered = size
+    }
     this.dispatching = true
     codec.dispatch(chunk, end)
     this.dispatching = false
@@ -143,6 +151,8 @@ export class PoolClient implements ConnectionHandler, TimerOwner {
     pool.timers.cancel(this.duration)
     stats.upstreamCxDestroy.inc()
     stats.upstreamCxActive.dec()
+    stats.upstreamCxRxBytesBuffered.add(-this.rxBuffered)
+    this.rxBuffered = 0
     const local = isLocal(why)
     if (local) stats.upstreamCxDestroyLocal.inc()
     else stats.upstreamCxDestroyRemote.inc()

@@ -190,3 +190,16 @@ t.test('runs on the event loop of Node', async t => {
   )
   t.ok(at - began >= 5)
 })
+
+t.test('deadline is 0 whenever a timer is not armed: owners ask it before they arm', async t => {
+  const { timers, owner } = setup()
+  const node = new TimerNode(owner, 1)
+  timers.arm(node, 10)
+  t.ok(node.deadline > 0)
+  timers.cancel(node)
+  t.equal(node.deadline, 0)
+  timers.arm(node, 10)
+  timers.pass(11)
+  t.equal(owner.fired.length, 1)
+  t.equal(node.deadline, 0)
+})

@@ -4,6 +4,7 @@ import { murmurHash2 } from '../../../src/base/murmur.ts'
 import { xxHash64, xxHash64Modulo } from '../../../src/base/xxhash64.ts'
 import type { envoy } from '../../../src/config/gen/messages.d.ts'
 import { endpoint, staticCluster } from './fakes.ts'
+import { MainWorld } from './main-world.ts'
 import { anyRequest, TestWorld, withHash } from './world.ts'
 
 interface Choices {
@@ -108,4 +109,24 @@ t.test('a failed host leaves the table; in panic all are in it again', async t =
   for (let i = 0n; i < 200n; i++) seen.add(world.cluster.pick(withHash(xxHash64(String(i))))!.address.ip)
   t.equal(seen.size, 3)
   t.ok(world.clusterStats('lb_healthy_panic') > 0)
+})
+
+t.test('table gauges are those of the real Envoy for the recorded hosts', async t => {
+  const expected: [Partial<ClusterProto>, Record<string, number>][] = [
+    [
+      clusters['ring']!,
+      { 'ring_hash_lb.size': 1030, 'ring_hash_lb.min_hashes_per_host': 103, 'ring_hash_lb.max_hashes_per_host': 515 },
+    ],
+    [
+      clusters['ringsmall']!,
+      { 'ring_hash_lb.size': 10, 'ring_hash_lb.min_hashes_per_host': 1, 'ring_hash_lb.max_hashes_per_host': 5 },
+    ],
+    [clusters['maglev']!, { 'maglev_lb.min_entries_per_host': 6554, 'maglev_lb.max_entries_per_host': 32767 }],
+    [clusters['maglevsmall']!, { 'maglev_lb.min_entries_per_host': 25, 'maglev_lb.max_entries_per_host': 124 }],
+  ]
+  for (const [extra, gauges] of expected) {
+    const world = new MainWorld(staticCluster(hosts, extra))
+    world.hosts.update(world.hosts.config.assignment!)
+    for (const [name, value] of Object.entries(gauges)) t.equal(world.get(name), value, name)
+  }
 })
