@@ -57,7 +57,7 @@ export class TimerWheel implements Timers {
       if (!this.#advancing) this.#tick = Math.floor(now)
       this.#loop?.keepAlive(true)
     }
-    // biome-ignore lint/complexity/useMathMinMax: NaN has to become 0 too
+    // Not Math.max: NaN has to become 0 too.
     node.deadline = now + (ms > 0 ? ms : 0)
     const tick = this.#insert(node)
     if (tick < this.#wakeTick && !this.#advancing) this.#schedule(tick, now)
