@@ -5,6 +5,7 @@ import type { StreamInfo } from '../telemetry/stream-info.ts'
 import { cookieValue, makeSetCookie } from './cookies.ts'
 import { queryValue } from './match.ts'
 import type { HashPolicyConfig } from './route-config.ts'
+import { seededXxHash64 } from './seeded-hash.ts'
 
 /** Hash of a request for ring hash and maglev; `hash` null = no policy gave one. */
 export interface HashResult {
@@ -110,6 +111,6 @@ function headerHash(
   const sorted = values.map(rewrite).sort()
   // HashUtil::xxHash64(span): each value's hash seeds the next.
   let hash = 0n
-  for (const value of sorted) hash = xxHash64(value, Number(hash & 0xffffffffn))
+  for (const value of sorted) hash = seededXxHash64(value, hash)
   return hash
 }
