@@ -1,5 +1,9 @@
 /** One bootstrap for Envoy and Remora alike: stats, access log, request ids, timeouts and a retry policy on the route. */
-export function bootstrap(ports: { readonly listen: number; readonly admin: number; readonly upstream: number }, log: string, http2Upstream: boolean): string {
+export function bootstrap(
+  ports: { readonly listen: number; readonly admin: number; readonly upstream: number },
+  log: string,
+  http2Upstream: boolean,
+): string {
   return `
 admin:
   address: { socket_address: { address: 127.0.0.1, port_value: ${ports.admin} } }
@@ -36,10 +40,14 @@ static_resources:
   - name: upstream
     type: STATIC
     connect_timeout: 1s
-    ${http2Upstream ? `typed_extension_protocol_options:
+    ${
+      http2Upstream
+        ? `typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
         "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: { http2_protocol_options: {} }` : ''}
+        explicit_http_config: { http2_protocol_options: {} }`
+        : ''
+    }
     load_assignment:
       cluster_name: upstream
       endpoints:

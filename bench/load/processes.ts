@@ -41,7 +41,11 @@ export async function stop(child: ChildProcess): Promise<void> {
 }
 
 /** Status and body of a GET; status 0 when there was no answer. */
-export function fetchText(port: number, path: string, headers: Record<string, string> = {}): Promise<{ status: number; body: string; headers: Record<string, unknown> }> {
+export function fetchText(
+  port: number,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<{ status: number; body: string; headers: Record<string, unknown> }> {
   return new Promise(resolve => {
     const request = get({ host: '127.0.0.1', port, path, headers, timeout: 2000 }, response => {
       let body = ''

