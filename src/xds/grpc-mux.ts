@@ -121,7 +121,8 @@ export class GrpcMux implements ResourceSource, StreamUser {
   }
 
   onStreamLost(text: string): void {
-    for (const state of this.#types.values()) for (const { watcher } of state.latestFirst()) watcher.onFailure(text)
+    for (const state of this.#types.values())
+      for (const { watcher } of state.latestFirst()) watcher.onFailure(text, true)
   }
 
   requestFor(typeUrl: string): Uint8Array {

@@ -134,7 +134,9 @@ function tlsOf(cluster: ClusterProto, at: FieldPath): GrpcTls | null {
   const typeUrl = socket?.typed_config?.type_url ?? ''
   if (socket === undefined || typeUrl.endsWith('.RawBuffer')) return null
   const refuse = (what: string, advice: string): never => {
-    throw new ConfigError('CONFIG_UNSUPPORTED', at, `${what} for the control plane cluster '${cluster.name}'`, { advice })
+    throw new ConfigError('CONFIG_UNSUPPORTED', at, `${what} for the control plane cluster '${cluster.name}'`, {
+      advice,
+    })
   }
   if (!typeUrl.endsWith('.UpstreamTlsContext')) {
     refuse(`transport socket ${socket.name ?? ''}`, 'use TLS or raw_buffer')

@@ -11,14 +11,16 @@ export function grpcTransport(target: GrpcTarget, method: string): OpenStream {
   return handler => {
     const stream = new GrpcXdsStream(handler)
     const address = target.addresses[turn++ % target.addresses.length]!
-    void import('@grpc/grpc-js').then(grpc => {
-      let client = clients.get(address)
-      if (client === undefined) {
-        client = connect(grpc, target, address)
-        clients.set(address, client)
-      }
-      stream.begin(grpc, client, target, method)
-    }).catch((error: Error) => handler.onClosed(UNAVAILABLE, error.message))
+    void import('@grpc/grpc-js')
+      .then(grpc => {
+        let client = clients.get(address)
+        if (client === undefined) {
+          client = connect(grpc, target, address)
+          clients.set(address, client)
+        }
+        stream.begin(grpc, client, target, method)
+      })
+      .catch((error: Error) => handler.onClosed(UNAVAILABLE, error.message))
     return stream
   }
 }

@@ -15,8 +15,8 @@ export interface ResourceWatcher {
   onUpdate(update: ResourceUpdate): void
   /** The response was rejected, by this watcher or by another of the same type: a type has one verdict, as in Envoy. */
   onRejected(text: string): void
-  /** The stream or file failed before it could be judged. */
-  onFailure(text: string): void
+  /** The stream or file failed before it could be judged; `retries`: the source tries again by itself. */
+  onFailure(text: string, retries: boolean): void
 }
 
 /** A running subscription. */

@@ -5,7 +5,7 @@ import type { ResourceSource, ResourceUpdate, ResourceWatcher, Watch } from './s
 import { SubscriptionStats, type XdsStats } from './watcher-stats.ts'
 
 /** Why a first answer is given up on. */
-export type Unavailable = 'timeout' | 'rejected'
+export type Unavailable = 'timeout' | 'rejected' | 'missing'
 
 /** Who takes resources over: one of the watchers in resources/. */
 export interface UpdateHandler {
@@ -65,10 +65,13 @@ export class XdsSubscription implements ResourceWatcher, TimerOwner {
     this.#handler.onUnavailable('rejected')
   }
 
-  /** The handler goes on waiting: the source tries again, and the timer bounds it. */
-  onFailure(_text: string): void {
+  /** While the source tries again the handler goes on waiting, and the timer bounds it. */
+  onFailure(_text: string, retries: boolean): void {
     this.#stats.attempt.inc()
     this.#stats.failure.inc()
+    if (retries) return
+    this.#timers.cancel(this.#fetchTimer)
+    this.#handler.onUnavailable('missing')
   }
 
   onTimer(): void {

@@ -27,9 +27,9 @@ import { type UpdateHandler, XdsSubscription } from './xds-subscription.ts'
  * (upstream/clusters/eds.ts is one) and `ResourceListener` per route configuration or secret, and calls what is below.
  */
 export type { ResourceError } from './nack.ts'
-export type { AssignmentTaker, ResourceListener, ResourceSink }
 export type { XdsResource } from './resources/xds-resource.ts'
 export type { Unavailable } from './xds-subscription.ts'
+export type { AssignmentTaker, ResourceListener, ResourceSink }
 
 export interface XdsDeps {
   readonly bootstrap: envoy.config.bootstrap.v3.Bootstrap
@@ -161,7 +161,12 @@ export class XdsClient {
     const prefix = `cluster.${statsName}.`
     const empty = this.#deps.stats.counter(`${prefix}update_empty`)
     const listener = new EndpointsListener(taker, text => this.#deps.log.warning(text))
-    const resource = new NamedResource(listener, false, () => {}, () => empty.inc())
+    const resource = new NamedResource(
+      listener,
+      false,
+      () => {},
+      () => empty.inc(),
+    )
     return this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), EDS, [edsName], prefix, resource)
   }
 

@@ -27,7 +27,7 @@ export class CompleteSet implements UpdateHandler {
   readonly #accepted = new Map<string, Uint8Array>()
   #ready = false
 
-  /** @param onApplied a version brought a change (config_reload) */
+  /** @param onApplied a version without errors brought a change (config_reload) */
   constructor(what: 'cluster(s)' | 'listener(s)', sink: ResourceSink, onApplied: () => void = () => {}) {
     this.#what = what
     this.#sink = sink
@@ -56,12 +56,16 @@ export class CompleteSet implements UpdateHandler {
     const removed = [...this.#accepted.keys()].filter(name => !seen.has(name))
     const refused = this.#sink.apply(update.version, changed, removed)
     for (const name of removed) this.#accepted.delete(name)
-    const bad = new Set(refused.map(e => e.name))
-    for (const { name, bytes } of changed) if (!bad.has(name)) this.#accepted.set(name, Uint8Array.from(bytes))
-    if (changed.length > bad.size || removed.length > 0) this.#onApplied()
+    const bad = new Map(refused.map(e => [e.name, e.error]))
+    for (const resource of changed) {
+      const error = bad.get(resource.name)
+      if (error === undefined) this.#accepted.set(resource.name, Uint8Array.from(resource.bytes))
+      else bad.set(resource.name, resource.locate(error))
+    }
     this.#becomeReady()
-    errors.unshift(...refused)
+    errors.unshift(...[...bad].map(([name, error]) => ({ name, error })))
     if (errors.length > 0) throw new Error(listErrors(this.#what, errors))
+    if (changed.length > 0 || removed.length > 0) this.#onApplied()
   }
 
   onUnavailable(_why: Unavailable): void {

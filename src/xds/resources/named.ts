@@ -16,23 +16,34 @@ export class NamedResource implements UpdateHandler {
   readonly #onlyChanges: boolean
   #bytes: Uint8Array | null = null
   readonly #onApplied: () => void
+  readonly #onEmpty: () => void
 
   /**
    * @param onlyChanges the listener is not told about bytes it already has (RDS; EDS wants them, they renew endpoint_stale_after)
    * @param onApplied a change was taken over (config_reload)
+   * @param onEmpty a file does not have it (update_empty)
    */
-  constructor(listener: ResourceListener, onlyChanges: boolean, onApplied: () => void = () => {}) {
+  constructor(listener: ResourceListener, onlyChanges: boolean, onApplied = (): void => {}, onEmpty = (): void => {}) {
     this.#listener = listener
     this.#onlyChanges = onlyChanges
     this.#onApplied = onApplied
+    this.#onEmpty = onEmpty
   }
 
   onUpdate(update: ResourceUpdate): void {
     const resource = update.resources[0]
-    if (resource === undefined) return
+    if (resource === undefined) {
+      this.#onEmpty()
+      this.#listener.onUnavailable('missing')
+      return
+    }
     const { bytes } = resource
     if (this.#onlyChanges && this.#bytes !== null && Buffer.compare(bytes, this.#bytes) === 0) return
-    this.#listener.onResource(resource, update.version)
+    try {
+      this.#listener.onResource(resource, update.version)
+    } catch (error) {
+      throw resource.locate(error as Error)
+    }
     if (this.#onlyChanges) this.#bytes = Uint8Array.from(bytes)
     this.#onApplied()
   }

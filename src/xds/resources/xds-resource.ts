@@ -18,26 +18,46 @@ export interface DecodePolicy {
 
 const WRAPPER = 'type.googleapis.com/envoy.service.discovery.v3.Resource'
 
+/** Where a resource was read from a text, which it can then quote in errors. */
+export interface ResourceOrigin {
+  readonly message: object
+  readonly at: FieldPath
+  locate(error: ConfigError): ConfigError
+}
+
 /** One resource: its name at once, its message when somebody needs it. */
 export class XdsResource {
   readonly type: ResourceType
   readonly name: string
   /** The encoded message; a part of the response, so what is to be kept must be copied. */
   readonly bytes: Uint8Array
-  #message: object | null = null
+  #message: object | null
   readonly #policy: DecodePolicy
+  readonly #origin: ResourceOrigin | null
 
-  constructor(type: ResourceType, name: string, bytes: Uint8Array, policy: DecodePolicy, message: object | null = null) {
+  constructor(
+    type: ResourceType,
+    name: string,
+    bytes: Uint8Array,
+    policy: DecodePolicy,
+    origin: ResourceOrigin | null = null,
+  ) {
     this.type = type
     this.name = name
     this.bytes = bytes
     this.#policy = policy
-    this.#message = message
+    this.#origin = origin
+    this.#message = origin?.message ?? null
   }
 
-  /** Where the fields of this resource stand, for errors. */
+  /** What the fields of this resource stand in, for errors. */
   get at(): FieldPath {
-    return FieldPath.root(`${this.type.word} '${this.name}'`)
+    return this.#origin?.at ?? FieldPath.root(`${this.type.word} '${this.name}'`)
+  }
+
+  /** The error with file and line, when the resource came from a file. */
+  locate(error: Error): Error {
+    return this.#origin !== null && error instanceof ConfigError ? this.#origin.locate(error) : error
   }
 
   /** The message, checked against the rules of its fields. Throws ConfigError. */

@@ -62,14 +62,21 @@ function bootstrap(port: number, admin: number): string {
   })
 }
 
-const INTERESTING = /^(cluster_manager\.cds\.|listener_manager\.lds\.|control_plane\.|http\.in\.rds\.|cluster\.(a|b|c)\.(update|version|init_fetch|assignment))/
+const INTERESTING =
+  /^(cluster_manager\.cds\.|listener_manager\.lds\.|control_plane\.|http\.in\.rds\.|cluster\.(a|b|c)\.(update|version|init_fetch|assignment))/
 
 async function stats(admin: number): Promise<Record<string, string>> {
   const body = await (await fetch(`http://127.0.0.1:${admin}/stats`)).text()
   const out: Record<string, string> = {}
   for (const line of body.split('\n')) {
     const [name, value] = line.split(': ')
-    if (name === undefined || value === undefined || !INTERESTING.test(name) || /update_time|duration|reload_time/.test(name)) continue
+    if (
+      name === undefined ||
+      value === undefined ||
+      !INTERESTING.test(name) ||
+      /update_time|duration|reload_time/.test(name)
+    )
+      continue
     out[name] = value
   }
   return out
@@ -81,9 +88,13 @@ async function record(envoy: string, name: string, port: number): Promise<Record
   const directory = mkdtempSync(join(tmpdir(), 'xds-'))
   const config = join(directory, 'bootstrap.json')
   writeFileSync(config, bootstrap(port, port + 1))
-  const child = spawn(envoy, ['-c', config, '--concurrency', '1', '--disable-hot-restart', '-l', process.env['LEVEL'] ?? 'warning'], {
-    stdio: ['ignore', 'ignore', process.env['LEVEL'] === undefined ? 'ignore' : 'inherit'],
-  })
+  const child = spawn(
+    envoy,
+    ['-c', config, '--concurrency', '1', '--disable-hot-restart', '-l', process.env['LEVEL'] ?? 'warning'],
+    {
+      stdio: ['ignore', 'ignore', process.env['LEVEL'] === undefined ? 'ignore' : 'inherit'],
+    },
+  )
   const steps: RecordedStep[] = []
   let before: Record<string, string> = {}
   try {
@@ -92,13 +103,17 @@ async function record(envoy: string, name: string, port: number): Promise<Record
       if (step.name === 'connect') await plane.requests(1)
       const requests: SeenRequest[] = []
       for (;;) {
-        await sleep(step.name.includes('breaks') && step.name.includes('stream') && requests.length === 0 ? 1500 : QUIET_MS)
+        await sleep(
+          step.name.includes('breaks') && step.name.includes('stream') && requests.length === 0 ? 1500 : QUIET_MS,
+        )
         const more = plane.take()
         if (more.length === 0) break
         requests.push(...more)
       }
       const now = await stats(port + 1)
-      const changed = Object.fromEntries(Object.entries(now).filter(([k, v]) => before[k] !== v && !(before[k] === undefined && v === '0')))
+      const changed = Object.fromEntries(
+        Object.entries(now).filter(([k, v]) => before[k] !== v && !(before[k] === undefined && v === '0')),
+      )
       before = now
       steps.push({ step: step.name, requests, stats: changed })
     }
@@ -114,4 +129,7 @@ async function record(envoy: string, name: string, port: number): Promise<Record
 const [envoy, port] = process.argv.slice(2)
 const recorded: Record<string, RecordedStep[]> = {}
 for (const name of Object.keys(SCENARIOS)) recorded[name] = await record(envoy!, name, Number(port ?? 28400))
-writeFileSync(new URL('../../fixtures/envoy/ads-requests.json', import.meta.url), `${JSON.stringify(recorded, null, 1)}\n`)
+writeFileSync(
+  new URL('../../fixtures/envoy/ads-requests.json', import.meta.url),
+  `${JSON.stringify(recorded, null, 1)}\n`,
+)
