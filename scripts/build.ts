@@ -27,20 +27,7 @@ await build({
   logLevel: 'warning',
 })
 
-execFileSync(
-  process.execPath,
-  [
-    'node_modules/typescript/bin/tsc',
-    '-p',
-    'tsconfig.json',
-    '--noEmit',
-    'false',
-    '--emitDeclarationOnly',
-    '--declaration',
-    '--outDir',
-    'dist/types',
-    '--rootDir',
-    'src',
-  ].concat(),
-  { cwd: root, stdio: 'inherit' },
-)
+execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
+  cwd: root,
+  stdio: 'inherit',
+})
