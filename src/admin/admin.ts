@@ -1,31 +1,126 @@
+import { FieldPath } from '../config/field-path.ts'
 import { toJson } from '../config/json-writer.ts'
 import type { AdminFactory } from '../server/admin-port.ts'
+import { localAddress } from '../server/local-address.ts'
+import { mainServices } from '../server/main-services.ts'
 import { fullNode } from '../server/node.ts'
+import type { Server } from '../server/server.ts'
 import { BUCKETS } from '../stats/histogram.ts'
+import { reopenAccessLogs } from '../telemetry/access-loggers/file-writer.ts'
+import { adminAccessLogs } from './access-log.ts'
+import { certsHandler } from './certs.ts'
+import { clusterFacts, endpointFacts } from './cluster-facts.ts'
+import { clustersHandler } from './clusters.ts'
+import { configDumpHandler } from './config-dump.ts'
+import { contentionHandler } from './contention.ts'
+import { AdminCounters } from './counters.ts'
+import { drainListenersHandler } from './drain-listeners.ts'
+import type { AdminHandler } from './handler.ts'
+import { healthCheckHandlers } from './health-check.ts'
+import { helpHandler } from './help.ts'
+import { homeHandler } from './home.ts'
+import { hotRestartVersionHandler } from './hot-restart-version.ts'
+import { initDumpHandler } from './init-dump.ts'
+import { listenersHandler } from './listeners.ts'
+import { loggingHandler } from './logging.ts'
+import { memoryHandlers } from './memory.ts'
+import { profilerHandlers } from './profilers.ts'
 import { quitHandler } from './quitquitquit.ts'
 import { readyHandler } from './ready.ts'
+import { recentLookupsHandlers } from './recent-lookups.ts'
+import { reopenLogsHandler } from './reopen-logs.ts'
+import { resetCountersHandler } from './reset-counters.ts'
+import { runtimeHandlers } from './runtime.ts'
 import { AdminServer } from './server.ts'
+import { listenerFacts, ServerDumpFacts } from './server-facts.ts'
 import { serverInfoHandler } from './server-info.ts'
 import { statsHandlers } from './stats.ts'
+import { tlsFacts } from './tls-facts.ts'
 
-/** The admin interface of a server; `src/cmd/` hands this to it, since imports only point downward. */
+/** The admin interface of a server; `src/cmd/` hands this to it, since imports only point downward. Throws ConfigError. */
 export const createAdmin: AdminFactory = server => {
-  const admin = new AdminServer(server.loop, server.loggers.get('admin'))
-  admin.register([
-    readyHandler(() => server.state),
+  const log = server.loggers.get('admin')
+  const address = localAddress(server.options.localAddressIpVersion)
+  const admin = new AdminServer({
+    loop: server.loop,
+    log,
+    counters: new AdminCounters(server.store),
+    accessLogs: accessLogs(server),
+    localAddress: address,
+  })
+  admin.register(endpoints(server))
+  admin.register([helpHandler(() => admin.handlers), homeHandler(() => admin.handlers)])
+  return { listen: fd => admin.listen({ fd, backlog: 128 }), close: () => admin.close() }
+}
+
+/** Every endpoint but those that list the others. */
+function endpoints(server: Server): AdminHandler[] {
+  const { options, resources, loggers, store } = server
+  return [
+    certsHandler(() => tlsFacts(server)),
+    clustersHandler(() => clusterFacts(server)),
+    configDumpHandler(new ServerDumpFacts(server, () => endpointFacts(server))),
+    contentionHandler,
+    drainListenersHandler(how => server.drainListeners(how)),
+    ...healthCheckHandlers(failed => server.failHealthCheck(failed)),
+    hotRestartVersionHandler(options.disableHotRestart),
+    initDumpHandler(() => unreadyTargets(server)),
+    listenersHandler(() => listenerFacts(server)),
+    loggingHandler(loggers.levels, () => server.publishLogLevels()),
+    ...memoryHandlers(),
+    ...profilerHandlers,
     quitHandler(() => server.shutdown()),
+    readyHandler(() => server.state),
+    ...recentLookupsHandlers(),
+    reopenLogsHandler(() => {
+      server.reopenLogs()
+      // The admin's own, which main writes.
+      reopenAccessLogs()
+    }),
+    resetCountersHandler(() => store.resetCounters()),
+    ...runtimeHandlers(() => server.runtime),
     serverInfoHandler({
       state: () => server.state,
       uptime: () => server.stats.uptime(),
-      options: server.options,
-      node: () => toJson('envoy.config.core.v3.Node', fullNode(server.bootstrap.node)),
+      options,
+      node: () => toJson('envoy.config.core.v3.Node', fullNode(server.bootstrap.node), { defaults: true }),
     }),
     ...statsHandlers({
-      store: server.store,
+      store,
       tags: () => server.tags,
       buckets: () => BUCKETS,
-      refresh: () => server.refreshStats(),
+      refresh: () => {
+        store.gauge('server.uptime').set(Math.floor(server.stats.uptime()))
+        resources.batcher.flush()
+      },
     }),
-  ])
-  return { listen: fd => admin.listen({ fd, backlog: 128 }), close: () => admin.close() }
+  ]
+}
+
+function accessLogs(server: Server): ReturnType<typeof adminAccessLogs> {
+  const { bootstrap, options, loggers, timers, loop, store, node, resources } = server
+  const services = mainServices({
+    timers,
+    loop,
+    store,
+    loggers,
+    node,
+    runtime: server.runtimeView,
+    secrets: resources.secrets,
+    concurrency: options.concurrency,
+  })
+  const at = FieldPath.root().field('admin')
+  return adminAccessLogs(bootstrap.admin ?? {}, at, services, text => loggers.get('admin').warning(text))
+}
+
+/** One init manager per listener that waits; the server's own is not shown (Envoy neither). */
+function unreadyTargets(server: Server): { name: string; targets: string[] }[] {
+  const prefix = 'Listener-local-init-manager '
+  return server.init.waiting
+    .filter(name => name.startsWith(prefix))
+    .map(name => {
+      const listener = server.resources.listeners.warming.get(name.slice(prefix.length))
+      const targets = (listener?.routes ?? []).map(r => `shared target RdsRouteConfigSubscription RDS init ${r}`)
+      return { name: `init manager ${name}`, targets }
+    })
 }

@@ -1,10 +1,11 @@
-import type { AdminHandler } from './handler.ts'
+import { type AdminHandler, OK } from './handler.ts'
 
+/** Exits cleanly, once the answer is on its way. */
 export function quitHandler(quit: () => void): AdminHandler {
   return {
     path: '/quitquitquit',
     help: 'exit the server',
     mutates: true,
-    handle: () => ({ status: 200, body: 'OK\n', afterwards: quit }),
+    handle: () => ({ ...OK, afterwards: quit }),
   }
 }

@@ -1,5 +1,6 @@
 import { LEVEL_NAMES } from '../base/log.ts'
 import { HOT_RESTART_VERSION, VERSION_TEXT } from '../base/version.ts'
+import { printJson } from '../config/json-writer.ts'
 import { type ServerState, STATE_NAMES } from '../server/state.ts'
 import { type AdminHandler, JSON_TYPE } from './handler.ts'
 
@@ -42,7 +43,7 @@ export interface ServerInfoSource {
   /** Seconds. */
   uptime(): number
   readonly options: ShownOptions
-  /** envoy.config.core.v3.Node as JSON, user agent and extensions included. */
+  /** envoy.config.core.v3.Node as JSON with all default fields, user agent and extensions included. */
   node(): object
 }
 
@@ -51,7 +52,7 @@ export function serverInfoHandler(source: ServerInfoSource): AdminHandler {
     path: '/server_info',
     help: 'print server version/status information',
     mutates: false,
-    handle: () => ({ status: 200, contentType: JSON_TYPE, body: `${JSON.stringify(info(source), null, 1)}\n` }),
+    handle: () => ({ status: 200, contentType: JSON_TYPE, body: `${printJson(info(source))}\n` }),
   }
 }
 
@@ -59,6 +60,8 @@ function info(source: ServerInfoSource): object {
   const o = source.options
   const uptime = `${Math.floor(source.uptime())}s`
   return {
+    // istioctl, dashboards and start-up scripts cut this text into its five parts and read the second. It names the Envoy whose
+    // behaviour this is, as `envoy --version` does; the extensions in `node` say what is really there.
     version: VERSION_TEXT,
     state: STATE_NAMES[source.state()],
     uptime_current_epoch: uptime,
@@ -102,10 +105,12 @@ function info(source: ServerInfoSource): object {
       skip_hot_restart_on_no_parent: false,
       skip_hot_restart_parent_stats: false,
       skip_deprecated_logs: o.skipDeprecatedLogs,
-      file_flush_min_size: o.fileFlushMinSizeKb,
+      // As Envoy: the flag is not copied into the message.
+      file_flush_min_size: 0,
       log_stacktrace_single_entry: false,
     },
     node: source.node(),
+    hot_restart_initializing: false,
   }
 }
 

@@ -23,29 +23,48 @@ export function histogramsJson(
   bucketsOf: (name: string) => readonly number[],
 ): string {
   if (mode === 'summary') {
-    const supported = QUANTILES.map(q => Number((q * 100).toFixed(3)))
-    const computed = histograms.map(h => {
-      const interval = h.interval.quantiles()
-      const cumulative = h.cumulative.quantiles()
-      const values = QUANTILES.map((_, i) => ({
-        cumulative: cumulative?.[i] ?? null,
-        interval: interval?.[i] ?? null,
-      }))
-      return { name: h.name, values }
+    const computed = histograms.map(h => `{"name":${JSON.stringify(h.name)},"values":[${quantilePairs(h)}]}`)
+    return `{"histograms":{"supported_quantiles":[${SUPPORTED}],"computed_quantiles":[${computed.join(',')}]}}`
+  }
+  if (mode === 'detailed') {
+    const details = histograms.map(h => {
+      const percentiles = quantilePairs(h)
+      return (
+        `{"name":${JSON.stringify(h.name)},"totals":[${binsJson(h.cumulative)}],"intervals":[${binsJson(h.interval)}],` +
+        `"percentiles":[${percentiles}]}`
+      )
     })
-    return JSON.stringify({ histograms: { supported_quantiles: supported, computed_quantiles: computed } })
+    return `{"histograms":{"supported_percentiles":[${SUPPORTED}],"details":[${details.join(',')}]}}`
   }
   const items = histograms.map(h => {
     const buckets = bucketsOf(h.name)
-    const shown = mode === 'detailed' ? 'cumulative' : mode
-    const interval = bucketCounts(h.interval, buckets, shown)
-    const cumulative = bucketCounts(h.cumulative, buckets, shown)
+    const interval = bucketCounts(h.interval, buckets, mode)
+    const cumulative = bucketCounts(h.cumulative, buckets, mode)
     const list = buckets.map(
-      (b, i) => `{"upper_bound":${shortNumber(b)},"interval":${interval[i]},"cumulative":${cumulative[i]}}`,
+      (b, i) => `{"upper_bound":${shortestNumber(b)},"interval":${interval[i]},"cumulative":${cumulative[i]}}`,
     )
     return `{"name":${JSON.stringify(h.name)},"buckets":[${list.join(',')}]}`
   })
   return `{"histograms":[${items.join(',')}]}`
+}
+
+const SUPPORTED = QUANTILES.map(q => Number((q * 100).toFixed(3))).join(',')
+
+function quantilePairs(h: HistogramSample): string {
+  const interval = h.interval.quantiles()
+  const cumulative = h.cumulative.quantiles()
+  const shown = (quantiles: readonly number[] | null, i: number): string =>
+    quantiles === null ? 'null' : shortestNumber(quantiles[i] ?? 0)
+  return QUANTILES.map((_, i) => `{"cumulative":${shown(cumulative, i)},"interval":${shown(interval, i)}}`).join(',')
+}
+
+function binsJson(bins: HistogramBins): string {
+  const parts: string[] = []
+  bins.forEach((bin, count) => {
+    const bound = shortestNumber(binLeft(bin))
+    parts.push(`{"lower_bound":${bound},"width":${shortestNumber(binWidth(bin))},"count":${count}}`)
+  })
+  return parts.join(',')
 }
 
 function summaryText(h: HistogramSample): string {
@@ -85,4 +104,13 @@ export function shortNumber(value: number): string {
     return `${mantissa.replace(/\.?0+$/, '')}e${sign}${digits}`
   }
   return `${Number(value.toPrecision(6))}`
+}
+
+/** C++'s std::to_chars: the shorter of the fixed and the scientific form, fixed when they are equally long (300000 is 3e+05). */
+export function shortestNumber(value: number): string {
+  const fixed = `${value}`
+  if (value === 0 || !Number.isFinite(value) || fixed.includes('e')) return fixed
+  const [mantissa = '', power = ''] = value.toExponential().split('e')
+  const scientific = `${mantissa}e${power[0]}${power.slice(1).padStart(2, '0')}`
+  return scientific.length < fixed.length ? scientific : fixed
 }

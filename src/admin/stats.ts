@@ -1,39 +1,55 @@
 import { compileRegex, regexError } from '../base/regex.ts'
-import { prometheusText } from '../stats/prometheus.ts'
+import { type PrometheusOptions, prometheusText } from '../stats/prometheus.ts'
 import type { HistogramSample, StatsStore } from '../stats/store.ts'
 import type { TagExtractor } from '../stats/tags.ts'
-import { type AdminHandler, type AdminRequest, type AdminResponse, JSON_TYPE } from './handler.ts'
+import {
+  type AdminHandler,
+  type AdminParameter,
+  type AdminRequest,
+  type AdminResponse,
+  badRequest as bad,
+  choice,
+  flag,
+  JSON_TYPE,
+  text,
+} from './handler.ts'
+import { PROTOBUF_EXPOSITION, prometheusProtobuf, wantsProtobuf } from './prometheus-protobuf.ts'
 import { type HistogramMode, histogramsJson, histogramText } from './stats-histograms.ts'
+import { activeStatsPage, statsPage } from './stats-html.ts'
 
 export interface StatsSource {
   readonly store: StatsStore
   tags(): TagExtractor
   /** Bounds of the buckets of one histogram (stats_config.histogram_bucket_settings). */
   buckets(name: string): readonly number[]
-  /** Brings values that are only computed on demand up to date (uptime, memory). */
-  refresh(): void
+  /** Brings values that are only computed on demand up to date (uptime); workers' new names are in. */
+  refresh(): Promise<void> | void
 }
 
+const FORMATS = ['html', 'active-html', 'text', 'json']
 const TYPES = ['All', 'Counters', 'Histograms', 'Gauges', 'TextReadouts']
 const MODES = ['cumulative', 'disjoint', 'detailed', 'summary', 'none']
+const BUCKET_USAGE = 'usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary|prometheusnative)\n'
+
+const USED_ONLY = flag('usedonly', 'Only include stats that have been written by system since restart')
+const FILTER = text('filter', 'Regular expression (Google re2) for filtering stats')
+const INVERT = flag('invert_filter', 'Invert the filter regex')
+
+const STATS_PARAMETERS: readonly AdminParameter[] = [
+  USED_ONLY,
+  FILTER,
+  INVERT,
+  choice('format', 'Format to use', FORMATS),
+  choice('type', 'Stat types to include.', TYPES),
+  choice('histogram_buckets', 'Histogram bucket display mode', ['cumulative', 'disjoint', 'detailed', 'summary']),
+]
 
 export function statsHandlers(source: StatsSource): readonly AdminHandler[] {
   return [
     {
       path: '/stats',
       help: 'print server stats',
-      parameters: [
-        { name: 'usedonly', help: 'Only include stats that have been written by system since restart' },
-        { name: 'filter', help: 'Regular expression (Google re2) for filtering stats' },
-        { name: 'invert_filter', help: 'Invert the filter regex' },
-        { name: 'format', help: 'Format to use', oneOf: ['html', 'active-html', 'text', 'json'] },
-        { name: 'type', help: 'Stat types to include.', oneOf: TYPES },
-        {
-          name: 'histogram_buckets',
-          help: 'Histogram bucket display mode',
-          oneOf: ['cumulative', 'disjoint', 'detailed', 'summary'],
-        },
-      ],
+      parameters: STATS_PARAMETERS,
       mutates: false,
       handle: request => stats(source, request),
     },
@@ -41,14 +57,11 @@ export function statsHandlers(source: StatsSource): readonly AdminHandler[] {
       path: '/stats/prometheus',
       help: 'print server stats in prometheus format',
       parameters: [
-        { name: 'usedonly', help: 'Only include stats that have been written by system since restart' },
-        {
-          name: 'text_readouts',
-          help: 'Render text_readouts as new gaugues with value 0 (increases Prometheus data size)',
-        },
-        { name: 'filter', help: 'Regular expression (Google re2) for filtering stats' },
-        { name: 'invert_filter', help: 'Invert the filter regex' },
-        { name: 'histogram_buckets', help: 'Histogram bucket display mode', oneOf: ['cumulative', 'summary'] },
+        USED_ONLY,
+        flag('text_readouts', 'Render text_readouts as new gaugues with value 0 (increases Prometheus data size)'),
+        FILTER,
+        INVERT,
+        choice('histogram_buckets', 'Histogram bucket display mode', ['cumulative', 'summary']),
       ],
       mutates: false,
       handle: request => prometheus(source, request),
@@ -58,11 +71,11 @@ export function statsHandlers(source: StatsSource): readonly AdminHandler[] {
 
 type Filter = (name: string) => boolean
 
-function stats(source: StatsSource, request: AdminRequest): AdminResponse {
+async function stats(source: StatsSource, request: AdminRequest): Promise<AdminResponse> {
   const query = request.query
   const format = query.get('format') ?? 'text'
   if (format === 'prometheus') return prometheus(source, request)
-  if (!['text', 'json', 'html', 'active-html'].includes(format)) {
+  if (!FORMATS.includes(format)) {
     return bad('usage: /stats?format=(html|active-html|json|prometheus|text)\n\n')
   }
   const type = query.get('type') ?? 'All'
@@ -76,17 +89,21 @@ function stats(source: StatsSource, request: AdminRequest): AdminResponse {
     return bad('unsupported prometheusnative histogram type when not using protobuf exposition format')
   }
   if (!MODES.includes(mode)) {
-    return bad('usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary|prometheusnative)\n')
+    return bad(BUCKET_USAGE)
   }
   const filter = filterOf(query)
   if (typeof filter === 'string') return bad(filter)
   const usedOnly = query.has('usedonly')
-  source.refresh()
+  // The page of active-html asks for the figures itself, as JSON.
+  if (format === 'active-html') return activeStatsPage(STATS_PARAMETERS, query)
+  await source.refresh()
   const snapshot = source.store.snapshot()
   const keep = (s: { readonly name: string; readonly used: boolean }): boolean =>
     (!usedOnly || s.used) && filter(s.name) && hidden !== 'only'
   const want = (kind: string): boolean => type === 'All' || type === kind
-  const texts = want('TextReadouts') ? snapshot.texts.filter(t => filter(t.name)) : []
+  const texts = want('TextReadouts')
+    ? snapshot.texts.filter(t => filter(t.name) && hidden !== 'only' && (!usedOnly || t.value !== ''))
+    : []
   const counters = want('Counters') ? snapshot.counters.filter(keep) : []
   const gauges = want('Gauges') ? snapshot.gauges.filter(keep) : []
   const numbers = [...counters, ...gauges].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
@@ -96,26 +113,26 @@ function stats(source: StatsSource, request: AdminRequest): AdminResponse {
   if (format === 'json') return json(texts, numbers, histograms, shown, source)
   let out = ''
   for (const t of texts) out += `${t.name}: "${t.value}"\n`
-  for (const n of numbers) out += `${n.name}: ${n.value}\n`
+  for (const n of numbers) out += `${n.name}: ${n.exact ?? n.value}\n`
   for (const h of histograms) out += `${h.name}:${histogramText(h, shown, source.buckets(h.name))}\n`
-  return { status: 200, body: out }
+  return format === 'html' ? statsPage(STATS_PARAMETERS, query, out) : { status: 200, body: out }
 }
 
 function json(
   texts: readonly { readonly name: string; readonly value: string }[],
-  numbers: readonly { readonly name: string; readonly value: number }[],
+  numbers: readonly { readonly name: string; readonly value: number; readonly exact?: bigint }[],
   histograms: readonly HistogramSample[],
   mode: HistogramMode,
   source: StatsSource,
 ): AdminResponse {
   const items: string[] = []
   for (const t of texts) items.push(`{"name":${JSON.stringify(t.name)},"value":${JSON.stringify(t.value)}}`)
-  for (const n of numbers) items.push(`{"name":${JSON.stringify(n.name)},"value":${n.value}}`)
+  for (const n of numbers) items.push(`{"name":${JSON.stringify(n.name)},"value":${n.exact ?? n.value}}`)
   if (histograms.length > 0) items.push(histogramsJson(histograms, mode, source.buckets))
   return { status: 200, contentType: JSON_TYPE, body: `{"stats":[${items.join(',')}]}` }
 }
 
-function prometheus(source: StatsSource, request: AdminRequest): AdminResponse {
+async function prometheus(source: StatsSource, request: AdminRequest): Promise<AdminResponse> {
   const query = request.query
   const mode = query.get('histogram_buckets') || 'cumulative'
   if (mode === 'prometheusnative') {
@@ -123,19 +140,24 @@ function prometheus(source: StatsSource, request: AdminRequest): AdminResponse {
   }
   if (mode === 'detailed' || mode === 'disjoint') return bad('unsupported prometheus histogram bucket mode')
   if (!MODES.includes(mode)) {
-    return bad('usage: /stats?histogram_buckets=(cumulative|disjoint|detailed|summary|prometheusnative)\n')
+    return bad(BUCKET_USAGE)
   }
   const filter = filterOf(query)
   if (typeof filter === 'string') return bad(filter)
-  source.refresh()
-  const body = prometheusText(source.store.snapshot(), source.tags(), {
+  await source.refresh()
+  const snapshot = source.store.snapshot()
+  const options: PrometheusOptions = {
     usedOnly: query.has('usedonly'),
     textReadouts: query.has('text_readouts'),
     filter,
     histograms: mode === 'cumulative' ? 'cumulative' : 'summary',
     buckets: source.buckets,
-  })
-  return { status: 200, body }
+  }
+  if (wantsProtobuf(request.header('accept'))) {
+    const body = prometheusProtobuf(snapshot, source.tags(), options)
+    return { status: 200, contentType: PROTOBUF_EXPOSITION, body }
+  }
+  return { status: 200, body: prometheusText(snapshot, source.tags(), options) }
 }
 
 /** The regex is searched for, not fully matched. A string is the error. */
@@ -147,8 +169,4 @@ function filterOf(query: ReadonlyMap<string, string>): Filter | string {
   const regex = compileRegex(`(?s:.*)(?:${pattern})(?s:.*)`)
   const invert = query.has('invert_filter')
   return name => regex.fullMatch(name) !== invert
-}
-
-function bad(body: string): AdminResponse {
-  return { status: 400, body }
 }

@@ -6,6 +6,8 @@ export interface Libc {
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number
   /** `length`: one int32, in and out. */
   getsockopt(fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array): number
+  /** `length`: one int32, in and out. */
+  getsockname(fd: number, address: Uint8Array, length: Uint8Array): number
   bind(fd: number, address: Uint8Array, length: number): number
   listen(fd: number, backlog: number): number
   dup(fd: number): number
@@ -45,6 +47,7 @@ function load(): Libc | null {
     socket: library.func('int socket(int domain, int type, int protocol)'),
     setsockopt: library.func('int setsockopt(int fd, int level, int name, const uint8_t *value, uint32_t length)'),
     getsockopt: library.func('int getsockopt(int fd, int level, int name, uint8_t *value, uint8_t *length)'),
+    getsockname: library.func('int getsockname(int fd, uint8_t *address, uint8_t *length)'),
     bind: library.func('int bind(int fd, const uint8_t *address, uint32_t length)'),
     listen: library.func('int listen(int fd, int backlog)'),
     // A descriptor must not leak into the programs that the agent starts.

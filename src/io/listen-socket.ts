@@ -2,7 +2,7 @@ import { chmodSync, unlinkSync } from 'node:fs'
 import type { Address } from './connection.ts'
 import { strerror } from './errno.ts'
 import { type Libc, libc } from './libc.ts'
-import { AF_INET6, AF_UNIX, encodeSocketAddress, familyOf } from './socket-address.ts'
+import { AF_INET6, AF_UNIX, decodeSocketAddress, encodeSocketAddress, familyOf } from './socket-address.ts'
 
 /** envoy.config.core.v3.SocketOption, cloneable. */
 export interface SocketOptionConfig {
@@ -99,6 +99,14 @@ export function duplicate(fd: number): number {
   const copy = c.dup(fd)
   if (copy < 0) throw failure(c, 'cannot duplicate a listening socket: ')
   return copy
+}
+
+/** The address a socket is bound to: the port is the kernel's choice when 0 was asked for. Null for other than IP sockets. */
+export function boundAddress(fd: number): Address | null {
+  const raw = Buffer.alloc(128)
+  const length = Buffer.alloc(4)
+  length.writeInt32LE(raw.length)
+  return (libc()?.getsockname(fd, raw, length) ?? -1) < 0 ? null : decodeSocketAddress(raw)
 }
 
 export function closeSocket(fd: number): void {

@@ -3,7 +3,8 @@ import type { Log } from '../base/log.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { parseListener } from '../config/listener.ts'
-import { closeSocket, duplicate, openListenSocket } from '../io/listen-socket.ts'
+import type { Address } from '../io/connection.ts'
+import { boundAddress, closeSocket, duplicate, openListenSocket } from '../io/listen-socket.ts'
 import type { ListenAddressConfig, ListenerConfig } from '../listener/listener-config.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { PublishedListener } from '../worker/messages.ts'
@@ -26,6 +27,8 @@ export interface MainListener {
 
 /** Listening sockets of one address: one per worker with SO_REUSEPORT, else one for all. Main keeps the originals. */
 interface SocketSet {
+  /** Where it is bound: the port is the kernel's choice when 0 was configured. */
+  readonly address: Address
   readonly descriptors: readonly number[]
   users: number
 }
@@ -89,7 +92,7 @@ export class ListenerManager {
         opened.push(address)
       }
     } catch (error) {
-      for (const address of opened) this.#release(address.address.text)
+      for (const { address } of opened) this.#release(socketKey(config, address))
       this.#options.store.counter('listener_manager.listener_create_failure').inc()
       throw error
     }
@@ -140,20 +143,26 @@ export class ListenerManager {
       const listener = this.#active.get(name)
       if (listener === undefined) continue
       for (const { address } of listener.config.addresses) {
-        const set = this.#sockets.get(address.text)
+        const key = socketKey(listener.config, address)
+        const set = this.#sockets.get(key)
         if (set === undefined) continue
-        this.#sockets.delete(address.text)
+        this.#sockets.delete(key)
         for (const fd of set.descriptors) closeSocket(fd)
       }
       this.#options.store.counter('listener_manager.listener_stopped').inc()
     }
   }
 
+  /** Where it really listens: differs from the configuration when that says port 0. */
+  boundAddress(config: ListenerConfig, address: Address): Address {
+    return this.#sockets.get(socketKey(config, address))?.address ?? address
+  }
+
   /** A listener with descriptors of its own for `worker`; the receiver closes them. */
   publishedFor(worker: number, listener: MainListener): PublishedListener {
     const { config } = listener
     const descriptors = config.addresses.map(({ address }) => {
-      const set = this.#sockets.get(address.text)
+      const set = this.#sockets.get(socketKey(config, address))
       if (set === undefined) return -1
       return duplicate(set.descriptors[worker % set.descriptors.length]!)
     })
@@ -179,7 +188,7 @@ export class ListenerManager {
   }
 
   #open(where: ListenAddressConfig, config: ListenerConfig): void {
-    const key = where.address.text
+    const key = socketKey(config, where.address)
     const known = this.#sockets.get(key)
     if (known !== undefined) {
       known.users++
@@ -188,10 +197,11 @@ export class ListenerManager {
     const reusePort = config.reusePort && !where.address.ip.startsWith('/')
     const count = reusePort ? this.#options.concurrency : 1
     const descriptors: number[] = []
+    let address = where.address
     try {
       for (let i = 0; i < count; i++) {
         descriptors.push(
-          openListenSocket(where.address, {
+          openListenSocket(address, {
             reusePort,
             ipv4Compat: where.ipv4Compat,
             transparent: config.transparent,
@@ -201,17 +211,20 @@ export class ListenerManager {
             options: where.options,
           }),
         )
+        // With port 0 the first socket gets a port; all workers share it.
+        if (i === 0) address = boundAddress(descriptors[0]!) ?? address
       }
     } catch (error) {
       for (const fd of descriptors) closeSocket(fd)
       throw error
     }
-    this.#sockets.set(key, { descriptors, users: 1 })
+    this.#sockets.set(key, { address, descriptors, users: 1 })
   }
 
   #releaseAll(listener: MainListener): void {
     if (!listener.config.bindToPort) return
-    for (const { address } of listener.config.addresses) this.#release(address.text)
+    const { config } = listener
+    for (const { address } of config.addresses) this.#release(socketKey(config, address))
   }
 
   #release(key: string): void {
@@ -237,6 +250,11 @@ export class ListenerManager {
     scope.gauge('total_listeners_active').set(this.#active.size)
     scope.gauge('total_listeners_warming').set(this.#warming.size)
   }
+}
+
+/** Listeners of one address share its sockets; with port 0 every listener has its own. */
+function socketKey(config: ListenerConfig, { ip, port, text }: Address): string {
+  return port === 0 && !ip.startsWith('/') && !ip.startsWith('@') ? `${config.name} ${text}` : text
 }
 
 type FilterProto = envoy.config.listener.v3.Filter

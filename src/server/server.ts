@@ -1,5 +1,4 @@
 import { writeFileSync } from 'node:fs'
-import { networkInterfaces } from 'node:os'
 import { systemClock } from '../base/clock.ts'
 import { ConfigError } from '../base/errors.ts'
 import type { FileLogSink, Log, Loggers } from '../base/log.ts'
@@ -19,6 +18,7 @@ import { type ConfigBatch, ControlCell, type WorkerBirth } from '../worker/messa
 import { RuntimeView } from '../worker/runtime.ts'
 import type { AdminFactory, AdminPort } from './admin-port.ts'
 import { InitManager } from './init-manager.ts'
+import { localAddress } from './local-address.ts'
 import { ResourceManager } from './resources.ts'
 import { RuntimeLoader } from './runtime.ts'
 import { ServerStats } from './server-stats.ts'
@@ -54,7 +54,7 @@ export class Server {
   runtime!: RuntimeLoader
   tags!: TagExtractor
   #state: ServerState = ServerState.PRE_INITIALIZING
-  readonly #runtimeView = new RuntimeView()
+  readonly runtimeView = new RuntimeView()
   #failed = false
   #leaving = false
   #workersStarted = false
@@ -106,7 +106,7 @@ export class Server {
       pool: this.pool,
       timers: this.timers,
       loop: this.loop,
-      runtime: this.#runtimeView,
+      runtime: this.runtimeView,
     })
   }
 
@@ -118,10 +118,10 @@ export class Server {
   configure(): void {
     this.#checkBootstrap()
     this.runtime = new RuntimeLoader(this.bootstrap.layered_runtime, this.store, entries => {
-      this.#runtimeView.load(entries)
+      this.runtimeView.load(entries)
       this.pool.broadcast({ type: 'config', batch: { runtime: entries } })
     })
-    this.#runtimeView.load(this.runtime.entries())
+    this.runtimeView.load(this.runtime.entries())
     this.tags = this.#tagExtractor()
     if (this.bootstrap.admin?.address !== undefined) this.#admin = this.#makeAdmin(this)
     this.resources.configure()
@@ -368,15 +368,6 @@ export class Server {
       this.loggers.get('config').warning(`${field}: not supported, it has no effect`)
     }
   }
-}
-
-/** The first address of the machine that is not loopback (Envoy: Network::Utility::getLocalAddress). */
-function localAddress(version: 'v4' | 'v6'): string {
-  const family = version === 'v4' ? 'IPv4' : 'IPv6'
-  for (const addresses of Object.values(networkInterfaces())) {
-    for (const address of addresses ?? []) if (!address.internal && address.family === family) return address.address
-  }
-  return version === 'v4' ? '127.0.0.1' : '::1'
 }
 
 function nodeInfo(bootstrap: Bootstrap): NodeInfo {

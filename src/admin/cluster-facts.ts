@@ -1,0 +1,95 @@
+import type { MainCluster } from '../server/clusters.ts'
+import type { Server } from '../server/server.ts'
+import type { HostsUpdate, PublishedHost } from '../upstream/host.ts'
+import { HostCell } from '../upstream/upstream.ts'
+import type { ClusterFact, HostFact, HostStats } from './clusters.ts'
+import type { EndpointsFact } from './config-dump-sections.ts'
+
+/** Active clusters of the server, for /clusters. */
+export function clusterFacts(server: Server): ClusterFact[] {
+  return [...server.resources.clusters.active.values()].map(cluster => clusterFact(server, cluster))
+}
+
+/** Their hosts as assignments, for /config_dump?include_eds. */
+export function endpointFacts(server: Server): EndpointsFact[] {
+  return [...server.resources.clusters.active.values()].map(cluster => {
+    const { config } = cluster
+    const update = cluster.hosts.current()
+    return {
+      name: config.type === 'EDS' ? config.edsName : config.name,
+      isStatic: config.type !== 'EDS',
+      localities: update.localities.map(l => ({
+        ...l,
+        hosts: l.hosts.map(host => ({ ...host, flags: flagsOf(server, host) })),
+      })),
+      overprovisioningFactor: update.overprovisioningFactor,
+      dropOverloads: update.dropOverloads,
+    }
+  })
+}
+
+function clusterFact(server: Server, cluster: MainCluster): ClusterFact {
+  const { config, viaApi } = cluster
+  const [low, high] = config.circuitBreakers
+  return {
+    name: config.name,
+    observabilityName: config.observabilityName,
+    addedViaApi: viaApi,
+    edsServiceName: config.type === 'EDS' && config.edsName !== config.name ? config.edsName : '',
+    outlierDetection: config.outlierDetection !== null,
+    limits: [low.max, high.max],
+    hosts: hostFacts(server, cluster, cluster.hosts.current()),
+  }
+}
+
+function hostFacts(server: Server, cluster: MainCluster, update: HostsUpdate): HostFact[] {
+  const facts: HostFact[] = []
+  for (const locality of [...update.localities].sort((a, b) => a.priority - b.priority)) {
+    for (const host of locality.hosts) {
+      const main = cluster.outlier === null ? null : cluster.hosts.find(host.block)
+      const record = main === null ? undefined : cluster.outlier?.record(main)
+      facts.push({
+        address: host.address,
+        hostname: host.hostname,
+        flags: flagsOf(server, host),
+        weight: host.weight,
+        region: host.region,
+        zone: host.zone,
+        subZone: host.subZone,
+        priority: host.priority,
+        canary: isCanary(host),
+        stats: hostStats(server, host),
+        successRate: record?.successRate ?? -1,
+        localOriginSuccessRate: record?.localOriginSuccessRate ?? -1,
+      })
+    }
+  }
+  return facts
+}
+
+function flagsOf(server: Server, host: PublishedHost): number {
+  return server.allocator.cells(host.block).load(HostCell.Health)
+}
+
+/** Endpoint metadata `envoy.lb: {canary: true}`. */
+function isCanary(host: PublishedHost): boolean {
+  return (host.metadata?.['envoy.lb'] as { canary?: unknown } | undefined)?.canary === true
+}
+
+function hostStats(server: Server, { block }: PublishedHost): HostStats {
+  const { allocator } = server
+  const cells = allocator.cells(block)
+  const counter = (cell: number): number => allocator.counter(block, cell)
+  return {
+    cx_active: cells.load(HostCell.ActiveConnections),
+    cx_connect_fail: counter(HostCell.CxConnectFail),
+    cx_total: counter(HostCell.CxTotal),
+    rq_active: cells.load(HostCell.ActiveRequests),
+    rq_error: counter(HostCell.RqError),
+    // Pending requests belong to a pool of one worker and are counted per cluster only.
+    rq_pending_active: 0,
+    rq_success: counter(HostCell.RqSuccess),
+    rq_timeout: counter(HostCell.RqTimeout),
+    rq_total: counter(HostCell.RqTotal),
+  }
+}
