@@ -36,6 +36,9 @@ export interface ClusterStoreOptions {
   readonly outlierLog: string
   /** Begins to follow the endpoints of an EDS cluster; returns what ends it. */
   readonly followEndpoints: (cluster: MainCluster, eds: EdsDiscovery) => () => void
+  /** Begins to follow its secrets; returns what ends it. */
+  readonly followSecrets: (cluster: MainCluster) => () => void
+  readonly onWarming: (count: number) => void
   /** A cluster takes traffic now (or was replaced). */
   readonly onActive: (cluster: MainCluster) => void
 }
@@ -55,6 +58,7 @@ export class MainCluster implements DiscoveryListener {
   readonly outlier: OutlierDetector | null
   #published: PublishedCluster | null = null
   #unfollow: (() => void) | null = null
+  #unfollowSecrets: (() => void) | null = null
   #unchecked = false
 
   constructor(config: ClusterConfig, kept: Kept, version: string, viaApi: boolean, store: ClusterStore) {
@@ -91,6 +95,7 @@ export class MainCluster implements DiscoveryListener {
   }
 
   start(): void {
+    this.#unfollowSecrets = this.#store.options.followSecrets(this)
     if (this.#discovery === null) {
       this.onReady()
       return
@@ -134,6 +139,7 @@ export class MainCluster implements DiscoveryListener {
   stop(): void {
     this.active = false
     this.#unfollow?.()
+    this.#unfollowSecrets?.()
     this.#discovery?.stop()
     for (const checker of this.#checkers) checker.stop()
     this.outlier?.stop()
@@ -273,6 +279,7 @@ export class ClusterStore {
     const scope = this.options.store.scope('cluster_manager.')
     scope.gauge('active_clusters').set(this.#active.size)
     scope.gauge('warming_clusters').set(this.#warming.size)
+    this.options.onWarming(this.#warming.size)
   }
 }
 

@@ -46,8 +46,12 @@ export interface ResourceContext {
 
 /** What the subscriptions do for the resources. `NoSubscriptions` until there is a dynamic configuration. */
 export interface Subscriptions {
+  /** Follows the secrets of a cluster; returns what ends it. */
+  cluster(cluster: MainCluster): () => void
   /** Follows the endpoints of an EDS cluster; returns what ends it. */
   endpoints(cluster: MainCluster, eds: EdsDiscovery): () => void
+  /** How many clusters warm, after the first round. */
+  warming(count: number): void
   /** A listener needs these route configurations and secrets from now on; `ready` when all have arrived or timed out. */
   listener(listener: MainListener, ready: () => void): void
   /** A listener is gone. */
@@ -87,6 +91,10 @@ export class ResourceManager {
       services: mainServices({ ...context, secrets: this.secrets, concurrency: options.concurrency }),
       outlierLog: context.bootstrap.cluster_manager?.outlier_detection?.event_log_path ?? '',
       followEndpoints: (cluster, eds) => this.#followEndpoints(cluster, eds),
+      followSecrets: cluster => this.subscriptions?.cluster(cluster) ?? (() => {}),
+      onWarming: count => {
+        if (this.#context.init.done) this.subscriptions?.warming(count)
+      },
       onActive: () => this.#checkClusters(),
     })
     this.listeners = new ListenerManager({

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { systemClock } from '../base/clock.ts'
 import { ConfigError } from '../base/errors.ts'
 import type { FileLogSink, Log, Loggers } from '../base/log.ts'
+import { XorShift } from '../base/random.ts'
 import { TimerWheel } from '../base/timer-wheel.ts'
 import type { EnvoyOptions } from '../cmd/options.ts'
 import { parseSocketAddress } from '../config/endpoint.ts'
@@ -16,9 +17,12 @@ import { TagExtractor } from '../stats/tags.ts'
 import { SharedStateAllocator } from '../upstream/shared-state.ts'
 import { type ConfigBatch, ControlCell, type WorkerBirth } from '../worker/messages.ts'
 import { RuntimeView } from '../worker/runtime.ts'
+import { XdsClient } from '../xds/xds.ts'
 import type { AdminFactory, AdminPort } from './admin-port.ts'
+import { DynamicResources } from './dynamic.ts'
 import { InitManager } from './init-manager.ts'
 import { localAddress } from './local-address.ts'
+import { fullNode } from './node.ts'
 import { ResourceManager } from './resources.ts'
 import { RuntimeLoader } from './runtime.ts'
 import { ServerStats } from './server-stats.ts'
@@ -124,6 +128,17 @@ export class Server {
     this.runtimeView.load(this.runtime.entries())
     this.tags = this.#tagExtractor()
     if (this.bootstrap.admin?.address !== undefined) this.#admin = this.#makeAdmin(this)
+    const xds = new XdsClient({
+      bootstrap: this.bootstrap,
+      node: fullNode(this.bootstrap.node),
+      rejectUnknown: this.options.rejectUnknownDynamicFields,
+      timers: this.timers,
+      clock: systemClock,
+      random: new XorShift((Math.random() * 0x7fffffff) | 0),
+      stats: this.store,
+      log: this.loggers.get('config'),
+    })
+    this.resources.subscriptions = new DynamicResources(this.resources, this.loggers, xds)
     this.resources.configure()
   }
 
@@ -248,6 +263,8 @@ export class Server {
   }
 
   #sendListeners(index: number, batch: ConfigBatch): void {
+    // Descriptors are duplicated for a receiver; without one nobody would ever close them and the port would stay open.
+    if (!this.pool.isReady(index)) return
     const pages = []
     for (let p = 0; p < this.allocator.pageCount; p++) pages.push(this.allocator.view(index, p))
     const listeners = this.resources.listenersFor(index)

@@ -71,6 +71,11 @@ export class WorkerPool {
     return this.#slots.length
   }
 
+  /** The thread takes messages. */
+  isReady(index: number): boolean {
+    return this.#slots[index]?.ready === true
+  }
+
   send(index: number, message: ToWorker): void {
     const slot = this.#slots[index]
     if (slot?.ready === true) slot.worker?.postMessage(message)

@@ -1,0 +1,188 @@
+import type { Loggers } from '../base/log.ts'
+import type { envoy } from '../config/gen/messages.d.ts'
+import type { EdsDiscovery } from '../upstream/clusters/eds.ts'
+import { RDS } from '../xds/resources/rds.ts'
+import { SDS } from '../xds/resources/sds.ts'
+import type { ResourceListener, XdsClient, XdsResource } from '../xds/xds.ts'
+import { ClusterSink } from './apply-clusters.ts'
+import { ListenerSink } from './apply-listeners.ts'
+import type { MainCluster } from './clusters.ts'
+import { keptBytes } from './kept.ts'
+import { connectionManagersOf, type MainListener } from './listeners.ts'
+import type { ResourceManager, Subscriptions } from './resources.ts'
+import { sdsReferences } from './sds-references.ts'
+
+type ConfigSource = envoy.config.core.v3.ConfigSource
+
+/** Something followed by name: a route configuration or a secret. */
+interface Followed {
+  close: () => void
+  readonly users: Set<string>
+  /** It arrived, or is not waited for any longer. */
+  settled: boolean
+  readonly waiting: (() => void)[]
+}
+
+/** The dynamic part of the configuration: what to follow for whom, and where it goes. */
+export class DynamicResources implements Subscriptions {
+  readonly #resources: ResourceManager
+  readonly #loggers: Loggers
+  readonly #xds: XdsClient
+  readonly #routes = new Map<string, Followed>()
+  readonly #secrets = new Map<string, Followed>()
+
+  constructor(resources: ResourceManager, loggers: Loggers, xds: XdsClient) {
+    this.#resources = resources
+    this.#loggers = loggers
+    this.#xds = xds
+  }
+
+  startClusters(ready: () => void): void {
+    this.#xds.start()
+    if (!this.#xds.hasClusters) {
+      ready()
+      return
+    }
+    this.#loggers.get('upstream').info('cm init: initializing cds')
+    this.#xds.followClusters(new ClusterSink(this.#resources, this.#loggers, ready))
+  }
+
+  startListeners(ready: () => void): void {
+    if (this.#xds.hasListeners) this.#xds.followListeners(new ListenerSink(this.#resources, this.#loggers, ready))
+    else ready()
+  }
+
+  warming(count: number): void {
+    this.#xds.setWarmingClusters(count)
+  }
+
+  cluster(cluster: MainCluster): () => void {
+    const user = `cluster ${cluster.config.name}`
+    const prefix = `cluster.${cluster.config.statsName}.client_ssl_socket_factory.`
+    for (const [name, { source }] of sdsReferences(cluster.kept.message())) {
+      this.#followSecret(name, source, prefix, user)
+    }
+    return () => this.#keepOnly(this.#secrets, user, new Set())
+  }
+
+  endpoints(cluster: MainCluster, eds: EdsDiscovery): () => void {
+    const proto = cluster.kept.message() as envoy.config.cluster.v3.Cluster
+    const source = proto.eds_cluster_config?.eds_config ?? {}
+    return this.#xds.followEndpoints(cluster.config.edsName, source, cluster.config.statsName, eds)
+  }
+
+  listener(listener: MainListener, ready: () => void): void {
+    const user = `listener ${listener.config.name}`
+    const routes = new Set<string>()
+    const secrets = new Set<string>()
+    let left = 1
+    const one = (): void => {
+      if (--left === 0) ready()
+    }
+    const wait = (followed: Followed): void => {
+      if (followed.settled) return
+      left++
+      followed.waiting.push(one)
+    }
+    for (const hcm of connectionManagersOf(listener.proto)) {
+      const name = hcm.rds?.route_config_name ?? ''
+      if (name === '' || routes.has(name)) continue
+      routes.add(name)
+      wait(this.#followRoute(name, hcm.rds?.config_source ?? {}, hcm.stat_prefix ?? '', user))
+    }
+    const prefix = `listener.${listener.config.statAddress}.server_ssl_socket_factory.`
+    for (const [name, { source }] of sdsReferences(listener.proto)) {
+      secrets.add(name)
+      wait(this.#followSecret(name, source, prefix, user))
+    }
+    // What the version before needed and this one does not is let go only now: what both need goes on without a gap.
+    this.#keepOnly(this.#routes, user, routes)
+    this.#keepOnly(this.#secrets, user, secrets)
+    one()
+  }
+
+  forget(listener: MainListener): void {
+    const user = `listener ${listener.config.name}`
+    this.#keepOnly(this.#routes, user, new Set())
+    this.#keepOnly(this.#secrets, user, new Set())
+  }
+
+  #followRoute(name: string, source: ConfigSource, statPrefix: string, user: string): Followed {
+    return this.#follow(this.#routes, name, user, settle =>
+      this.#xds.followRoutes(
+        name,
+        source,
+        statPrefix,
+        taker(settle, (resource, version) => {
+          const proto = resource.decode<envoy.config.route.v3.RouteConfiguration>()
+          this.#resources.putRoute(name, version, this.#resources.parseRoute(proto, resource.at, false))
+          const bytes = Uint8Array.from(resource.bytes)
+          this.#resources.dynamic.routes.set(name, { ...keptBytes(RDS.typeName, bytes), version })
+        }),
+      ),
+    )
+  }
+
+  #followSecret(name: string, source: ConfigSource, prefix: string, user: string): Followed {
+    const { dynamic, secrets } = this.#resources
+    return this.#follow(this.#secrets, name, user, settle => {
+      dynamic.warmingSecrets.add(name)
+      return this.#xds.followSecret(
+        name,
+        source,
+        `${prefix}sds.${name}.`,
+        taker(settle, (resource, version) => {
+          const proto = resource.decode<envoy.extensions.transport_sockets.tls.v3.Secret>()
+          secrets.put(secrets.parse(proto, resource.at, version))
+          const bytes = Uint8Array.from(resource.bytes)
+          dynamic.warmingSecrets.delete(name)
+          dynamic.secrets.set(name, { ...keptBytes(SDS.typeName, bytes), version })
+        }),
+      )
+    })
+  }
+
+  #follow(
+    map: Map<string, Followed>,
+    name: string,
+    user: string,
+    subscribe: (settle: () => void) => () => void,
+  ): Followed {
+    const known = map.get(name)
+    if (known !== undefined) {
+      known.users.add(user)
+      return known
+    }
+    const followed: Followed = { close: () => {}, users: new Set([user]), settled: false, waiting: [] }
+    map.set(name, followed)
+    followed.close = subscribe(() => {
+      if (followed.settled) return
+      followed.settled = true
+      for (const waiter of followed.waiting.splice(0)) waiter()
+    })
+    return followed
+  }
+
+  /** `user` needs these names and no others any more; what nobody needs ends. */
+  #keepOnly(map: Map<string, Followed>, user: string, names: ReadonlySet<string>): void {
+    for (const [name, followed] of [...map]) {
+      if (names.has(name) || !followed.users.delete(user) || followed.users.size > 0) continue
+      map.delete(name)
+      followed.close()
+      if (map !== this.#routes) continue
+      this.#resources.removeRoute(name)
+      this.#resources.dynamic.routes.delete(name)
+    }
+  }
+}
+
+/** `settle`: nobody waits any longer, with the resource or without it. */
+function taker(settle: () => void, take: (resource: XdsResource, version: string) => void): ResourceListener {
+  return {
+    onResource: (resource, version) => {
+      take(resource, version)
+      settle()
+    },
+    onUnavailable: settle,
+  }
+}
