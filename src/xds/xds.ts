@@ -40,7 +40,7 @@ export interface XdsDeps {
   readonly timers: Timers
   readonly clock: Clock
   readonly random: Random
-  readonly stats: StatsScope & { text(name: string, value: string): void }
+  readonly stats: StatsScope & { text(name: string, value: string): void; drop(prefix: string): void }
   /** The `config` logger. */
   readonly log: Log
   /** How streams are opened; tests give fakes. */
@@ -55,6 +55,7 @@ const ADS_METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/Strea
 export class XdsClient {
   readonly #deps: XdsDeps
   readonly #policy: DecodePolicy
+  /** Static ones by name. */
   readonly #clusters: ReadonlyMap<string, envoy.config.cluster.v3.Cluster>
   readonly #ads: GrpcMux | null
   readonly #cds: SourcePlan | null
@@ -115,7 +116,8 @@ export class XdsClient {
     const prefix = 'cluster_manager.cds.'
     const reloads = stats.counter(`${prefix}config_reload`)
     const reloadTime = stats.gauge(`${prefix}config_reload_time_ms`)
-    const set = new CompleteSet('cluster(s)', this.#pausing(sink, [EDS, SDS]), () => {
+    const fixed = new Set(this.#clusters.keys())
+    const set = new CompleteSet('cluster(s)', this.#pausing(sink, [EDS, SDS]), fixed, () => {
       reloads.inc()
       reloadTime.set(Math.floor(clock.wall()))
     })
@@ -125,8 +127,10 @@ export class XdsClient {
 
   /** LDS. To be called when all clusters are there; requests for routes wait while a version is taken over (lds_api.cc). */
   followListeners(sink: ResourceSink): void {
-    const set = new CompleteSet('listener(s)', this.#pausing(sink, [RDS, SDS]))
-    const { lds_config } = this.#deps.bootstrap.dynamic_resources!
+    const { static_resources, dynamic_resources } = this.#deps.bootstrap
+    const fixed = new Set((static_resources?.listeners ?? []).map(l => l.name ?? ''))
+    const set = new CompleteSet('listener(s)', this.#pausing(sink, [RDS, SDS]), fixed)
+    const { lds_config } = dynamic_resources!
     this.#follow(this.#lds!, timeoutOf(lds_config!), LDS, null, 'listener_manager.lds.', set)
   }
 
@@ -147,7 +151,12 @@ export class XdsClient {
       reloadTime.set(Math.floor(clock.wall()))
     }
     const resource = new NamedResource(listener, true, onApplied, () => empty.inc())
-    return this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), RDS, [name], prefix, resource)
+    const end = this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), RDS, [name], prefix, resource)
+    return () => {
+      end()
+      // Nobody else writes there, and a later subscription counts from zero, as Envoy's scope that goes with its owner.
+      stats.drop(prefix)
+    }
   }
 
   /**
@@ -274,5 +283,6 @@ function prefixed(stats: XdsDeps['stats'], prefix: string): XdsDeps['stats'] {
     histogram: name => scope.histogram(name),
     scope: more => scope.scope(more),
     text: (name, value) => stats.text(prefix + name, value),
+    drop: more => stats.drop(prefix + more),
   }
 }

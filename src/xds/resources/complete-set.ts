@@ -22,15 +22,25 @@ export interface ResourceSink {
 export class CompleteSet implements UpdateHandler {
   readonly #what: 'cluster(s)' | 'listener(s)'
   readonly #sink: ResourceSink
+  readonly #fixed: ReadonlySet<string>
   readonly #onApplied: () => void
   /** Bytes of each accepted resource: copies, a slice would keep its whole response in memory. */
   readonly #accepted = new Map<string, Uint8Array>()
   #ready = false
 
-  /** @param onApplied a version without errors brought a change (config_reload) */
-  constructor(what: 'cluster(s)' | 'listener(s)', sink: ResourceSink, onApplied: () => void = () => {}) {
+  /**
+   * @param fixed names of the static configuration: xDS can neither change nor remove them, and is not told so
+   * @param onApplied a version without errors brought something new (config_reload; Envoy does not count mere removals)
+   */
+  constructor(
+    what: 'cluster(s)' | 'listener(s)',
+    sink: ResourceSink,
+    fixed: ReadonlySet<string> = new Set(),
+    onApplied: () => void = () => {},
+  ) {
     this.#what = what
     this.#sink = sink
+    this.#fixed = fixed
     this.#onApplied = onApplied
   }
 
@@ -45,7 +55,7 @@ export class CompleteSet implements UpdateHandler {
       if (before === undefined || !Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).equals(before)) {
         // Throws for the response as a whole: a message that breaks its own rules is refused before anything is applied.
         resource.decode()
-        if (!seen.has(name)) changed.push(resource)
+        if (!seen.has(name) && !this.#fixed.has(name)) changed.push(resource)
       }
       if (seen.has(name)) {
         const word = resource.type.word.toLowerCase()
@@ -65,7 +75,7 @@ export class CompleteSet implements UpdateHandler {
     this.#becomeReady()
     errors.unshift(...[...bad].map(([name, error]) => ({ name, error })))
     if (errors.length > 0) throw new Error(listErrors(this.#what, errors))
-    if (changed.length > 0 || removed.length > 0) this.#onApplied()
+    if (changed.length > 0) this.#onApplied()
   }
 
   onUnavailable(_why: Unavailable): void {

@@ -1,5 +1,5 @@
 /**
- * Writes what the real Envoy answers to the scenarios: `node test/integration/xds/record-envoy.ts <envoy binary> [port]`.
+ * Writes what the real Envoy answers to the scenarios: `node test/integration/xds/record-envoy.ts <envoy binary> [port] [file]`.
  * The record is a fixture; the tests hold our client against it.
  */
 import { spawn } from 'node:child_process'
@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { bootstrap } from './bootstrap.ts'
 import { ScriptedControlPlane, type SeenRequest } from './control-plane.ts'
 import { SCENARIOS } from './scenarios.ts'
 
@@ -18,48 +19,6 @@ export interface RecordedStep {
   readonly step: string
   readonly requests: readonly SeenRequest[]
   readonly stats: Readonly<Record<string, string>>
-}
-
-function bootstrap(port: number, admin: number): string {
-  return JSON.stringify({
-    node: { id: 'test-node', cluster: 'test' },
-    admin: { address: { socket_address: { address: '127.0.0.1', port_value: admin } } },
-    dynamic_resources: {
-      ads_config: {
-        api_type: 'GRPC',
-        transport_api_version: 'V3',
-        set_node_on_first_message_only: true,
-        grpc_services: [{ envoy_grpc: { cluster_name: 'xds' } }],
-      },
-      cds_config: { ads: {}, resource_api_version: 'V3' },
-      lds_config: { ads: {}, resource_api_version: 'V3' },
-    },
-    static_resources: {
-      clusters: [
-        {
-          name: 'xds',
-          type: 'STATIC',
-          connect_timeout: '1s',
-          typed_extension_protocol_options: {
-            'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-              '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-              explicit_http_config: { http2_protocol_options: {} },
-            },
-          },
-          load_assignment: {
-            cluster_name: 'xds',
-            endpoints: [
-              {
-                lb_endpoints: [
-                  { endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: port } } } },
-                ],
-              },
-            ],
-          },
-        },
-      ],
-    },
-  })
 }
 
 const INTERESTING =
@@ -87,7 +46,7 @@ async function record(envoy: string, name: string, port: number): Promise<Record
   await plane.listen(`127.0.0.1:${port}`)
   const directory = mkdtempSync(join(tmpdir(), 'xds-'))
   const config = join(directory, 'bootstrap.json')
-  writeFileSync(config, bootstrap(port, port + 1))
+  writeFileSync(config, JSON.stringify(bootstrap({ port }, port + 1)))
   const child = spawn(
     envoy,
     ['-c', config, '--concurrency', '1', '--disable-hot-restart', '-l', process.env['LEVEL'] ?? 'warning'],
@@ -127,9 +86,9 @@ async function record(envoy: string, name: string, port: number): Promise<Record
 }
 
 const [envoy, port] = process.argv.slice(2)
-const recorded: Record<string, RecordedStep[]> = {}
-for (const name of Object.keys(SCENARIOS)) recorded[name] = await record(envoy!, name, Number(port ?? 28400))
-writeFileSync(
-  new URL('../../fixtures/envoy/ads-requests.json', import.meta.url),
-  `${JSON.stringify(recorded, null, 1)}\n`,
-)
+if (envoy !== undefined && import.meta.main) {
+  const recorded: Record<string, RecordedStep[]> = {}
+  for (const name of Object.keys(SCENARIOS)) recorded[name] = await record(envoy, name, Number(port ?? 28400))
+  const out = process.argv[4] ?? new URL('../../fixtures/envoy/ads-requests.json', import.meta.url)
+  writeFileSync(out, `${JSON.stringify(recorded, null, 1)}\n`)
+}

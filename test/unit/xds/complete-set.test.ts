@@ -94,15 +94,16 @@ t.test('an answer that never comes does not hold the start up', t => {
 t.test('a reload is counted when something was taken over', t => {
   const sink = new Sink()
   let reloads = 0
-  const set = new CompleteSet('cluster(s)', sink, () => void reloads++)
+  const set = new CompleteSet('cluster(s)', sink, new Set(['static']), () => void reloads++)
   sink.bad = { a: new Error('bad') }
   t.throws(() => set.onUpdate({ version: '1', resources: [resource('a')] }), { message: /a: bad/ })
   t.equal(reloads, 0)
   set.onUpdate({ version: '2', resources: [resource('b')] })
   set.onUpdate({ version: '3', resources: [resource('b')] })
   t.equal(reloads, 1)
-  set.onUpdate({ version: '4', resources: [] })
-  t.equal(reloads, 2)
+  set.onUpdate({ version: '4', resources: [resource('static')] })
+  t.equal(reloads, 1, 'neither removals nor what is static')
+  t.same(sink.events.slice(-2), ['3 + -', '4 + -b'])
   t.end()
 })
 

@@ -1,0 +1,172 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { AdsServer } from '../../../src/lab/ads-server.ts'
+import { bootstrap } from './bootstrap.ts'
+import { encode, ScriptedControlPlane, type SeenRequest, TYPES } from './control-plane.ts'
+import type { RecordedStep } from './record-envoy.ts'
+import { assignment, edsCluster, listener, routes } from './resources.ts'
+import { SCENARIOS } from './scenarios.ts'
+import { ToyServer } from './toy-server.ts'
+
+const RECORD = JSON.parse(
+  readFileSync(new URL('../../fixtures/envoy/ads-requests.json', import.meta.url), 'utf8'),
+) as Record<string, RecordedStep[]>
+
+/** Gauges of 64 bits are kept in 53 here; control_plane.identifier and version_text are texts. */
+const number = (text: string): number => Number(text)
+
+/** What a control plane can tell: names are a set, an error is told by its first words (the rest is a dump in Envoy's case). */
+function essence(request: SeenRequest): object {
+  return {
+    ...request,
+    names: [...request.names].sort(),
+    ...(request.error === undefined ? {} : { error: wordsOf(request.error) }),
+  }
+}
+
+/** Envoy prints the message before a broken rule; we put field path and advice behind all errors. */
+function wordsOf(error: string): string {
+  const rule = /Proto constraint validation failed \(.*?\)(?=$|; )/.exec(error)
+  if (rule !== null) return rule[0]
+  return error
+    .replace(/ goo\.gle\/debug[\s\S]*$/, '')
+    .replace(/; at [^,\n]*/g, '')
+    .trim()
+}
+
+/** The toy server makes other words of what is not the matter of this test. */
+const OTHER_WORDS = /listeners: (good and bad|two bad|one address twice)|bytes that are no message/
+
+/** Paths of sockets are limited to 107 bytes; test directories are longer. */
+function shortDirectory(t: Test): string {
+  const directory = mkdtempSync(join(tmpdir(), 'xds-'))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  return directory
+}
+
+for (const [name, steps] of Object.entries(SCENARIOS)) {
+  t.test(`${name}: the control plane sees the same requests as from Envoy, and statistics count the same`, async t => {
+    const plane = new ScriptedControlPlane()
+    const port = await plane.listen('127.0.0.1:0')
+    const server = new ToyServer(bootstrap({ port }, 1))
+    t.teardown(() => {
+      server.client.close()
+      plane.close()
+    })
+    server.start()
+    const stats = new Map<string, string>()
+    for (const [i, step] of steps.entries()) {
+      const recorded = RECORD[name]![i]!
+      step.run(plane)
+      await plane.requests(recorded.requests.length)
+      const seen = plane.take()
+      const pairs: [object[], object[]] = [seen.map(essence), recorded.requests.map(essence)]
+      if (OTHER_WORDS.test(step.name))
+        for (const list of pairs) for (const r of list as { error?: string }[]) delete r.error
+      t.same(pairs[0], pairs[1], step.name)
+      for (const [stat, value] of Object.entries(recorded.stats)) stats.set(stat, value)
+    }
+    const texts = new Map(server.stats.snapshot().texts.map(text => [text.name, `"${text.value}"`]))
+    for (const [stat, value] of stats) {
+      // Counted by upstream/, which the toy server does not have.
+      if (stat.endsWith('update_no_rebuild')) continue
+      if (value.startsWith('"')) t.equal(texts.get(stat), value, stat)
+      else t.equal(server.stats.value(stat), number(value), stat)
+    }
+  })
+}
+
+t.test('initial_metadata is sent with every stream', async t => {
+  const plane = new ScriptedControlPlane()
+  const port = await plane.listen('127.0.0.1:0')
+  const server = new ToyServer(bootstrap({ port }, 1))
+  t.teardown(() => {
+    server.client.close()
+    plane.close()
+  })
+  server.start()
+  await plane.requests(1)
+  t.equal(plane.metadata[0]?.['x-token'], 'secret')
+})
+
+t.test('a Unix socket, and a response of 20 MiB', async t => {
+  const plane = new ScriptedControlPlane()
+  const pipe = join(shortDirectory(t), 'XDS')
+  await plane.listen(`unix:${pipe}`)
+  const server = new ToyServer(bootstrap({ pipe }, 1))
+  t.teardown(() => {
+    server.client.close()
+    plane.close()
+  })
+  server.start()
+  await plane.requests(1)
+  plane.take()
+  const filler = { envoy: { filter_metadata: { x: { text: 'y'.repeat(10_000) } } } }
+  const many = Array.from({ length: 2000 }, (_, i) => ({
+    ...edsCluster(`c${i}`),
+    type: 'STATIC',
+    eds_cluster_config: undefined,
+    metadata: filler.envoy,
+  }))
+  plane.send(
+    'CDS',
+    'big',
+    many.map(({ eds_cluster_config: _, ...cluster }) => cluster),
+  )
+  await plane.requests(2)
+  t.match(plane.take(), [{ type: 'LDS' }, { type: 'CDS', version: 'big' }])
+  t.equal(server.applied.length, 2000)
+})
+
+t.test('a control plane that is not there yet is found when it comes', async t => {
+  const plane = new ScriptedControlPlane()
+  const pipe = join(shortDirectory(t), 'XDS')
+  const server = new ToyServer(bootstrap({ pipe }, 1))
+  t.teardown(() => {
+    server.client.close()
+    plane.close()
+  })
+  server.start()
+  while (server.stats.value('cluster_manager.cds.update_failure') === 0) await new Promise(setImmediate)
+  t.equal(server.stats.value('control_plane.connected_state'), 0)
+  await plane.listen(`unix:${pipe}`)
+  await plane.requests(1)
+  t.match(plane.take(), [{ type: 'CDS', version: '', node: 'test-node' }])
+})
+
+t.test('the control plane of the lab brings everything up', async t => {
+  const acks: string[] = []
+  let done: () => void = () => {}
+  const finished = new Promise<void>(resolve => {
+    done = resolve
+  })
+  const plane = new AdsServer(event => {
+    if (event.kind !== 'ack' && event.kind !== 'nack') return
+    acks.push(`${event.kind} ${event.type} ${event.reason}`)
+    if (event.type === 'RouteConfiguration') done()
+  })
+  const shared = (
+    [
+      ['CDS', 'a', edsCluster('a')],
+      ['EDS', 'a', assignment('a', 1)],
+      ['LDS', 'one', listener('one', 1, ['r1'])],
+      ['RDS', 'r1', routes('r1', 'a')],
+    ] as const
+  ).map(([type, name, json]) => ({
+    typeUrl: `type.googleapis.com/${TYPES[type]}`,
+    name,
+    value: encode(TYPES[type]!, json),
+  }))
+  plane.publish({ shared, perNode: new Map() })
+  const port = await plane.listen('127.0.0.1:0')
+  const server = new ToyServer(bootstrap({ port }, 1))
+  t.teardown(() => {
+    server.client.close()
+    plane.close()
+  })
+  server.start()
+  await finished
+  t.same(acks, ['ack Cluster ', 'ack ClusterLoadAssignment ', 'ack Listener ', 'ack RouteConfiguration '])
+})
