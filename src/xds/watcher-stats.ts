@@ -20,7 +20,8 @@ export class SubscriptionStats {
   readonly #prefix: string
   readonly #clock: Clock
 
-  constructor(stats: XdsStats, prefix: string, clock: Clock) {
+  /** @param shared another subscription counts there, too: a new version of a cluster follows the same endpoints */
+  constructor(stats: XdsStats, prefix: string, clock: Clock, shared = false) {
     this.#stats = stats
     this.#prefix = prefix
     this.#clock = clock
@@ -32,7 +33,7 @@ export class SubscriptionStats {
     this.#version = stats.gauge(`${prefix}version`)
     this.#time = stats.gauge(`${prefix}update_time`)
     this.#duration = stats.histogram(`${prefix}update_duration`)
-    stats.text(`${prefix}version_text`, '')
+    if (!shared) stats.text(`${prefix}version_text`, '')
   }
 
   /** An update was taken over; `began` on the clock's monotonic time. */

@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import { TimerNode, type TimerOwner, type Timers } from '../base/timer.ts'
 import type { ResourceType } from './resources/type.ts'
 import type { ResourceSource, ResourceUpdate, ResourceWatcher, Watch } from './source.ts'
-import { SubscriptionStats, type XdsStats } from './watcher-stats.ts'
+import type { SubscriptionStats } from './watcher-stats.ts'
 
 /** Why a first answer is given up on. */
 export type Unavailable = 'timeout' | 'rejected' | 'missing'
@@ -15,12 +15,6 @@ export interface UpdateHandler {
   onUnavailable(why: Unavailable): void
 }
 
-export interface SubscriptionDeps {
-  readonly timers: Timers
-  readonly clock: Clock
-  readonly stats: XdsStats
-}
-
 /** Statistics and the first-fetch timer around a handler (grpc_subscription_impl.cc, filesystem_subscription_impl.cc). */
 export class XdsSubscription implements ResourceWatcher, TimerOwner {
   readonly #handler: UpdateHandler
@@ -30,12 +24,11 @@ export class XdsSubscription implements ResourceWatcher, TimerOwner {
   readonly #fetchTimer = new TimerNode(this, 0)
   #watch: Watch | null = null
 
-  /** @param prefix of the statistics, with its final dot */
-  constructor(deps: SubscriptionDeps, prefix: string, handler: UpdateHandler) {
+  constructor(timers: Timers, clock: Clock, stats: SubscriptionStats, handler: UpdateHandler) {
     this.#handler = handler
-    this.#timers = deps.timers
-    this.#clock = deps.clock
-    this.#stats = new SubscriptionStats(deps.stats, prefix, deps.clock)
+    this.#timers = timers
+    this.#clock = clock
+    this.#stats = stats
   }
 
   /** @param fetchTimeout initial_fetch_timeout in milliseconds; 0 = wait for ever */

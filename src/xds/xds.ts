@@ -20,6 +20,7 @@ import { RDS } from './resources/rds.ts'
 import { SDS } from './resources/sds.ts'
 import type { ResourceType } from './resources/type.ts'
 import type { DecodePolicy } from './resources/xds-resource.ts'
+import { SubscriptionStats } from './watcher-stats.ts'
 import { type UpdateHandler, XdsSubscription } from './xds-subscription.ts'
 
 /**
@@ -49,6 +50,8 @@ export interface XdsDeps {
 
 /** initial_fetch_timeout when it is not set, milliseconds. */
 const FETCH_TIMEOUT = 15_000
+const CDS_PREFIX = 'cluster_manager.cds.'
+const LDS_PREFIX = 'listener_manager.lds.'
 const ADS_METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources'
 
 /** All subscriptions of the process. Nothing is sent or read before `start` and the `follow…` calls. */
@@ -63,6 +66,8 @@ export class XdsClient {
   /** Ends the pause of CDS while clusters warm. */
   #releaseClusters: (() => void) | null = null
   readonly #closers = new Set<() => void>()
+  /** How many subscriptions count under a prefix. */
+  readonly #prefixes = new Map<string, number>()
 
   /** Checks dynamic_resources. Throws ConfigError. */
   constructor(deps: XdsDeps) {
@@ -82,6 +87,9 @@ export class XdsClient {
         : this.#mux(planApi(dynamic.ads_config, this.#clusters, at.field('ads_config')), ADS_METHOD, deps.stats)
     this.#cds = dynamic.cds_config === undefined ? null : this.#plan(dynamic.cds_config, at.field('cds_config'))
     this.#lds = dynamic.lds_config === undefined ? null : this.#plan(dynamic.lds_config, at.field('lds_config'))
+    // The names are there from the beginning, although listeners begin only when the clusters are warm.
+    if (this.#cds !== null) new SubscriptionStats(deps.stats, CDS_PREFIX, deps.clock)
+    if (this.#lds !== null) new SubscriptionStats(deps.stats, LDS_PREFIX, deps.clock)
   }
 
   get hasClusters(): boolean {
@@ -113,7 +121,7 @@ export class XdsClient {
    */
   followClusters(sink: ResourceSink): void {
     const { stats, clock } = this.#deps
-    const prefix = 'cluster_manager.cds.'
+    const prefix = CDS_PREFIX
     const reloads = stats.counter(`${prefix}config_reload`)
     const reloadTime = stats.gauge(`${prefix}config_reload_time_ms`)
     const fixed = new Set(this.#clusters.keys())
@@ -131,7 +139,7 @@ export class XdsClient {
     const fixed = new Set((static_resources?.listeners ?? []).map(l => l.name ?? ''))
     const set = new CompleteSet('listener(s)', this.#pausing(sink, [RDS, SDS]), fixed)
     const { lds_config } = dynamic_resources!
-    this.#follow(this.#lds!, timeoutOf(lds_config!), LDS, null, 'listener_manager.lds.', set)
+    this.#follow(this.#lds!, timeoutOf(lds_config!), LDS, null, LDS_PREFIX, set)
   }
 
   /**
@@ -232,7 +240,10 @@ export class XdsClient {
     handler: UpdateHandler,
   ): () => void {
     const deps = this.#deps
-    const subscription = new XdsSubscription(deps, prefix, handler)
+    const users = this.#prefixes.get(prefix) ?? 0
+    this.#prefixes.set(prefix, users + 1)
+    const stats = new SubscriptionStats(deps.stats, prefix, deps.clock, users > 0)
+    const subscription = new XdsSubscription(deps.timers, deps.clock, stats, handler)
     let own: GrpcMux | null = null
     if (plan.kind === 'ads') subscription.start(this.#ads!, type, names, fetchTimeout)
     else if (plan.kind === 'file') {
@@ -245,6 +256,9 @@ export class XdsClient {
     }
     const close = (): void => {
       if (!this.#closers.delete(close)) return
+      const left = this.#prefixes.get(prefix)! - 1
+      if (left > 0) this.#prefixes.set(prefix, left)
+      else this.#prefixes.delete(prefix)
       subscription.close()
       own?.close()
     }

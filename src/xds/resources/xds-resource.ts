@@ -1,5 +1,5 @@
 import { ConfigError } from '../../base/errors.ts'
-import { decodeMessage } from '../../config/binary.ts'
+import { type DecodeResult, decodeMessage } from '../../config/binary.ts'
 import { FieldPath } from '../../config/field-path.ts'
 import { unknownFieldText } from '../../config/json-reader.ts'
 import { validateMessage } from '../../config/validate.ts'
@@ -65,7 +65,7 @@ export class XdsResource {
     if (this.#message !== null) return this.#message as M
     const { typeName } = this.type
     const at = this.at
-    const { message, unknownNumbers, unknownFields } = decodeMessage(typeName, this.bytes, at)
+    const { message, unknownNumbers, unknownFields } = unpack(typeName, this.bytes, at)
     for (const { typeName: holder, number, at: place } of unknownNumbers) {
       this.#unknown(place, `type ${holder} with unknown field set {${number}}`)
     }
@@ -82,7 +82,18 @@ export class XdsResource {
       throw new ConfigError('CONFIG_UNKNOWN_FIELD', at, `Protobuf message (${text}) has unknown fields`)
     }
     this.#policy.countUnknown()
-    this.#policy.warn(`Unexpected field in dynamic configuration: ${text}`)
+    this.#policy.warn(`Unknown field: ${text}`)
+  }
+}
+
+/** Envoy's words for bytes that are no message of the type. */
+function unpack(typeName: string, bytes: Uint8Array, at: FieldPath): DecodeResult {
+  try {
+    return decodeMessage(typeName, bytes, at)
+  } catch (cause) {
+    if (!(cause instanceof ConfigError) || cause.code !== 'CONFIG_BINARY') throw cause
+    const text = `Unable to unpack as ${typeName}: ${cause.cause instanceof Error ? cause.cause.message : 'malformed'}`
+    throw new ConfigError(cause.code, cause.at, text, { cause })
   }
 }
 

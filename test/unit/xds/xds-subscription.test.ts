@@ -5,6 +5,7 @@ import { NamedResource } from '../../../src/xds/resources/named.ts'
 import { RDS } from '../../../src/xds/resources/rds.ts'
 import { XdsResource } from '../../../src/xds/resources/xds-resource.ts'
 import type { ResourceSource, ResourceWatcher } from '../../../src/xds/source.ts'
+import { SubscriptionStats } from '../../../src/xds/watcher-stats.ts'
 import { XdsSubscription } from '../../../src/xds/xds-subscription.ts'
 import { VirtualTimers } from '../base/virtual-clock.ts'
 import { encode, lenient } from './fakes.ts'
@@ -45,7 +46,12 @@ function setUp(fetchTimeout: number, countsStart = true) {
     },
     true,
   )
-  const subscription = new XdsSubscription({ timers, clock: timers.clock, stats }, 'p.', resource)
+  const subscription = new XdsSubscription(
+    timers,
+    timers.clock,
+    new SubscriptionStats(stats, 'p.', timers.clock),
+    resource,
+  )
   subscription.start(source, RDS, ['r'], fetchTimeout)
   const count = (name: string): number => stats.value(`p.${name}`)
   const refuseNow = (): void => {
