@@ -5,7 +5,6 @@ import { localAddress } from '../server/local-address.ts'
 import { mainServices } from '../server/main-services.ts'
 import { fullNode } from '../server/node.ts'
 import type { Server } from '../server/server.ts'
-import { BUCKETS } from '../stats/histogram.ts'
 import { reopenAccessLogs } from '../telemetry/access-loggers/file-writer.ts'
 import { adminAccessLogs } from './access-log.ts'
 import { certsHandler } from './certs.ts'
@@ -55,7 +54,7 @@ export const createAdmin: AdminFactory = server => {
 
 /** Every endpoint but those that list the others. */
 function endpoints(server: Server): AdminHandler[] {
-  const { options, resources, loggers, store } = server
+  const { options, loggers, store } = server
   return [
     certsHandler(() => tlsFacts(server)),
     clustersHandler(() => clusterFacts(server)),
@@ -88,10 +87,9 @@ function endpoints(server: Server): AdminHandler[] {
     ...statsHandlers({
       store,
       tags: () => server.tags,
-      buckets: () => BUCKETS,
+      buckets: name => server.buckets(name),
       refresh: () => {
-        store.gauge('server.uptime').set(Math.floor(server.stats.uptime()))
-        resources.batcher.flush()
+        server.refreshStats()
       },
     }),
   ]

@@ -146,8 +146,8 @@ export class ListenerManager {
         const key = socketKey(listener.config, address)
         const set = this.#sockets.get(key)
         if (set === undefined) continue
-        this.#sockets.delete(key)
         for (const fd of set.descriptors) closeSocket(fd)
+        this.#sockets.set(key, { ...set, descriptors: [] })
       }
       this.#options.store.counter('listener_manager.listener_stopped').inc()
     }
@@ -163,7 +163,7 @@ export class ListenerManager {
     const { config } = listener
     const descriptors = config.addresses.map(({ address }) => {
       const set = this.#sockets.get(socketKey(config, address))
-      if (set === undefined) return -1
+      if (set === undefined || set.descriptors.length === 0) return -1
       return duplicate(set.descriptors[worker % set.descriptors.length]!)
     })
     return { ...publish(config.name, listener.version, config), descriptors }

@@ -1,12 +1,12 @@
 import { writeSync } from 'node:fs'
 import { ConfigError } from '../base/errors.ts'
 import type { FileLogSink, Loggers } from '../base/log.ts'
-import type { EnvoyOptions } from '../cmd/options.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { loadBootstrap } from '../config/load.ts'
 import { disableExtension } from '../config/registry.ts'
 import { registerExtensions } from '../extensions.ts'
 import type { AdminFactory } from './admin-port.ts'
+import type { EnvoyOptions } from './envoy-options.ts'
 import { Server } from './server.ts'
 
 type Bootstrap = envoy.config.bootstrap.v3.Bootstrap

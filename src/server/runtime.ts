@@ -61,8 +61,6 @@ export class RuntimeLoader {
         )
       }
     }
-    // Without a layered_runtime Envoy makes one empty admin layer.
-    if (config === undefined) this.#layers.push({ name: 'admin', kind: 'admin', values: new Map() })
     stats.counter('runtime.load_success').inc()
     this.#count()
   }

@@ -4,7 +4,6 @@ import { ConfigError } from '../base/errors.ts'
 import type { FileLogSink, Log, Loggers } from '../base/log.ts'
 import { XorShift } from '../base/random.ts'
 import { TimerWheel } from '../base/timer-wheel.ts'
-import type { EnvoyOptions } from '../cmd/options.ts'
 import { parseSocketAddress } from '../config/endpoint.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
@@ -13,13 +12,14 @@ import type { Address } from '../io/connection.ts'
 import { openListenSocket } from '../io/listen-socket.ts'
 import { SocketLoop } from '../io/socket-loop.ts'
 import { StatsStore } from '../stats/store.ts'
-import { TagExtractor } from '../stats/tags.ts'
+import type { TagExtractor } from '../stats/tags.ts'
 import { SharedStateAllocator } from '../upstream/shared-state.ts'
 import { type ConfigBatch, ControlCell, type WorkerBirth } from '../worker/messages.ts'
 import { RuntimeView } from '../worker/runtime.ts'
 import { XdsClient } from '../xds/xds.ts'
 import type { AdminFactory, AdminPort } from './admin-port.ts'
 import { DynamicResources } from './dynamic.ts'
+import type { EnvoyOptions } from './envoy-options.ts'
 import { InitManager } from './init-manager.ts'
 import { localAddress } from './local-address.ts'
 import { fullNode } from './node.ts'
@@ -28,6 +28,7 @@ import { RuntimeLoader } from './runtime.ts'
 import { ServerStats } from './server-stats.ts'
 import { installSignals } from './signals.ts'
 import { ServerState } from './state.ts'
+import { bucketsOf, statsRejector, tagExtractor } from './stats-config.ts'
 import { WorkerPool } from './workers.ts'
 
 type Bootstrap = envoy.config.bootstrap.v3.Bootstrap
@@ -57,6 +58,8 @@ export class Server {
   /** Set by `configure`. */
   runtime!: RuntimeLoader
   tags!: TagExtractor
+  /** Bounds of the buckets of a histogram. */
+  buckets!: (name: string) => readonly number[]
   #state: ServerState = ServerState.PRE_INITIALIZING
   readonly runtimeView = new RuntimeView()
   #failed = false
@@ -126,7 +129,10 @@ export class Server {
       this.pool.broadcast({ type: 'config', batch: { runtime: entries } })
     })
     this.runtimeView.load(this.runtime.entries())
-    this.tags = this.#tagExtractor()
+    const { stats_config } = this.bootstrap
+    this.tags = tagExtractor(stats_config, this.options.statsTags)
+    this.buckets = bucketsOf(stats_config)
+    this.store.setRejector(statsRejector(stats_config))
     if (this.bootstrap.admin?.address !== undefined) this.#admin = this.#makeAdmin(this)
     const xds = new XdsClient({
       bootstrap: this.bootstrap,
@@ -338,21 +344,6 @@ export class Server {
     return parseSocketAddress(address.socket_address, at.field('socket_address'))
   }
 
-  #tagExtractor(): TagExtractor {
-    const config = this.bootstrap.stats_config
-    const at = FieldPath.root().field('stats_config').field('stats_tags')
-    try {
-      const specifiers = (config?.stats_tags ?? []).map(tag => ({
-        tag_name: tag.tag_name ?? '',
-        ...(tag.regex === undefined ? {} : { regex: tag.regex }),
-        ...(tag.fixed_value === undefined ? {} : { fixed_value: tag.fixed_value }),
-      }))
-      return new TagExtractor(config?.use_all_default_tags ?? true, specifiers, this.options.statsTags)
-    } catch (error) {
-      throw new ConfigError('CONFIG_INVALID', at, (error as Error).message)
-    }
-  }
-
   #checkBootstrap(): void {
     const b = this.bootstrap
     const root = FieldPath.root()
@@ -364,6 +355,7 @@ export class Server {
     if (b.hds_config !== undefined) refuse('hds_config', 'the health discovery service')
     if (b.xds_delegate_extension !== undefined) refuse('xds_delegate_extension', 'an xDS delegate')
     for (const field of [
+      'application_log_config',
       'tracing',
       'bootstrap_extensions',
       'fatal_actions',

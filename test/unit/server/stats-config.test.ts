@@ -1,0 +1,41 @@
+import t from 'tap'
+import { bucketsOf, statsRejector, tagExtractor } from '../../../src/server/stats-config.ts'
+import { BUCKETS } from '../../../src/stats/histogram.ts'
+
+t.test('an inclusion list rejects every other name, an exclusion list only those it has', async t => {
+  const only = statsRejector({ stats_matcher: { inclusion_list: { patterns: [{ prefix: 'cluster.' }] } } })
+  t.equal(only('cluster.a.x'), false)
+  t.equal(only('server.live'), true)
+  const not = statsRejector({ stats_matcher: { exclusion_list: { patterns: [{ suffix: '_time' }] } } })
+  t.equal(not('upstream_rq_time'), true)
+  t.equal(not('upstream_rq_total'), false)
+  t.equal(statsRejector({ stats_matcher: { reject_all: true } })('x'), true)
+  t.equal(statsRejector(undefined)('x'), false)
+})
+
+t.test('the first bucket setting that matches applies, others keep the default buckets', async t => {
+  const buckets = bucketsOf({ histogram_bucket_settings: [{ match: { prefix: 'cluster.' }, buckets: [10, 1] }] })
+  t.strictSame(buckets('cluster.a.upstream_rq_time'), [1, 10])
+  t.equal(buckets('http.x.downstream_rq_time'), BUCKETS)
+})
+
+t.test('own tags cut their text out of the name, fixed ones are added', async t => {
+  const tags = tagExtractor(
+    {
+      use_all_default_tags: false,
+      stats_tags: [{ tag_name: 'cluster_name', regex: '^cluster\\.((.+?(\\..+?\\.svc\\.cluster\\.local)?)\\.)' }],
+    },
+    [['mesh', 'm']],
+  )
+  t.strictSame(tags.extract('cluster.outbound|80||a.b.svc.cluster.local.upstream_rq_total'), {
+    name: 'cluster.upstream_rq_total',
+    tags: [
+      ['mesh', 'm'],
+      ['cluster_name', 'outbound|80||a.b.svc.cluster.local'],
+    ],
+  })
+})
+
+t.test('a tag without regex or default is an error', async t => {
+  t.throws(() => tagExtractor({ stats_tags: [{ tag_name: 'nope' }] }, []), /no default regex for name: 'nope'/)
+})
