@@ -1,6 +1,7 @@
 import { ConfigError } from '../base/errors.ts'
 import type { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
+import { percent } from '../config/percent.ts'
 import { defineSupport, unsupportedValue } from '../config/support.ts'
 import type { Http1Options } from './http1/options.ts'
 import type { UnderscoreAction } from './http2/header-receiver.ts'
@@ -121,7 +122,7 @@ export function parseHttp2Options(
         : {
             interval: keepalive.interval ?? 0,
             timeout: keepalive.timeout ?? 0,
-            intervalJitter: keepalive.interval_jitter?.value ?? 15,
+            intervalJitter: percent(keepalive.interval_jitter, 15),
             connectionIdleInterval: keepalive.connection_idle_interval ?? 0,
           },
     customSettings: (proto.custom_settings_parameters ?? []).map(p => [p.identifier ?? 0, p.value ?? 0] as const),

@@ -9,6 +9,7 @@ import type {
 } from '../upstream/cluster-config.ts'
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
+import { percent } from './percent.ts'
 
 type Cluster = envoy.config.cluster.v3.Cluster
 type Common = envoy.config.cluster.v3.Cluster_CommonLbConfig
@@ -41,7 +42,7 @@ export function parseLb(proto: Cluster, type: string, at: FieldPath): LbConfig {
   return {
     policy,
     // PROTOBUF_PERCENT_TO_ROUNDED_INTEGER_OR_DEFAULT
-    healthyPanicThreshold: Math.round(common.healthy_panic_threshold?.value ?? 50),
+    healthyPanicThreshold: Math.round(percent(common.healthy_panic_threshold, 50)),
     localityWeighted,
     zoneAware: parseZoneAware(zone),
     ignoreNewHostsUntilFirstHc: common.ignore_new_hosts_until_first_hc ?? false,
@@ -254,7 +255,7 @@ type ZoneAwareProto = envoy.extensions.load_balancing_policies.common.v3.Localit
 
 function parseZoneAware(p: ZoneAwareProto | undefined): ZoneAwareConfig {
   return {
-    routingEnabled: Math.round(p?.routing_enabled?.value ?? 100),
+    routingEnabled: Math.round(percent(p?.routing_enabled, 100)),
     minClusterSize: Number(p?.min_cluster_size ?? 6),
     failTrafficOnPanic: p?.fail_traffic_on_panic ?? false,
     forceLocalityDirectRouting: p?.force_locality_direct_routing ?? false,
@@ -268,7 +269,7 @@ function parseSlowStart(p: SlowStartProto | undefined): SlowStartConfig | null {
   return {
     window: p.slow_start_window ?? 0,
     aggression: runtimeNumber(p.aggression, 1),
-    minWeight: (p.min_weight_percent?.value ?? 10) / 100,
+    minWeight: percent(p.min_weight_percent, 10) / 100,
   }
 }
 

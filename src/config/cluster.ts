@@ -15,6 +15,7 @@ import { parseLb } from './cluster-lb.ts'
 import { parseAssignment, parseSocketAddress } from './endpoint.ts'
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
+import { percent } from './percent.ts'
 
 type Cluster = envoy.config.cluster.v3.Cluster
 
@@ -244,7 +245,7 @@ function parseCircuitBreakers(
         t?.retry_budget === undefined
           ? null
           : {
-              percent: t.retry_budget.budget_percent?.value ?? 20,
+              percent: percent(t.retry_budget.budget_percent, 20),
               minRetryConcurrency: t.retry_budget.min_retry_concurrency ?? 3,
             },
     }

@@ -7,9 +7,10 @@ import type { AccessLogger } from '../telemetry/format-context.ts'
 import { ResponseFlag } from '../telemetry/stream-info.ts'
 import type { HcmConfig, UpgradeConfig } from './connection-manager-config.ts'
 import type { HttpFilterChain } from './filter-chain.ts'
-import { grpcTimeout, isGrpcRequest } from './grpc.ts'
+import { isGrpcRequest } from './grpc.ts'
 import { HttpConnection } from './http-connection.ts'
 import { LocalReply, type LocalReplyRewriter } from './local-reply.ts'
+import { maxStreamDuration } from './max-stream-duration.ts'
 import { normalizedPath, normalizePath, PathResult } from './path-normalize.ts'
 import { checkRequestHeaders, isUpgradeRequest, normalizeHost } from './request-checks.ts'
 import { httpDate } from './request-id.ts'
@@ -310,18 +311,7 @@ export class ConnectionManager {
     context.idleTimeout = idle
     if (idle > 0) timers.arm(context.idleTimer, idle)
     if (config.requestTimeout > 0 && !end) timers.arm(context.requestTimer, config.requestTimeout)
-    let limit = action !== null && action.maxStreamDuration >= 0 ? action.maxStreamDuration : config.maxStreamDuration
-    if (action !== null && action.grpcTimeoutHeaderMax >= 0) {
-      const asked = grpcTimeout(h)
-      if (asked >= 0) {
-        limit =
-          action.grpcTimeoutHeaderMax > 0 && (asked === 0 || asked > action.grpcTimeoutHeaderMax)
-            ? action.grpcTimeoutHeaderMax
-            : asked
-        if (limit > action.grpcTimeoutHeaderOffset && action.grpcTimeoutHeaderOffset > 0)
-          limit -= action.grpcTimeoutHeaderOffset
-      }
-    }
+    const limit = maxStreamDuration(h, action, context.isGrpc, config.maxStreamDuration)
     if (limit > 0) timers.arm(context.maxDurationTimer, limit)
   }
 

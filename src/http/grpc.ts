@@ -69,6 +69,24 @@ export function grpcTimeout(h: HeaderBlock): number {
   }
 }
 
+/** Sets `grpc-timeout` to `ms`, in the finest unit that fits in 8 digits (Grpc::Common::toGrpcTimeout). */
+export function setGrpcTimeout(h: HeaderBlock, ms: number): void {
+  let amount = ms
+  let unit = 'm'
+  if (amount > MAX_GRPC_TIMEOUT) {
+    amount = Math.floor(amount / 1000)
+    unit = 'S'
+  }
+  for (const next of ['M', 'H']) {
+    if (amount <= MAX_GRPC_TIMEOUT) break
+    amount = Math.floor(amount / 60)
+    unit = next
+  }
+  h.set('grpc-timeout', `${Math.min(amount, MAX_GRPC_TIMEOUT)}${unit}`)
+}
+
+const MAX_GRPC_TIMEOUT = 99999999
+
 /** grpc-status → HTTP status, for retries and outlier detection (Grpc::Utility::grpcToHttpStatus). */
 export function grpcToHttpStatus(status: number): number {
   switch (status) {

@@ -135,6 +135,11 @@ export class MainCluster implements DiscoveryListener {
     return { ...this.#published, hosts: this.hosts.current() }
   }
 
+  failPassively(request: EjectionRequest): void {
+    const host = this.hosts.find(request.block)
+    if (host !== null) for (const checker of this.#checkers) checker.failPassively(host)
+  }
+
   /** Gone or replaced. */
   stop(): void {
     this.active = false
@@ -260,7 +265,9 @@ export class ClusterStore {
   }
 
   onEjection(request: EjectionRequest): void {
-    this.#active.get(request.cluster)?.outlier?.onRequest(request)
+    const cluster = this.#active.get(request.cluster)
+    if (request.kind === 'immediate_health_check_fail') cluster?.failPassively(request)
+    else cluster?.outlier?.onRequest(request)
   }
 
   /** Updates of a cluster that still warms wait with it. */

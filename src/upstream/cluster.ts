@@ -168,6 +168,12 @@ export class WorkerCluster implements Cluster {
     this.outlier?.report(host as WorkerHost, status, event)
   }
 
+  failHost(host: Host): void {
+    if (this.config.healthChecks.length === 0) return
+    const { block } = host as WorkerHost
+    this.services.requestEjection({ cluster: this.name, block, kind: 'immediate_health_check_fail' })
+  }
+
   /** Main published the hosts anew. */
   onHosts(update: HostsUpdate): void {
     const before = this.hosts

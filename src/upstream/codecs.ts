@@ -7,6 +7,7 @@ import { UnderscoreAction } from '../codec/http2/header-receiver.ts'
 import { defaultHttp2Options, type Http2Options } from '../codec/http2/options.ts'
 import { type Http2Stats, http2Stats } from '../codec/http2/stats.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
+import { percent } from '../config/percent.ts'
 import type { Connection } from '../io/connection.ts'
 import type { UpstreamHttpConfig } from './cluster-config.ts'
 import type { ClientCodecs, CodecOwner, Http1Codec, Http2Codec } from './connector.ts'
@@ -91,7 +92,7 @@ export function http2Options(http: UpstreamHttpConfig, bufferLimit: number): Htt
             interval: keepalive.interval ?? 0,
             timeout: keepalive.timeout ?? 0,
             // Envoy's default is 15 per cent.
-            intervalJitter: keepalive.interval_jitter?.value ?? 15,
+            intervalJitter: percent(keepalive.interval_jitter, 15),
             connectionIdleInterval: keepalive.connection_idle_interval ?? 0,
           },
     customSettings: (p.custom_settings_parameters ?? []).map(s => [s.identifier ?? 0, s.value ?? 0] as const),

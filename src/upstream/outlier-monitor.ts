@@ -11,7 +11,8 @@ export type ConsecutiveKind = 'consecutive_5xx' | 'consecutive_gateway_failure' 
 export interface EjectionRequest {
   readonly cluster: string
   readonly block: SharedBlock
-  readonly kind: ConsecutiveKind
+  /** The last one is no outlier: a response carried `x-envoy-immediate-health-check-fail`, which the health checkers heed. */
+  readonly kind: ConsecutiveKind | 'immediate_health_check_fail'
 }
 
 /**

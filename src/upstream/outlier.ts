@@ -83,7 +83,7 @@ export class OutlierDetector implements HostWatcher, TimerOwner {
     const host = this.hosts.find(r.block)
     const record = host === null ? undefined : this.records.get(host)
     // The host may be gone or ejected since.
-    if (record === undefined || isEjected(record.host)) return
+    if (record === undefined || r.kind === 'immediate_health_check_fail' || isEjected(record.host)) return
     this.stats.detected(r.kind)
     this.eject(record, r.kind)
     switch (r.kind) {

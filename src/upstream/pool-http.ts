@@ -90,7 +90,7 @@ export abstract class HttpConnectionPool implements HttpPool {
     }
     if (!this.cluster.limits.tryTake(this.priority, Resource.PendingRequests)) {
       this.cluster.counters.upstreamRqPendingOverflow.inc()
-      user.onPoolFailure(PoolFailure.Overflow, this.host, '')
+      user.onPoolFailure(PoolFailure.PendingOverflow, this.host, '')
       return null
     }
     this.cluster.counters.upstreamRqPendingTotal.inc()

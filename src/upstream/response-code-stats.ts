@@ -30,6 +30,7 @@ export class ResponseCodeStats {
   private external: CodeGroup | null = null
   private internal: CodeGroup | null = null
   private canary: CodeGroup | null = null
+  private retry: CodeGroup | null = null
   private readonly zones = new Map<string, CodeGroup>()
 
   constructor(scope: StatsScope) {
@@ -43,6 +44,12 @@ export class ResponseCodeStats {
     if ((flags & ResponseOrigin.Internal) !== 0) this.internalGroup().count(status)
     else this.externalGroup().count(status)
     if (fromZone !== '' && toZone !== '') this.zone(fromZone, toZone).count(status)
+  }
+
+  /** A response that was not passed on because the request is tried again (chargeBasicResponseStat with `retry.`). */
+  chargeRetry(status: number): void {
+    this.retry ??= new CodeGroup(this.scope.scope('retry.'))
+    this.retry.count(status)
   }
 
   chargeTime(ms: number, flags: number, fromZone: string, toZone: string): void {

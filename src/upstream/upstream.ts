@@ -81,11 +81,13 @@ export type PickFailure = 'no_healthy_upstream' | 'dns_failure'
 
 /** Why a pool could not give a stream. */
 export const PoolFailure = {
-  /** Circuit breaker (pending requests, connections, requests). */
+  /** Circuit breaker of requests. */
   Overflow: 0,
   RemoteConnectionFailure: 1,
   LocalConnectionFailure: 2,
   Timeout: 3,
+  /** Circuit breaker of pending requests: no connection was chosen. */
+  PendingOverflow: 4,
 } as const
 export type PoolFailure = (typeof PoolFailure)[keyof typeof PoolFailure]
 
@@ -143,6 +145,8 @@ export interface Cluster {
   tcpConnect(host: Host, user: TcpPoolUser, info: StreamInfo, downstream: Connection | null): PoolHandle | null
   /** Per-host rq_success / rq_error by status, as /clusters prints them. */
   chargeHost(host: Host, status: number): void
+  /** The host said `x-envoy-immediate-health-check-fail`: it is unhealthy until a health check passes. */
+  failHost(host: Host): void
   /** In maintenance mode by runtime `upstream.maintenance_mode.<name>` for this request (it draws a random number). */
   maintenanceMode(): boolean
   /** Category of the `drop_overloads` entry that says to drop this request; '' = go on. */

@@ -2,10 +2,10 @@ import type { HeaderBlock } from '../../codec/header-block.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
 import type { WorkerServices } from '../../config/services.ts'
 import { defineSupport } from '../../config/support.ts'
-import type { Route } from '../../routing/route.ts'
 import type { Counter, StatsScope } from '../../stats/stats.ts'
 import { DataVerdict, HeadersVerdict, type HttpFilter } from '../filter.ts'
 import type { HttpFilterFactory, HttpFilterServices } from '../filter-factory.ts'
+import { RouteStatsTable } from '../router/route-stats.ts'
 import { RouterRequest } from '../router/router-request.ts'
 import type { StreamContext } from '../stream-context.ts'
 
@@ -49,13 +49,14 @@ export class RouterFilter implements HttpFilter<RouterRequest> {
   readonly config: RouterConfig
   readonly services: WorkerServices
   readonly stats: RouterStats
+  readonly routeStats: RouteStatsTable
   private readonly free: RouterRequest[] = []
-  private readonly routeCounters = new Map<string, Counter[]>()
 
   constructor(config: RouterConfig, services: HttpFilterServices) {
     this.config = config
     this.services = services
     this.stats = new RouterStats(services.stats.scope(services.httpPrefix))
+    this.routeStats = new RouteStatsTable(services.stats)
   }
 
   newState(): RouterRequest {
@@ -88,27 +89,6 @@ export class RouterFilter implements HttpFilter<RouterRequest> {
   /** Runtime key `upstream.maintenance_mode.<cluster>` (percent). */
   inMaintenance(cluster: string, random: number): boolean {
     return this.services.runtime.fraction(`upstream.maintenance_mode.${cluster}`, 0, 100, random)
-  }
-
-  /** `vhost.V.route.R.` (route stat_prefix) and `vhost.V.vcluster.C.` response counters. */
-  chargeRoute(route: Route, virtualCluster: string, status: number): void {
-    if (virtualCluster !== '') this.chargeScope(`vhost.${route.virtualHost.name}.vcluster.${virtualCluster}.`, status)
-    if (route.statPrefix !== '') this.chargeScope(`vhost.${route.virtualHost.name}.route.${route.statPrefix}.`, status)
-  }
-
-  private chargeScope(prefix: string, status: number): void {
-    const key = `${prefix}${status}`
-    let counters = this.routeCounters.get(key)
-    if (counters === undefined) {
-      const scope = this.services.stats
-      counters = [
-        scope.counter(`${prefix}upstream_rq_completed`),
-        scope.counter(`${prefix}upstream_rq_${(status / 100) | 0}xx`),
-        scope.counter(`${prefix}upstream_rq_${status}`),
-      ]
-      this.routeCounters.set(key, counters)
-    }
-    for (let i = 0; i < counters.length; i++) counters[i]!.inc()
   }
 }
 

@@ -1,6 +1,7 @@
 import { HeaderBlock } from '../../codec/header-block.ts'
 import type { StreamInfo } from '../../telemetry/stream-info.ts'
 import { ResponseOrigin } from '../../upstream/response-code-stats.ts'
+import type { RouterRequest } from './router-request.ts'
 import type { UpstreamRequest } from './upstream-request.ts'
 
 /** The host and connection of an attempt, as the log of the stream names them. */
@@ -33,10 +34,16 @@ export function responseOrigin(request: HeaderBlock, response: HeaderBlock | nul
   return flags
 }
 
-/** `x-envoy-overloaded: true` of replies about limits; null when the router hides such headers. */
-export function overloadedHeaders(suppress: boolean): HeaderBlock | null {
-  if (suppress) return null
+/**
+ * What the router adds to a local reply: the response mutations of the route and the attempt count, which Envoy sets without
+ * asking suppress_envoy_headers, and `x-envoy-overloaded` for replies about limits. Null = nothing.
+ */
+export function localReplyHeaders(r: RouterRequest, status: number, overloaded: boolean): HeaderBlock | null {
   const h = new HeaderBlock()
-  h.push('x-envoy-overloaded', 'true')
-  return h
+  h.status = status
+  if (overloaded && !r.filter.config.suppressEnvoyHeaders) h.push('x-envoy-overloaded', 'true')
+  r.route!.mutateResponse(h, r.s!)
+  if (r.attemptCount > 0 && r.route!.virtualHost.includeAttemptCountInResponse)
+    h.set('x-envoy-attempt-count', String(r.attemptCount))
+  return h.list.length === 0 ? null : h
 }

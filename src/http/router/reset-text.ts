@@ -8,48 +8,87 @@ export interface FailureText {
   readonly text: string
   readonly status: number
   readonly flag: ResponseFlag
+  /** What the retry policy is asked about. */
+  readonly reason: ResetReason
 }
 
-const overflow: FailureText = { text: 'overflow', status: 503, flag: ResponseFlag.UpstreamOverflow }
+const overflow: FailureText = {
+  text: 'overflow',
+  status: 503,
+  flag: ResponseFlag.UpstreamOverflow,
+  reason: ResetReason.Overflow,
+}
 const localConnect: FailureText = {
   text: 'local connection failure',
   status: 503,
   flag: ResponseFlag.UpstreamConnectionFailure,
+  reason: ResetReason.ConnectionFailure,
 }
 const remoteConnect: FailureText = {
   text: 'remote connection failure',
   status: 503,
   flag: ResponseFlag.UpstreamConnectionFailure,
+  reason: ResetReason.ConnectionFailure,
 }
 const connectTimeout: FailureText = {
   text: 'connection timeout',
   status: 503,
   flag: ResponseFlag.UpstreamConnectionFailure,
+  reason: ResetReason.ConnectionTimeout,
 }
 const termination: FailureText = {
   text: 'connection termination',
   status: 503,
   flag: ResponseFlag.UpstreamConnectionTermination,
+  reason: ResetReason.ConnectionTermination,
 }
-const remoteReset: FailureText = { text: 'remote reset', status: 503, flag: ResponseFlag.UpstreamRemoteReset }
+const remoteReset: FailureText = {
+  text: 'remote reset',
+  status: 503,
+  flag: ResponseFlag.UpstreamRemoteReset,
+  reason: ResetReason.Remote,
+}
 const remoteRefused: FailureText = {
   text: 'remote refused stream reset',
   status: 503,
   flag: ResponseFlag.UpstreamRemoteReset,
+  reason: ResetReason.RemoteRefused,
 }
-const localReset: FailureText = { text: 'local reset', status: 503, flag: ResponseFlag.LocalReset }
-const localRefused: FailureText = { text: 'local refused stream reset', status: 503, flag: ResponseFlag.LocalReset }
-const protocol: FailureText = { text: 'protocol error', status: 502, flag: ResponseFlag.UpstreamProtocolError }
+const localReset: FailureText = {
+  text: 'local reset',
+  status: 503,
+  flag: ResponseFlag.LocalReset,
+  reason: ResetReason.Local,
+}
+const localRefused: FailureText = {
+  text: 'local refused stream reset',
+  status: 503,
+  flag: ResponseFlag.LocalReset,
+  reason: ResetReason.LocalRefused,
+}
+const protocol: FailureText = {
+  text: 'protocol error',
+  status: 502,
+  flag: ResponseFlag.UpstreamProtocolError,
+  reason: ResetReason.Protocol,
+}
 const connectError: FailureText = {
   text: 'remote error with CONNECT request',
   status: 503,
   flag: ResponseFlag.UpstreamRemoteReset,
+  reason: ResetReason.ConnectError,
 }
-const overload: FailureText = { text: 'overload manager reset', status: 503, flag: ResponseFlag.OverloadManager }
+const overload: FailureText = {
+  text: 'overload manager reset',
+  status: 503,
+  flag: ResponseFlag.OverloadManager,
+  reason: ResetReason.Overload,
+}
 
 export function poolFailureText(failure: PoolFailure): FailureText {
   switch (failure) {
     case PoolFailure.Overflow:
+    case PoolFailure.PendingOverflow:
       return overflow
     case PoolFailure.LocalConnectionFailure:
       return localConnect

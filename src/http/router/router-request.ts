@@ -1,20 +1,18 @@
 import { TimerNode, type TimerOwner, type Timers } from '../../base/timer.ts'
 import { ResetReason } from '../../codec/codec.ts'
 import type { HeaderBlock } from '../../codec/header-block.ts'
-import { type Connection, Flow } from '../../io/connection.ts'
 import type { Route, RouteAction } from '../../routing/route.ts'
 import { ResponseFlag } from '../../telemetry/stream-info.ts'
 import { autoServerName } from '../../upstream/auto-sni.ts'
-import { chargeResponseCode, chargeResponseTime } from '../../upstream/response-code-stats.ts'
-import { type Cluster, type Host, OutlierEvent, type PickContext, PoolFailure } from '../../upstream/upstream.ts'
+import { type Cluster, type Host, OutlierEvent, PoolFailure } from '../../upstream/upstream.ts'
 import type { RouterFilter } from '../filters/router.ts'
-import { grpcToHttpStatus } from '../grpc.ts'
 import type { ResponseSource, StreamContext } from '../stream-context.ts'
-import { noteUpstream, noteUpstreamBytes, overloadedHeaders, responseOrigin } from './attempt-facts.ts'
+import { localReplyHeaders, noteUpstream, noteUpstreamBytes } from './attempt-facts.ts'
 import { respondDirectly } from './direct-response.ts'
-import { setupInternalRedirect } from './internal-redirect.ts'
+import { HostPick } from './host-pick.ts'
 import { RequestBody } from './request-body.ts'
 import { type FailureText, poolFailureText, resetDetails, resetText } from './reset-text.ts'
+import { ResponseCharges } from './response-charges.ts'
 import { RetryState, RetryVerdict } from './retry-state.ts'
 import { shadowRequest } from './shadow.ts'
 import { RequestTimeouts } from './timeouts.ts'
@@ -23,42 +21,41 @@ import { UpstreamRequest } from './upstream-request.ts'
 const RouterTimer = { Response: 0, BackOff: 1 } as const
 const EMPTY = Buffer.alloc(0)
 
-/** The router's state for one stream: attempts, retries, timeouts, and the way of the response back. */
-export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
+/**
+ * The router's state for one stream: attempts, retries and timeouts (Envoy: Router::Filter). The way of a response back is in
+ * upstream-response.ts.
+ */
+export class RouterRequest implements ResponseSource, TimerOwner {
   readonly filter: RouterFilter
   readonly timers: Timers
   readonly timeouts = new RequestTimeouts()
-  private readonly retry = new RetryState()
-  private s: StreamContext | null = null
-  private route: Route | null = null
-  private action: RouteAction | null = null
-  private cluster: Cluster | null = null
-  private headers: HeaderBlock | null = null
+  readonly retry = new RetryState()
+  readonly body = new RequestBody()
+  readonly charges = new ResponseCharges()
+  readonly pick = new HostPick()
+  s: StreamContext | null = null
+  route: Route | null = null
+  action: RouteAction | null = null
+  cluster: Cluster | null = null
+  headers: HeaderBlock | null = null
   private trailers: HeaderBlock | null = null
-  private requestComplete = false
+  requestComplete = false
   /** The request had no body: the head ended it. */
   private headersOnly = false
-  private readonly attempts: UpstreamRequest[] = []
+  readonly attempts: UpstreamRequest[] = []
   /** The attempt whose response the client gets. */
-  private winner: UpstreamRequest | null = null
-  private attemptCount = 0
-  private started = 0
-  private requestCompleteAt = -1
-  private readonly body = new RequestBody()
-  private retried = false
-  private timedOutResponse = false
+  winner: UpstreamRequest | null = null
+  attemptCount = 0
+  requestCompleteAt = -1
+  hedging = false
+  responseCookie = ''
+  private isRetry = false
+  /** Some attempt has sent its head: reset-before-request does not retry any more. */
+  private upstreamStarted = false
+  private retryAfterTimeout = false
+  private timedOut = false
   private readonly responseTimer: TimerNode
   private readonly backOffTimer: TimerNode
-  private responseCookie = ''
-  // PickContext
-  hash: bigint | null = null
-  requestHeaders: HeaderBlock | null = null
-  metadataMatch: Readonly<Record<string, unknown>> | null = null
-  downstream: Connection | null = null
-  overrideHost = ''
-  maxHostSelections = 1
-  priorityLoads: readonly number[] | null = null
-  private readonly attemptedPriorities: number[] = []
 
   constructor(filter: RouterFilter) {
     this.filter = filter
@@ -68,31 +65,24 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
   }
 
   begin(s: StreamContext, h: HeaderBlock, end: boolean): void {
-    const filter = this.filter
+    const { filter, pick, timeouts } = this
     const info = s.info
     this.s = s
     this.headers = h
-    this.requestHeaders = h
-    this.downstream = info.connection
+    pick.requestHeaders = h
+    pick.downstream = info.connection
     this.requestComplete = end
     this.headersOnly = end
-    this.started = this.timers.now()
-    if (end) this.requestCompleteAt = this.started
+    if (end) this.requestCompleteAt = this.timers.now()
     filter.stats.rqTotal.inc()
     const route = s.route()
-    if (route === null) {
-      filter.stats.noRoute.inc()
-      info.setFlag(ResponseFlag.NoRouteFound)
-      s.sendLocalReply(404, '', 'route_not_found')
-      return
-    }
     this.route = route
-    if (route.redirect !== null || route.directResponse !== null) {
+    if (route !== null && (route.redirect !== null || route.directResponse !== null)) {
       respondDirectly(s, route, h, filter)
       return
     }
-    const action = route.action
-    if (action === null) {
+    const action = route === null ? null : route.action
+    if (route === null || action === null) {
       filter.stats.noRoute.inc()
       info.setFlag(ResponseFlag.NoRouteFound)
       s.sendLocalReply(404, '', 'route_not_found')
@@ -112,39 +102,29 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     info.upstreamClusterStatName = cluster.observabilityName
     info.clusterMetadata = cluster.metadata
     info.virtualClusterName = route.virtualHost.virtualCluster(h) ?? ''
-    if (filter.inMaintenance(cluster.name, s.random)) {
-      info.setFlag(ResponseFlag.UpstreamOverflow)
-      cluster.counters.upstreamRqMaintenanceMode.inc()
-      this.chargeLocal(503)
-      s.sendLocalReply(
-        503,
-        'maintenance mode',
-        'maintenance_mode',
-        overloadedHeaders(this.filter.config.suppressEnvoyHeaders),
-      )
-      return
-    }
+    this.charges.begin(cluster, route, info.virtualClusterName, h, filter.services.node.zone, filter.routeStats)
+    if (this.refusedByCluster(cluster)) return
     this.attemptCount = 1
     info.upstreamAttempts = 1
     const hashed = action.hash(h, info)
     if (hashed !== null) {
-      this.hash = hashed.hash
+      pick.hash = hashed.hash
       this.responseCookie = hashed.responseCookie
     }
-    this.metadataMatch = action.metadataMatch
-    const host = cluster.pick(this)
+    pick.metadataMatch = action.metadataMatch
+    pick.begin(action.retry, info.upstreamHostsAttempted)
+    const host = cluster.pick(pick)
     if (host === null) {
       this.noHealthyUpstream()
       return
     }
-    this.timeouts.resolve(h, action, s.isGrpc, filter.config.respectExpectedRqTimeout)
-    this.retry.begin(action.retry, h, cluster, action.priority, this.timeouts.global)
-    this.maxHostSelections = action.retry === null ? 1 : action.retry.hostSelectionRetryMaxAttempts
-    const hedging = this.hedging(h)
-    if (!filter.config.suppressEnvoyHeaders) this.timeouts.setExpected(h, 0, hedging)
+    this.hedging = hedgesOnTimeout(h, action)
+    timeouts.resolve(h, action, s.isGrpc, filter.config.respectExpectedRqTimeout)
+    timeouts.setHeaders(h, 0, this.hedging, !filter.config.suppressEnvoyHeaders)
+    this.retry.begin(action.retry, h, cluster, action.priority, this.charges.route, this.charges.virtualCluster)
     if (route.virtualHost.includeRequestAttemptCount) h.set('x-envoy-attempt-count', '1')
     route.mutateRequest(h, s)
-    action.rewrite(h, s, host.hostname)
+    action.rewrite(h, s, host.hostname, !filter.config.suppressEnvoyHeaders)
     this.body.keep = this.retry.enabled || action.shadows.length > 0
     s.responseSource = this
     this.launch(host)
@@ -213,12 +193,6 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     s.connection!.holdRequest(s, hold)
   }
 
-  rejectHost(host: Host): boolean {
-    const policy = this.action!.retry
-    if (policy === null || this.attemptCount < 2) return false
-    return policy.rejectHost(host, this.s!.info.upstreamHostsAttempted)
-  }
-
   onTimer(kind: number): void {
     if (this.s === null) return
     if (kind === RouterTimer.BackOff) this.doRetry()
@@ -229,9 +203,14 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     const s = this.s!
     const info = s.info
     const now = this.timers.now()
-    noteUpstream(this.s!.info, attempt)
+    this.upstreamStarted = true
+    this.charges.started()
+    noteUpstream(info, attempt)
     info.upstreamProtocol = protocol
     if (info.firstUpstreamTx < 0) info.firstUpstreamTx = now
+    if (this.requestComplete) attempt.armPerTry(this.timeouts.perTry)
+    attempt.armIdle(this.timeouts.perTryIdle)
+    attempt.armMaxDuration(this.timeouts.maxDuration >= 0 ? this.timeouts.maxDuration : this.clusterMaxDuration())
     const stream = attempt.stream!
     const bodyless = this.headersOnly
     if (bodyless) attempt.requestSent = true
@@ -259,229 +238,169 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
 
   onAttemptPoolFailure(attempt: UpstreamRequest, failure: PoolFailure, transportFailure: string): void {
     const text = poolFailureText(failure)
-    const cluster = this.cluster!
-    if (failure !== PoolFailure.Overflow) {
-      cluster.reportOutcome(
-        attempt.host,
-        0,
-        failure === PoolFailure.Timeout ? OutlierEvent.ConnectTimeout : OutlierEvent.ConnectFailed,
-      )
+    if (text.reason !== ResetReason.Overflow) {
+      const event = failure === PoolFailure.Timeout ? OutlierEvent.ConnectTimeout : OutlierEvent.ConnectFailed
+      this.cluster!.reportOutcome(attempt.host, 0, event)
     }
-    const reason =
-      failure === PoolFailure.Overflow
-        ? ResetReason.Overflow
-        : failure === PoolFailure.Timeout
-          ? ResetReason.ConnectionTimeout
-          : ResetReason.ConnectionFailure
-    noteUpstream(this.s!.info, attempt)
-    this.attemptFailed(attempt, text, reason, transportFailure, false)
+    // A pool that takes nobody into its queue has not chosen a connection yet, and Envoy's log names no host then.
+    if (failure !== PoolFailure.PendingOverflow) noteUpstream(this.s!.info, attempt)
+    this.attemptFailed(attempt, text, transportFailure)
   }
 
-  onAttemptReset(attempt: UpstreamRequest, why: ResetReason, details: string): void {
-    const cluster = this.cluster!
-    cluster.reportOutcome(attempt.host, 0, OutlierEvent.RequestReset)
-    if (this.winner === attempt) {
-      this.responseCut(resetText(why), '')
-      return
-    }
-    this.attemptFailed(
-      attempt,
-      resetText(why),
-      why,
-      why === ResetReason.Protocol ? '' : details,
-      attempt.requestSent || attempt.stream !== null,
-    )
-  }
-
-  onAttemptInterim(_attempt: UpstreamRequest, h: HeaderBlock): void {
-    // 100 was answered by us already; other interim heads only pass where the operator asked for them.
-    if (h.status === 100 && this.s!.manager.config.proxy100Continue) this.s!.encode1xx(h)
-  }
-
-  onAttemptHeaders(attempt: UpstreamRequest, h: HeaderBlock, end: boolean): void {
-    const s = this.s!
-    const cluster = this.cluster!
-    const action = this.action!
-    const info = s.info
-    const now = this.timers.now()
-    if (info.firstUpstreamRx < 0) info.firstUpstreamRx = now
-    const grpcStatus = s.isGrpc ? h.get('grpc-status') : undefined
-    const outcome = grpcStatus === undefined ? h.status : grpcToHttpStatus(Number(grpcStatus))
-    cluster.reportOutcome(attempt.host, outcome, OutlierEvent.Response)
-    if (this.winner === null && this.retry.enabled && !this.body.dropped) {
-      const verdict = this.retry.onHeaders(h, outcome, s.isGrpc, this.requestHeaders!, this.filter.services)
-      if (verdict === RetryVerdict.Yes) {
-        this.charge(attempt, h.status, h)
-        this.dropAttempt(attempt)
-        this.scheduleRetry(h)
-        return
-      }
-      this.noteRetryLimit(verdict)
-    }
-    const policy = action.internalRedirect
-    if (
-      policy !== null &&
-      policy.redirectResponseCodes.includes(h.status) &&
-      this.requestComplete &&
-      !this.body.dropped
-    ) {
-      if (setupInternalRedirect(s, this.headers!, h, policy, this.route!, this.filter)) {
-        cluster.counters.upstreamInternalRedirectSucceededTotal.inc()
-        this.charge(attempt, h.status, h)
-        this.dropAttempt(attempt)
-        this.restart()
-        return
-      }
-      cluster.counters.upstreamInternalRedirectFailedTotal.inc()
-    }
-    if (this.retried && h.status < 500) cluster.counters.upstreamRqRetrySuccess.inc()
-    this.dropOthers(attempt)
-    this.winner = attempt
-    noteUpstream(this.s!.info, attempt)
-    this.charge(attempt, h.status, h)
-    if (end) info.lastUpstreamRx = now
-    if (!this.filter.config.suppressEnvoyHeaders) {
-      if (this.requestCompleteAt >= 0)
-        h.set('x-envoy-upstream-service-time', String(Math.max(0, Math.floor(now - this.requestCompleteAt))))
-    }
-    if (this.route!.virtualHost.includeAttemptCountInResponse) h.set('x-envoy-attempt-count', String(this.attemptCount))
-    if (this.responseCookie !== '') h.push('set-cookie', this.responseCookie)
-    info.responseCodeDetails = 'via_upstream'
-    noteUpstreamBytes(this.s!.info, attempt)
-    s.responseHeaders = h
-    this.route!.mutateResponse(h, s)
-    if (end) this.onResponseComplete(attempt)
-    s.encodeHeaders(h, end)
-  }
-
-  onAttemptData(attempt: UpstreamRequest, chunk: Uint8Array, end: boolean): Flow {
-    if (this.winner !== attempt || this.s === null) return Flow.Continue
-    const s = this.s
-    if (end) {
-      s.info.lastUpstreamRx = this.timers.now()
-      this.onResponseComplete(attempt)
-    }
-    const flow = s.encodeData(chunk, end)
-    if (flow === Flow.Pause && !end && this.winner === attempt) this.holdUpstream(true)
-    return flow
-  }
-
-  onAttemptTrailers(attempt: UpstreamRequest, t: HeaderBlock): void {
-    if (this.winner !== attempt || this.s === null) return
-    const s = this.s
-    s.info.lastUpstreamRx = this.timers.now()
-    if (s.isGrpc) {
-      const status = t.get('grpc-status')
-      if (status !== undefined)
-        this.cluster!.reportOutcome(attempt.host, grpcToHttpStatus(Number(status)), OutlierEvent.Response)
-    }
-    this.onResponseComplete(attempt)
-    s.encodeTrailers(t)
+  onAttemptReset(attempt: UpstreamRequest, why: ResetReason): void {
+    this.cluster!.reportOutcome(attempt.host, 0, OutlierEvent.RequestReset)
+    if (this.winner === attempt) this.responseCut(resetText(why), '')
+    else this.attemptFailed(attempt, resetText(why), '')
   }
 
   onPerTryTimeout(attempt: UpstreamRequest, idle: boolean): void {
-    const cluster = this.cluster!
-    ;(idle ? cluster.counters.upstreamRqPerTryIdleTimeout : cluster.counters.upstreamRqPerTryTimeout).inc()
-    if (!idle && !attempt.hedged && this.action!.hedge?.hedgeOnPerTryTimeout === true && this.winner === null) {
-      attempt.hedged = true
-      if (this.retry.onHedge(this.filter.services) === RetryVerdict.Yes) {
-        this.scheduleRetry(null)
-        return
-      }
-    }
-    cluster.reportOutcome(attempt.host, 504, OutlierEvent.RequestTimeout)
-    noteUpstream(this.s!.info, attempt)
-    const wasWinner = this.winner === attempt
-    this.dropAttempt(attempt)
-    if (wasWinner) {
-      this.responseCut(
-        { text: '', status: 504, flag: ResponseFlag.UpstreamRequestTimeout },
-        idle ? 'upstream_per_try_idle_timeout' : 'upstream_per_try_timeout',
-      )
+    const { counters } = this.cluster!
+    // Once a response is on its way only the route timeout ends it (UpstreamRequest::onPerTryTimeout).
+    if (!idle && this.winner !== null) return
+    if (this.hedging) {
+      this.hedge(attempt)
       return
     }
-    if (this.retry.enabled && !this.body.dropped) {
-      const verdict = this.retry.onReset(ResetReason.Local, true, this.filter.services)
-      if (verdict === RetryVerdict.Yes) {
-        this.scheduleRetry(null)
-        return
-      }
-      this.noteRetryLimit(verdict)
+    ;(idle ? counters.upstreamRqPerTryIdleTimeout : counters.upstreamRqPerTryTimeout).inc()
+    const flag = ResponseFlag.UpstreamRequestTimeout
+    this.giveUp(attempt, flag, idle ? 'upstream_per_try_idle_timeout' : 'upstream_per_try_timeout')
+  }
+
+  /** max_stream_duration of the cluster or x-envoy-upstream-stream-duration-ms. */
+  onMaxDuration(attempt: UpstreamRequest): void {
+    this.cluster!.counters.upstreamRqMaxDurationReached.inc()
+    const wasWinner = this.winner === attempt
+    this.dropAttempt(attempt)
+    if (!wasWinner && this.retries(attempt, ResetReason.Local, true)) return
+    const s = this.s!
+    this.dropAll()
+    s.info.setFlag(ResponseFlag.UpstreamMaxStreamDurationReached)
+    const status = this.requestComplete ? 504 : 408
+    const reason = 'upstream_max_stream_duration_reached'
+    s.sendLocalReply(status, 'upstream max stream duration reached', reason, localReplyHeaders(this, status, false))
+  }
+
+  scheduleRetry(afterTimeout: boolean): void {
+    this.retryAfterTimeout = afterTimeout
+    this.timers.arm(this.backOffTimer, this.retry.nextDelay(this.filter.services, this.cluster!))
+  }
+
+  /** Other attempts may still answer: one waits for its head, or a retry is due. */
+  othersMayAnswer(): boolean {
+    if (this.backOffTimer.deadline !== 0) return true
+    for (let i = 0; i < this.attempts.length; i++) if (!this.attempts[i]!.headersSeen) return true
+    return false
+  }
+
+  noteRetryLimit(verdict: RetryVerdict): void {
+    const info = this.s!.info
+    if (verdict === RetryVerdict.NoOverflow) info.setFlag(ResponseFlag.UpstreamOverflow)
+    else if (verdict === RetryVerdict.NoLimitExceeded) info.setFlag(ResponseFlag.UpstreamRetryLimitExceeded)
+  }
+
+  /** Internal redirect: the same stream once more through the filter chain, with a router request of its own. */
+  restart(): void {
+    this.s!.recreate()
+  }
+
+  cancelResponseTimeout(): void {
+    this.timers.cancel(this.responseTimer)
+  }
+
+  dropAttempt(attempt: UpstreamRequest): void {
+    this.removeAttempt(attempt)
+    attempt.abort()
+  }
+
+  dropOthers(keep: UpstreamRequest): void {
+    for (let i = this.attempts.length - 1; i >= 0; i--) {
+      const attempt = this.attempts[i]!
+      if (attempt !== keep) this.dropAttempt(attempt)
     }
-    if (this.attempts.length > 0) return
-    this.timeoutReply(idle ? 'upstream_per_try_idle_timeout' : 'upstream_per_try_timeout')
+    this.timers.cancel(this.backOffTimer)
+  }
+
+  removeAttempt(attempt: UpstreamRequest): void {
+    const at = this.attempts.indexOf(attempt)
+    if (at >= 0) this.attempts.splice(at, 1)
+  }
+
+  /** Maintenance mode and drop_overload. */
+  private refusedByCluster(cluster: Cluster): boolean {
+    const s = this.s!
+    if (this.filter.inMaintenance(cluster.name, s.random)) {
+      s.info.setFlag(ResponseFlag.UpstreamOverflow)
+      cluster.counters.upstreamRqMaintenanceMode.inc()
+      this.charges.local(503)
+      s.sendLocalReply(503, 'maintenance mode', 'maintenance_mode', localReplyHeaders(this, 503, true))
+      return true
+    }
+    if (cluster.dropOverload() === '') return false
+    s.info.setFlag(ResponseFlag.DropOverLoad)
+    this.charges.local(503)
+    s.sendLocalReply(503, 'drop overload', 'drop_overload', localReplyHeaders(this, 503, true))
+    return true
   }
 
   private launch(host: Host): void {
     const s = this.s!
     const cluster = this.cluster!
     s.info.upstreamHostsAttempted.push(host.address.text)
-    this.attemptedPriorities.push(host.priority)
-    const attempt = new UpstreamRequest(this, host, this.timers.now())
+    this.pick.chosen(host)
+    const attempt = new UpstreamRequest(this, host)
     this.attempts.push(attempt)
     const serverName = autoServerName(cluster, this.headers!)
-    const pool = cluster.httpPool(host, this.action!.priority, s.info.protocol, this.downstream, serverName)
+    const pool = cluster.httpPool(host, this.action!.priority, s.info.protocol, this.pick.downstream, serverName)
     const handle = pool.newStream(attempt)
     if (!attempt.done && attempt.stream === null) attempt.handle = handle
-    if (this.requestComplete && !attempt.done) {
-      attempt.armPerTry(this.timeouts.perTry)
-    }
-    if (!attempt.done) attempt.armIdle(this.timeouts.perTryIdle)
   }
 
   private onRequestComplete(): void {
     if (this.requestCompleteAt < 0) this.requestCompleteAt = this.timers.now()
-    if (this.timeouts.global > 0 && this.responseTimer.deadline === 0 && !this.timedOutResponse) {
+    if (this.timeouts.global > 0 && this.responseTimer.deadline === 0 && !this.timedOut) {
       this.timers.arm(this.responseTimer, this.timeouts.global)
     }
     for (let i = 0; i < this.attempts.length; i++) {
       const attempt = this.attempts[i]!
-      if (attempt.perTryTimer.deadline === 0) attempt.armPerTry(this.timeouts.perTry)
+      if (attempt.stream !== null && attempt.perTryTimer.deadline === 0) attempt.armPerTry(this.timeouts.perTry)
     }
-    const shadows = this.action!.shadows
-    if (shadows.length > 0 && !this.body.dropped) {
-      for (let i = 0; i < shadows.length; i++)
-        shadowRequest(
-          shadows[i]!,
-          this.s!,
-          this.headers!,
-          this.body.chunks,
-          this.trailers,
-          this.filter,
-          this.timeouts.global,
-        )
+    const { shadows } = this.action!
+    if (shadows.length === 0 || this.body.dropped) return
+    for (let i = 0; i < shadows.length; i++) {
+      const { headers, body, trailers, timeouts } = this
+      shadowRequest(shadows[i]!, this.s!, headers!, body.chunks, trailers, this.filter, timeouts.global)
     }
   }
 
-  private attemptFailed(
-    attempt: UpstreamRequest,
-    text: FailureText,
-    reason: ResetReason,
-    transportFailure: string,
-    requestStarted: boolean,
-  ): void {
+  /** True: the retry policy takes care of it. */
+  private retries(attempt: UpstreamRequest, reason: ResetReason, timeout: boolean): boolean {
+    if (this.winner !== null || attempt.retried || !this.retry.enabled || this.body.dropped) return false
+    const verdict = this.retry.onReset(reason, this.upstreamStarted, this.filter.services)
+    if (verdict !== RetryVerdict.Yes) {
+      this.noteRetryLimit(verdict)
+      return false
+    }
+    this.charges.failed(attempt.host)
+    this.scheduleRetry(timeout)
+    return true
+  }
+
+  private attemptFailed(attempt: UpstreamRequest, text: FailureText, transportFailure: string): void {
     const s = this.s!
     this.removeAttempt(attempt)
     if (transportFailure !== '') s.info.upstreamTransportFailure = transportFailure
-    if (this.retry.enabled && !this.body.dropped) {
-      const verdict = this.retry.onReset(reason, requestStarted, this.filter.services)
-      if (verdict === RetryVerdict.Yes) {
-        this.charge(attempt, text.status, null)
-        this.scheduleRetry(null)
-        return
-      }
-      this.noteRetryLimit(verdict)
-    }
-    if (this.attempts.length > 0 || this.backOffTimer.deadline !== 0) return
+    if (this.retries(attempt, text.reason, false)) return
+    const overflow = text.reason === ResetReason.Overflow
+    if (overflow) this.charges.local(text.status)
+    else this.charges.response(attempt.host, text.status, null)
+    if (this.othersMayAnswer()) return
     s.info.setFlag(text.flag)
-    if (text.flag === ResponseFlag.UpstreamOverflow) this.chargeLocal(text.status)
-    else this.charge(attempt, text.status, null)
-    const again = this.retried ? 'retried and the latest reset reason' : 'reset reason'
+    const again = this.isRetry ? 'retried and the latest reset reason' : 'reset reason'
     s.sendLocalReply(
       text.status,
       `upstream connect error or disconnect/reset before headers. ${again}: ${text.text}`,
       resetDetails(text.text, transportFailure, false),
-      text.flag === ResponseFlag.UpstreamOverflow ? overloadedHeaders(this.filter.config.suppressEnvoyHeaders) : null,
+      localReplyHeaders(this, text.status, overflow),
     )
   }
 
@@ -494,111 +413,101 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     s.resetStream()
   }
 
+  /** A second attempt beside a slow one, whose answer is still welcome (Filter::onSoftPerTryTimeout). */
+  private hedge(attempt: UpstreamRequest): void {
+    this.cluster!.reportOutcome(attempt.host, this.timeouts.status, OutlierEvent.RequestTimeout)
+    attempt.timeoutReported = true
+    if (this.winner !== null || !this.retry.enabled || this.body.dropped) return
+    const verdict = this.retry.onHedge(this.filter.services)
+    if (verdict === RetryVerdict.Yes) {
+      attempt.retried = true
+      this.scheduleRetry(true)
+    } else this.noteRetryLimit(verdict)
+  }
+
+  /** An attempt took too long: another one, or the reply that says so. */
+  private giveUp(attempt: UpstreamRequest, flag: ResponseFlag, details: string): void {
+    const { status } = this.timeouts
+    this.cluster!.reportOutcome(attempt.host, status, OutlierEvent.RequestTimeout)
+    noteUpstream(this.s!.info, attempt)
+    const wasWinner = this.winner === attempt
+    this.dropAttempt(attempt)
+    if (!wasWinner) {
+      if (this.retries(attempt, ResetReason.Local, true)) return
+      this.charges.response(attempt.host, status, null)
+    }
+    this.timeoutReply(flag, details)
+  }
+
   private onResponseTimeout(): void {
-    const s = this.s!
-    const cluster = this.cluster!
-    this.timedOutResponse = true
-    cluster.counters.upstreamRqTimeout.inc()
+    this.timedOut = true
     for (let i = this.attempts.length - 1; i >= 0; i--) {
       const attempt = this.attempts[i]!
-      cluster.reportOutcome(attempt.host, 504, OutlierEvent.RequestTimeout)
+      this.charges.timedOut()
       noteUpstream(this.s!.info, attempt)
+      if (!attempt.headersSeen) {
+        if (!attempt.timeoutReported)
+          this.cluster!.reportOutcome(attempt.host, this.timeouts.status, OutlierEvent.RequestTimeout)
+        this.charges.response(attempt.host, this.timeouts.status, null)
+      }
       if (this.winner !== attempt) this.dropAttempt(attempt)
     }
-    this.timers.cancel(this.backOffTimer)
+    this.timeoutReply(ResponseFlag.UpstreamRequestTimeout, 'response_timeout')
+  }
+
+  private timeoutReply(flag: ResponseFlag, details: string): void {
+    const s = this.s!
     if (this.winner !== null) {
-      this.responseCut({ text: '', status: 504, flag: ResponseFlag.UpstreamRequestTimeout }, 'response_timeout')
+      s.info.setFlag(flag)
+      s.info.responseCodeDetails = details
+      this.dropAll()
+      s.resetStream()
       return
     }
-    s.info.setFlag(ResponseFlag.UpstreamRequestTimeout)
-    this.chargeTimeout()
-    s.sendLocalReply(504, 'upstream request timeout', 'response_timeout')
-  }
-
-  private timeoutReply(details: string): void {
-    const s = this.s!
-    s.info.setFlag(ResponseFlag.UpstreamRequestTimeout)
-    this.chargeTimeout()
-    s.sendLocalReply(504, 'upstream request timeout', details)
-  }
-
-  private chargeTimeout(): void {
-    this.chargeLocal(504)
+    this.dropAll()
+    s.info.setFlag(flag)
+    const { status } = this.timeouts
+    // 204 stands for the timeout when the client asked for an alternative response.
+    const body = status === 504 ? 'upstream request timeout' : ''
+    s.sendLocalReply(status, body, details, localReplyHeaders(this, status, false))
   }
 
   private noHealthyUpstream(): void {
     const s = this.s!
     s.info.setFlag(ResponseFlag.NoHealthyUpstream)
-    this.chargeLocal(503)
-    s.sendLocalReply(503, 'no healthy upstream', 'no_healthy_upstream')
-  }
-
-  private scheduleRetry(h: HeaderBlock | null): void {
-    this.retried = true
-    this.timers.arm(this.backOffTimer, this.retry.nextDelay(h, this.filter.services, this.cluster!))
+    this.charges.local(503)
+    s.sendLocalReply(503, 'no healthy upstream', 'no_healthy_upstream', localReplyHeaders(this, 503, false))
   }
 
   private doRetry(): void {
     const s = this.s!
-    const cluster = this.cluster!
-    this.retry.retryBegins()
+    const { timeouts, pick } = this
+    this.isRetry = true
     this.attemptCount++
     s.info.upstreamAttempts = this.attemptCount
-    this.priorityLoads = this.action!.retry?.priorityLoads(this.attemptedPriorities) ?? null
-    const host = cluster.pick(this)
+    pick.beforeRetry()
+    const host = this.cluster!.pick(pick)
     if (host === null) {
       if (this.attempts.length === 0) this.noHealthyUpstream()
       return
     }
     const h = this.headers!
-    if (this.route!.virtualHost.includeRequestAttemptCount) h.set('x-envoy-attempt-count', String(this.attemptCount))
-    if (!this.filter.config.suppressEnvoyHeaders)
-      this.timeouts.setExpected(h, this.timers.now() - this.started, this.hedging(h))
+    const { includeRequestAttemptCount, includeIsTimeoutRetryHeader } = this.route!.virtualHost
+    if (includeRequestAttemptCount) h.set('x-envoy-attempt-count', String(this.attemptCount))
+    if (includeIsTimeoutRetryHeader) h.set('x-envoy-is-timeout-retry', this.retryAfterTimeout ? 'true' : 'false')
+    const elapsed = this.requestCompleteAt < 0 ? 0 : this.timers.now() - this.requestCompleteAt
+    timeouts.setHeaders(h, elapsed, this.hedging, !this.filter.config.suppressEnvoyHeaders)
     this.launch(host)
   }
 
-  /** Internal redirect: the same stream once more through the filter chain, with a router request of its own. */
-  private restart(): void {
-    const s = this.s!
-    s.recreate()
-  }
-
-  private onResponseComplete(attempt: UpstreamRequest): void {
-    this.timers.cancel(this.responseTimer)
-    noteUpstreamBytes(this.s!.info, attempt)
-    if (!this.requestComplete) attempt.cutRequest()
-    this.removeAttempt(attempt)
-    this.retry.end()
-    const cluster = this.cluster!
-    if (this.requestCompleteAt >= 0) {
-      const fromZone = this.filter.services.node.zone
-      chargeResponseTime(
-        cluster,
-        this.timers.now() - this.requestCompleteAt,
-        responseOrigin(this.requestHeaders!, null),
-        fromZone,
-        attempt.host.zone,
-      )
-    }
-  }
-
-  private dropAttempt(attempt: UpstreamRequest): void {
-    this.removeAttempt(attempt)
-    attempt.abort()
-  }
-
-  private dropOthers(keep: UpstreamRequest): void {
-    for (let i = this.attempts.length - 1; i >= 0; i--) {
-      const attempt = this.attempts[i]!
-      if (attempt === keep) continue
-      this.dropAttempt(attempt)
-    }
+  private dropAll(): void {
+    while (this.attempts.length > 0) this.dropAttempt(this.attempts[this.attempts.length - 1]!)
     this.timers.cancel(this.backOffTimer)
+    this.timers.cancel(this.responseTimer)
   }
 
-  private removeAttempt(attempt: UpstreamRequest): void {
-    const at = this.attempts.indexOf(attempt)
-    if (at >= 0) this.attempts.splice(at, 1)
+  private clusterMaxDuration(): number {
+    return this.cluster!.config.http.maxStreamDuration
   }
 
   private waitingAttempt(): boolean {
@@ -610,40 +519,13 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
   private abandonBuffer(): void {
     this.body.dropped = true
     this.cluster!.counters.retryOrShadowAbandoned.inc()
-    this.retry.disable()
+    this.retry.end()
     if (!this.waitingAttempt()) this.body.clear()
   }
 
   private bufferLimit(): number {
     const limit = this.action!.requestBufferLimit
     return limit < 0 ? this.s!.manager.bufferLimit : limit
-  }
-
-  private hedging(_h: HeaderBlock): boolean {
-    return this.action!.hedge?.hedgeOnPerTryTimeout === true
-  }
-
-  private noteRetryLimit(verdict: RetryVerdict): void {
-    const info = this.s!.info
-    if (verdict === RetryVerdict.NoOverflow) info.setFlag(ResponseFlag.UpstreamOverflow)
-    else if (verdict === RetryVerdict.NoLimitExceeded) info.setFlag(ResponseFlag.UpstreamRetryLimitExceeded)
-  }
-
-  private charge(attempt: UpstreamRequest, status: number, h: HeaderBlock | null): void {
-    chargeResponseCode(
-      this.cluster!,
-      status,
-      responseOrigin(this.requestHeaders!, h),
-      this.filter.services.node.zone,
-      attempt.host.zone,
-    )
-    this.cluster!.chargeHost(attempt.host, status)
-    this.filter.chargeRoute(this.route!, this.s!.info.virtualClusterName, status)
-  }
-
-  private chargeLocal(status: number): void {
-    chargeResponseCode(this.cluster!, status, responseOrigin(this.requestHeaders!, null))
-    this.filter.chargeRoute(this.route!, this.s!.info.virtualClusterName, status)
   }
 
   private reset(): void {
@@ -659,17 +541,21 @@ export class RouterRequest implements PickContext, ResponseSource, TimerOwner {
     this.winner = null
     this.attemptCount = 0
     this.requestCompleteAt = -1
-    this.body.reset()
-    this.retried = false
-    this.timedOutResponse = false
+    this.hedging = false
     this.responseCookie = ''
-    this.hash = null
-    this.requestHeaders = null
-    this.metadataMatch = null
-    this.downstream = null
-    this.overrideHost = ''
-    this.maxHostSelections = 1
-    this.priorityLoads = null
-    this.attemptedPriorities.length = 0
+    this.isRetry = false
+    this.upstreamStarted = false
+    this.retryAfterTimeout = false
+    this.timedOut = false
+    this.body.reset()
+    this.charges.reset()
+    this.pick.reset()
   }
+}
+
+/** The header wins over the route (FilterUtility::finalHedgingParams); retry.begin takes it out. */
+function hedgesOnTimeout(h: HeaderBlock, action: RouteAction): boolean {
+  const asked = h.get('x-envoy-hedge-on-per-try-timeout')
+  if (asked === 'true') return true
+  return asked !== 'false' && action.hedge?.hedgeOnPerTryTimeout === true
 }

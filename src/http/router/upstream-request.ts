@@ -4,8 +4,9 @@ import type { HeaderBlock } from '../../codec/header-block.ts'
 import { type Connection, Flow, ReadHold } from '../../io/connection.ts'
 import type { Host, HttpPoolUser, PoolFailure, PoolHandle } from '../../upstream/upstream.ts'
 import type { RouterRequest } from './router-request.ts'
+import { onInterimHead, onResponseData, onResponseHead, onResponseTrailers } from './upstream-response.ts'
 
-export const AttemptTimer = { PerTry: 0, PerTryIdle: 1 } as const
+export const AttemptTimer = { PerTry: 0, PerTryIdle: 1, MaxDuration: 2 } as const
 
 /** One attempt at one host (Envoy: UpstreamRequest). */
 export class UpstreamRequest implements HttpPoolUser, TimerOwner {
@@ -20,20 +21,22 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   requestSent = false
   /** Over, one way or the other: late events are ignored. */
   done = false
-  /** A hedge has begun because this attempt was slow. */
-  hedged = false
-  started: number
+  /** A hedge has begun because this attempt was slow: it is not retried again. */
+  retried = false
+  /** Outlier detection knows of its per-try timeout already. */
+  timeoutReported = false
   private paused = false
   private lastActivity = 0
   readonly perTryTimer: TimerNode
   readonly idleTimer: TimerNode
+  private readonly durationTimer: TimerNode
 
-  constructor(request: RouterRequest, host: Host, now: number) {
+  constructor(request: RouterRequest, host: Host) {
     this.request = request
     this.host = host
-    this.started = now
     this.perTryTimer = new TimerNode(this, AttemptTimer.PerTry)
     this.idleTimer = new TimerNode(this, AttemptTimer.PerTryIdle)
+    this.durationTimer = new TimerNode(this, AttemptTimer.MaxDuration)
   }
 
   onPoolReady(stream: CodecStream, host: Host, connection: Connection, protocol: string): void {
@@ -61,32 +64,32 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
     if (this.done) return
     this.touch()
     if (h.status < 200 && h.status !== 101) {
-      this.request.onAttemptInterim(this, h)
+      onInterimHead(this.request, h)
       return
     }
     this.headersSeen = true
     if (end) this.complete()
-    this.request.onAttemptHeaders(this, h, end)
+    onResponseHead(this.request, this, h, end)
   }
 
   onResponseData(chunk: Uint8Array, end: boolean): Flow {
     if (this.done && !end) return Flow.Continue
     this.touch()
     if (end) this.complete()
-    return this.request.onAttemptData(this, chunk, end)
+    return onResponseData(this.request, this, chunk, end)
   }
 
   onResponseTrailers(t: HeaderBlock): void {
     if (this.done) return
     this.complete()
-    this.request.onAttemptTrailers(this, t)
+    onResponseTrailers(this.request, this, t)
   }
 
-  onUpstreamReset(why: ResetReason, details: string): void {
+  onUpstreamReset(why: ResetReason): void {
     if (this.done) return
     this.finish()
     this.stream = null
-    this.request.onAttemptReset(this, why, details)
+    this.request.onAttemptReset(this, why)
   }
 
   onUpstreamWritable(): void {
@@ -138,8 +141,16 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
     if (ms > 0 && !this.done) this.request.timers.arm(this.idleTimer, ms)
   }
 
+  armMaxDuration(ms: number): void {
+    if (ms > 0 && !this.done) this.request.timers.arm(this.durationTimer, ms)
+  }
+
   onTimer(kind: number): void {
     if (this.done) return
+    if (kind === AttemptTimer.MaxDuration) {
+      this.request.onMaxDuration(this)
+      return
+    }
     if (kind === AttemptTimer.PerTryIdle) {
       const limit = this.request.timeouts.perTryIdle
       const quiet = this.request.timers.now() - this.lastActivity
@@ -162,6 +173,7 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
     const timers = this.request.timers
     timers.cancel(this.perTryTimer)
     timers.cancel(this.idleTimer)
+    timers.cancel(this.durationTimer)
     if (this.paused) {
       this.paused = false
       this.request.holdDownstream(false)
