@@ -7,6 +7,6 @@ export const contentionHandler: AdminHandler = {
   mutates: false,
   handle: () => ({
     status: 200,
-    body: 'Mutex contention tracing is not enabled. To enable, run Envoy with flag --enable-mutex-tracing',
+    body: 'Mutex contention tracing is not enabled. To enable, run Envoy with flag --enable-mutex-tracing.',
   }),
 }

@@ -71,5 +71,5 @@ function modify(runtime: RuntimeFacts, request: AdminRequest): AdminResponse {
   const isForm = request.header('content-type') === 'application/x-www-form-urlencoded'
   if (values.size === 0 && isForm) values = parseQuery(request.body)
   if (values.size === 0) return { status: 400, body: USAGE }
-  return runtime.modify([...values]) ? OK : { status: 503, body: 'No admin layer specified\n' }
+  return runtime.modify([...values]) ? OK : { status: 503, body: 'No admin layer specified' }
 }

@@ -9,8 +9,6 @@ import { parseQuery } from './query.ts'
 /** Bodies are runtime_modify forms; nothing else of an admin request has a body that matters. */
 const MAX_BODY = 1024 * 1024
 
-const ERROR_TEXTS: Readonly<Record<number, string>> = { 400: 'Bad Request', 426: 'Upgrade Required' }
-
 /** Requests of one admin connection: reads them whole, asks the handler, writes the answer in Envoy's header order. */
 export class AdminStreams implements StreamDecoder {
   readonly #host: AdminHost
@@ -38,10 +36,10 @@ export class AdminStreams implements StreamDecoder {
     let refused = 0
     if (this.#protocol() === 'HTTP/1.0') refused = 426
     else if (s.hostMissing === true) refused = 400
-    // `http://host/path`, as to a forward proxy.
+    // `*` of OPTIONS.
     else if (!h.path.startsWith('/')) refused = 404
     if (refused !== 0) {
-      this.onProtocolError(s, refused)
+      this.#refuse(s, refused, refused === 426 ? 'Upgrade Required' : '')
       return
     }
     const exchange = new AdminExchange(h, this.#connection, this.#host.timers.now())
@@ -86,7 +84,10 @@ export class AdminStreams implements StreamDecoder {
   /** A malformed request: the codec says which status. */
   onProtocolError(s: CodecStream, status: number): void {
     this.#host.counters.protocolErrors.inc()
-    const body = ERROR_TEXTS[status] ?? ''
+    this.#refuse(s, status, status === 400 ? 'Bad Request' : '')
+  }
+
+  #refuse(s: CodecStream, status: number, body: string): void {
     const h = new HeaderBlock()
     h.status = status
     if (body !== '') {

@@ -96,7 +96,9 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
   onHead(h: HeaderBlock, bytes: number): Framing {
     const head = this.reader.head
     this.protocol = head.http11 ? 'HTTP/1.1' : 'HTTP/1.0'
-    const s = new Http1ServerStream(this, h.method === 'HEAD', h.method === 'CONNECT', !head.http11)
+    // Where 1.0 is not served, its refusal (426) is a 1.1 response, as Envoy's.
+    const as10 = !head.http11 && this.options.acceptHttp10
+    const s = new Http1ServerStream(this, h.method === 'HEAD', h.method === 'CONNECT', as10)
     this.stream = s
     s.headerBytesReceived = bytes
     s.wireBytesReceived = bytes

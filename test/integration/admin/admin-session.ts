@@ -133,6 +133,7 @@ export class AdminSession {
         socket.destroy()
         resolve(answer)
       })
+      socket.setTimeout(5000, () => socket.destroy(new Error(`no whole answer to ${bytes.split('\r')[0]}: ${seen}`)))
       socket.on('error', reject)
       socket.on('close', () => reject(new Error(`closed after ${JSON.stringify(seen)}`)))
     })

@@ -64,7 +64,7 @@ t.test('a method nobody knows and HTTP/1.0 are refused by the codec', async t =>
   t.match(unknown, { status: 400, body: 'Bad Request' })
   t.same(unknown.headerNames, ['content-length', 'content-type', 'date', 'server', 'connection'])
   t.match(await session.raw('GET /ready HTTP/1.0\r\nHost: x\r\n\r\n'), { status: 426, body: 'Upgrade Required' })
-  t.match(await session.raw('GET /ready HTTP/1.1\r\n\r\n'), { status: 400, body: 'Bad Request' })
+  t.match(await session.raw('GET /ready HTTP/1.1\r\n\r\n'), { status: 400, body: '' })
 })
 
 t.test('/server_info has the fields of the real Envoy, all of them', async t => {

@@ -52,7 +52,7 @@ t.test('/runtime_modify without parameters says how', async t => {
 
 t.test('/runtime_modify needs an admin layer', async t => {
   const answer = await ask(made([LAYERS[0]!]), '/runtime_modify?a=b')
-  t.match(answer, { status: 503, body: 'No admin layer specified\n' })
+  t.match(answer, { status: 503, body: 'No admin layer specified' })
 })
 
 t.test('a key named like a property of objects is a key like any other', async t => {
