@@ -43,6 +43,7 @@ export class HttpConnection implements TimerOwner {
 
   onConnection(): void {
     const { stats, config, services } = this.manager
+    this.connection.setDelayedCloseTimeout(config.delayedCloseTimeout)
     stats.cxTotal.inc()
     stats.cxActive.inc()
     if (this.connection.tls !== null) {

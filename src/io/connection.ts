@@ -119,7 +119,7 @@ export interface Connection {
   /** Local address after original_dst or proxy_protocol (`localRestored` then). */
   local: Address
   localRestored: boolean
-  /** SNI seen by tls_inspector or the handshake; '' when none. */
+  /** SNI seen by tls_inspector; '' when none. */
   requestedServerName: string
   /** Application protocols seen by listener filters (ALPN offers, `http/1.1`, `h2c`). */
   applicationProtocols: readonly string[]
@@ -143,6 +143,8 @@ export interface Connection {
   /** Half-close after what is queued. */
   end(): void
   close(how: CloseHow, why?: CloseReason): void
+  /** How long `CloseHow.FlushAndDelay` drains the peer, in ms; 0 closes as soon as everything is flushed. */
+  setDelayedCloseTimeout(ms: number): void
   readonly closed: boolean
   /** Sets (`hold` true) or clears one bit of the hold mask; reading goes on when the mask is 0. */
   holdReading(bit: number, hold: boolean): void

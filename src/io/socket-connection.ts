@@ -2,6 +2,7 @@ import type net from 'node:net'
 import type tls from 'node:tls'
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import { isPipe } from './address.ts'
+import type { ConnectOptions, TlsDriver } from './connect-options.ts'
 import {
   type Address,
   CloseHow,
@@ -18,25 +19,7 @@ import type { SocketLoop } from './socket-loop.ts'
 import type { ClientHello } from './transport-sockets/client-hello.ts'
 import type { LocalCertificate } from './transport-sockets/tls-info.ts'
 
-/** The TLS side of a connection; `transport-sockets/tls.ts` implements it. One object per context, not per connection. */
-export interface TlsDriver {
-  /** Puts TLS over a connected socket; null refuses (secrets have not arrived, no server name …). */
-  wrap(socket: net.Socket, connection: SocketConnection): tls.TLSSocket | null
-  /** The handshake is through: verify the peer. Null refuses it; `connection.transportFailure` is set then. */
-  onSecure(socket: tls.TLSSocket, connection: SocketConnection): TlsInfo | null
-  /** The handshake failed; gives the text for `transportFailure`. */
-  onHandshakeError(error: NodeJS.ErrnoException, connection: SocketConnection): string
-}
-
-export interface ConnectOptions {
-  /** 0 = wait for the kernel. Covers TCP and TLS, as Envoy's connect_timeout. */
-  readonly connectTimeout: number
-  /** Source address to bind; port 0 = any. */
-  readonly source: Address | null
-  readonly tls: TlsDriver | null
-  /** per_connection_buffer_limit_bytes. */
-  readonly bufferLimit: number
-}
+export type { ConnectOptions, TlsDriver }
 
 const EMPTY = new Uint8Array(0)
 /** Up to here one copied buffer beats writev; measured on heads with small bodies. */
@@ -100,6 +83,8 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   clientHello: ClientHello | null = null
   /** What this side showed in the handshake. */
   localCertificate: LocalCertificate | null = null
+  /** Set by a driver whose `onSecure` refuses the peer: what to tell it (RFC 5246 §7.2), as bytes of the TCP stream; '' = nothing. */
+  refusalAlert = ''
   handler: ConnectionHandler
   readHolds: number
   bytesReceived = 0
@@ -306,9 +291,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
 
   onTimer(kind: number): void {
     if (kind === TIMER_CONNECT) {
-      this.closed = true
-      this.#why = CloseReason.ConnectTimeout
-      this.#destroy()
+      this.#abandon(CloseReason.ConnectTimeout)
       return
     }
     const pending = this.#socket.writableLength
@@ -333,9 +316,9 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     const socket = this.#socket as tls.TLSSocket
     const info = this.#driver.onSecure(socket, this)
     if (info === null) {
-      this.closed = true
-      this.#why = CloseReason.TransportFailed
-      this.#destroy()
+      // Tried at once by libuv, before the TLS socket would send its own last flight, which the destroy drops.
+      if (this.refusalAlert !== '') this.#tcp.write(this.refusalAlert, 'latin1')
+      this.#abandon(CloseReason.TransportFailed)
       return
     }
     this.tls = info
@@ -402,9 +385,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     }
     const socket = this.#driver!.wrap(tcp, this)
     if (socket === null) {
-      this.closed = true
-      this.#why = CloseReason.TransportFailed
-      this.#destroy()
+      this.#abandon(CloseReason.TransportFailed)
       return
     }
     disown(tcp)
@@ -483,6 +464,12 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   #drained(): void {
     this.#above = false
     if (!this.closed) this.handler.onWritable?.(this)
+  }
+
+  #abandon(why: CloseReason): void {
+    this.closed = true
+    this.#why = why
+    this.#destroy()
   }
 
   #destroy(): void {

@@ -187,7 +187,7 @@ export class Listener implements AcceptHandler, FilterChainOwner {
       this.stats.noMatch.inc()
       this.#give()
       if (this.#log.active) this.#log.refused(connection, this.timers.now(), 'filter_chain_not_found')
-      connection.close(CloseHow.NoFlush)
+      connection.close(refusal(bytes))
       return
     }
     this.#activate(connection, chain, bytes, ended)
@@ -249,6 +249,11 @@ export class Listener implements AcceptHandler, FilterChainOwner {
       this.#acceptedNow = 0
     })
   }
+}
+
+/** Envoy's listener filters only peek: bytes that nobody has read make the kernel answer a close with RST. */
+export function refusal(bytes: Uint8Array): CloseHow {
+  return bytes.length > 0 ? CloseHow.Reset : CloseHow.NoFlush
 }
 
 /** Handler of connections that are closed before anything is made for them. */

@@ -1,8 +1,8 @@
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
-import { CloseHow, type CloseReason, type Connection, type ConnectionHandler, ReadHold } from '../io/connection.ts'
+import { type CloseReason, type Connection, type ConnectionHandler, ReadHold } from '../io/connection.ts'
 import type { SocketConnection } from '../io/socket-connection.ts'
 import { ListenerVerdict, type PendingConnection } from './filters/listener-filter.ts'
-import type { Listener, ListenerFilterInstance } from './listener.ts'
+import { type Listener, type ListenerFilterInstance, refusal } from './listener.ts'
 import { portMatches } from './listener-config.ts'
 
 const NOTHING = new Uint8Array(0)
@@ -99,7 +99,7 @@ export class PendingSocket implements ConnectionHandler, PendingConnection, Time
   #refuse(): void {
     this.#finish()
     this.#listener.onPendingGone(this.connection)
-    this.connection.close(CloseHow.NoFlush)
+    this.connection.close(refusal(this.bytes))
   }
 
   #finish(): void {

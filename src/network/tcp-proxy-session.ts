@@ -5,7 +5,14 @@ import { isPipe } from '../io/address.ts'
 import { CloseHow, CloseReason, type Connection, type ConnectionHandler, Flow, ReadHold } from '../io/connection.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
 import { ResponseFlag, StreamInfo } from '../telemetry/stream-info.ts'
-import { type Host, type PickContext, PoolFailure, type PoolHandle, type TcpPoolUser } from '../upstream/upstream.ts'
+import {
+  type Host,
+  type PickContext,
+  PoolFailure,
+  type PoolHandle,
+  Resource,
+  type TcpPoolUser,
+} from '../upstream/upstream.ts'
 import { NetVerdict, type NetworkFilter } from './filter.ts'
 import type { TcpProxy } from './tcp-proxy.ts'
 import type { WeightedClusterConfig } from './tcp-proxy-config.ts'
@@ -38,6 +45,7 @@ export class TcpProxySession
   #pending: PoolHandle | null = null
   #upstream: Connection | null = null
   #lastActivity = 0
+  #clientEnded = false
   #flushing = false
   #done = false
   readonly #idle: TimerNode
@@ -50,6 +58,8 @@ export class TcpProxySession
     this.#idle = new TimerNode(this, TIMER_IDLE)
     const { remote } = downstream
     this.hash = proxy.config.hashSourceIp && !isPipe(remote) ? xxHash64(remote.ip) : null
+    // From the start: a filter before this one may close the connection first, and that is logged here all the same.
+    this.#describe()
   }
 
   rejectHost(): boolean {
@@ -59,7 +69,6 @@ export class TcpProxySession
   onConnection(c: Connection): NetVerdict {
     const { timers, config, stats } = this.#proxy
     stats.total.inc()
-    this.begin()
     if (config.maxConnectionDuration > 0) {
       this.#duration = new TimerNode(this, TIMER_DURATION)
       timers.arm(this.#duration, this.#proxy.connectionDuration())
@@ -72,7 +81,7 @@ export class TcpProxySession
     return NetVerdict.Stop
   }
 
-  begin(): void {
+  #describe(): void {
     const { info, downstream } = this
     const { timers, clock, filterChainName } = this.#proxy
     info.connection = downstream
@@ -94,7 +103,11 @@ export class TcpProxySession
         this.info.bytesSent += chunk.length
         if (this.downstream.write(chunk) === Flow.Pause) c.holdReading(ReadHold.PeerBuffer, true)
       }
-      if (end) this.downstream.end()
+      if (end) {
+        this.downstream.end()
+        // Both directions are done: the upstream is who closed, and who is counted, whichever socket hears of it first.
+        if (this.#clientEnded) c.close(CloseHow.Flush, CloseReason.Remote)
+      }
       return NetVerdict.Stop
     }
     const upstream = this.#upstream
@@ -110,7 +123,10 @@ export class TcpProxySession
         c.holdReading(ReadHold.PeerBuffer, true)
       }
     }
-    if (end) upstream.end()
+    if (end) {
+      this.#clientEnded = true
+      upstream.end()
+    }
     return NetVerdict.Stop
   }
 
@@ -211,6 +227,13 @@ export class TcpProxySession
       this.#giveUp()
       return
     }
+    // Asked before the pool, which lets a host without connections always open one: with max_connections 0 nothing opens.
+    if (!cluster.limits.canTake(0, Resource.Connections)) {
+      cluster.counters.upstreamCxOverflow.inc()
+      info.setFlag(ResponseFlag.UpstreamOverflow)
+      this.#giveUp()
+      return
+    }
     const host = cluster.pick(this)
     if (host === null) {
       info.setFlag(ResponseFlag.NoHealthyUpstream)
@@ -258,14 +281,16 @@ export class TcpProxySession
     if (upstream !== null && !upstream.closed) {
       this.info.upstreamWireBytesReceived = upstream.bytesReceived
       this.info.upstreamWireBytesSent = upstream.bytesSent
-      const remote = why === CloseReason.Remote || why === CloseReason.RemoteReset
+      const remote = why === CloseReason.Remote
       // What the client sent before it left still goes out.
       if (remote && upstream.bufferedBytes > 0) {
         this.#flushing = true
         stats.flushTotal.inc()
         stats.flushActive.inc()
       }
-      upstream.close(remote ? CloseHow.Flush : CloseHow.NoFlush)
+      // A reset is passed on as one.
+      const abort = why === CloseReason.RemoteReset
+      upstream.close(abort ? CloseHow.Reset : remote ? CloseHow.Flush : CloseHow.NoFlush)
     }
     const { info } = this
     info.end = timers.now()

@@ -92,7 +92,6 @@ export class TcpProxy implements NetworkFilterFactory {
     if (why === CloseReason.ConnectTimeout) {
       session.info.connectionTerminationDetails = 'transport socket timeout was reached'
     }
-    session.begin()
     session.onClose(c, why)
   }
 

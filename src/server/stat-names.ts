@@ -57,8 +57,7 @@ export const CLUSTER_STATS: StatTemplate = {
   counters: words(`
     upstream_rq_0rtt
     assignment_stale assignment_timeout_received assignment_use_cached bind_errors default.total_match_count
-    http1.dropped_headers_with_underscores http1.metadata_not_supported_error
-    http1.requests_rejected_with_underscores_in_headers http1.response_flood lb_healthy_panic
+    lb_healthy_panic
     lb_local_cluster_not_ok lb_recalculate_zone_structures lb_subsets_created lb_subsets_fallback
     lb_subsets_fallback_panic lb_subsets_removed lb_subsets_selected lb_zone_cluster_too_small
     lb_zone_no_capacity_left lb_zone_routing_all_directly lb_zone_routing_cross_zone lb_zone_routing_sampled
@@ -72,7 +71,7 @@ export const CLUSTER_STATS: StatTemplate = {
     upstream_cx_preconnect_skipped upstream_cx_protocol_error upstream_cx_rx_bytes_total upstream_cx_total
     upstream_cx_tx_bytes_total upstream_flow_control_backed_up_total upstream_flow_control_drained_total
     upstream_flow_control_paused_reading_total upstream_flow_control_resumed_reading_total upstream_http3_broken
-    upstream_rq_active_overflow upstream_rq_cancelled upstream_rq_maintenance_mode upstream_rq_max_duration_reached
+    upstream_rq_active_overflow upstream_rq_cancelled upstream_rq_completed upstream_rq_maintenance_mode upstream_rq_max_duration_reached
     upstream_rq_pending_failure_eject upstream_rq_pending_overflow upstream_rq_pending_total
     upstream_rq_per_try_idle_timeout upstream_rq_per_try_timeout upstream_rq_retry
     upstream_rq_retry_backoff_exponential upstream_rq_retry_backoff_ratelimited upstream_rq_retry_limit_exceeded

@@ -117,8 +117,8 @@ function tlsOperators(prefix: string, side: 'down' | 'up'): OperatorTable {
 /** SNI_FIRST and HOST_FIRST fall back to the other; ORIG reads x-envoy-original-host. */
 function requestedServerName(args: string): FormatReader {
   const [order = 'SNI_ONLY', source = 'ORIG_OR_HOST'] = args === '' ? [] : args.split(':')
-  const sni = (c: FormatContext): string | null =>
-    orNull(c.info.connection?.requestedServerName || (c.info.connection?.tls?.sni ?? ''))
+  // Envoy knows the name from tls_inspector only: without that filter the handshake alone leaves it empty.
+  const sni = (c: FormatContext): string | null => orNull(c.info.connection?.requestedServerName ?? '')
   if (order === 'SNI_ONLY' || order === '') return sni
   const host = (c: FormatContext): string | null => {
     const original = source === 'HOST' ? undefined : c.requestHeaders?.get('x-envoy-original-host')

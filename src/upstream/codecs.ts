@@ -26,6 +26,9 @@ export class BuiltinCodecs implements ClientCodecs {
     let options = this.http1Made.get(owner)
     if (options === undefined) {
       options = http1Options(owner.config.http)
+      // There from the first HTTP/1 connection, as in Envoy. What they count are things that clients of this codec do not do.
+      const scope = owner.stats.scope('http1.')
+      for (const name of HTTP1_STATS) scope.counter(name)
       this.http1Made.set(owner, options)
     }
     return new Http1ClientCodec(connection, decoder, options)
@@ -44,6 +47,13 @@ export class BuiltinCodecs implements ClientCodecs {
     return new Http2ClientCodec(connection, decoder, made.options, this.timers, made.stats)
   }
 }
+
+const HTTP1_STATS: readonly string[] = [
+  'dropped_headers_with_underscores',
+  'metadata_not_supported_error',
+  'requests_rejected_with_underscores_in_headers',
+  'response_flood',
+]
 
 interface Http2Made {
   readonly options: Http2Options

@@ -2,7 +2,7 @@ import { createHash, type X509Certificate } from 'node:crypto'
 import type tls from 'node:tls'
 import { certificateNames, type SubjectAltName } from './certificate.ts'
 import { dnsNameMatch, SanMatcher } from './san-matcher.ts'
-import { tlsErrorText, verifyErrorText } from './tls-errors.ts'
+import { PEER_WITHOUT_CERTIFICATE, tlsErrorText, verifyAlert, verifyErrorText } from './tls-errors.ts'
 import type { TlsStats } from './tls-stats.ts'
 import type { ValidationConfig } from './validation.ts'
 
@@ -43,11 +43,18 @@ export class PeerVerifier {
       stats.noCertificate.inc()
       if (!this.#require) return ''
       stats.failVerifyNoCert.inc()
-      return tlsErrorText('PEER_DID_NOT_RETURN_A_CERTIFICATE', 'peer did not provide required client certificate')
+      return PEER_WITHOUT_CERTIFICATE
     }
     const failure = this.#check(socket, peer, dnsName, stats)
     if (failure === '' || this.#config.acceptUntrusted) return ''
     return tlsErrorText('CERTIFICATE_VERIFY_FAILED', `verify cert failed: ${failure}`)
+  }
+
+  /** The TLS alert (RFC 5246 §7.2.2) for a peer that `verify` has refused. */
+  alert(socket: tls.TLSSocket): number {
+    if (!this.verifiesChain) return verifyAlert('')
+    const error = (socket as unknown as { _handle: Verdict | null })._handle?.verifyError()
+    return verifyAlert(error === null ? '' : (error?.code ?? ''))
   }
 
   /** What would have been right and what came, for the log. */
@@ -72,7 +79,10 @@ export class PeerVerifier {
       const fits = dnsName !== '' ? hasDnsName(sans, dnsName) : this.#sans!.matches(sans)
       if (!fits) {
         stats.failVerifySan.inc()
-        return `SAN matcher, certificate SANs are [${sans.map(s => s.value).join(', ')}]`
+        const presented = sans.map(s => s.value).join(', ')
+        return dnsName !== ''
+          ? `verify SAN list, expected SANs: [${dnsName}], certificate SANs: [${presented}]`
+          : `SAN matcher, certificate SANs are [${presented}]`
       }
     }
     if (config.hashes.length === 0 && config.spki.length === 0) return ''

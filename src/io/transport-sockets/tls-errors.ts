@@ -87,6 +87,11 @@ export function tlsErrorText(reason: string, detail = ''): string {
   return `TLS_error:|${code}:SSL routines:OPENSSL_internal:${reason}${detail === '' ? '' : `:${detail}`}:TLS_error_end`
 }
 
+export const PEER_WITHOUT_CERTIFICATE = tlsErrorText(
+  'PEER_DID_NOT_RETURN_A_CERTIFICATE',
+  'peer did not provide required client certificate',
+)
+
 /** From the error of a failed handshake; '' when the peer just went away, as Envoy leaves it. */
 export function handshakeErrorText(error: NodeJS.ErrnoException): string {
   const code = error.code ?? ''
@@ -122,6 +127,33 @@ const VERIFY: Readonly<Record<string, string>> = {
   INVALID_PURPOSE: 'unsupported certificate purpose',
   CERT_UNTRUSTED: 'certificate not trusted',
   CERT_REJECTED: 'certificate rejected',
+}
+
+/** SSL_alert_from_verify_result of BoringSSL by Node's code; what is not here is certificate_unknown (46). */
+const ALERTS: Readonly<Record<string, number>> = {
+  CERT_SIGNATURE_FAILURE: 51,
+  CRL_SIGNATURE_FAILURE: 51,
+  CERT_HAS_EXPIRED: 45,
+  CRL_HAS_EXPIRED: 45,
+  CERT_REVOKED: 44,
+  CERT_NOT_YET_VALID: 42,
+  CRL_NOT_YET_VALID: 42,
+  CERT_UNTRUSTED: 42,
+  CERT_REJECTED: 42,
+  INVALID_PURPOSE: 43,
+  CERT_CHAIN_TOO_LONG: 48,
+  DEPTH_ZERO_SELF_SIGNED_CERT: 48,
+  INVALID_CA: 48,
+  PATH_LENGTH_EXCEEDED: 48,
+  SELF_SIGNED_CERT_IN_CHAIN: 48,
+  UNABLE_TO_GET_ISSUER_CERT: 48,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 48,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 48,
+}
+
+/** `code` '' = OpenSSL found nothing wrong, a rule of the configuration did. */
+export function verifyAlert(code: string): number {
+  return ALERTS[code] ?? 46
 }
 
 export function verifyErrorText(code: string): string {

@@ -9,7 +9,7 @@ import { dnsNameMatch } from './san-matcher.ts'
 import { configuredTicketKeys, processTicketKeys } from './ticket-keys.ts'
 import type { DownstreamTlsConfig } from './tls-config.ts'
 import { baseOptions, type LoadedCertificate, TlsContext, type TlsMaterial, withCertificates } from './tls-context.ts'
-import { handshakeErrorText } from './tls-errors.ts'
+import { handshakeErrorText, PEER_WITHOUT_CERTIFICATE } from './tls-errors.ts'
 import { TlsSession } from './tls-info.ts'
 
 interface ServerContext {
@@ -53,8 +53,8 @@ export class ServerTls implements TlsDriver {
       isServer: true,
       secureContext: secure,
       requestCert: material.verifier.active,
-      // Judged in onSecure: Node would only close, without saying why.
-      rejectUnauthorized: false,
+      // Makes OpenSSL refuse clients without a certificate. Certificates are judged in onSecure: Node lets them all pass.
+      rejectUnauthorized: this.#config.requireClientCertificate,
       ALPNProtocols: this.#alpn(hello?.alpn),
     })
   }
@@ -66,6 +66,9 @@ export class ServerTls implements TlsDriver {
     const failure = material.verifier.active ? material.verifier.verify(socket, peer, '', stats) : ''
     if (failure !== '') {
       connection.transportFailure = failure
+      // Up to TLS 1.2 the client still waits for our Finished, and plain alerts are valid until then. In TLS 1.3 it has all
+      // it needs and an alert would have to be encrypted, which Node does not do for us: there it only sees the close.
+      if (socket.getProtocol() !== 'TLSv1.3') connection.refusalAlert = plainAlert(material.verifier.alert(socket))
       this.#context.warn(connection.remote.text, `${failure}; ${material.verifier.explain(peer)}`)
       return null
     }
@@ -84,6 +87,13 @@ export class ServerTls implements TlsDriver {
     const text = handshakeErrorText(error)
     // A peer that only went away is no TLS error, as in Envoy.
     if (text === '') return text
+    if (error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') {
+      this.#context.stats.noCertificate.inc()
+      this.#context.stats.failVerifyNoCert.inc()
+      connection.transportFailure = PEER_WITHOUT_CERTIFICATE
+      this.#context.warn(connection.remote.text, `${text}; ${this.#context.material()!.verifier.explain(undefined)}`)
+      return PEER_WITHOUT_CERTIFICATE
+    }
     this.#context.stats.connectionError.inc()
     this.#context.log.debug(`remote address:${connection.remote.text},${text}`)
     return text
@@ -126,6 +136,11 @@ export class ServerTls implements TlsDriver {
         : configuredTicketKeys(configured, material.identity)
     return { secure: tls.createSecureContext(options), local: chosen[0]! }
   }
+}
+
+/** A fatal alert of TLS 1.2 as a record of its own, latin1. */
+function plainAlert(code: number): string {
+  return String.fromCharCode(21, 3, 3, 0, 2, 2, code)
 }
 
 /** Envoy's choice by server name: exact DNS names before wildcards, else the first; one certificate per kind of key. */

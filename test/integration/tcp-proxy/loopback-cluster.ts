@@ -21,6 +21,7 @@ export function loopbackCluster(name: string, port: number, loop: SocketLoop, st
     counters: {
       upstreamCxConnectAttemptsExceeded: stats.counter(`cluster.${name}.upstream_cx_connect_attempts_exceeded`),
     },
+    limits: { canTake: () => true },
     pick: () => (port === 0 ? null : host),
     tcpConnect: (_: Host, user: TcpPoolUser) => new Dialer(host, user, loop, timeout),
   }

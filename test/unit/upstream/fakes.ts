@@ -193,6 +193,7 @@ export class FakeConnection implements Connection {
     this.readHolds = hold ? this.readHolds | bit : this.readHolds & ~bit
   }
 
+  setDelayedCloseTimeout(): void {}
   setKeepAlive(): void {}
 
   // What a test does to it

@@ -46,5 +46,6 @@ export class FakeConnection implements Connection {
   holdReading(bit: number, hold: boolean): void {
     this.readHolds = hold ? this.readHolds | bit : this.readHolds & ~bit
   }
+  setDelayedCloseTimeout(): void {}
   setKeepAlive(): void {}
 }

@@ -1,0 +1,24 @@
+import type net from 'node:net'
+import type tls from 'node:tls'
+import type { Address, TlsInfo } from './connection.ts'
+import type { SocketConnection } from './socket-connection.ts'
+
+/** The TLS side of a connection; `transport-sockets/tls.ts` implements it. One object per context, not per connection. */
+export interface TlsDriver {
+  /** Puts TLS over a connected socket; null refuses (secrets have not arrived, no server name …). */
+  wrap(socket: net.Socket, connection: SocketConnection): tls.TLSSocket | null
+  /** The handshake is through: verify the peer. Null refuses it; `connection.transportFailure` is set then. */
+  onSecure(socket: tls.TLSSocket, connection: SocketConnection): TlsInfo | null
+  /** The handshake failed; gives the text for `transportFailure`. */
+  onHandshakeError(error: NodeJS.ErrnoException, connection: SocketConnection): string
+}
+
+export interface ConnectOptions {
+  /** 0 = wait for the kernel. Covers TCP and TLS, as Envoy's connect_timeout. */
+  readonly connectTimeout: number
+  /** Source address to bind; port 0 = any. */
+  readonly source: Address | null
+  readonly tls: TlsDriver | null
+  /** per_connection_buffer_limit_bytes. */
+  readonly bufferLimit: number
+}
