@@ -39,6 +39,9 @@ import { tlsFacts } from './tls-facts.ts'
 /** The admin interface of a server; `src/cmd/` hands this to it, since imports only point downward. Throws ConfigError. */
 export const createAdmin: AdminFactory = server => {
   const log = server.loggers.get('admin')
+  if ((server.bootstrap.admin?.profile_path ?? '') !== '') {
+    log.warning('admin.profile_path: has no effect, there is no CPU profiler to write to it')
+  }
   const address = localAddress(server.options.localAddressIpVersion)
   const admin = new AdminServer({
     loop: server.loop,

@@ -172,7 +172,7 @@ function parseAddress(
   return { address, ipv4Compat: (socket.ipv4_compat ?? false) && isIP(address.ip) === 6, mode: 0, options }
 }
 
-function socketOptions(
+export function socketOptions(
   protos: readonly envoy.config.core.v3.SocketOption[] | undefined,
   at: FieldPath,
 ): readonly SocketOptionConfig[] {

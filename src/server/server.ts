@@ -7,9 +7,10 @@ import { TimerWheel } from '../base/timer-wheel.ts'
 import { parseSocketAddress } from '../config/endpoint.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
+import { socketOptions } from '../config/listener.ts'
 import type { NodeInfo } from '../config/services.ts'
 import type { Address } from '../io/connection.ts'
-import { openListenSocket } from '../io/listen-socket.ts'
+import { boundAddress, openListenSocket } from '../io/listen-socket.ts'
 import { SocketLoop } from '../io/socket-loop.ts'
 import { StatsStore } from '../stats/store.ts'
 import type { TagExtractor } from '../stats/tags.ts'
@@ -314,16 +315,18 @@ export class Server {
       this.#main.warning('No admin address given, so no admin HTTP server started.')
       return
     }
-    const address = this.#adminAddress()
-    const fd = openListenSocket(address, {
+    const wanted = this.#adminAddress()
+    const fd = openListenSocket(wanted, {
       reusePort: false,
       ipv4Compat: false,
       transparent: false,
       freebind: false,
       fastOpen: 0,
-      mode: 0,
-      options: [],
+      mode: config.pipe?.mode ?? 0,
+      options: this.#adminSocketOptions(),
     })
+    // Whoever asks for port 0 reads the real one from --admin-address-path.
+    const address = boundAddress(fd) ?? wanted
     this.#main.info(`Starting admin HTTP server at ${address.text}`)
     await this.#admin?.listen(fd)
     this.loggers.get('admin').info(`admin address: ${address.text}`)
@@ -334,6 +337,10 @@ export class Server {
         this.#main.critical(`cannot open admin address output file ${this.options.adminAddressPath} for writing.`)
       }
     }
+  }
+
+  #adminSocketOptions(): ReturnType<typeof socketOptions> {
+    return socketOptions(this.bootstrap.admin?.socket_options, FieldPath.root().field('admin').field('socket_options'))
   }
 
   #adminAddress(): Address {
