@@ -14,7 +14,7 @@ import { registerExtensions } from '../src/extensions.ts'
 // Parsers that are no extensions define tables too.
 import '../src/config/cluster.ts'
 import '../src/config/endpoint.ts'
-import '../src/config/listener.ts'
+import '../src/listener/parse-listener.ts'
 import '../src/config/route.ts'
 
 const { values } = parseArgs({ options: { examples: { type: 'string' }, check: { type: 'boolean', default: false } } })

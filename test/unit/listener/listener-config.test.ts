@@ -1,11 +1,11 @@
 import t from 'tap'
 import { FieldPath } from '../../../src/config/field-path.ts'
 import type { envoy } from '../../../src/config/gen/messages.d.ts'
-import { parseListener } from '../../../src/config/listener.ts'
 import { registerFactories } from '../../../src/config/registry.ts'
 import { originalDstFactory } from '../../../src/listener/filters/original-dst.ts'
 import { tlsInspectorFactory } from '../../../src/listener/filters/tls-inspector.ts'
 import { portMatches } from '../../../src/listener/listener-config.ts'
+import { parseListener } from '../../../src/listener/parse-listener.ts'
 import { echoFactory } from '../../../src/network/filters/echo.ts'
 import { tcpProxyFactory } from '../../../src/network/filters/tcp-proxy.ts'
 

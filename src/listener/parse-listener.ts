@@ -1,23 +1,23 @@
 import { isIP } from 'node:net'
 import { ConfigError } from '../base/errors.ts'
+import { parseAccessLogs } from '../config/access-log.ts'
+import { parseSocketAddress } from '../config/endpoint.ts'
+import type { FieldPath } from '../config/field-path.ts'
+import type { envoy } from '../config/gen/messages.d.ts'
+import { findFactory, type ParsedExtension, parseAny } from '../config/registry.ts'
+import { defineSupport, unsupportedValue } from '../config/support.ts'
 import { pipeAddress } from '../io/address.ts'
 import type { SocketOptionConfig } from '../io/listen-socket.ts'
-import { FilterChainMatcher } from '../listener/filter-chain-match.ts'
+import type { NetworkFilterExtension } from '../network/filter-factory.ts'
+import { FilterChainMatcher } from './filter-chain-match.ts'
 import type {
   FilterChainConfig,
   ListenAddressConfig,
   ListenerConfig,
   ListenerFilterConfig,
   PortPredicate,
-} from '../listener/listener-config.ts'
-import type { NetworkFilterExtension } from '../network/filter-factory.ts'
-import { parseAccessLogs } from './access-log.ts'
-import { parseSocketAddress } from './endpoint.ts'
-import type { FieldPath } from './field-path.ts'
-import { parseFilterChainMatch } from './filter-chain-match.ts'
-import type { envoy } from './gen/messages.d.ts'
-import { findFactory, type ParsedExtension, parseAny } from './registry.ts'
-import { defineSupport, unsupportedValue } from './support.ts'
+} from './listener-config.ts'
+import { parseFilterChainMatch } from './parse-filter-chain-match.ts'
 
 type Proto = envoy.config.listener.v3.Listener
 type ChainProto = envoy.config.listener.v3.FilterChain

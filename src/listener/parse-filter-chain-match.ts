@@ -1,9 +1,9 @@
 import { isIP } from 'node:net'
 import { ConfigError } from '../base/errors.ts'
-import type { FilterChainMatchConfig } from '../listener/filter-chain-match.ts'
-import type { FieldPath } from './field-path.ts'
-import type { envoy } from './gen/messages.d.ts'
-import { defineSupport } from './support.ts'
+import type { FieldPath } from '../config/field-path.ts'
+import type { envoy } from '../config/gen/messages.d.ts'
+import { defineSupport } from '../config/support.ts'
+import type { FilterChainMatchConfig } from './filter-chain-match.ts'
 
 type Proto = envoy.config.listener.v3.FilterChainMatch
 
