@@ -68,6 +68,7 @@ export class XdsSubscription implements ResourceWatcher, TimerOwner {
   }
 
   onTimer(): void {
+    this.#stats.attempt.inc()
     this.#stats.initFetchTimeout.inc()
     this.#handler.onUnavailable('timeout')
   }

@@ -13,7 +13,7 @@ import type { GrpcTarget } from './grpc-target.ts'
 import { grpcTransport } from './grpc-transport.ts'
 import { CDS } from './resources/cds.ts'
 import { CompleteSet, type ResourceSink } from './resources/complete-set.ts'
-import { type AssignmentTaker, EDS, EndpointsListener } from './resources/eds.ts'
+import { AssignmentCache, type AssignmentTaker, EDS, EndpointsListener } from './resources/eds.ts'
 import { LDS } from './resources/lds.ts'
 import { NamedResource, type ResourceListener } from './resources/named.ts'
 import { RDS } from './resources/rds.ts'
@@ -66,6 +66,7 @@ export class XdsClient {
   /** Ends the pause of CDS while clusters warm. */
   #releaseClusters: (() => void) | null = null
   readonly #closers = new Set<() => void>()
+  readonly #assignments = new AssignmentCache()
   /** How many subscriptions count under a prefix. */
   readonly #prefixes = new Map<string, number>()
 
@@ -177,14 +178,25 @@ export class XdsClient {
   followEndpoints(edsName: string, source: ConfigSourceProto, statsName: string, taker: AssignmentTaker): () => void {
     const prefix = `cluster.${statsName}.`
     const empty = this.#deps.stats.counter(`${prefix}update_empty`)
-    const listener = new EndpointsListener(taker, text => this.#deps.log.warning(text))
+    const plan = this.#plan(source, FieldPath.root())
+    const cache = this.#assignments
+    const useCached = this.#deps.stats.counter(`${prefix}assignment_use_cached`)
+    const listener = new EndpointsListener(taker, edsName, cache, useCached, text => this.#deps.log.warning(text))
     const resource = new NamedResource(
       listener,
       false,
       () => {},
       () => empty.inc(),
     )
-    return this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), EDS, [edsName], prefix, resource)
+    // Before the subscription, which may end within its own start.
+    cache.use(edsName)
+    const end = this.#follow(plan, timeoutOf(source), EDS, [edsName], prefix, resource)
+    let ended = false
+    return () => {
+      if (!ended) cache.release(edsName)
+      ended = true
+      end()
+    }
   }
 
   /** SDS. `prefix` of the statistics with its final dot, e.g. `cluster.X.client_ssl_socket_factory.sds.NAME.`. */

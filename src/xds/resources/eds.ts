@@ -1,5 +1,7 @@
 import { parseAssignment } from '../../config/endpoint.ts'
+import type { Counter } from '../../stats/stats.ts'
 import type { AssignmentConfig } from '../../upstream/cluster-config.ts'
+import type { Unavailable } from '../xds-subscription.ts'
 import type { ResourceListener } from './named.ts'
 import type { ResourceType } from './type.ts'
 import type { XdsResource } from './xds-resource.ts'
@@ -20,22 +22,71 @@ export interface AssignmentTaker {
   onFailure(): void
 }
 
+/**
+ * Last good assignments by name, as long as somebody follows the name. A cluster that changed asks for its endpoints again; when the
+ * control plane sees no reason to answer, the new version takes what the old one has (eds.cc, "using cached response").
+ */
+export class AssignmentCache {
+  readonly #entries = new Map<string, { users: number; assignment: AssignmentConfig | null }>()
+
+  get(name: string): AssignmentConfig | null {
+    return this.#entries.get(name)?.assignment ?? null
+  }
+
+  put(name: string, assignment: AssignmentConfig): void {
+    const entry = this.#entries.get(name)
+    if (entry !== undefined) entry.assignment = assignment
+  }
+
+  use(name: string): void {
+    const entry = this.#entries.get(name)
+    if (entry === undefined) this.#entries.set(name, { users: 1, assignment: null })
+    else entry.users++
+  }
+
+  release(name: string): void {
+    const entry = this.#entries.get(name)
+    if (entry !== undefined && --entry.users === 0) this.#entries.delete(name)
+  }
+}
+
 /** Reads assignments for a cluster. */
 export class EndpointsListener implements ResourceListener {
   readonly #taker: AssignmentTaker
+  readonly #name: string
+  readonly #cache: AssignmentCache
+  readonly #useCached: Counter
   readonly #warn: (text: string) => void
 
-  constructor(taker: AssignmentTaker, warn: (text: string) => void) {
+  /** @param useCached assignment_use_cached */
+  constructor(
+    taker: AssignmentTaker,
+    name: string,
+    cache: AssignmentCache,
+    useCached: Counter,
+    warn: (text: string) => void,
+  ) {
     this.#taker = taker
+    this.#name = name
+    this.#cache = cache
+    this.#useCached = useCached
     this.#warn = warn
   }
 
   onResource(resource: XdsResource): void {
     const options = { dns: false, clusterType: 'EDS', warn: this.#warn }
-    this.#taker.onAssignment(parseAssignment(resource.decode(), resource.at, options))
+    const assignment = parseAssignment(resource.decode(), resource.at, options)
+    this.#taker.onAssignment(assignment)
+    this.#cache.put(this.#name, assignment)
   }
 
-  onUnavailable(): void {
-    this.#taker.onFailure()
+  onUnavailable(why: Unavailable): void {
+    const cached = why === 'timeout' ? this.#cache.get(this.#name) : null
+    if (cached === null) {
+      this.#taker.onFailure()
+      return
+    }
+    this.#useCached.inc()
+    this.#taker.onAssignment(cached)
   }
 }

@@ -5,6 +5,12 @@ export function edsCluster(name: string, more: object = {}): object {
   return { name, type: 'EDS', connect_timeout: '1s', eds_cluster_config: { eds_config: ads }, ...more }
 }
 
+/** Does not wait long for its endpoints. */
+export function impatientCluster(name: string, connectTimeout: string): object {
+  const eds_config = { ...ads, initial_fetch_timeout: '0.25s' }
+  return { ...edsCluster(name), connect_timeout: connectTimeout, eds_cluster_config: { eds_config } }
+}
+
 export function staticCluster(name: string, more: object = {}): object {
   return { name, type: 'STATIC', connect_timeout: '1s', load_assignment: { cluster_name: name }, ...more }
 }

@@ -1,6 +1,14 @@
 import type { ScriptedControlPlane } from './control-plane.ts'
 import { encode, TYPES } from './control-plane.ts'
-import { assignment, brokenCluster, edsCluster, listener, routes, staticCluster } from './resources.ts'
+import {
+  assignment,
+  brokenCluster,
+  edsCluster,
+  impatientCluster,
+  listener,
+  routes,
+  staticCluster,
+} from './resources.ts'
 
 /** Ports for the listeners of scenarios: nobody connects to them. */
 const PORT = 28450
@@ -56,6 +64,30 @@ export const SCENARIOS: Readonly<Record<string, readonly Step[]>> = {
     },
     { name: 'no listeners', run: p => p.send('LDS', 'l5', []) },
     { name: 'no clusters', run: p => p.send('CDS', 'c5', []) },
+  ],
+  silence: [
+    { name: 'connect', run: () => {} },
+    { name: 'endpoints never come', run: p => p.send('CDS', 'c1', [impatientCluster('a', '1s')]) },
+    {
+      name: 'a cluster changes, its endpoints never come',
+      run: p => p.send('CDS', 'c2', [impatientCluster('a', '2s')]),
+    },
+    { name: 'they do after all', run: p => p.send('EDS', 'e1', [assignment('a', 1)]) },
+    { name: 'it changes again and nothing comes', run: p => p.send('CDS', 'c3', [impatientCluster('a', '3s')]) },
+    {
+      name: 'it changes twice',
+      run: p => {
+        p.send('CDS', 'c4', [impatientCluster('a', '4s')])
+        p.send('CDS', 'c5', [impatientCluster('a', '5s')])
+      },
+    },
+    {
+      name: 'it goes while it warms',
+      run: p => {
+        p.send('CDS', 'c6', [impatientCluster('a', '6s')])
+        p.send('CDS', 'c7', [])
+      },
+    },
   ],
   'cluster rejections': [
     { name: 'connect', run: () => {} },

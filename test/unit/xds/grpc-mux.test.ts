@@ -219,7 +219,10 @@ t.test('malformed bytes are a NACK, never an exception', t => {
     resources: [{ type_url: EDS.typeUrl, value }],
   }
   plane.handler!.onMessage(encodeMessage('envoy.service.discovery.v3.DiscoveryResponse', response))
-  t.match(plane.last.at(-1)?.error_detail?.message, /^Unable to unpack as envoy.config.endpoint.v3.ClusterLoadAssignment: truncated field/)
+  t.match(
+    plane.last.at(-1)?.error_detail?.message,
+    /^Unable to unpack as envoy.config.endpoint.v3.ClusterLoadAssignment: truncated field/,
+  )
   const sent = plane.last.length
   plane.handler!.onMessage(Uint8Array.of(0xff, 0xff))
   t.equal(plane.last.length, sent, 'nothing that could be answered')
