@@ -262,14 +262,27 @@ type HcmProto = envoy.extensions.filters.network.http_connection_manager.v3.Http
 
 /** Connection managers of a listener as configured. */
 export function connectionManagersOf(proto: ListenerProto): readonly HcmProto[] {
-  const chains = [...(proto.filter_chains ?? [])]
-  if (proto.default_filter_chain !== undefined) chains.push(proto.default_filter_chain)
-  const filters: FilterProto[] = chains.flatMap(chain => [...(chain.filters ?? [])])
-  return filters.flatMap(filter => {
-    const any = filter.typed_config
-    const isHcm = any?.type_url.endsWith('.http_connection_manager.v3.HttpConnectionManager') === true
-    return isHcm && any?.message !== undefined ? [any.message as HcmProto] : []
-  })
+  return placedConnectionManagersOf(proto, FieldPath.root()).map(placed => placed.hcm)
+}
+
+/** The same with where each stands. `at`: of the listener. */
+export function placedConnectionManagersOf(
+  proto: ListenerProto,
+  at: FieldPath,
+): { readonly hcm: HcmProto; readonly at: FieldPath }[] {
+  const found: { readonly hcm: HcmProto; readonly at: FieldPath }[] = []
+  const look = (filters: readonly FilterProto[] | undefined, place: FieldPath): void => {
+    for (const [i, { typed_config: any }] of (filters ?? []).entries()) {
+      if (any?.type_url.endsWith('.http_connection_manager.v3.HttpConnectionManager') !== true) continue
+      if (any.message === undefined) continue
+      found.push({ hcm: any.message as HcmProto, at: place.field('filters').index(i).field('typed_config').any() })
+    }
+  }
+  for (const [i, chain] of (proto.filter_chains ?? []).entries()) {
+    look(chain.filters, at.field('filter_chains').index(i))
+  }
+  look(proto.default_filter_chain?.filters, at.field('default_filter_chain'))
+  return found
 }
 
 function routesOf(proto: ListenerProto): string[] {

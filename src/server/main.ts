@@ -21,9 +21,9 @@ export async function runServer(
   registerExtensions()
   for (const name of options.disabledExtensions) {
     const slash = name.indexOf('/')
-    if (!disableExtension(name.slice(0, slash), name.slice(slash + 1))) {
-      loggers.get('misc').warning(`failed to disable unknown extension '${name}'`)
-    }
+    const known = disableExtension(name.slice(0, slash), name.slice(slash + 1))
+    if (known) loggers.get('misc').info(`disabled extension '${name}'`)
+    else loggers.get('misc').warning(`failed to disable unknown extension '${name}'`)
   }
   if (options.mode === 'validate') {
     validate(options, loggers, sink, makeAdmin)
@@ -34,13 +34,7 @@ export async function runServer(
   main.info(`initializing epoch ${options.restartEpoch} (base id=${options.baseId}, hot restart version=${generation})`)
   let server: Server | null = null
   try {
-    const loaded = load(options, loggers)
-    server = new Server(options, loaded.bootstrap, loggers, sink, makeAdmin)
-    try {
-      server.configure()
-    } catch (error) {
-      throw error instanceof ConfigError ? loaded.locate(error) : error
-    }
+    server = configuredServer(options, loggers, sink, makeAdmin)
     await server.run()
   } catch (error) {
     const text = error instanceof ConfigError ? error.envoyText : (error as Error).message
@@ -55,14 +49,29 @@ export async function runServer(
   }
 }
 
+/**
+ * A server whose whole configuration is read and checked, with nothing opened yet. The extensions must have been registered.
+ * @throws ConfigError with file, line and column
+ */
+export function configuredServer(
+  options: EnvoyOptions,
+  loggers: Loggers,
+  sink: FileLogSink,
+  makeAdmin: AdminFactory,
+): Server {
+  const loaded = load(options, loggers)
+  try {
+    const server = new Server(options, loaded.bootstrap, loggers, sink, makeAdmin)
+    server.configure()
+    return server
+  } catch (error) {
+    throw error instanceof ConfigError ? loaded.locate(error) : error
+  }
+}
+
 function validate(options: EnvoyOptions, loggers: Loggers, sink: FileLogSink, makeAdmin: AdminFactory): void {
   try {
-    const loaded = load(options, loggers)
-    try {
-      new Server(options, loaded.bootstrap, loggers, sink, makeAdmin).configure()
-    } catch (error) {
-      throw error instanceof ConfigError ? loaded.locate(error) : error
-    }
+    configuredServer(options, loggers, sink, makeAdmin)
   } catch (error) {
     const text =
       error instanceof ConfigError

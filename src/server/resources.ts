@@ -19,7 +19,7 @@ import { DynamicFacts } from './dynamic-facts.ts'
 import type { EnvoyOptions } from './envoy-options.ts'
 import type { InitManager } from './init-manager.ts'
 import { keptMessage } from './kept.ts'
-import { connectionManagersOf, ListenerManager, type MainListener } from './listeners.ts'
+import { ListenerManager, type MainListener, placedConnectionManagersOf } from './listeners.ts'
 import { mainServices } from './main-services.ts'
 import { publish } from './publisher.ts'
 import { SecretStore } from './secrets.ts'
@@ -161,8 +161,8 @@ export class ResourceManager {
     viaApi: boolean,
   ): MainListener {
     const listener = this.listeners.parse(proto, at, version, viaApi)
-    for (const hcm of connectionManagersOf(proto)) {
-      if (hcm.route_config !== undefined) this.parseRoute(hcm.route_config, at.field('route_config'), true)
+    for (const { hcm, at: place } of placedConnectionManagersOf(proto, at)) {
+      if (hcm.route_config !== undefined) this.parseRoute(hcm.route_config, place.field('route_config'), true)
     }
     return listener
   }

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import { ConfigError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
@@ -86,11 +87,35 @@ export class XdsClient {
       dynamic.ads_config === undefined
         ? null
         : this.#mux(planApi(dynamic.ads_config, this.#clusters, at.field('ads_config')), ADS_METHOD, deps.stats)
-    this.#cds = dynamic.cds_config === undefined ? null : this.#plan(dynamic.cds_config, at.field('cds_config'))
-    this.#lds = dynamic.lds_config === undefined ? null : this.#plan(dynamic.lds_config, at.field('lds_config'))
+    if (this.#ads !== null) this.#checkNode('ads', at.field('ads_config'))
+    const followed = (type: ResourceType, field: string, source: ConfigSourceProto | undefined): SourcePlan | null => {
+      if (source === undefined) return null
+      this.#checkNode(type.typeUrl, at.field(field))
+      return this.#plan(source, at.field(field))
+    }
+    this.#cds = followed(CDS, 'cds_config', dynamic.cds_config)
+    this.#lds = followed(LDS, 'lds_config', dynamic.lds_config)
     // The names are there from the beginning, although listeners begin only when the clusters are warm.
     if (this.#cds !== null) new SubscriptionStats(deps.stats, CDS_PREFIX, deps.clock)
     if (this.#lds !== null) new SubscriptionStats(deps.stats, LDS_PREFIX, deps.clock)
+    const clustersAt = FieldPath.root().field('static_resources').field('clusters')
+    for (const [i, cluster] of (deps.bootstrap.static_resources?.clusters ?? []).entries()) {
+      const source = cluster.eds_cluster_config?.eds_config
+      if (cluster.type !== 'EDS' || source === undefined) continue
+      const place = clustersAt.index(i).field('eds_cluster_config').field('eds_config')
+      this.#checkNode(EDS.typeUrl, place)
+      this.#plan(source, place)
+    }
+  }
+
+  /** A control plane must know who asks (Config::Utility::checkLocalInfo). */
+  #checkNode(what: string, at: FieldPath): void {
+    const { id = '', cluster = '' } = this.#deps.node
+    if (id !== '' && cluster !== '') return
+    const text =
+      `${what}: node 'id' and 'cluster' are required. Set it either in 'node' config or via --service-node and ` +
+      '--service-cluster options.'
+    throw new ConfigError('CONFIG_REFERENCE', at, text)
   }
 
   get hasClusters(): boolean {
