@@ -37,7 +37,9 @@ export class Acceptor {
         // Node's own callback would make a net.Socket without our read buffer; the handle is all that is wanted here.
         const handle = (this.#server as unknown as { _handle: ListenHandle })._handle
         handle.onconnection = (status, client) => {
-          if (client === undefined || this.#closed) this.#handler.onAcceptError(status)
+          if (client === undefined) this.#handler.onAcceptError(status)
+          // Accepted while closing: nobody would ever answer it.
+          else if (this.#closed) (client as { close(): void }).close()
           else this.#handler.onAccept(client)
         }
         resolve()
