@@ -1,6 +1,7 @@
 import type { Loggers } from '../base/log.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import type { EdsDiscovery } from '../upstream/clusters/eds.ts'
+import { EDS } from '../xds/resources/eds.ts'
 import { RDS } from '../xds/resources/rds.ts'
 import { SDS } from '../xds/resources/sds.ts'
 import type { ResourceListener, XdsClient, XdsResource } from '../xds/xds.ts'
@@ -37,8 +38,16 @@ export class DynamicResources implements Subscriptions {
     this.#xds = xds
   }
 
-  startClusters(ready: () => void): void {
+  begin(): () => void {
     this.#xds.start()
+    return this.#xds.pause(EDS, SDS)
+  }
+
+  holdRoutes(): () => void {
+    return this.#xds.pause(RDS)
+  }
+
+  startClusters(ready: () => void): void {
     if (!this.#xds.hasClusters) {
       ready()
       return

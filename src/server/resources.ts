@@ -46,6 +46,10 @@ export interface ResourceContext {
 
 /** What the subscriptions do for the resources. `NoSubscriptions` until there is a dynamic configuration. */
 export interface Subscriptions {
+  /** Opens the stream. Endpoints and secrets asked for until the returned function is called go into one request. */
+  begin(): () => void
+  /** The same for routes. */
+  holdRoutes(): () => void
   /** Follows the secrets of a cluster; returns what ends it. */
   cluster(cluster: MainCluster): () => void
   /** Follows the endpoints of an EDS cluster; returns what ends it. */
@@ -75,6 +79,8 @@ export class ResourceManager {
   readonly #routes = new Map<string, Published>()
   #staticListeners: MainListener[] = []
   #onClustersReady: (() => void) | null = null
+  /** The first round of clusters is over; listeners may still wait. */
+  #clustersInitialized = false
 
   constructor(context: ResourceContext) {
     this.#context = context
@@ -93,7 +99,7 @@ export class ResourceManager {
       followEndpoints: (cluster, eds) => this.#followEndpoints(cluster, eds),
       followSecrets: cluster => this.subscriptions?.cluster(cluster) ?? (() => {}),
       onWarming: count => {
-        if (this.#context.init.done) this.subscriptions?.warming(count)
+        if (this.#clustersInitialized) this.subscriptions?.warming(count)
       },
       onActive: () => this.#checkClusters(),
     })
@@ -210,8 +216,11 @@ export class ResourceManager {
     const afterClusters = (): void => {
       upstream.info('cm init: all clusters initialized')
       loggers.get('main').info('all clusters initialized. initializing init manager')
+      this.#clustersInitialized = true
+      const resume = this.subscriptions?.holdRoutes()
       for (const listener of this.#staticListeners) this.warmListener(listener)
       if (this.subscriptions !== null) this.subscriptions.startListeners(init.add('LDS'))
+      resume?.()
       clustersDone()
     }
     this.#onClustersReady = (): void => {
@@ -224,7 +233,10 @@ export class ResourceManager {
         this.#checkClusters()
       })
     }
+    // The stream is opened before CDS is asked for: static clusters may need it for their endpoints.
+    const resume = this.subscriptions?.begin()
     for (const cluster of this.clusters.warming.values()) cluster.start()
+    resume?.()
     this.#checkClusters()
   }
 
