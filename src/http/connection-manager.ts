@@ -139,7 +139,7 @@ export class ConnectionManager {
     }
     if (h.path !== '' && !this.normalize(context, h)) return
     normalizeHost(h, connection.connection.local.port, config)
-    const upgrade = http1 && isUpgradeRequest(h)
+    const upgrade = isUpgradeRequest(h)
     info.downstreamHeaderBytesReceived = h.wireBytes
     const client = this.sanitizer.apply(h, connection.connection, info, upgrade)
     if (client !== connection.connection.remote.ip) {

@@ -279,7 +279,7 @@ export class HttpConnection implements TimerOwner {
     const last = this.active.pop()!
     if (at < this.active.length) this.active[at] = last
     context.destroyFilters()
-    if (reset) s.reset(context.responseComplete ? ResetReason.Local : resetCode(context))
+    if (reset) s.reset(ResetReason.Local)
     stats.rqActive.dec()
     stats.rqTime.record(now - info.start)
     if (context.isUpgrade) stats.cxUpgradesActive.dec()
@@ -390,10 +390,6 @@ class StreamEvents implements StreamDecoder {
   onConnectionError(details: string): void {
     this.connection.onConnectionError(details)
   }
-}
-
-function resetCode(context: StreamContext): ResetReason {
-  return context.responseStarted ? ResetReason.Protocol : ResetReason.Local
 }
 
 /** `PRI * HTTP/2` (RFC 9113 §3.4); three bytes decide, no method of HTTP/1 begins with them. */

@@ -71,13 +71,25 @@ export class Http2ClientCodec extends Http2Connection {
       this.sender.headers(s, h, end)
       h.path = path
       h.scheme = scheme
-    } else this.sender.headers(s, h, end)
+    } else if (isUpgrade(h)) this.sendExtendedConnect(s, h, end)
+    else this.sender.headers(s, h, end)
+  }
+
+  /** RFC 8441: an HTTP/1 upgrade becomes CONNECT with `:protocol` (Envoy: transformUpgradeRequestFromH1toH2). */
+  private sendExtendedConnect(s: Http2Stream, h: HeaderBlock, end: boolean): void {
+    const method = h.method
+    s.upgrade = h.get('upgrade')!
+    h.method = 'CONNECT'
+    h.protocol = s.upgrade
+    this.sender.headers(s, h, end)
+    h.method = method
+    h.protocol = ''
   }
 
   onHeaderBlock(id: number, end: boolean, from: Buffer, start: number, stop: number, wireBytes: number): void {
     const s = this.streams.get(id)
     const trailers = s?.headReceived === true
-    if (!this.decodeBlock(trailers ? BlockKind.Trailers : BlockKind.Response, from, start, stop, wireBytes)) return
+    if (!this.decodeBlock(id, trailers ? BlockKind.Trailers : BlockKind.Response, from, start, stop, wireBytes)) return
     if (s === undefined) {
       if (this.wasOpened(id)) this.headersOnClosed(id)
       else this.fail(ErrorCode.ProtocolError, 'HEADERS: stream in idle')
@@ -107,6 +119,10 @@ export class Http2ClientCodec extends Http2Connection {
         return
       }
       s.remoteEnd = end
+      if (s.upgrade !== '' && block.status === 200) {
+        block.status = 101
+        block.list.push('upgrade', s.upgrade, 'connection', 'upgrade')
+      }
     }
     this.decoder.onHeaders(s, block, end)
     if (end) this.remoteEnded(s, id)
@@ -145,4 +161,10 @@ export class Http2ClientCodec extends Http2Connection {
   wasOpened(id: number): boolean {
     return (id & 1) === 1 && id <= this.lastId
   }
+}
+
+function isUpgrade(h: HeaderBlock): boolean {
+  if (!h.has('upgrade')) return false
+  const connection = h.get('connection')
+  return connection !== undefined && /(^|,)\s*upgrade\s*(,|$)/i.test(connection)
 }

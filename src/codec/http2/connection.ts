@@ -204,6 +204,25 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     this.end(code, message, CODEC_ERROR)
   }
 
+  /**
+   * A connection error without GOAWAY: Envoy only closes after a malformed message and after what its callbacks refuse. RFC
+   * 9113 §5.4.1 has the GOAWAY as SHOULD.
+   */
+  abandon(message: string): void {
+    if (this.failed) return
+    this.failed = true
+    this.session.close()
+    this.resetAll(ResetReason.Protocol, CODEC_ERROR)
+    output.flushOf(this.sender)
+    this.decoder.onConnectionError(message)
+  }
+
+  /** The peer does not speak HTTP/2: nothing is said to it, not even SETTINGS (RFC 9113 §3.4 lets the GOAWAY out). */
+  onBadPreface(): void {
+    output.drop(this.sender)
+    this.abandon('bad connection preface')
+  }
+
   /** A keepalive PING was not answered: the peer is gone, so no GOAWAY. */
   timedOut(details: string): void {
     this.failed = true
@@ -239,12 +258,19 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   // === header blocks ===
 
   /** Decodes a block into `receiver`; false when the connection failed. */
-  protected decodeBlock(kind: BlockKind, from: Buffer, start: number, stop: number, wireBytes: number): boolean {
+  protected decodeBlock(
+    id: number,
+    kind: BlockKind,
+    from: Buffer,
+    start: number,
+    stop: number,
+    wireBytes: number,
+  ): boolean {
     const receiver = this.receiver
     receiver.begin(kind)
     if (!this.memo.recall(this.hpack.generation, kind, from, start, stop, receiver)) {
       if (!this.hpack.decode(from, start, stop, receiver)) {
-        this.fail(ErrorCode.CompressionError, 'HPACK')
+        this.onUndecodable(id)
         return false
       }
       receiver.finish()
@@ -259,6 +285,16 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     return true
   }
 
+  /** A block of `id` that cannot be decoded, or not without unbounded work: the dynamic table is lost with it. */
+  onUndecodable(id: number): void {
+    this.announce(id)
+    // The code and the silence about the reason are Envoy's, also for blocks that are too large.
+    this.fail(ErrorCode.CompressionError, '')
+  }
+
+  /** Server: the owner hears of a request even when its head cannot be read. */
+  protected announce(_id: number): void {}
+
   /** A malformed or oversized block on `s`. */
   protected refuseBlock(s: Http2Stream, details: string): void {
     if (details === INVALID_FIELD || details === INVALID_MESSAGE) {
@@ -268,7 +304,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
         return
       }
       this.notifyReset(s, ResetReason.Protocol, details, true)
-      this.fail(ErrorCode.ProtocolError, details)
+      this.abandon(details)
       return
     }
     if (details === HEADERS_TOO_LARGE) this.stats.headerListSizeTooLarge.inc()
@@ -396,7 +432,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
       else this.kill(s, ErrorCode.ProtocolError, ResetReason.Protocol, REMOTE_RESET)
     } else if (s === undefined) {
       if (this.sender.window.shift(increment)) this.sender.pumpAll()
-      else this.fail(ErrorCode.FlowControlError, 'connection window overflow')
+      else this.abandon('connection window overflow')
     } else if (s.sendWindow.shift(increment)) this.sender.streamWindowOpened(s)
     else this.kill(s, ErrorCode.FlowControlError, ResetReason.Protocol, REMOTE_RESET)
   }

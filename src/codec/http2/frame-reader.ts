@@ -22,7 +22,10 @@ export interface FrameHandler {
   onGoAway(last: number, code: number): void
   onWindowUpdate(stream: number, increment: number): void
   onStreamFrameSizeError(stream: number): void
+  /** `message` goes into the GOAWAY: nghttp2's words where they are known. */
   onFrameError(code: ErrorCode, message: string): void
+  onBadPreface(): void
+  onUndecodable(id: number): void
 }
 
 const EMPTY = Buffer.alloc(0)
@@ -101,7 +104,7 @@ export class FrameReader {
     const take = Math.min(this.prefaceLeft, chunk.length)
     for (let i = 0; i < take; i++) {
       if (chunk[i] !== PREFACE[done + i]) {
-        this.handler.onFrameError(ErrorCode.ProtocolError, 'bad connection preface')
+        this.handler.onBadPreface()
         return chunk.length
       }
     }
@@ -147,7 +150,7 @@ export class FrameReader {
   private admissible(length: number, type: number): boolean {
     const handler = this.handler
     if (length > DEFAULT_MAX_FRAME_SIZE) {
-      handler.onFrameError(ErrorCode.FrameSizeError, 'frame too large')
+      handler.onFrameError(ErrorCode.FrameSizeError, 'too large frame size')
       return false
     }
     if (!this.settingsSeen) {
@@ -166,7 +169,7 @@ export class FrameReader {
   }
 
   private beginData(length: number): void {
-    if (this.stream === 0) this.handler.onFrameError(ErrorCode.ProtocolError, 'DATA on stream 0')
+    if (this.stream === 0) this.handler.onFrameError(ErrorCode.ProtocolError, 'DATA: stream_id == 0')
     else if ((this.flags & Flag.Padded) === 0) this.startData(length, 0)
     else if (length === 0) this.handler.onFrameError(ErrorCode.FrameSizeError, 'padding missing')
     else this.padKnown = false
@@ -214,7 +217,7 @@ export class FrameReader {
         const ack = (this.flags & Flag.Ack) !== 0
         if (stream !== 0) handler.onFrameError(ErrorCode.ProtocolError, 'SETTINGS on a stream')
         else if (length % 6 !== 0 || (ack && length !== 0)) {
-          handler.onFrameError(ErrorCode.FrameSizeError, 'SETTINGS length')
+          handler.onFrameError(ErrorCode.FrameSizeError, '')
         } else handler.onSettings(ack, from, start, end)
         return
       }
@@ -306,8 +309,7 @@ export class FrameReader {
   private append(from: Buffer, start: number, end: number): boolean {
     const fill = this.blockFill + end - start
     if (fill > this.maxBlock) {
-      // Not decodable without unbounded work, so the table is lost; the code is the one Envoy sends.
-      this.handler.onFrameError(ErrorCode.CompressionError, 'header block too large')
+      this.handler.onUndecodable(this.blockStream)
       return false
     }
     if (fill > this.block.length) {

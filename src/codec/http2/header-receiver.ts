@@ -129,7 +129,7 @@ export class HeaderReceiver {
         block.method = value
         return
       case FieldKind.Path:
-        if (value !== this.goodPath) {
+        if (value === '' || value !== this.goodPath) {
           if (!isPath(value)) this.error = INVALID_FIELD
           else this.goodPath = value
         }

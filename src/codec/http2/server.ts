@@ -6,6 +6,7 @@ import { Http2Connection } from './connection.ts'
 import { ErrorCode } from './frames.ts'
 import { BlockKind, INVALID_MESSAGE } from './header-receiver.ts'
 import type { Http2Options } from './options.ts'
+import { output } from './output.ts'
 import type { Http2Stats } from './stats.ts'
 import type { Http2Stream } from './stream.ts'
 
@@ -32,18 +33,28 @@ export class Http2ServerCodec extends Http2Connection {
   }
 
   drain(final: boolean): void {
-    if (!this.failed) this.session.drain(final, this.lastId)
+    if (this.failed) return
+    this.session.drain(final, this.lastId)
+    // The owner may close the connection right after the final GOAWAY.
+    if (final) output.flushOf(this.sender)
   }
 
   encodeHeaders(s: Http2Stream, h: HeaderBlock, end: boolean): void {
     s.headSent = true
+    if (s.upgrade === '' || h.status !== 101) {
+      this.sender.headers(s, h, end)
+      return
+    }
+    // RFC 8441 §5: 200 is what 101 says in HTTP/1; connection and upgrade are not sent anyway.
+    h.status = 200
     this.sender.headers(s, h, end)
+    h.status = 101
   }
 
   onHeaderBlock(id: number, end: boolean, from: Buffer, start: number, stop: number, wireBytes: number): void {
     const known = this.streams.get(id)
     const trailers = known?.headReceived === true
-    if (!this.decodeBlock(trailers ? BlockKind.Trailers : BlockKind.Request, from, start, stop, wireBytes)) return
+    if (!this.decodeBlock(id, trailers ? BlockKind.Trailers : BlockKind.Request, from, start, stop, wireBytes)) return
     if (known !== undefined) {
       known.wireBytesReceived += wireBytes
       known.headerBytesReceived += wireBytes
@@ -53,7 +64,7 @@ export class Http2ServerCodec extends Http2Connection {
     }
     // RFC 9113 §5.1.1: clients use odd, ascending ids.
     if ((id & 1) === 0) {
-      this.fail(ErrorCode.ProtocolError, 'even stream id')
+      this.abandon('even stream id')
       return
     }
     if (id <= this.lastId) {
@@ -89,8 +100,21 @@ export class Http2ServerCodec extends Http2Connection {
       return
     }
     s.remoteEnd = end
-    this.decoder.onHeaders(s, receiver.block, end)
+    const { block } = receiver
+    if (block.protocol !== '') {
+      s.upgrade = block.protocol
+      asUpgrade(block)
+    }
+    this.decoder.onHeaders(s, block, end)
     if (end) this.remoteEnded(s, id)
+  }
+
+  protected override announce(id: number): void {
+    if (this.streams.has(id) || (id & 1) === 0 || id <= this.lastId) return
+    this.lastId = id
+    const s = this.open(id, null)
+    this.streams.set(id, s)
+    this.decoder.onNewStream?.(s)
   }
 
   /**
@@ -121,4 +145,11 @@ export class Http2ServerCodec extends Http2Connection {
   wasOpened(id: number): boolean {
     return (id & 1) === 1 && id <= this.lastId
   }
+}
+
+/** An extended CONNECT as HTTP/1 would have asked (Envoy: Utility::transformUpgradeRequestFromH2toH1). */
+function asUpgrade(h: HeaderBlock): void {
+  h.method = 'GET'
+  h.list.push('upgrade', h.protocol, 'connection', 'upgrade')
+  h.protocol = ''
 }

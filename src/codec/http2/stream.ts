@@ -30,6 +30,8 @@ export class Http2Stream implements CodecStream {
   headReceived = false
   /** Client side: a response body is not counted against content-length (HEAD). */
   bodiless = false
+  /** Upgrade token of an extended CONNECT (RFC 8441), which is an HTTP/1 upgrade above the codec; '' for other requests. */
+  upgrade = ''
   /** Content-length of the incoming message, -1 when unknown, and the DATA bytes so far. */
   expected = -1
   received = 0
@@ -70,6 +72,7 @@ export class Http2Stream implements CodecStream {
     this.headSent = false
     this.headReceived = false
     this.bodiless = false
+    this.upgrade = ''
     this.expected = -1
     this.received = 0
     this.holds = 0
