@@ -1,6 +1,6 @@
 import { type FSWatcher, statSync, watch } from 'node:fs'
 import { dirname } from 'node:path'
-import { ConfigError } from '../base/errors.ts'
+import { ConfigError, type ConfigErrorCode } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { AnyMessage } from '../config/any.ts'
 import { encodeMessage } from '../config/binary.ts'
@@ -18,6 +18,12 @@ interface FileResponse {
 
 /** Several events of one edit (truncate, write, rename) are one reload. */
 const SETTLE_MS = 20
+/** Errors of resources that could be read: they count as rejected, as in Envoy, where files are read first and validated then. */
+const BROKEN_RULES: ReadonlySet<ConfigErrorCode> = new Set([
+  'CONFIG_CONSTRAINT',
+  'CONFIG_DEPRECATED',
+  'CONFIG_ANY_TYPE',
+])
 const WRAPPER = 'type.googleapis.com/envoy.service.discovery.v3.Resource'
 
 /**
@@ -119,10 +125,8 @@ class FileWatch implements Watch {
       const all = loaded.message.resources ?? []
       resources = all.map((any, i) => this.#resource(any, i, loaded))
     } catch (error) {
-      // A file that does not parse is a failure, not a rejection: there is nothing to judge.
-      const text = reasonOf(error)
-      this.#log.warning(`Filesystem config update failure: ${text}`)
-      this.#watcher.onFailure(text, false)
+      if (error instanceof ConfigError && BROKEN_RULES.has(error.code)) this.#reject(error)
+      else this.#fail(error)
       return
     }
     const names = this.#names
@@ -132,10 +136,21 @@ class FileWatch implements Watch {
         resources: names === null ? resources : resources.filter(r => names.includes(r.name)),
       })
     } catch (error) {
-      const text = reasonOf(error)
-      this.#log.warning(`Filesystem config update rejected: ${text}`)
-      this.#watcher.onRejected(text)
+      this.#reject(error)
     }
+  }
+
+  #reject(error: unknown): void {
+    const text = reasonOf(error)
+    this.#log.warning(`Filesystem config update rejected: ${text}`)
+    this.#watcher.onRejected(text)
+  }
+
+  /** There is nothing to judge: no file, or none that can be read as resources. */
+  #fail(error: unknown): void {
+    const text = reasonOf(error)
+    this.#log.warning(`Filesystem config update failure: ${text}`)
+    this.#watcher.onFailure(text, false)
   }
 
   #resource(outer: AnyMessage, i: number, loaded: LoadedMessage<FileResponse>): XdsResource {

@@ -115,17 +115,22 @@ t.test('JSON and binary by the name of the file', async t => {
 })
 
 t.test('a file that does not parse is a failure with its line; the next good one is read', async t => {
-  const dir = t.testdir({
-    'cds.yaml': `version_info: "1"\nresources:\n- "@type": ${CDS.typeUrl}\n  nmae: a\n  connect_timeout: 0s\n`,
-  })
+  const dir = t.testdir({ 'cds.yaml': 'version_info: "1"\nresources: [\n' })
   const path = join(dir, 'cds.yaml')
   const { watcher, log } = follow(t, path)
-  t.match(await watcher.next(), /^failed false Proto constraint .*cds\.yaml:\d+/)
+  t.match(await watcher.next(), /^failed false .*cds\.yaml:\d+/s)
   t.match(log.lines.at(-1), /^warning Filesystem config update failure: /)
   writeFileSync(path, yaml('2', 'a'))
   t.equal(await watcher.next(), '2: a')
   rmSync(path)
   t.match(await watcher.next(), /^failed false Invalid path/)
+})
+
+t.test('a message that breaks a rule of its fields is a rejection, with its line', async t => {
+  const dir = t.testdir({ 'cds.yaml': yaml('1', 'a').replace('1s', '0s') })
+  const { watcher, log } = follow(t, join(dir, 'cds.yaml'))
+  t.match(await watcher.next(), /^rejected Proto constraint .*cds\.yaml:5, resources\[0\]/)
+  t.match(log.lines.at(-1), /^warning Filesystem config update rejected: /)
 })
 
 t.test("a refused update is told with Envoy's words", async t => {
@@ -155,7 +160,7 @@ t.test('a resource knows its file and line', async t => {
 t.test('a resource of another type is refused', async t => {
   const dir = t.testdir({ 'eds.yaml': yaml('1', 'a') })
   const { watcher } = follow(t, join(dir, 'eds.yaml'), { type: EDS, names: ['a'] })
-  t.match(await watcher.next(), /^failed false .*Cluster does not match the type URL .*ClusterLoadAssignment/)
+  t.match(await watcher.next(), /^rejected .*Cluster does not match the type URL .*ClusterLoadAssignment/)
 })
 
 t.test('by name: only what was asked for; new names read the file again', async t => {
