@@ -113,7 +113,7 @@ for (const policy of policies) {
       overrideHost: '',
       rejectHost: () => false,
       maxHostSelections: 1,
-      priorityLoads: null,
+      retryPriority: null,
     } satisfies PickContext
     const begin = performance.now()
     balancer.update(set)

@@ -37,7 +37,7 @@ export class TcpProxySession
   metadataMatch: Readonly<Record<string, unknown>> | null = null
   readonly overrideHost = ''
   readonly maxHostSelections = 1
-  readonly priorityLoads: readonly number[] | null = null
+  readonly retryPriority = null
   readonly downstream: Connection
 
   readonly #proxy: TcpProxy

@@ -15,6 +15,7 @@ export class CompiledRetryPolicy implements RetryPolicy {
   readonly perTryIdleTimeout: number
   readonly retriableStatusCodes: readonly number[]
   readonly hostSelectionRetryMaxAttempts: number
+  readonly previousPriorities: number
   readonly config: RetryPolicyConfig
   readonly #headers: readonly HeaderMatch[]
   readonly #requestHeaders: readonly HeaderMatch[]
@@ -28,6 +29,7 @@ export class CompiledRetryPolicy implements RetryPolicy {
     this.perTryIdleTimeout = config.perTryIdleTimeout
     this.retriableStatusCodes = config.retriableStatusCodes
     this.hostSelectionRetryMaxAttempts = config.hostSelectionMaxAttempts
+    this.previousPriorities = config.previousPriorities
     this.#headers = compileHeaderMatches(config.retriableHeaders)
     this.#requestHeaders = compileHeaderMatches(config.retriableRequestHeaders)
     this.#runtime = runtime
@@ -77,14 +79,6 @@ export class CompiledRetryPolicy implements RetryPolicy {
     if (omitCanaryHosts && lb?.['canary'] === true) return true
     const omit = omitHostMetadata?.['envoy.lb'] as Readonly<Record<string, unknown>> | undefined
     return omit !== undefined && lb !== undefined && containsAll(lb, omit)
-  }
-
-  /**
-   * previous_priorities without the health of each priority, which the balancer knows: the priorities to leave out are those
-   * attempted in the last full round of `update_frequency`. Null = the balancer's own loads.
-   */
-  priorityLoads(_attemptedPriorities: readonly number[]): readonly number[] | null {
-    return null
   }
 }
 

@@ -143,8 +143,8 @@ export interface RetryPolicy {
   /** previous_hosts, omit_canary_hosts, omit_host_metadata: may these attempts use this host? */
   rejectHost(host: import('../upstream/upstream.ts').Host, attempted: readonly string[]): boolean
   readonly hostSelectionRetryMaxAttempts: number
-  /** previous_priorities: priority loads for the next attempt; null = default. */
-  priorityLoads(attemptedPriorities: readonly number[]): readonly number[] | null
+  /** update_frequency of previous_priorities; 0 = no retry_priority. */
+  readonly previousPriorities: number
 }
 
 export interface HedgePolicy {

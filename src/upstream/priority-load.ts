@@ -16,6 +16,9 @@ export interface PriorityLoads {
   readonly healthy: readonly number[]
   readonly degraded: readonly number[]
   readonly panic: readonly boolean[]
+  /** Per cent by priority: hosts in use of all, overprovisioned, at most 100. What the loads are made of. */
+  readonly health: readonly number[]
+  readonly degradedHealth: readonly number[]
 }
 
 /**
@@ -56,7 +59,12 @@ export function computePriorityLoads(
       else degradedLoad[firstDegraded]! += remaining
     }
   }
-  return withPanic(counts, { healthy: healthyLoad, degraded: degradedLoad, panic: [] }, available, panicThreshold)
+  return withPanic(
+    counts,
+    { healthy: healthyLoad, degraded: degradedLoad, panic: [], health, degradedHealth },
+    available,
+    panicThreshold,
+  )
 }
 
 /** Left over by the last `distribute`. */
@@ -80,6 +88,7 @@ function withPanic(
   panicThreshold: number,
 ): PriorityLoads {
   const n = counts.length
+  const { health, degradedHealth } = loads
   const healthy = loads.healthy.slice()
   const degraded = loads.degraded.slice()
   const panic = new Array<boolean>(n).fill(false)
@@ -87,7 +96,7 @@ function withPanic(
   if (threshold === 0 && available === 0) {
     // Nobody can be chosen; the loads must still add up to 100.
     healthy[0] = 100
-    return { healthy, degraded, panic }
+    return { healthy, degraded, panic, health, degradedHealth }
   }
   let total = true
   for (let i = 0; i < n; i++) {
@@ -95,7 +104,7 @@ function withPanic(
     total &&= panic[i]!
   }
   if (total) totalPanic(counts, healthy, degraded)
-  return { healthy, degraded, panic }
+  return { healthy, degraded, panic, health, degradedHealth }
 }
 
 /** isHostSetInPanic: fewer than `threshold` per cent of the hosts are usable. */

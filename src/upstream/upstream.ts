@@ -3,6 +3,7 @@ import type { HeaderBlock } from '../codec/header-block.ts'
 import type { Address, Connection, Flow } from '../io/connection.ts'
 import type { StatsScope } from '../stats/stats.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
+import type { PriorityLoads } from './priority-load.ts'
 
 /** Int32 cells per host in the shared state (see `shared-state.ts`): counted with Atomics so that all workers see one truth. */
 export const HostCell = {
@@ -73,8 +74,13 @@ export interface PickContext {
   /** True: choose again (retry host predicate); asked at most `maxHostSelections` times. */
   rejectHost(host: Host): boolean
   readonly maxHostSelections: number
-  /** retry_priority plug-in: replaces the priority loads for this pick; null = default. */
-  readonly priorityLoads: readonly number[] | null
+  /** retry_priority plug-in of a retry: replaces the priority loads for this pick; null = default. */
+  readonly retryPriority: RetryPriority | null
+}
+
+export interface RetryPriority {
+  /** `own`: the loads of the balancer, which are not to be changed. */
+  loads(own: PriorityLoads): PriorityLoads
 }
 
 export type PickFailure = 'no_healthy_upstream' | 'dns_failure'

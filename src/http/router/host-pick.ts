@@ -1,6 +1,7 @@
 import type { HeaderBlock } from '../../codec/header-block.ts'
 import type { Connection } from '../../io/connection.ts'
 import type { RetryPolicy } from '../../routing/route.ts'
+import { PreviousPriorities } from '../../upstream/retry-priorities/previous-priorities.ts'
 import type { Host, PickContext } from '../../upstream/upstream.ts'
 
 /** What one request tells the load balancer, and what its earlier attempts did; part of a router request. */
@@ -11,30 +12,35 @@ export class HostPick implements PickContext {
   downstream: Connection | null = null
   overrideHost = ''
   maxHostSelections = 1
-  priorityLoads: readonly number[] | null = null
+  retryPriority: PreviousPriorities | null = null
   private policy: RetryPolicy | null = null
   /** Addresses tried so far: the log's list. */
   private hosts: readonly string[] = []
-  private readonly priorities: number[] = []
+  private attempted = false
+  /** Of this request when the policy has a retry_priority; it is asked only for retries. */
+  private previous: PreviousPriorities | null = null
 
   begin(policy: RetryPolicy | null, attempted: readonly string[]): void {
     this.policy = policy
     this.hosts = attempted
     this.maxHostSelections = policy === null ? 1 : policy.hostSelectionRetryMaxAttempts
+    const frequency = policy === null ? 0 : policy.previousPriorities
+    if (frequency > 0) this.previous = new PreviousPriorities(frequency)
   }
 
   /** Before another attempt: retry_priority may move the load. */
   beforeRetry(): void {
-    this.priorityLoads = this.policy?.priorityLoads(this.priorities) ?? null
+    this.retryPriority = this.previous
   }
 
   chosen(host: Host): void {
-    this.priorities.push(host.priority)
+    this.attempted = true
+    if (this.previous !== null) this.previous.attempted(host.priority)
   }
 
   /** Host predicates of the retry policy only know hosts that were tried: the first attempt may go anywhere. */
   rejectHost(host: Host): boolean {
-    return this.policy !== null && this.priorities.length > 0 && this.policy.rejectHost(host, this.hosts)
+    return this.policy !== null && this.attempted && this.policy.rejectHost(host, this.hosts)
   }
 
   reset(): void {
@@ -44,9 +50,10 @@ export class HostPick implements PickContext {
     this.downstream = null
     this.overrideHost = ''
     this.maxHostSelections = 1
-    this.priorityLoads = null
+    this.retryPriority = null
+    this.previous = null
     this.policy = null
     this.hosts = []
-    this.priorities.length = 0
+    this.attempted = false
   }
 }

@@ -56,7 +56,7 @@ class Shadow implements HttpPoolUser, PickContext, TimerOwner {
   readonly downstream = null
   readonly overrideHost = ''
   readonly maxHostSelections = 1
-  readonly priorityLoads = null
+  readonly retryPriority = null
 
   constructor(
     filter: RouterFilter,

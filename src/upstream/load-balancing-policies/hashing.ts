@@ -32,7 +32,7 @@ export abstract class HashingBalancer implements Balancer {
   protected readonly services: BalancerServices
   private readonly balanceFactor: number
   private set: PrioritySet | null = null
-  private loads: PriorityLoads = { healthy: [100], degraded: [0], panic: [false] }
+  private loads: PriorityLoads = { healthy: [100], degraded: [0], panic: [false], health: [100], degradedHealth: [0] }
   private tables: (HashTable | null | undefined)[] = []
 
   constructor(services: BalancerServices, balanceFactor: number) {

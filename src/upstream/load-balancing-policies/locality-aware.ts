@@ -1,7 +1,7 @@
 import type { WorkerHost } from '../host.ts'
 import { effectiveLocalityWeight, type HostSet, type PrioritySet } from '../host-set.ts'
 import { choosePriority, computePriorityLoads, DEGRADED_CHOICE, type PriorityLoads } from '../priority-load.ts'
-import type { PickContext } from '../upstream.ts'
+import type { PickContext, RetryPriority } from '../upstream.ts'
 import type { Balancer, BalancerServices } from './balancer.ts'
 import { EdfScheduler } from './edf-scheduler.ts'
 import { ZoneRouting } from './zone-aware.ts'
@@ -30,7 +30,7 @@ interface PrioritySources {
   degradedLocalities: EdfScheduler<number> | null
 }
 
-const EMPTY: PriorityLoads = { healthy: [100], degraded: [0], panic: [false] }
+const EMPTY: PriorityLoads = { healthy: [100], degraded: [0], panic: [false], health: [100], degradedHealth: [0] }
 
 /**
  * What round robin, least request and random share: priority by load, panic, locality weights, zone-aware routing
@@ -77,16 +77,16 @@ export abstract class LocalityAwareBalancer implements Balancer {
   }
 
   private pickOnce(context: PickContext | null): WorkerHost | null {
-    const source = this.source(context?.priorityLoads ?? null)
+    const source = this.source(context === null ? null : context.retryPriority)
     if (source === null || source.hosts.length === 0) return null
     return this.choose(source)
   }
 
-  private source(loads: readonly number[] | null): HostSource | null {
+  private source(retryPriority: RetryPriority | null): HostSource | null {
     const { services } = this
     const own = this.loads
-    // A retry priority plug-in gives one list; degraded hosts keep their own loads behind it.
-    const chosen = choosePriority(services.random.next32() % 100, loads ?? own.healthy, own.degraded)
+    const loads = retryPriority === null ? own : retryPriority.loads(own)
+    const chosen = choosePriority(services.random.next32() % 100, loads.healthy, loads.degraded)
     const degraded = chosen >= DEGRADED_CHOICE
     const p = degraded ? chosen - DEGRADED_CHOICE : chosen
     const sources = this.sources[p]

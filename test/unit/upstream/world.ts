@@ -23,7 +23,7 @@ export const anyRequest: PickContext = {
   overrideHost: '',
   rejectHost: () => false,
   maxHostSelections: 1,
-  priorityLoads: null,
+  retryPriority: null,
 }
 
 export function withHash(hash: bigint): PickContext {
