@@ -91,6 +91,9 @@ export class HeadParser {
     this.details = ''
     const list = h.list
     let at = start
+    let folds = 0
+    // Folding what frames or names the message is a smuggling vector; only plain fields may fold.
+    let mayFold = false
     while (true) {
       const first = text.charCodeAt(at)
       if (first === 10) return at + 1
@@ -104,7 +107,10 @@ export class HeadParser {
       if (nl < 0) return HeadResult.Incomplete
       const lineEnd = text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl
       if (first === 32 || first === 9) {
-        if (!this.unfold(text, at, lineEnd, h)) return this.fail('http1.codec_error', 400)
+        // Counted as fields are: each line may cost another look at the whole head.
+        if (!mayFold || ++folds > this.maxCount) return this.fail('http1.codec_error', 400)
+        // RFC 9112 §5.2 obs-fold: joined by one blank, as Envoy does.
+        list[list.length - 1] = `${list[list.length - 1]!} ${text.slice(at, lineEnd).trim()}`
         at = nl + 1
         continue
       }
@@ -117,7 +123,8 @@ export class HeadParser {
       while (from < to && isBlank(text.charCodeAt(from))) from++
       while (to > from && isBlank(text.charCodeAt(to - 1))) to--
       const value = text.slice(from, to)
-      if (entry.kind === NameKind.Other) list.push(entry.name, value)
+      mayFold = entry.kind === NameKind.Other
+      if (mayFold) list.push(entry.name, value)
       else if (!this.special(entry.kind, entry.name, value, h)) return this.fail(this.details, this.status)
       if (list.length > this.maxCount * 2) return this.fail('http1.too_many_headers', 431)
       at = nl + 1
@@ -176,17 +183,6 @@ export class HeadParser {
       else if (name === 'keep-alive') this.keepAlive = true
       else if (name === 'upgrade') this.upgradeToken = true
     }
-  }
-
-  /** RFC 9112 §5.2 obs-fold: joined by one blank, as Envoy does. */
-  private unfold(text: string, at: number, lineEnd: number, h: HeaderBlock): boolean {
-    const list = h.list
-    if (list.length === 0) return false
-    const last = list[list.length - 2]!
-    // Folding what frames the message is a smuggling vector; only plain fields may fold.
-    if (last === 'content-length' || last === 'connection' || last === 'upgrade') return false
-    list[list.length - 1] = `${list[list.length - 1]!} ${text.slice(at, lineEnd).trim()}`
-    return true
   }
 
   private parseRequestLine(text: string, at: number, lineEnd: number, h: HeaderBlock): boolean {

@@ -30,12 +30,15 @@ export class MessageReader {
   private readonly sink: MessageSink
   private readonly isServer: boolean
   private readonly maxHeadBytes: number
+  private readonly firstSlice: number
   private readonly chunked = new ChunkedDecoder()
   private state: number = State.Head
   private remaining = 0
   /** Bytes of an incomplete head or trailer section; `partialLength` of them are used. */
   private partial: Buffer | null = null
   private partialLength = 0
+  /** The partial head holds its start line, or has none to come that must be watched. */
+  private lineSeen = false
   /** Bytes that came while no message may begin. */
   private waiting: Buffer = empty
   private dispatching = false
@@ -44,6 +47,7 @@ export class MessageReader {
     this.sink = sink
     this.isServer = isServer
     this.maxHeadBytes = maxHeadersKb * 1024
+    this.firstSlice = Math.min(HEAD_SLICE, this.maxHeadBytes)
     this.head = new HeadParser(maxHeadersCount)
   }
 
@@ -142,7 +146,7 @@ export class MessageReader {
       return next
     }
     const h = new HeaderBlock()
-    const text = bytes.toString('latin1', at, Math.min(bytes.length, at + HEAD_SLICE))
+    const text = bytes.toString('latin1', at, Math.min(bytes.length, at + this.firstSlice))
     const end = this.isServer ? this.head.parseRequest(text, 0, h) : this.head.parseResponse(text, 0, h)
     if (end >= 0) {
       this.begin(h, end)
@@ -177,27 +181,27 @@ export class MessageReader {
     }
   }
 
-  /** Collects an incomplete head or trailer section. Only new bytes are searched for its end, so slow peers cost O(n). */
+  /**
+   * Collects an incomplete head or trailer section, never more than the limit. It is looked at again only when new bytes
+   * can change the verdict, so slow peers cost little.
+   */
   private gather(bytes: Buffer, at: number): number {
-    const room = this.maxHeadBytes + 4096
-    if (this.partial === null)
-      this.partial = Buffer.allocUnsafe(Math.min(room, Math.max(1024, (bytes.length - at) * 2)))
     const from = this.partialLength
-    const take = Math.min(bytes.length - at, room - from)
-    if (from + take > this.partial.length) {
-      const grown = Buffer.allocUnsafe(Math.min(room, Math.max(from + take, this.partial.length * 2)))
+    const take = Math.min(bytes.length - at, this.maxHeadBytes - from)
+    const total = from + take
+    if (this.partial === null) {
+      this.partial = Buffer.allocUnsafe(Math.min(this.maxHeadBytes, Math.max(1024, take * 2)))
+      this.lineSeen = this.state === State.Trailers || !this.isServer
+    } else if (total > this.partial.length) {
+      const grown = Buffer.allocUnsafe(Math.min(this.maxHeadBytes, Math.max(total, this.partial.length * 2)))
       this.partial.copy(grown, 0, 0, from)
       this.partial = grown
     }
     bytes.copy(this.partial, from, at, at + take)
-    const total = from + take
     this.partialLength = total
-    const end = findSectionEnd(this.partial, Math.max(0, from - 3), total, this.state === State.Trailers)
-    const text =
-      end < 0 && from > 0 && total <= this.maxHeadBytes && !hasLineEnd(this.partial, from, total)
-        ? null
-        : this.partial.toString('latin1', 0, end < 0 ? total : end)
-    if (text === null) return at + take
+    const full = total === this.maxHeadBytes
+    if (!this.decides(this.partial, from, total) && !full) return at + take
+    const text = this.partial.toString('latin1', 0, total)
     const trailers = this.state === State.Trailers
     const h = new HeaderBlock()
     const parsed = trailers
@@ -205,16 +209,11 @@ export class MessageReader {
       : this.isServer
         ? this.head.parseRequest(text, 0, h)
         : this.head.parseResponse(text, 0, h)
-    if (parsed === HeadResult.Error) {
-      this.fail(this.head.status, this.head.details)
+    if (parsed === HeadResult.Incomplete && !full) return at + take
+    if (parsed < 0) {
+      if (parsed === HeadResult.Error) this.fail(this.head.status, this.head.details)
+      else this.fail(431, 'http1.headers_too_large')
       return bytes.length
-    }
-    if (parsed === HeadResult.Incomplete || total > this.maxHeadBytes + 4) {
-      if (total > this.maxHeadBytes && (parsed === HeadResult.Incomplete || parsed > this.maxHeadBytes)) {
-        this.fail(431, 'http1.headers_too_large')
-        return bytes.length
-      }
-      if (parsed === HeadResult.Incomplete) return at + take
     }
     this.partialLength = 0
     this.partial = null
@@ -222,6 +221,20 @@ export class MessageReader {
     if (trailers) this.finish(h)
     else this.begin(h, parsed)
     return next
+  }
+
+  /** True when [from, to) ends a line, or spoils the head: control characters in the start line, a line of CR and more. */
+  private decides(bytes: Buffer, from: number, to: number): boolean {
+    for (let i = from; i < to; i++) {
+      const byte = bytes[i]!
+      if (byte === 10) {
+        this.lineSeen = true
+        return true
+      }
+      if (!this.lineSeen && (byte < 32 || byte === 127) && byte !== 13) return true
+      if (i > 0 && bytes[i - 1] === 13 && (i === 1 || bytes[i - 2] === 10)) return true
+    }
+    return false
   }
 
   private readChunked(bytes: Buffer, start: number): number {
@@ -260,24 +273,4 @@ export class MessageReader {
     this.stop()
     this.sink.onReadError(status, details)
   }
-}
-
-function hasLineEnd(bytes: Buffer, from: number, to: number): boolean {
-  const at = bytes.indexOf(10, from)
-  return at >= 0 && at < to
-}
-
-/** Index behind the empty line, -1 when it is not there yet. A trailer section may begin with it. */
-function findSectionEnd(bytes: Buffer, from: number, to: number, trailers: boolean): number {
-  if (trailers && to >= 1) {
-    if (bytes[0] === 10) return 1
-    if (to >= 2 && bytes[0] === 13 && bytes[1] === 10) return 2
-  }
-  let at = bytes.indexOf(10, from)
-  while (at >= 0 && at < to) {
-    if (at + 1 < to && bytes[at + 1] === 10) return at + 2
-    if (at + 2 < to && bytes[at + 1] === 13 && bytes[at + 2] === 10) return at + 3
-    at = bytes.indexOf(10, at + 1)
-  }
-  return -1
 }
