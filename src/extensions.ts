@@ -8,6 +8,7 @@ import { httpInspectorFactory } from './listener/filters/http-inspector.ts'
 import { originalDstFactory } from './listener/filters/original-dst.ts'
 import { proxyProtocolFactory } from './listener/filters/proxy-protocol.ts'
 import { tlsInspectorFactory } from './listener/filters/tls-inspector.ts'
+import { connectionLimitFactory } from './network/filters/connection-limit.ts'
 import { directResponseFactory } from './network/filters/direct-response.ts'
 import { echoFactory } from './network/filters/echo.ts'
 import { httpConnectionManagerFactory } from './network/filters/http-connection-manager.ts'
@@ -22,6 +23,7 @@ const EXTENSIONS = [
   tcpProxyFactory,
   echoFactory,
   directResponseFactory,
+  connectionLimitFactory,
   routerFactory,
   corsFactory,
   faultFactory,

@@ -49,6 +49,7 @@ export class ConnectionManager {
   readonly routeTable: () => RouteTable | null
   readonly replyRewriter: LocalReplyRewriter | null
   readonly filterChainName: string
+  readonly listenerName: string
   readonly bufferLimit: number
   readonly localAddress: string
   readonly reply = new LocalReply()
@@ -67,6 +68,7 @@ export class ConnectionManager {
     this.routeTable = environment.routeTable
     this.replyRewriter = environment.replyRewriter
     this.filterChainName = environment.filterChainName
+    this.listenerName = environment.listenerName
     this.bufferLimit = environment.bufferLimit
     this.localAddress = environment.localAddress
     const stats = environment.services.stats

@@ -161,6 +161,7 @@ export class HttpConnection implements TimerOwner {
     info.connection = this.connection
     info.protocol = this.codec!.protocol
     info.filterChainName = this.manager.filterChainName
+    info.listenerName = this.manager.listenerName
     context.lastActivity = now
     this.active.push(context)
     stats.rqTotal.inc()

@@ -129,6 +129,8 @@ export interface Connection {
   readonly tls: TlsInfo | null
   /** Error text of the transport socket after a failure (Envoy's wording); '' when none. */
   readonly transportFailure: string
+  /** Why tls_inspector took this for no TLS; for logs of the connection, not of its streams. */
+  readonly inspectorFailure: string
   handler: ConnectionHandler
 
   /**

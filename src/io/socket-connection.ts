@@ -85,6 +85,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   localCertificate: LocalCertificate | null = null
   /** Set by a driver whose `onSecure` refuses the peer: what to tell it (RFC 5246 §7.2), as bytes of the TCP stream; '' = nothing. */
   refusalAlert = ''
+  inspectorFailure = ''
   handler: ConnectionHandler
   readHolds: number
   bytesReceived = 0

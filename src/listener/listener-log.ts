@@ -5,9 +5,11 @@ import { ResponseFlag, StreamInfo } from '../telemetry/stream-info.ts'
 /** access_log of a listener: one line per connection, those that found no filter chain too. */
 export class ListenerLog {
   readonly #loggers: readonly AccessLogger[]
+  readonly #name: string
 
-  constructor(loggers: readonly AccessLogger[]) {
+  constructor(loggers: readonly AccessLogger[], listener: string) {
     this.#loggers = loggers
+    this.#name = listener
   }
 
   get active(): boolean {
@@ -32,6 +34,7 @@ export class ListenerLog {
   }
 
   #write(info: StreamInfo): void {
+    info.listenerName = this.#name
     const context: FormatContext = {
       info,
       requestHeaders: null,
@@ -49,6 +52,6 @@ function infoOf(connection: Connection, now: number): StreamInfo {
   info.start = connection.startTime
   info.startWall = Date.now() - (now - connection.startTime)
   info.end = now
-  info.downstreamTransportFailure = connection.transportFailure
+  info.downstreamTransportFailure = connection.transportFailure || connection.inspectorFailure
   return info
 }

@@ -84,7 +84,10 @@ export class Listener implements AcceptHandler, FilterChainOwner {
       config.defaultFilterChain === null
         ? null
         : new ChainRuntime(config.defaultFilterChain, config, this.scope, environment)
-    this.#log = new ListenerLog(config.accessLogs.map(log => environment.accessLogger(log)))
+    this.#log = new ListenerLog(
+      config.accessLogs.map(log => environment.accessLogger(log)),
+      config.name,
+    )
     this.#limitKey = `envoy.resource_limits.listener.${config.name}.connection_limit`
   }
 

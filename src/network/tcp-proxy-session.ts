@@ -83,7 +83,8 @@ export class TcpProxySession
 
   #describe(): void {
     const { info, downstream } = this
-    const { timers, clock, filterChainName } = this.#proxy
+    const { timers, clock, filterChainName, listenerName } = this.#proxy
+    info.listenerName = listenerName
     info.connection = downstream
     info.start = downstream.startTime
     info.startWall = clock.wall() - (timers.now() - downstream.startTime)
@@ -296,7 +297,7 @@ export class TcpProxySession
     info.end = timers.now()
     info.downstreamWireBytesReceived = this.downstream.bytesReceived
     info.downstreamWireBytesSent = this.downstream.bytesSent
-    info.downstreamTransportFailure = this.downstream.transportFailure
+    info.downstreamTransportFailure = this.downstream.transportFailure || this.downstream.inspectorFailure
     const { loggers } = this.#proxy
     for (let i = 0; i < loggers.length; i++) loggers[i]!.log(this, 'TcpConnectionEnd')
   }

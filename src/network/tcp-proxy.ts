@@ -54,6 +54,7 @@ export interface TcpProxyServices {
   readonly stats: StatsScope
   readonly clusters: ClusterManager
   readonly filterChainName: string
+  readonly listenerName: string
 }
 
 /** A tcp_proxy filter on a worker: makes a session per connection. */
@@ -64,6 +65,7 @@ export class TcpProxy implements NetworkFilterFactory {
   readonly timers: Timers
   readonly clock: Clock
   readonly filterChainName: string
+  readonly listenerName: string
   readonly #services: TcpProxyServices
 
   constructor(config: TcpProxyConfig, services: TcpProxyServices, loggers: readonly AccessLogger[]) {
@@ -73,6 +75,7 @@ export class TcpProxy implements NetworkFilterFactory {
     this.timers = services.timers
     this.clock = services.clock
     this.filterChainName = services.filterChainName
+    this.listenerName = services.listenerName
     this.#services = services
   }
 

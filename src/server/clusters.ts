@@ -22,7 +22,10 @@ import type { PublishedCluster } from '../worker/messages.ts'
 import type { Batcher } from './batcher.ts'
 import type { Kept } from './kept.ts'
 import { publish } from './publisher.ts'
-import { CLUSTER_STATS } from './stat-names.ts'
+import { CLUSTER_STATS, tlsStats } from './stat-names.ts'
+
+const CLUSTER_TLS_STATS = tlsStats('client')
+const UPSTREAM_TLS = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext'
 
 export interface ClusterStoreOptions {
   readonly allocator: SharedStateAllocator
@@ -219,7 +222,9 @@ export class ClusterStore {
     this.#warming.set(config.name, cluster)
     const scope = this.options.store.scope('cluster_manager.')
     scope.counter(known ? 'cluster_modified' : 'cluster_added').inc()
-    this.options.store.declare(`cluster.${config.statsName}.`, CLUSTER_STATS)
+    const prefix = `cluster.${config.statsName}.`
+    this.options.store.declare(prefix, CLUSTER_STATS)
+    if (config.transportSocket.typeUrl === UPSTREAM_TLS) this.options.store.declare(prefix, CLUSTER_TLS_STATS)
     this.#count()
     return cluster
   }

@@ -9,7 +9,10 @@ import { parseListener } from '../listener/parse-listener.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { PublishedListener } from '../worker/messages.ts'
 import { publish } from './publisher.ts'
-import { HTTP_STATS, LISTENER_HTTP_STATS, LISTENER_STATS, LISTENER_WORKER_STATS } from './stat-names.ts'
+import { HTTP_STATS, LISTENER_HTTP_STATS, LISTENER_STATS, LISTENER_WORKER_STATS, tlsStats } from './stat-names.ts'
+
+const LISTENER_TLS_STATS = tlsStats('server')
+const DOWNSTREAM_TLS = 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'
 
 type ListenerProto = envoy.config.listener.v3.Listener
 
@@ -238,6 +241,10 @@ export class ListenerManager {
     const { store, concurrency } = this.#options
     const prefix = `listener.${listener.config.statAddress}.`
     store.declare(prefix, LISTENER_STATS)
+    const { filterChains, defaultFilterChain } = listener.config
+    if ([...filterChains, defaultFilterChain].some(chain => chain?.transportSocket?.typeUrl === DOWNSTREAM_TLS)) {
+      store.declare(prefix, LISTENER_TLS_STATS)
+    }
     for (let i = 0; i < concurrency; i++) store.declare(`${prefix}worker_${i}.`, LISTENER_WORKER_STATS)
     for (const stat of httpPrefixes(listener.config)) {
       store.declare(`http.${stat}.`, HTTP_STATS)

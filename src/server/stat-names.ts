@@ -108,6 +108,19 @@ export const LISTENER_STATS: StatTemplate = {
   `),
 }
 
+/** Under `listener.<address>.` and `cluster.<name>.` where there is TLS; `side` as in `<side>_ssl_socket_factory`. */
+export const tlsStats = (side: 'server' | 'client'): StatTemplate => ({
+  counters: words(`
+    ssl.connection_error ssl.fail_verify_cert_hash ssl.fail_verify_error ssl.fail_verify_no_cert ssl.fail_verify_san
+    ssl.handshake ssl.no_certificate ssl.ocsp_staple_failed ssl.ocsp_staple_omitted ssl.ocsp_staple_requests
+    ssl.ocsp_staple_responses ssl.session_reused ${side}_ssl_socket_factory.downstream_context_secrets_not_ready
+    ${side}_ssl_socket_factory.ssl_context_update_by_sds
+    ${side}_ssl_socket_factory.upstream_context_secrets_not_ready
+  `),
+  gauges: [],
+  histograms: [],
+})
+
 /** Under `listener.<address>.worker_<n>.`. */
 export const LISTENER_WORKER_STATS: StatTemplate = {
   counters: words(`

@@ -150,7 +150,7 @@ export const CONNECTION_OPERATORS: OperatorTable = {
   DOWNSTREAM_CX_RTT: () => () => 0,
   DOWNSTREAM_DETECTED_CLOSE_TYPE: () => () => 'Normal',
   DOWNSTREAM_TRANSPORT_FAILURE_REASON: () => c =>
-    orNull(c.info.downstreamTransportFailure || (c.info.connection?.transportFailure ?? '')),
+    orNull((c.info.downstreamTransportFailure || (c.info.connection?.transportFailure ?? '')).replaceAll(' ', '_')),
   REQUESTED_SERVER_NAME: requestedServerName,
   UPSTREAM_DETECTED_CLOSE_TYPE: () => c => (c.info.upstreamHost === '' ? null : 'Normal'),
   UPSTREAM_CONNECTION_ID: () => c => c.info.upstreamConnectionId,

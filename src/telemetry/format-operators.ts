@@ -62,6 +62,7 @@ const STREAM_OPERATORS: OperatorTable = {
   CONNECTION_TERMINATION_DETAILS: () => c => orNull(c.info.connectionTerminationDetails),
   CUSTOM_FLAGS: () => () => '',
   FILTER_CHAIN_NAME: () => c => orNull(c.info.filterChainName),
+  LISTENER_NAME: () => c => orNull(c.info.listenerName),
   HOSTNAME: () => () => HOSTNAME,
   LOCAL_REPLY_BODY: () => c => c.localReplyBody,
   PROTOCOL: () => c => orNull(c.info.protocol),

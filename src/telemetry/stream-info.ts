@@ -90,6 +90,7 @@ export class StreamInfo {
   virtualHostName = ''
   virtualClusterName = ''
   filterChainName = ''
+  listenerName = ''
   upstreamClusterName = ''
   /** Cluster alt_stat_name / observability name. */
   upstreamClusterStatName = ''
@@ -163,6 +164,7 @@ export class StreamInfo {
     this.virtualHostName = ''
     this.virtualClusterName = ''
     this.filterChainName = ''
+    this.listenerName = ''
     this.upstreamClusterName = ''
     this.upstreamClusterStatName = ''
     this.upstreamHost = ''

@@ -62,7 +62,42 @@ const CURVES: Readonly<Record<string, string>> = {
   X25519MLKEM768: 'X25519MLKEM768',
 }
 
-export const DEFAULT_CURVES = 'X25519:prime256v1'
+/** Envoy 1.40 (BoringSSL): hybrid post-quantum first, on both sides. */
+export const DEFAULT_CURVES: readonly string[] = ['X25519MLKEM768', 'X25519', 'prime256v1']
+
+/** Code points of supported_groups (IANA "TLS Supported Groups"). */
+const GROUPS: Readonly<Record<string, number>> = {
+  secp224r1: 21,
+  prime256v1: 23,
+  secp384r1: 24,
+  secp521r1: 25,
+  X25519: 29,
+  X25519MLKEM768: 0x11ec,
+}
+
+/** A list for servers. BoringSSL follows the server's order; OpenSSL does when each group is a tuple of its own. */
+export function serverGroups(curves: readonly string[]): string {
+  return curves.join('/')
+}
+
+/** A list for clients. BoringSSL sends key shares for its first group and for the first of the other (post-quantum or not) kind. */
+export function clientGroups(curves: readonly string[]): string {
+  const hybrid = isHybrid(curves[0]!)
+  const second = curves.findIndex(c => isHybrid(c) !== hybrid)
+  return curves.map((c, i) => (i === 0 || i === second ? `*${c}` : c)).join(':')
+}
+
+/** What `serverGroups` and a client with these groups agree on; '' when nothing. Node does not tell servers. */
+export function agreedCurve(curves: readonly string[], offered: readonly number[], tls13: boolean): string {
+  for (const c of curves) {
+    if (offered.includes(GROUPS[c] ?? -1) && (tls13 || !isHybrid(c))) return c
+  }
+  return ''
+}
+
+function isHybrid(curve: string): boolean {
+  return curve === 'X25519MLKEM768'
+}
 
 /** BoringSSL's group name as OpenSSL's; null = unknown. */
 export function curveName(name: string): string | null {

@@ -6,6 +6,8 @@ export interface ClientHello {
   readonly alpn: readonly string[]
   /** supported_versions (RFC 8446 §4.2.1) names TLS 1.3. */
   readonly tls13: boolean
+  /** supported_groups (RFC 8446 §4.2.7), as code points. */
+  readonly groups: readonly number[]
 }
 
 export const HelloState = { NeedMore: 0, NotTls: 1, TooLarge: 2, Malformed: 3, Done: 4 } as const
@@ -22,6 +24,7 @@ export const MAX_CLIENT_HELLO = 16 * 1024
 const HANDSHAKE = 22
 const CLIENT_HELLO = 1
 const EXT_SERVER_NAME = 0
+const EXT_SUPPORTED_GROUPS = 10
 const EXT_ALPN = 16
 const EXT_SUPPORTED_VERSIONS = 43
 const TLS13 = 0x0304
@@ -74,8 +77,9 @@ function readHello(b: Buffer): ClientHello | null {
   let serverName = ''
   let alpn: string[] = []
   let tls13 = false
+  const groups: number[] = []
   // Extensions are optional in TLS 1.2 (RFC 5246 §7.4.1.2).
-  if (at === b.length) return { serverName, alpn, tls13 }
+  if (at === b.length) return { serverName, alpn, tls13, groups }
   if (at + 2 > b.length) return null
   const end = at + 2 + b.readUInt16BE(at)
   if (end !== b.length) return null
@@ -96,11 +100,13 @@ function readHello(b: Buffer): ClientHello | null {
       const names = readAlpn(body)
       if (names === null) return null
       alpn = names
+    } else if (type === EXT_SUPPORTED_GROUPS) {
+      for (let i = 2; i + 1 < body.length; i += 2) groups.push(body.readUInt16BE(i))
     } else if (type === EXT_SUPPORTED_VERSIONS) {
       for (let i = 1; i + 1 < body.length; i += 2) if (body.readUInt16BE(i) === TLS13) tls13 = true
     }
   }
-  return { serverName, alpn, tls13 }
+  return { serverName, alpn, tls13, groups }
 }
 
 function readServerName(body: Buffer): string | null {

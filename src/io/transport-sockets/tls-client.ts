@@ -4,7 +4,7 @@ import type { WorkerServices } from '../../config/services.ts'
 import type { StatsScope } from '../../stats/stats.ts'
 import type { TlsInfo } from '../connection.ts'
 import type { SocketConnection, TlsDriver } from '../socket-connection.ts'
-import { printedCurve } from './cipher-names.ts'
+import { clientGroups, printedCurve } from './cipher-names.ts'
 import type { UpstreamTlsConfig } from './tls-config.ts'
 import { baseOptions, type LoadedCertificate, TlsContext, withCertificates } from './tls-context.ts'
 import { handshakeErrorText } from './tls-errors.ts'
@@ -52,6 +52,7 @@ export class ClientTls {
     if (material === null) return null
     if (this.#secure === null) {
       const options = baseOptions(this.config, material)
+      options.ecdhCurve = clientGroups(this.config.curves)
       if (material.certificates.length > 0) withCertificates(options, material.certificates)
       this.#secure = tls.createSecureContext(options)
     }

@@ -27,7 +27,8 @@ export interface CommonTlsConfig {
   readonly maxVersion: tls.SecureVersion
   /** TLS 1.2 and 1.3 suites in OpenSSL's syntax. */
   readonly ciphers: string
-  readonly curves: string
+  /** OpenSSL's names, best first. */
+  readonly curves: readonly string[]
   readonly signatureAlgorithms: string
   readonly alpn: readonly string[]
   readonly certificates: readonly CertificateConfig[]
@@ -254,7 +255,7 @@ function parseParams(proto: Params, at: FieldPath, warnings: string[], server: b
     minVersion,
     maxVersion,
     ciphers: `${TLS13_SUITES}:${list.join(':')}${level}`,
-    curves: curves.length > 0 ? curves.join(':') : DEFAULT_CURVES,
+    curves: curves.length > 0 ? curves : DEFAULT_CURVES,
     signatureAlgorithms: (proto.signature_algorithms ?? []).join(':'),
   }
 }

@@ -160,7 +160,6 @@ export function baseOptions(config: CommonTlsConfig, material: TlsMaterial): tls
     minVersion: config.minVersion,
     maxVersion: config.maxVersion,
     ciphers: config.ciphers,
-    ecdhCurve: config.curves,
   }
   if (config.signatureAlgorithms !== '') options.sigalgs = config.signatureAlgorithms
   if (validation.ca !== null) options.ca = Buffer.from(validation.ca)

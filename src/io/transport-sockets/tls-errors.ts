@@ -129,6 +129,29 @@ const VERIFY: Readonly<Record<string, string>> = {
   CERT_REJECTED: 'certificate rejected',
 }
 
+/**
+ * What tls_inspector notes for a connection that does not begin with a good ClientHello: BoringSSL's complaint about it, in the
+ * form that Envoy 1.40 was seen to print, which differs from the one of handshakes.
+ */
+export function inspectorErrorText(bytes: Uint8Array): string {
+  const reason = inspectorReason(bytes)
+  const code = (SSL_LIBRARY + (REASONS[reason] ?? 0)).toString(16)
+  return `TLS_error|error:${code}:SSL routines:OPENSSL_internal:${reason}:TLS_error_end`
+}
+
+function inspectorReason(bytes: Uint8Array): string {
+  const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, 5)).toString('latin1')
+  if (/^(GET |POST |HEAD |PUT )/.test(start)) return 'HTTP_REQUEST'
+  if (start === 'CONNE') return 'HTTPS_PROXY_REQUEST'
+  if (bytes[1] !== 3) return 'WRONG_VERSION_NUMBER'
+  if (bytes[0] === 21 && bytes[5] === 2) {
+    const alert = Object.keys(REASONS).find(name => REASONS[name] === 1000 + (bytes[6] ?? 0))
+    if (alert !== undefined) return alert
+  }
+  if (bytes[0] !== 22) return 'UNEXPECTED_RECORD'
+  return bytes[5] === 1 ? 'CLIENTHELLO_PARSE_FAILED' : 'EXCESSIVE_MESSAGE_SIZE'
+}
+
 /** SSL_alert_from_verify_result of BoringSSL by Node's code; what is not here is certificate_unknown (46). */
 const ALERTS: Readonly<Record<string, number>> = {
   CERT_SIGNATURE_FAILURE: 51,

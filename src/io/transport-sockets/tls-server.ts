@@ -5,6 +5,7 @@ import type { WorkerServices } from '../../config/services.ts'
 import type { StatsScope } from '../../stats/stats.ts'
 import type { TlsInfo } from '../connection.ts'
 import type { SocketConnection, TlsDriver } from '../socket-connection.ts'
+import { agreedCurve, printedCurve, serverGroups } from './cipher-names.ts'
 import { dnsNameMatch } from './san-matcher.ts'
 import { configuredTicketKeys, processTicketKeys } from './ticket-keys.ts'
 import type { DownstreamTlsConfig } from './tls-config.ts'
@@ -80,6 +81,12 @@ export class ServerTls implements TlsDriver {
     if (info.resumed) stats.sessionReused.inc()
     stats.seen('ciphers', info.cipher)
     stats.seen('versions', info.version)
+    const tls13 = info.version === 'TLSv1.3'
+    // Only with (EC)DHE; RSA key exchange has no group.
+    if (tls13 || info.cipher.startsWith('ECDHE-')) {
+      const groups = connection.clientHello?.groups ?? []
+      stats.seen('curves', printedCurve(agreedCurve(this.#config.curves, groups, tls13)))
+    }
     return info
   }
 
@@ -123,6 +130,7 @@ export class ServerTls implements TlsDriver {
   #make(material: TlsMaterial, chosen: readonly LoadedCertificate[], tls13: boolean): ServerContext {
     const config = this.#config
     const options = baseOptions(config, material)
+    options.ecdhCurve = serverGroups(config.curves)
     withCertificates(options, chosen)
     // BoringSSL follows the server's order up to TLS 1.2 and the client's in TLS 1.3.
     if (!tls13 && !config.preferClientCiphers) options.honorCipherOrder = true

@@ -2,6 +2,7 @@ import type { envoy } from '../../config/gen/messages.d.ts'
 import type { WorkerServices } from '../../config/services.ts'
 import { defineSupport } from '../../config/support.ts'
 import { HelloState, MAX_CLIENT_HELLO, parseClientHello } from '../../io/transport-sockets/client-hello.ts'
+import { inspectorErrorText } from '../../io/transport-sockets/tls-errors.ts'
 import type { Counter, Histogram } from '../../stats/stats.ts'
 import {
   type ListenerFilter,
@@ -79,6 +80,7 @@ class TlsInspector implements ListenerFilter {
     }
     if (hello === null) {
       this.#tlsNotFound.inc()
+      connection.inspectorFailure = inspectorErrorText(bytes)
       return state === HelloState.Malformed && this.#config.closeOnErrors
         ? ListenerVerdict.Reject
         : ListenerVerdict.Continue

@@ -51,7 +51,9 @@ async function proxy(
   const loop = new SocketLoop(timers)
   const logged: StreamInfo[] = []
   const logger: AccessLogger = { log: context => void logged.push(context.info) }
-  const filter = new TcpProxy({ ...CONFIG, ...config }, { ...services, filterChainName: 'fc' }, [logger])
+  const filter = new TcpProxy({ ...CONFIG, ...config }, { ...services, filterChainName: 'fc', listenerName: 'l' }, [
+    logger,
+  ])
   const connections: SocketConnection[] = []
   const acceptor = new Acceptor({
     onAccept(handle) {

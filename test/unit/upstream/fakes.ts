@@ -155,6 +155,7 @@ export class FakeConnection implements Connection {
   transportProtocol = ''
   tls: TlsInfo | null = null
   transportFailure = ''
+  readonly inspectorFailure = ''
   handler: ConnectionHandler
   written = ''
   closed = false

@@ -23,6 +23,7 @@ export class FakeConnection implements Connection {
   transportProtocol = ''
   readonly tls: TlsInfo | null = null
   readonly transportFailure = ''
+  readonly inspectorFailure = ''
   handler: ConnectionHandler = { onData() {}, onClose() {} }
   bufferedBytes = 0
   closed = false

@@ -1,0 +1,136 @@
+import { TimerNode, type TimerOwner, type Timers } from '../../base/timer.ts'
+import type { envoy } from '../../config/gen/messages.d.ts'
+import type { Runtime } from '../../config/services.ts'
+import { defineSupport } from '../../config/support.ts'
+import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
+import type { Counter, Gauge } from '../../stats/stats.ts'
+import { NetVerdict, type NetworkFilter, type NetworkFilterFactory } from '../filter.ts'
+import type { NetworkFilterExtension, NetworkFilterServices } from '../filter-factory.ts'
+
+type Proto = envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit
+
+export interface ConnectionLimitConfig {
+  readonly statPrefix: string
+  readonly maxConnections: number
+  /** ms that a refused connection is kept before it is closed; 0 = closed at once. */
+  readonly delay: number
+  /** runtime_enabled: '' = only the default. */
+  readonly runtimeKey: string
+  readonly enabled: boolean
+}
+
+const support = defineSupport<Proto>('envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit', {
+  stat_prefix: 'yes',
+  max_connections: 'yes',
+  delay: 'yes',
+  runtime_enabled: 'yes',
+})
+
+/** envoy.filters.network.connection_limit */
+export const connectionLimitFactory: NetworkFilterExtension<Proto, ConnectionLimitConfig> = {
+  category: 'envoy.filters.network',
+  name: 'envoy.filters.network.connection_limit',
+  typeUrls: ['envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit'],
+  terminal: false,
+  parse(proto, at, warnings) {
+    support.check(proto, at, warnings)
+    return {
+      statPrefix: proto.stat_prefix ?? '',
+      maxConnections: Number(proto.max_connections ?? 0),
+      delay: proto.delay ?? 0,
+      runtimeKey: proto.runtime_enabled?.runtime_key ?? '',
+      enabled: proto.runtime_enabled?.default_value ?? true,
+    }
+  },
+  create: (config, services) => new ConnectionLimit(config, services),
+}
+
+/**
+ * Each worker has its share of the limit, rounded up: workers share no counters of filters. With one worker it is exact, with more
+ * a worker that the kernel gives more connections than its share refuses some that Envoy would still take.
+ */
+class ConnectionLimit implements NetworkFilterFactory {
+  readonly delay: number
+  readonly timers: Timers
+  readonly limited: Counter
+  readonly active: Gauge
+  readonly #config: ConnectionLimitConfig
+  readonly #runtime: Runtime
+  readonly #share: number
+  #count = 0
+
+  constructor(config: ConnectionLimitConfig, services: NetworkFilterServices) {
+    this.#config = config
+    this.#runtime = services.runtime
+    this.#share = Math.ceil(config.maxConnections / services.concurrency)
+    this.delay = config.delay
+    this.timers = services.timers
+    const scope = services.stats.scope(`connection_limit.${config.statPrefix}.`)
+    this.limited = scope.counter('limited_connections')
+    this.active = scope.gauge('active_connections')
+  }
+
+  newInstance(): NetworkFilter {
+    return new LimitedConnection(this)
+  }
+
+  get enabled(): boolean {
+    const { runtimeKey, enabled } = this.#config
+    return runtimeKey === '' ? enabled : this.#runtime.boolean(runtimeKey, enabled)
+  }
+
+  tryTake(): boolean {
+    if (this.#count >= this.#share) return false
+    this.#count++
+    return true
+  }
+
+  give(): void {
+    this.#count--
+  }
+}
+
+class LimitedConnection implements NetworkFilter, TimerOwner {
+  readonly #limit: ConnectionLimit
+  #counted = false
+  #refused: Connection | null = null
+  #timer: TimerNode | null = null
+
+  constructor(limit: ConnectionLimit) {
+    this.#limit = limit
+  }
+
+  onConnection(c: Connection): NetVerdict {
+    const limit = this.#limit
+    if (!limit.enabled) return NetVerdict.Continue
+    // Refused connections are active ones too, in Envoy's gauge.
+    limit.active.inc()
+    this.#counted = limit.tryTake()
+    if (this.#counted) return NetVerdict.Continue
+    limit.limited.inc()
+    this.#refused = c
+    if (limit.delay === 0) {
+      c.close(CloseHow.NoFlush)
+      return NetVerdict.Stop
+    }
+    c.holdReading(ReadHold.Overload, true)
+    this.#timer = new TimerNode(this, 0)
+    limit.timers.arm(this.#timer, limit.delay)
+    return NetVerdict.Stop
+  }
+
+  onData(): NetVerdict {
+    return this.#refused === null ? NetVerdict.Continue : NetVerdict.Stop
+  }
+
+  onTimer(): void {
+    this.#refused?.close(CloseHow.NoFlush)
+  }
+
+  onClose(): void {
+    const limit = this.#limit
+    if (this.#timer !== null) limit.timers.cancel(this.#timer)
+    if (this.#counted) limit.give()
+    if (this.#counted || this.#refused !== null) limit.active.dec()
+  }
+}
