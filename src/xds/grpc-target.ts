@@ -31,7 +31,7 @@ export interface GrpcTls {
   readonly ca: Buffer | null
   readonly chain: Buffer | null
   readonly key: Buffer | null
-  /** SNI and name to verify; '' = the address. */
+  /** SNI, and name the certificate must have; '' = none. Envoy does not check the name at all without a SAN matcher. */
   readonly serverName: string
 }
 

@@ -1,8 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { ServerCredentials } from '@grpc/grpc-js'
 import t, { type Test } from 'tap'
 import { AdsServer } from '../../../src/lab/ads-server.ts'
+import { certificate, certificatePath } from '../../harness/certificates.ts'
 import { bootstrap } from './bootstrap.ts'
 import { essence, RECORD } from './compare.ts'
 import { encode, ScriptedControlPlane, TYPES } from './control-plane.ts'
@@ -67,6 +69,49 @@ t.test('initial_metadata is sent with every stream', async t => {
   server.start()
   await plane.requests(1)
   t.equal(plane.metadata[0]?.['x-token'], 'secret')
+})
+
+t.test('TLS to the control plane: its chain, its name when there is an SNI, our own certificate', async t => {
+  const upstreamTls = (sni: string): object => ({
+    transport_socket: {
+      name: 'tls',
+      typed_config: {
+        '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+        sni,
+        common_tls_context: {
+          validation_context: { trusted_ca: { filename: certificatePath('ca.pem') } },
+          tls_certificates: [
+            {
+              certificate_chain: { filename: certificatePath('client.pem') },
+              private_key: { filename: certificatePath('client.key') },
+            },
+          ],
+        },
+      },
+    },
+  })
+  const attempt = async (server: string, sni: string): Promise<boolean> => {
+    const plane = new ScriptedControlPlane()
+    const { cert, key } = certificate(server)
+    const pair = [{ cert_chain: cert, private_key: key }]
+    const credentials = ServerCredentials.createSsl(readFileSync(certificatePath('ca.pem')), pair, true)
+    const port = await plane.listen('127.0.0.1:0', credentials)
+    const client = new ToyServer(bootstrap({ port }, 1, upstreamTls(sni)))
+    client.start()
+    let over = false
+    const refused = async (): Promise<void> => {
+      while (!over && client.stats.value('cluster_manager.cds.update_failure') === 0) await new Promise(setImmediate)
+    }
+    await Promise.race([plane.requests(1), refused()])
+    over = true
+    client.client.close()
+    plane.close()
+    return plane.take().length > 0
+  }
+  t.equal(await attempt('server', ''), true)
+  t.equal(await attempt('server', 'lab.test'), true)
+  t.equal(await attempt('other', 'lab.test'), false, 'another name')
+  t.equal(await attempt('stranger', ''), false, 'another CA')
 })
 
 t.test('a Unix socket, and a response of 20 MiB', async t => {

@@ -1,5 +1,5 @@
 /** The bootstrap both the real proxy and our client get, as proto3 JSON. */
-export function bootstrap(ads: { port: number } | { pipe: string }, adminPort: number): object {
+export function bootstrap(ads: { port: number } | { pipe: string }, adminPort: number, cluster: object = {}): object {
   const address =
     'pipe' in ads ? { pipe: { path: ads.pipe } } : { socket_address: { address: '127.0.0.1', port_value: ads.port } }
   return {
@@ -30,6 +30,7 @@ export function bootstrap(ads: { port: number } | { pipe: string }, adminPort: n
             },
           },
           load_assignment: { cluster_name: 'xds', endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] },
+          ...cluster,
         },
       ],
     },

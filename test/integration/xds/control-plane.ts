@@ -76,9 +76,9 @@ export class ScriptedControlPlane {
     this.#server.addService(SERVICE, methods)
   }
 
-  listen(address: string): Promise<number> {
+  listen(address: string, credentials = ServerCredentials.createInsecure()): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+      this.#server.bindAsync(address, credentials, (error, port) => {
         if (error === null) resolve(port)
         else reject(error)
       })
