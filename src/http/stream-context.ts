@@ -102,6 +102,8 @@ export class StreamContext implements FormatContext, TimerOwner {
       this.routeValue = table === null ? null : table.route(this.requestHeaders!, this.info, this.random)
       const route = this.routeValue
       this.info.routeName = route === null ? '' : route.name
+      // Known before the router: a filter that answers leaves it in the log all the same.
+      this.info.upstreamClusterName = route === null || route.action === null ? '' : route.action.clusterName
       this.info.virtualHostName = route === null ? '' : route.virtualHost.name
       this.info.routeMetadata = route === null ? null : route.metadata
     }

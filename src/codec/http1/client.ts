@@ -209,8 +209,7 @@ function isBodiless(method: string): boolean {
     method === 'HEAD' ||
     method === 'DELETE' ||
     method === 'CONNECT' ||
-    method === 'TRACE' ||
-    method === 'OPTIONS'
+    method === 'TRACE'
   )
 }
 

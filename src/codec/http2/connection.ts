@@ -245,9 +245,9 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     this.end(ErrorCode.EnhanceYourCalm, message, `codec_error:${message.replaceAll(' ', '_')}`)
   }
 
-  private end(code: ErrorCode, message: string, details: string): void {
+  private end(code: ErrorCode, message: string, details: string, debug = message): void {
     if (this.failed) return
-    this.session.goAway(this.isClient ? 0 : this.lastId, code, message)
+    this.session.goAway(this.isClient ? 0 : this.lastId, code, debug)
     this.failed = true
     this.session.close()
     this.resetAll(ResetReason.Protocol, details)
@@ -289,7 +289,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   onUndecodable(id: number): void {
     this.announce(id)
     // The code and the silence about the reason are Envoy's, also for blocks that are too large.
-    this.fail(ErrorCode.CompressionError, '')
+    this.end(ErrorCode.CompressionError, 'header block', CODEC_ERROR, '')
   }
 
   /** Server: the owner hears of a request even when its head cannot be read. */

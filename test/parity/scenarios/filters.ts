@@ -11,7 +11,9 @@ const rbac = (body: string) => per('envoy.filters.http.rbac', 'rbac.v3.RBACPerRo
 const limit = (body: string) => per('envoy.filters.http.local_ratelimit', 'local_ratelimit.v3.LocalRateLimit', body)
 const ENFORCED = 'filter_enabled: {default_value: {numerator: 100}}, filter_enforced: {default_value: {numerator: 100}}'
 const BUCKET = 'token_bucket: {max_tokens: 1, tokens_per_fill: 1, fill_interval: 3600s}'
-const ROUTES = `
+/** Routes by listener: a proxy without one of the filters still shows what it does with the others. */
+const ROUTES = {
+  main: `
 - {match: {path: /fab}, route: {cluster: a}, ${fault(`abort: {http_status: 418, ${ALWAYS}}`)}}
 - {match: {path: /fdel}, route: {cluster: a}, ${fault(`delay: {fixed_delay: 0.1s, ${ALWAYS}}`)}}
 - {match: {path: /fboth}, route: {cluster: a}, ${fault(`delay: {fixed_delay: 0.05s, ${ALWAYS}}, abort: {http_status: 503, ${ALWAYS}}`)}}
@@ -22,21 +24,34 @@ const ROUTES = `
 - {match: {path: /fmatch}, route: {cluster: a}, ${fault(`abort: {http_status: 418, ${ALWAYS}}, headers: [{name: x-fault, present_match: true}]`)}}
 - {match: {path: /fup}, route: {cluster: a}, ${fault(`abort: {http_status: 418, ${ALWAYS}}, upstream_cluster: b`)}}
 - {match: {path: /fnodes}, route: {cluster: a}, ${fault(`abort: {http_status: 418, ${ALWAYS}}, downstream_nodes: [one]`)}}
+- {match: {prefix: /cors}, route: {cluster: a}, ${per('envoy.filters.http.cors', 'cors.v3.CorsPolicy', 'allow_origin_string_match: [{exact: "http://ok.test"}, {suffix: ".ok.test"}], allow_methods: "GET, PUT", allow_headers: x-a, expose_headers: x-e, max_age: "60", allow_credentials: true')}}
+- {match: {prefix: /}, route: {cluster: a}}
+`,
+  rbac: `
 - {match: {prefix: /rbac-none}, route: {cluster: a}, ${rbac('{action: ALLOW, policies: {}}')}}
 - {match: {prefix: /rbac-deny}, route: {cluster: a}, ${rbac('{action: DENY, policies: {"my pol": {permissions: [{any: true}], principals: [{any: true}]}}}')}}
 - {match: {prefix: /rbac-allow}, route: {cluster: a}, ${rbac('{action: ALLOW, policies: {p: {permissions: [{header: {name: x-ok, string_match: {exact: "1"}}}, {url_path: {path: {exact: /rbac-allow/open}}}], principals: [{direct_remote_ip: {address_prefix: 127.0.0.0, prefix_len: 8}}]}}}')}}
 - {match: {prefix: /rbac-not}, route: {cluster: a}, ${rbac('{action: DENY, policies: {p: {permissions: [{not_rule: {header: {name: ":method", string_match: {exact: GET}}}}], principals: [{any: true}]}}}')}}
+- {match: {prefix: /}, route: {cluster: a}}
+`,
+  limits: `
 - {match: {prefix: /rl1}, route: {cluster: a}, ${limit(`stat_prefix: rl1, ${BUCKET}, ${ENFORCED}, response_headers_to_add: [{header: {key: x-local-rate-limit, value: "true"}}], enable_x_ratelimit_headers: DRAFT_VERSION_03`)}}
 - {match: {prefix: /rl2}, route: {cluster: a}, ${limit(`stat_prefix: rl2, ${BUCKET}, ${ENFORCED}, status: {code: ServiceUnavailable}, rate_limited_as_resource_exhausted: true`)}}
 - {match: {prefix: /rl3}, route: {cluster: a}, ${limit(`stat_prefix: rl3, ${BUCKET}, ${ENFORCED}`)}}
 - {match: {prefix: /rl4}, route: {cluster: a}, ${limit(`stat_prefix: rl4, ${BUCKET}, ${ENFORCED}, rate_limited_as_resource_exhausted: true`)}}
 - {match: {prefix: /rl5}, route: {cluster: a}, ${limit(`stat_prefix: rl5, ${BUCKET}, filter_enabled: {default_value: {numerator: 100}}`)}}
-- {match: {prefix: /cors}, route: {cluster: a}, ${per('envoy.filters.http.cors', 'cors.v3.CorsPolicy', 'allow_origin_string_match: [{exact: "http://ok.test"}, {suffix: ".ok.test"}], allow_methods: "GET, PUT", allow_headers: x-a, expose_headers: x-e, max_age: "60", allow_credentials: true')}}
+- {match: {prefix: /}, route: {cluster: a}}
+`,
+  csrf: `
 - {match: {prefix: /csrf}, route: {cluster: a}, ${per('envoy.filters.http.csrf', 'csrf.v3.CsrfPolicy', 'filter_enabled: {default_value: {numerator: 100}}, additional_origins: [{exact: ok.test}]')}}
+- {match: {prefix: /}, route: {cluster: a}}
+`,
+  body: `
 - {match: {path: /buf}, route: {cluster: a}, ${per('envoy.filters.http.buffer', 'buffer.v3.BufferPerRoute', 'buffer: {max_request_bytes: 10}')}}
 - {match: {path: /hm}, route: {cluster: a}, ${per('envoy.filters.http.header_mutation', 'header_mutation.v3.HeaderMutationPerRoute', 'mutations: {request_mutations: [{append: {header: {key: x-m, value: "%REQ(:path)%"}}}, {remove: x-gone}], response_mutations: [{append: {header: {key: x-r, value: "%RESPONSE_CODE%"}}}]}')}}
 - {match: {prefix: /}, route: {cluster: a}}
-`
+`,
+}
 const JWKS = '{"keys":[{"kty":"oct","k":"c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I","alg":"HS256","kid":"k"}]}'
 
 /** The HTTP authorisation request is built from a hash map. */
@@ -48,21 +63,39 @@ const group: Group = {
   config: bootstrap(
     [
       httpListener('main', {
-        routes: ROUTES,
+        routes: ROUTES.main,
         filters: [
           typed('envoy.filters.http.fault', `${EXT}.fault.v3.HTTPFault`),
           typed('envoy.filters.http.cors', `${EXT}.cors.v3.Cors`),
+        ],
+      }),
+      httpListener('csrf', {
+        routes: ROUTES.csrf,
+        filters: [
           typed(
             'envoy.filters.http.csrf',
             `${EXT}.csrf.v3.CsrfPolicy`,
             'filter_enabled: {default_value: {numerator: 0}}',
           ),
+        ],
+      }),
+      httpListener('limits', {
+        routes: ROUTES.limits,
+        filters: [
           typed(
             'envoy.filters.http.local_ratelimit',
             `${EXT}.local_ratelimit.v3.LocalRateLimit`,
             'stat_prefix: http_rl',
           ),
-          typed('envoy.filters.http.rbac', `${EXT}.rbac.v3.RBAC`),
+        ],
+      }),
+      httpListener('rbac', {
+        routes: ROUTES.rbac,
+        filters: [typed('envoy.filters.http.rbac', `${EXT}.rbac.v3.RBAC`)],
+      }),
+      httpListener('body', {
+        routes: ROUTES.body,
+        filters: [
           typed('envoy.filters.http.buffer', `${EXT}.buffer.v3.Buffer`, 'max_request_bytes: 1000000'),
           typed('envoy.filters.http.header_mutation', `${EXT}.header_mutation.v3.HeaderMutation`),
         ],
@@ -249,16 +282,19 @@ rules: {action: ALLOW, policies: {r: {permissions: [{any: true}], principals: [{
     scenario('fault-stats', 'Counters of the fault filter', [get('/fab'), get('/fdel'), get('/fmax')], [], {
       stats: ['^http\\.main\\.fault\\.'],
     }),
-    scenario('rbac-none', 'ALLOW without a policy', get('/rbac-none'), ['rbac allow-none']),
-    scenario('rbac-none-grpc', 'The same to a gRPC client', grpc('/rbac-none'), ['grpc rbac']),
-    scenario('rbac-deny', 'DENY by a policy', get('/rbac-deny'), ['rbac deny policy']),
+    scenario('rbac-none', 'ALLOW without a policy', get('/rbac-none', { listener: 'rbac' }), ['rbac allow-none']),
+    scenario('rbac-none-grpc', 'The same to a gRPC client', grpc('/rbac-none', {}, 'rbac'), ['grpc rbac']),
+    scenario('rbac-deny', 'DENY by a policy', get('/rbac-deny', { listener: 'rbac' }), ['rbac deny policy']),
     scenario('rbac-allow', 'ALLOW by header or path', [
-      get('/rbac-allow/x'),
-      get('/rbac-allow/x', { headers: ['x-ok: 1'] }),
-      get('/rbac-allow/open?q'),
-      get('/rbac-allow/OPEN'),
+      get('/rbac-allow/x', { listener: 'rbac' }),
+      get('/rbac-allow/x', { listener: 'rbac', headers: ['x-ok: 1'] }),
+      get('/rbac-allow/open?q', { listener: 'rbac' }),
+      get('/rbac-allow/OPEN', { listener: 'rbac' }),
     ]),
-    scenario('rbac-not', 'A negated rule', [get('/rbac-not'), get('/rbac-not', { method: 'POST', body: 'x' })]),
+    scenario('rbac-not', 'A negated rule', [
+      get('/rbac-not', { listener: 'rbac' }),
+      get('/rbac-not', { listener: 'rbac', method: 'POST', body: 'x' }),
+    ]),
     scenario(
       'rbac-shadow',
       'Shadow rules only count',
@@ -269,25 +305,36 @@ rules: {action: ALLOW, policies: {r: {permissions: [{any: true}], principals: [{
     scenario(
       'rate-limit',
       'A bucket of one with rate limit headers',
-      [get('/rl1'), get('/rl1')],
+      [get('/rl1', { listener: 'limits' }), get('/rl1', { listener: 'limits' })],
       ['local ratelimit 1st', 'local ratelimit 2nd'],
     ),
     scenario(
       'rate-limit-status',
       'A status of its own',
-      [get('/rl2'), get('/rl2')],
+      [get('/rl2', { listener: 'limits' }), get('/rl2', { listener: 'limits' })],
       ['local ratelimit custom 1st', 'local ratelimit custom 503'],
     ),
-    scenario('rate-limit-grpc', 'To a gRPC client', [grpc('/rl3'), grpc('/rl3')], ['grpc RL']),
+    scenario(
+      'rate-limit-grpc',
+      'To a gRPC client',
+      [grpc('/rl3', {}, 'limits'), grpc('/rl3', {}, 'limits')],
+      ['grpc RL'],
+    ),
     scenario(
       'rate-limit-exhausted',
       'rate_limited_as_resource_exhausted',
-      [grpc('/rl4'), grpc('/rl4')],
+      [grpc('/rl4', {}, 'limits'), grpc('/rl4', {}, 'limits')],
       ['grpc RL resource exhausted'],
     ),
-    scenario('rate-limit-not-enforced', 'Enabled but not enforced', [get('/rl5'), get('/rl5')], [], {
-      stats: ['^rl5\\.'],
-    }),
+    scenario(
+      'rate-limit-not-enforced',
+      'Enabled but not enforced',
+      [get('/rl5', { listener: 'limits' }), get('/rl5', { listener: 'limits' })],
+      [],
+      {
+        stats: ['^rl5\\.'],
+      },
+    ),
     scenario(
       'cors-preflight',
       'A preflight',
@@ -324,27 +371,34 @@ rules: {action: ALLOW, policies: {r: {permissions: [{any: true}], principals: [{
     scenario(
       'csrf-bad-origin',
       'A POST of another origin',
-      get('/csrf', { method: 'POST', headers: ['origin: http://evil.test'], body: 'x' }),
+      get('/csrf', { listener: 'csrf', method: 'POST', headers: ['origin: http://evil.test'], body: 'x' }),
       ['csrf POST bad origin'],
     ),
-    scenario('csrf-no-origin', 'A POST without origin', get('/csrf', { method: 'POST', body: 'x' }), [
+    scenario('csrf-no-origin', 'A POST without origin', get('/csrf', { listener: 'csrf', method: 'POST', body: 'x' }), [
       'csrf POST no origin',
     ]),
     scenario('csrf-ok', 'Own and additional origins', [
-      get('/csrf', { method: 'POST', headers: ['origin: http://lab.test'], body: 'x' }),
-      get('/csrf', { method: 'POST', headers: ['referer: http://ok.test/x'], body: 'x' }),
-      get('/csrf', { headers: ['origin: http://evil.test'] }),
+      get('/csrf', { listener: 'csrf', method: 'POST', headers: ['origin: http://lab.test'], body: 'x' }),
+      get('/csrf', { listener: 'csrf', method: 'POST', headers: ['referer: http://ok.test/x'], body: 'x' }),
+      get('/csrf', { listener: 'csrf', headers: ['origin: http://evil.test'] }),
     ]),
-    scenario('csrf-grpc', 'To a gRPC client', grpc('/csrf', { origin: 'http://e.test' }), ['grpc csrf']),
-    scenario('buffer', 'A body over the limit', get('/buf', { method: 'POST', body: 'x'.repeat(50) }), [
-      'buffer filter too big',
-    ]),
+    scenario('csrf-grpc', 'To a gRPC client', grpc('/csrf', { origin: 'http://e.test' }, 'csrf'), ['grpc csrf']),
+    scenario(
+      'buffer',
+      'A body over the limit',
+      get('/buf', { listener: 'body', method: 'POST', body: 'x'.repeat(50) }),
+      ['buffer filter too big'],
+    ),
     scenario('buffer-chunked', 'A chunked body gets a content-length', {
-      ...get('/buf'),
+      ...get('/buf', { listener: 'body' }),
       actions: ['POST /buf HTTP/1.1\r\nHost: lab.test\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n'],
     } as ReturnType<typeof get>),
-    scenario('buffer-grpc', 'To a gRPC client, within the limit', grpc('/buf'), ['grpc buffer 413']),
-    scenario('header-mutation', 'Mutations of request and answer', get('/hm?x', { headers: ['x-gone: 1'] })),
+    scenario('buffer-grpc', 'To a gRPC client, within the limit', grpc('/buf', {}, 'body'), ['grpc buffer 413']),
+    scenario(
+      'header-mutation',
+      'Mutations of request and answer',
+      get('/hm?x', { listener: 'body', headers: ['x-gone: 1'] }),
+    ),
     scenario(
       'jwt-missing',
       'No token',
