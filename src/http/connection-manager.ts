@@ -34,6 +34,8 @@ export interface ConnectionManagerEnvironment {
   readonly listenerName: string
   readonly listenerAddress: string
   readonly filterChainName: string
+  readonly listenerMetadata: Readonly<Record<string, unknown>> | null
+  readonly filterChainMetadata: Readonly<Record<string, unknown>> | null
   /** Address appended to XFF for loopback peers (Envoy: LocalInfo::address). */
   readonly localAddress: string
   readonly bufferLimit: number
@@ -50,6 +52,8 @@ export class ConnectionManager {
   readonly replyRewriter: LocalReplyRewriter | null
   readonly filterChainName: string
   readonly listenerName: string
+  readonly listenerMetadata: Readonly<Record<string, unknown>> | null
+  readonly filterChainMetadata: Readonly<Record<string, unknown>> | null
   readonly bufferLimit: number
   readonly localAddress: string
   readonly reply = new LocalReply()
@@ -69,6 +73,8 @@ export class ConnectionManager {
     this.replyRewriter = environment.replyRewriter
     this.filterChainName = environment.filterChainName
     this.listenerName = environment.listenerName
+    this.listenerMetadata = environment.listenerMetadata
+    this.filterChainMetadata = environment.filterChainMetadata
     this.bufferLimit = environment.bufferLimit
     this.localAddress = environment.localAddress
     const stats = environment.services.stats

@@ -162,6 +162,8 @@ export class HttpConnection implements TimerOwner {
     info.protocol = this.codec!.protocol
     info.filterChainName = this.manager.filterChainName
     info.listenerName = this.manager.listenerName
+    info.listenerMetadata = this.manager.listenerMetadata
+    info.filterChainMetadata = this.manager.filterChainMetadata
     context.lastActivity = now
     this.active.push(context)
     stats.rqTotal.inc()

@@ -106,6 +106,7 @@ export class StreamContext implements FormatContext, TimerOwner {
       this.info.upstreamClusterName = route === null || route.action === null ? '' : route.action.clusterName
       this.info.virtualHostName = route === null ? '' : route.virtualHost.name
       this.info.routeMetadata = route === null ? null : route.metadata
+      this.info.virtualHostMetadata = route === null ? null : route.virtualHost.metadata
     }
     return this.routeValue
   }

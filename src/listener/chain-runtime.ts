@@ -35,6 +35,8 @@ export class ChainRuntime {
         listenerName: { value: this.#listener.name, enumerable: true },
         listenerAddress: { value: this.#listener.statAddress, enumerable: true },
         filterChainName: { value: this.config.name, enumerable: true },
+        listenerMetadata: { value: this.#listener.metadata, enumerable: true },
+        filterChainMetadata: { value: this.config.metadata, enumerable: true },
         localAddress: { value: this.#environment.localAddress, enumerable: true },
         bufferLimit: { value: this.#listener.bufferLimit, enumerable: true },
       })

@@ -30,6 +30,8 @@ export interface ListenerConfig {
   readonly trafficDirection: 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND'
   readonly accessLogs: readonly AccessLogConfig[]
   readonly ignoreGlobalLimit: boolean
+  /** `filter_metadata` by name; null = none. */
+  readonly metadata: Readonly<Record<string, unknown>> | null
 }
 
 export interface ListenAddressConfig {
@@ -54,6 +56,7 @@ export type PortPredicate =
 
 export interface FilterChainConfig {
   readonly name: string
+  readonly metadata: Readonly<Record<string, unknown>> | null
   readonly match: FilterChainMatchConfig
   readonly filters: readonly ParsedExtension[]
   /** Null = raw buffer. */

@@ -148,6 +148,7 @@ export function parseListener(proto: Proto, at: FieldPath, warnings: string[]): 
     trafficDirection: direction(proto.traffic_direction),
     accessLogs: parseAccessLogs(proto.access_log ?? [], at.field('access_log'), warnings),
     ignoreGlobalLimit: proto.ignore_global_conn_limit ?? false,
+    metadata: proto.metadata?.filter_metadata ?? null,
   }
 }
 
@@ -243,6 +244,7 @@ function parseChain(proto: ChainProto, listener: string, at: FieldPath, warnings
   }
   return {
     name: proto.name ?? '',
+    metadata: proto.metadata?.filter_metadata ?? null,
     match: parseFilterChainMatch(
       proto.filter_chain_match ?? {},
       listener,

@@ -8,6 +8,9 @@ export interface NetworkFilterServices extends WorkerServices {
   /** As in stat names: `127.0.0.1_80`. */
   readonly listenerAddress: string
   readonly filterChainName: string
+  /** `filter_metadata` by name, for `%METADATA(LISTENER:…)%` and `%METADATA(LISTENER_FILTER_CHAIN:…)%`; null = none. */
+  readonly listenerMetadata: Readonly<Record<string, unknown>> | null
+  readonly filterChainMetadata: Readonly<Record<string, unknown>> | null
   /** The machine's own address, for XFF of loopback peers (Envoy: LocalInfo::address). */
   readonly localAddress: string
   /** per_connection_buffer_limit_bytes of the listener. */

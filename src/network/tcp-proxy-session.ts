@@ -83,12 +83,14 @@ export class TcpProxySession
 
   #describe(): void {
     const { info, downstream } = this
-    const { timers, clock, filterChainName, listenerName } = this.#proxy
+    const { timers, clock, filterChainName, listenerName, listenerMetadata, filterChainMetadata } = this.#proxy
     info.listenerName = listenerName
     info.connection = downstream
     info.start = downstream.startTime
     info.startWall = clock.wall() - (timers.now() - downstream.startTime)
     info.filterChainName = filterChainName
+    info.listenerMetadata = listenerMetadata
+    info.filterChainMetadata = filterChainMetadata
   }
 
   onData(c: Connection, chunk: Uint8Array, end: boolean): NetVerdict {

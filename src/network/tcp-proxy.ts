@@ -55,6 +55,8 @@ export interface TcpProxyServices {
   readonly clusters: ClusterManager
   readonly filterChainName: string
   readonly listenerName: string
+  readonly listenerMetadata: Readonly<Record<string, unknown>> | null
+  readonly filterChainMetadata: Readonly<Record<string, unknown>> | null
 }
 
 /** A tcp_proxy filter on a worker: makes a session per connection. */
@@ -66,6 +68,8 @@ export class TcpProxy implements NetworkFilterFactory {
   readonly clock: Clock
   readonly filterChainName: string
   readonly listenerName: string
+  readonly listenerMetadata: Readonly<Record<string, unknown>> | null
+  readonly filterChainMetadata: Readonly<Record<string, unknown>> | null
   readonly #services: TcpProxyServices
 
   constructor(config: TcpProxyConfig, services: TcpProxyServices, loggers: readonly AccessLogger[]) {
@@ -76,6 +80,8 @@ export class TcpProxy implements NetworkFilterFactory {
     this.clock = services.clock
     this.filterChainName = services.filterChainName
     this.listenerName = services.listenerName
+    this.listenerMetadata = services.listenerMetadata
+    this.filterChainMetadata = services.filterChainMetadata
     this.#services = services
   }
 

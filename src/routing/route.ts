@@ -24,6 +24,8 @@ export interface VirtualHost {
   readonly includeRequestAttemptCount: boolean
   readonly includeAttemptCountInResponse: boolean
   readonly includeIsTimeoutRetryHeader: boolean
+  /** `filter_metadata` by name; null = none. */
+  readonly metadata: Readonly<Record<string, unknown>> | null
   /** `vhost.<name>.vcluster.<c>.` virtual clusters; null when none match. */
   virtualCluster(h: HeaderBlock): string | null
 }

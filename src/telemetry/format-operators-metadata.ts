@@ -12,6 +12,9 @@ const SOURCES: Readonly<Record<string, Source>> = {
   CLUSTER: c => c.info.clusterMetadata,
   ROUTE: c => c.info.routeMetadata,
   UPSTREAM_HOST: c => c.info.hostMetadata,
+  LISTENER: c => c.info.listenerMetadata,
+  LISTENER_FILTER_CHAIN: c => c.info.filterChainMetadata,
+  VIRTUAL_HOST: c => c.info.virtualHostMetadata,
 }
 
 /** `namespace:key:key…`; the whole struct without a key. */

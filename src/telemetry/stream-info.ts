@@ -110,6 +110,10 @@ export class StreamInfo {
   /** Route, cluster and host metadata (`filter_metadata` by name) and per-stream dynamic metadata; null when none. */
   routeMetadata: Readonly<Record<string, unknown>> | null = null
   clusterMetadata: Readonly<Record<string, unknown>> | null = null
+  virtualHostMetadata: Readonly<Record<string, unknown>> | null = null
+  /** Of the listener and of the filter chain that took the connection. */
+  listenerMetadata: Readonly<Record<string, unknown>> | null = null
+  filterChainMetadata: Readonly<Record<string, unknown>> | null = null
   hostMetadata: Readonly<Record<string, unknown>> | null = null
   dynamicMetadata: Record<string, Record<string, unknown>> | null = null
   filterState: Record<string, unknown> | null = null
@@ -178,6 +182,9 @@ export class StreamInfo {
     this.connection = null
     this.routeMetadata = null
     this.clusterMetadata = null
+    this.virtualHostMetadata = null
+    this.listenerMetadata = null
+    this.filterChainMetadata = null
     this.hostMetadata = null
     this.dynamicMetadata = null
     this.filterState = null

@@ -310,6 +310,8 @@ function create(config: HcmConfig, services: NetworkFilterServices): NetworkFilt
     listenerName: services.listenerName,
     listenerAddress: services.listenerAddress,
     filterChainName: services.filterChainName,
+    listenerMetadata: services.listenerMetadata,
+    filterChainMetadata: services.filterChainMetadata,
     localAddress: services.localAddress,
     bufferLimit: services.bufferLimit,
   })

@@ -99,6 +99,7 @@ export function chain(
     filters: [extension('test.Reporter', name)],
     transportSocket: null,
     transportSocketConnectTimeout: 0,
+    metadata: null,
     ...more,
   }
 }
@@ -145,6 +146,7 @@ export function world(services: FakeServices = fakeServices(new TimerWheel())): 
         trafficDirection: 'UNSPECIFIED',
         accessLogs: [],
         ignoreGlobalLimit: false,
+        metadata: null,
         ...config,
       }
       const listener = new Listener(structuredClone(full), {

@@ -51,9 +51,8 @@ async function proxy(
   const loop = new SocketLoop(timers)
   const logged: StreamInfo[] = []
   const logger: AccessLogger = { log: context => void logged.push(context.info) }
-  const filter = new TcpProxy({ ...CONFIG, ...config }, { ...services, filterChainName: 'fc', listenerName: 'l' }, [
-    logger,
-  ])
+  const named = { filterChainName: 'fc', listenerName: 'l', listenerMetadata: null, filterChainMetadata: null }
+  const filter = new TcpProxy({ ...CONFIG, ...config }, { ...services, ...named }, [logger])
   const connections: SocketConnection[] = []
   const acceptor = new Acceptor({
     onAccept(handle) {

@@ -91,6 +91,12 @@ function base(values: Recorded, name: string): StreamInfo {
   info.upstreamWireBytesSent = number('%UPSTREAM_WIRE_BYTES_SENT%')
   info.requestId = values['%STREAM_ID%']?.[name]?.[0] ?? ''
   info.upstreamConnectionId = number('%UPSTREAM_CONNECTION_ID%')
+  const given = (form: string): Readonly<Record<string, unknown>> | null => {
+    const k = values[form]?.[name]?.[1] ?? null
+    return k === null ? null : { [form.includes('VIRTUAL_HOST') ? 'lab.vh' : 'lab.l']: { k } }
+  }
+  info.virtualHostMetadata = given('%METADATA(VIRTUAL_HOST:lab.vh:k)%')
+  info.listenerMetadata = given('%METADATA(LISTENER:lab.l:k)%')
   return info
 }
 
