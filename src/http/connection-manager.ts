@@ -78,7 +78,7 @@ export class ConnectionManager {
     this.bufferLimit = environment.bufferLimit
     this.localAddress = environment.localAddress
     const stats = environment.services.stats
-    this.http2Stats = http2Stats(stats.scope('http2.'))
+    this.http2Stats = http2Stats(stats.scope('http2.'), 'downstream')
     this.stats = new HcmStats(
       stats.scope(`http.${config.statPrefix}.`),
       stats.scope(`listener.${environment.listenerAddress}.http.${config.statPrefix}.`),

@@ -20,6 +20,8 @@ export class HttpConnection implements TimerOwner {
   readonly active: StreamContext[] = []
   draining = false
   private requests = 0
+  /** A stream was reset for a violation of the protocol during this read. */
+  private broken = false
   private closed = false
   private rxSeen = 0
   private txSeen = 0
@@ -63,6 +65,7 @@ export class HttpConnection implements TimerOwner {
       codec.dispatch(d, false)
       if (this.active.length === 0) this.watchHead()
     }
+    this.broken = false
     // Envoy does not half-close HTTP connections: a client that ends its side is gone, its requests with it.
     if (end && !this.closed) c.close(CloseHow.Flush, CloseReason.Remote)
     manager.endTurn()
@@ -167,6 +170,7 @@ export class HttpConnection implements TimerOwner {
     context.lastActivity = now
     this.active.push(context)
     stats.rqTotal.inc()
+    ;(this.isHttp2 ? stats.rqHttp2 : stats.rqHttp1).inc()
     stats.rqActive.inc()
     if (this.active.length === 1) {
       services.timers.cancel(this.idleTimer)
@@ -183,8 +187,6 @@ export class HttpConnection implements TimerOwner {
   onHeaders(s: CodecStream, h: HeaderBlock, end: boolean): void {
     const context = s.user as StreamContext
     context.info.protocol = this.codec!.protocol
-    if (this.isHttp2) this.manager.stats.rqHttp2.inc()
-    else this.manager.stats.rqHttp1.inc()
     this.manager.onRequestHeaders(context, h, end)
   }
 
@@ -214,6 +216,7 @@ export class HttpConnection implements TimerOwner {
     if (why === ResetReason.ConnectionTermination || why === ResetReason.ConnectionFailure) {
       context.markDownstreamTermination('downstream_remote_disconnect')
     } else if (why === ResetReason.Protocol || why === ResetReason.Overload) {
+      this.broken = true
       info.setFlag(ResponseFlag.DownstreamProtocolError)
       if (info.responseCodeDetails === '' || info.responseCodeDetails === 'via_upstream')
         info.responseCodeDetails = details
@@ -233,7 +236,6 @@ export class HttpConnection implements TimerOwner {
 
   onProtocolError(s: CodecStream, status: number, details: string): void {
     const context = s.user as StreamContext
-    context.requestComplete = true
     context.info.protocol = this.codec!.protocol
     if (status === 408) {
       const body = details === 'stream_idle_timeout' ? 'stream timeout' : 'request header timeout'
@@ -247,12 +249,20 @@ export class HttpConnection implements TimerOwner {
   }
 
   onConnectionError(_details: string): void {
-    this.manager.stats.cxProtocolError.inc()
-    this.connection.close(CloseHow.Flush, CloseReason.Local)
+    const { stats } = this.manager
+    stats.cxProtocolError.inc()
+    if (this.broken) {
+      // The codec has ended its streams before; Envoy still counts them as alive.
+      stats.cxDestroyActiveRq.inc()
+      stats.cxDestroyLocalActiveRq.inc()
+    }
+    this.connection.close(CloseHow.FlushAndDelay, CloseReason.Local)
   }
 
   /** The response has been handed to the codec as a whole. */
   onResponseWritten(context: StreamContext): void {
+    // ActiveStream::onResetStream counts resets of both sides here.
+    if (!context.requestComplete) this.manager.stats.rqRxReset.inc()
     if (!context.requestComplete && this.isHttp2) {
       // RFC 9113 §8.1: the rest of the request is of no interest any more.
       this.finish(context, true)

@@ -23,15 +23,23 @@ export class BuiltinCodecs implements ClientCodecs {
   }
 
   http1(connection: Connection, decoder: StreamDecoder, owner: CodecOwner): Http1Codec {
+    return new Http1ClientCodec(connection, decoder, this.http1OptionsOf(owner))
+  }
+
+  prepareHttp1(owner: CodecOwner): void {
+    this.http1OptionsOf(owner)
+  }
+
+  private http1OptionsOf(owner: CodecOwner): Http1Options {
     let options = this.http1Made.get(owner)
     if (options === undefined) {
       options = http1Options(owner.config.http)
-      // There from the first HTTP/1 connection, as in Envoy. What they count are things that clients of this codec do not do.
+      // What these count are things that clients of this codec do not do.
       const scope = owner.stats.scope('http1.')
       for (const name of HTTP1_STATS) scope.counter(name)
       this.http1Made.set(owner, options)
     }
-    return new Http1ClientCodec(connection, decoder, options)
+    return options
   }
 
   http2(connection: Connection, decoder: StreamDecoder, owner: CodecOwner): Http2Codec {
@@ -40,7 +48,7 @@ export class BuiltinCodecs implements ClientCodecs {
       const config = owner.config
       made = {
         options: http2Options(config.http, config.perConnectionBufferLimit),
-        stats: http2Stats(owner.stats.scope('http2.')),
+        stats: http2Stats(owner.stats.scope('http2.'), 'upstream'),
       }
       this.http2Made.set(owner, made)
     }

@@ -42,6 +42,8 @@ export interface CodecOwner {
 export interface ClientCodecs {
   http1(connection: Connection, decoder: StreamDecoder, owner: CodecOwner): Http1Codec
   http2(connection: Connection, decoder: StreamDecoder, owner: CodecOwner): Http2Codec
+  /** The first HTTP/1 connection is begun: its stats exist from here on, also when it never comes about, as in Envoy. */
+  prepareHttp1(owner: CodecOwner): void
 }
 
 export interface Http2Codec extends Codec {

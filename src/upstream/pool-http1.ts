@@ -16,5 +16,6 @@ export class Http1Pool extends HttpConnectionPool {
 
   protected override countConnection(): void {
     this.cluster.counters.upstreamCxHttp1Total.inc()
+    this.codecs.prepareHttp1(this.cluster)
   }
 }

@@ -77,6 +77,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     this.reader = new FrameReader(this, !client, maxBytes + 4096)
     this.session = new Session(this, options, timers)
     this.inbound = new DataReceiver(this, options.initialConnectionWindowSize, this.closedStreams)
+    stats.connections.inc()
     this.session.start(client)
   }
 
@@ -322,7 +323,8 @@ export abstract class Http2Connection implements Codec, FrameHandler {
       this.refuseBlock(s, error === '' ? INVALID_MESSAGE : error)
       return
     }
-    this.stats.trailers.inc()
+    // Envoy only counts those of requests.
+    if (!this.isClient) this.stats.trailers.inc()
     if (s.expected >= 0 && s.received !== s.expected) {
       this.kill(s, ErrorCode.ProtocolError, ResetReason.Protocol, REMOTE_RESET)
       return

@@ -22,10 +22,25 @@ export interface Http2Stats {
   readonly txReset: Counter
   readonly pendingSendBytes: Gauge
   readonly streamsActive: Gauge
+  /** `nghttp2_<side>_connections`: the name of Envoy's codec stays, dashboards know it. */
+  readonly connections: Counter
 }
 
-/** `scope` ends in `http2.` already. */
-export function http2Stats(scope: StatsScope): Http2Stats {
+/** Names without a writer here: METADATA, oghttp2 and Envoy's frame buffers do not exist, cookies are bounded with the head. */
+const CONSTANT_COUNTERS = [
+  'cookies_total_bytes_too_large',
+  'metadata_empty_frames',
+  'nghttp2_downstream_connections',
+  'nghttp2_upstream_connections',
+  'oghttp2_downstream_connections',
+  'oghttp2_upstream_connections',
+]
+const CONSTANT_GAUGES = ['deferred_stream_close', 'outbound_control_frames_active', 'outbound_frames_active']
+
+/** `scope` ends in `http2.` already. `side`: which of the connection counters is written. */
+export function http2Stats(scope: StatsScope, side: 'downstream' | 'upstream'): Http2Stats {
+  for (const name of CONSTANT_COUNTERS) scope.counter(name)
+  for (const name of CONSTANT_GAUGES) scope.gauge(name)
   return {
     droppedHeadersWithUnderscores: scope.counter('dropped_headers_with_underscores'),
     goawaySent: scope.counter('goaway_sent'),
@@ -47,6 +62,7 @@ export function http2Stats(scope: StatsScope): Http2Stats {
     txReset: scope.counter('tx_reset'),
     pendingSendBytes: scope.gauge('pending_send_bytes'),
     streamsActive: scope.gauge('streams_active'),
+    connections: scope.counter(`nghttp2_${side}_connections`),
   }
 }
 
@@ -59,4 +75,4 @@ const nullScope: StatsScope = {
 }
 
 /** Counts nothing. */
-export const noHttp2Stats: Http2Stats = http2Stats(nullScope)
+export const noHttp2Stats: Http2Stats = http2Stats(nullScope, 'downstream')

@@ -6,15 +6,15 @@ import type { StreamContext } from '../stream-context.ts'
 /** Answers a route that has a redirect or a direct response. */
 export function respondDirectly(s: StreamContext, route: Route, h: HeaderBlock, filter: RouterFilter): void {
   const extra = new HeaderBlock()
+  // A redirect counts here too: rq_redirect stays 0 in Envoy.
+  filter.stats.rqDirectResponse.inc()
   if (route.redirect !== null) {
-    filter.stats.rqRedirect.inc()
     extra.push('location', route.redirect.location(h, s))
     route.mutateResponse(extra, s)
     s.sendLocalReply(route.redirect.code, '', 'direct_response', extra)
     return
   }
   const direct = route.directResponse!
-  filter.stats.rqDirectResponse.inc()
   const body = direct.format(s) ?? (direct.body === null ? '' : Buffer.from(direct.body).toString('latin1'))
   route.mutateResponse(extra, s)
   const type = direct.contentType === '' ? 'text/plain' : direct.contentType

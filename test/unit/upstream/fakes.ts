@@ -244,6 +244,10 @@ export class TestCodecs implements ClientCodecs {
   http2(connection: Connection, decoder: StreamDecoder): Http2Codec {
     return this.makeHttp2!(connection, decoder)
   }
+
+  prepareHttp1(): void {
+    // Stats of the real codecs only.
+  }
 }
 
 type ClusterProto = envoy.config.cluster.v3.Cluster
