@@ -109,7 +109,8 @@ export class Server {
       init: this.init,
       node: this.node,
       broadcast: (batch: ConfigBatch) => {
-        if (this.#workersStarted) this.pool.broadcast({ type: 'config', batch })
+        if (!this.#workersStarted) return
+        this.pool.broadcast({ type: 'config', batch: { ...batch, epoch: this.allocator.newestEpoch } })
       },
       pool: this.pool,
       timers: this.timers,
@@ -183,6 +184,8 @@ export class Server {
   async flush(): Promise<void> {
     await this.pool.flush()
     this.store.flushHistograms()
+    // What is still held when its retirement is confirmed falls to 0 without a message.
+    this.allocator.reclaim()
     this.stats.refresh(this.state)
     this.resources.clusters.refreshGauges()
   }
@@ -279,7 +282,7 @@ export class Server {
   }
 
   #everything(): ConfigBatch {
-    return { runtime: this.runtime.entries(), ...this.resources.everything() }
+    return { runtime: this.runtime.entries(), ...this.resources.everything(), epoch: this.allocator.newestEpoch }
   }
 
   #announcePage(page: number): void {

@@ -74,7 +74,6 @@ export class ClusterHosts {
   private readonly watchers: HostWatcher[] = []
   private byKey = new Map<string, MainHost>()
   private assignment: AssignmentConfig
-  private epoch = 0
   private removed = false
 
   constructor(
@@ -240,7 +239,7 @@ export class ClusterHosts {
 
   private forget(host: MainHost): void {
     for (const w of this.watchers) w.onHostRemoved(host)
-    this.epoch = this.allocator.retire(host.block)
+    this.allocator.retire(host.block)
   }
 
   private build(): HostsUpdate {
@@ -263,7 +262,6 @@ export class ClusterHosts {
       overprovisioningFactor: this.assignment.overprovisioningFactor,
       weightedPriorityHealth: this.assignment.weightedPriorityHealth,
       dropOverloads: this.assignment.dropOverloads,
-      epoch: this.epoch,
     }
   }
 

@@ -26,8 +26,6 @@ export interface HostsUpdate {
   readonly overprovisioningFactor: number
   readonly weightedPriorityHealth: boolean
   readonly dropOverloads: readonly DropOverload[]
-  /** To be confirmed to the allocator once applied (`SharedStateAllocator.acknowledge`). */
-  readonly epoch: number
 }
 
 export const Health = { Healthy: 0, Degraded: 1, Unhealthy: 2 } as const

@@ -101,11 +101,16 @@ export class SharedStateAllocator {
 
   /**
    * The block will not be handed out again before every worker has confirmed (`acknowledge`) an update of this epoch or later
-   * and nobody holds anything of it any more. Returns the epoch to send along with the update that drops the block.
+   * and nobody holds anything of it any more. Returns the epoch to send along (`newestEpoch`) with what drops the block.
    */
   retire(block: SharedBlock): number {
     this.epoch++
     this.retired.push({ block, epoch: this.epoch })
+    return this.epoch
+  }
+
+  /** Of the newest retirement: what every batch that leaves now is to be confirmed with. */
+  get newestEpoch(): number {
     return this.epoch
   }
 

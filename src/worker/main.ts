@@ -132,19 +132,17 @@ port.on('message', (message: ToWorker) => {
 /** One batch is one turn: no request sees half of it. Order as Envoy's: what is referred to before what refers. */
 function apply(batch: ConfigBatch): Promise<void>[] {
   const accepting: Promise<void>[] = []
-  let epoch = 0
+  const { epoch = 0 } = batch
   for (const page of batch.pages ?? []) pages.add(page)
   if (batch.runtime !== undefined) runtime.load(batch.runtime)
   for (const secret of batch.secrets ?? []) secrets.put(secret)
   for (const cluster of batch.clusters ?? []) {
     clusterSnapshot.put(cluster)
     clusters.onReplaced(cluster.name)
-    epoch = Math.max(epoch, cluster.hosts?.epoch ?? 0)
   }
   for (const { cluster, update } of batch.hosts ?? []) {
     clusterSnapshot.putHosts(cluster, update)
     clusters.onHosts(cluster, update)
-    epoch = Math.max(epoch, update.epoch)
   }
   for (const name of batch.healthChanges ?? []) clusters.onHealthChange(name)
   for (const route of batch.routes ?? []) routes.put(route)

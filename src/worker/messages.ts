@@ -63,6 +63,8 @@ export interface PublishedListener extends Published {
 
 /** One atomic change of the configuration: a worker applies all of it in one turn. */
 export interface ConfigBatch {
+  /** Shared cells retired up to here are named by nothing after this batch (`SharedStateAllocator`); set when it is sent. */
+  readonly epoch?: number
   /** Pages of shared state, before anything that points into them. */
   readonly pages?: readonly SharedPageView[]
   readonly clusters?: readonly PublishedCluster[]

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { HOST_BLOCK, SharedPages, SharedStateAllocator } from '../../../src/upstream/shared-state.ts'
+import { CLUSTER_BLOCK, HOST_BLOCK, SharedPages, SharedStateAllocator } from '../../../src/upstream/shared-state.ts'
 import { HostCell } from '../../../src/upstream/upstream.ts'
 
 function world(workers: number) {
@@ -62,4 +62,17 @@ t.test('pages are added as they fill', async t => {
   }
   t.equal(bases.size, 5000)
   t.same(announced, [0, 1])
+})
+
+t.test('a confirmed batch frees all that was retired before it was sent, clusters included', async t => {
+  const allocator = new SharedStateAllocator(2)
+  const cluster = allocator.allocate(CLUSTER_BLOCK)
+  const host = allocator.allocate(HOST_BLOCK)
+  allocator.retire(host)
+  allocator.retire(cluster)
+  const sent = allocator.newestEpoch
+  allocator.acknowledge(0, sent)
+  allocator.acknowledge(1, sent)
+  t.equal(allocator.allocate(CLUSTER_BLOCK).base, cluster.base)
+  t.equal(allocator.allocate(HOST_BLOCK).base, host.base)
 })

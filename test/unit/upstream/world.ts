@@ -100,7 +100,6 @@ export class TestWorld {
       overprovisioningFactor: a.overprovisioningFactor,
       weightedPriorityHealth: a.weightedPriorityHealth,
       dropOverloads: a.dropOverloads,
-      epoch: 0,
     }
   }
 
