@@ -213,7 +213,7 @@ export class ConnectionManager {
       const via = h.get('via')
       h.set('via', via === undefined ? config.via : `${via}, ${config.via}`)
     }
-    if (config.alwaysSetRequestIdInResponse && context.info.requestId !== '')
+    if ((config.alwaysSetRequestIdInResponse || context.info.requestIdInResponse) && context.info.requestId !== '')
       h.set('x-request-id', context.info.requestId)
     if (!connection.draining && services.drain.closing(this.environment.listenerName)) {
       stats.cxDrainClose.inc()

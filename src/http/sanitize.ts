@@ -7,8 +7,8 @@ import { mutateClientCert } from './client-cert.ts'
 import type { HcmConfig } from './connection-manager-config.ts'
 import { newRequestId } from './request-id.ts'
 
-/** Headers only an internal peer may set; an edge strips them (ConnectionManagerUtility::cleanInternalHeaders). */
-const internalOnly: readonly string[] = [
+/** Headers only internal peers may set: they steer the router (ConnectionManagerUtility::cleanInternalHeaders). */
+const steering: readonly string[] = [
   'x-envoy-retriable-status-codes',
   'x-envoy-retriable-header-names',
   'x-envoy-retry-on',
@@ -18,19 +18,23 @@ const internalOnly: readonly string[] = [
   'x-envoy-upstream-rq-timeout-ms',
   'x-envoy-upstream-rq-per-try-timeout-ms',
   'x-envoy-upstream-rq-timeout-alt-response',
+  'x-envoy-upstream-stream-duration-ms',
   'x-envoy-expected-rq-timeout-ms',
   'x-envoy-force-trace',
   'x-envoy-ip-tags',
-  'x-envoy-original-path',
+  'x-envoy-original-url',
   'x-envoy-hedge-on-per-try-timeout',
+]
+const steeringSet: ReadonlySet<string> = new Set(steering)
+/** At an edge what describes the caller goes as well. */
+const edgeSet: ReadonlySet<string> = new Set([
+  ...steering,
+  'x-envoy-original-path',
   'x-envoy-original-host',
   'x-envoy-decorator-operation',
   'x-envoy-downstream-service-cluster',
   'x-envoy-downstream-service-node',
-  'x-envoy-upstream-stream-duration-ms',
-  'x-envoy-attempt-count',
-]
-const internalOnlySet = new Set(internalOnly)
+])
 
 /** Request-header rules of the connection manager (Envoy: ConnectionManagerUtility::mutateRequestHeaders). One per manager. */
 export class RequestSanitizer {
@@ -92,14 +96,11 @@ export class RequestSanitizer {
     } else if (h.scheme === '') h.scheme = proto === 'http' || proto === 'https' ? proto : tls ? 'https' : 'http'
     const internal = singleXff && this.isInternal(client)
     const edge = !internal && config.useRemoteAddress
-    if (internal) h.set('x-envoy-internal', 'true')
-    else {
+    if (internal) {
       h.remove('x-envoy-internal')
-      if (edge) {
-        cleanInternal(h)
-        h.set('x-envoy-external-address', client)
-      }
-    }
+      h.push('x-envoy-internal', 'true')
+      info.requestIdInResponse = h.has('x-envoy-force-trace')
+    } else cleanInternal(h, edge ? edgeSet : steeringSet)
     if (config.addUserAgent) {
       h.set('x-envoy-downstream-service-cluster', this.services.node.cluster)
       if (!h.has('user-agent')) h.set('user-agent', this.services.node.cluster)
@@ -109,6 +110,7 @@ export class RequestSanitizer {
       const via = h.get('via')
       h.set('via', via === undefined ? config.via : `${via}, ${config.via}`)
     }
+    if (edge) h.set('x-envoy-external-address', client)
     if (config.generateRequestId) {
       const old = h.get('x-request-id')
       if (old === undefined || old === '' || (edge && !config.preserveExternalRequestId)) {
@@ -188,12 +190,13 @@ function stripHopByHop(h: HeaderBlock): void {
   list.length = to
 }
 
-function cleanInternal(h: HeaderBlock): void {
+/** Envoy 1.40 takes these from every external request, also where use_remote_address is off. */
+function cleanInternal(h: HeaderBlock, dropped: ReadonlySet<string>): void {
   const list = h.list
   let to = 0
   for (let i = 0; i < list.length; i += 2) {
     const name = list[i]!
-    if (name.startsWith('x-envoy-') && internalOnlySet.has(name)) continue
+    if (name.startsWith('x-envoy-') && (name === 'x-envoy-internal' || dropped.has(name))) continue
     list[to] = name
     list[to + 1] = list[i + 1]!
     to += 2

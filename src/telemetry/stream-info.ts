@@ -104,6 +104,8 @@ export class StreamInfo {
   /** Hosts tried, in order, for retry predicates and logs. */
   upstreamHostsAttempted: string[] = []
   requestId = ''
+  /** A trusted caller forced a trace: it learns the request id from the response. */
+  requestIdInResponse = false
   /** Reason the request id carries (see Envoy's uuid trace bits); 0 = no trace. */
   traceReason = 0
   connection: Connection | null = null
@@ -178,6 +180,7 @@ export class StreamInfo {
     this.upstreamTls = null
     this.upstreamHostsAttempted.length = 0
     this.requestId = ''
+    this.requestIdInResponse = false
     this.traceReason = 0
     this.connection = null
     this.routeMetadata = null
