@@ -11,6 +11,8 @@ export class HeaderBlock {
   path = ''
   /** `:authority` (HTTP/1: Host); '' when absent. */
   authority = ''
+  /** The authority is there and empty (`Host:` without a value). */
+  emptyAuthority = false
   /** `:scheme`; '' when absent. */
   scheme = ''
   /** `:protocol` of an extended CONNECT (RFC 8441); '' when absent. */
@@ -19,6 +21,8 @@ export class HeaderBlock {
   status = 0
   /** Bytes the block took on the wire, as received (HTTP/1: head bytes; HTTP/2: HPACK bytes); 0 when made here. */
   wireBytes = 0
+  /** Order in which HTTP/2 pseudo headers came: three bits each (`PseudoOrder`), first one highest; 0 = as from HTTP/1. */
+  pseudoOrder = 0
 
   /** Value of a header (first one if repeated) or of a pseudo header; undefined when absent. `name` must be lower-case. */
   get(name: string): string | undefined {
@@ -73,10 +77,12 @@ export class HeaderBlock {
     this.method = ''
     this.path = ''
     this.authority = ''
+    this.emptyAuthority = false
     this.scheme = ''
     this.protocol = ''
     this.status = 0
     this.wireBytes = 0
+    this.pseudoOrder = 0
   }
 
   /** Copies everything from `other`; the list is copied, the strings are shared. */
@@ -88,10 +94,12 @@ export class HeaderBlock {
     this.method = other.method
     this.path = other.path
     this.authority = other.authority
+    this.emptyAuthority = other.emptyAuthority
     this.scheme = other.scheme
     this.protocol = other.protocol
     this.status = other.status
     this.wireBytes = other.wireBytes
+    this.pseudoOrder = other.pseudoOrder
   }
 
   /** Appends all but the pseudo headers of `other`. */
@@ -137,7 +145,7 @@ export class HeaderBlock {
       case ':path':
         return this.path === '' ? undefined : this.path
       case ':authority':
-        return this.authority === '' ? undefined : this.authority
+        return this.authority === '' && !this.emptyAuthority ? undefined : this.authority
       case ':scheme':
         return this.scheme === '' ? undefined : this.scheme
       case ':protocol':
@@ -171,6 +179,9 @@ export class HeaderBlock {
     }
   }
 }
+
+/** Digits of `HeaderBlock.pseudoOrder`. */
+export const PseudoOrder = { Method: 1, Path: 2, Authority: 3, Scheme: 4, Protocol: 5 } as const
 
 const interned = new Map<string, string>()
 /** Names come from peers: the table is bounded, later strangers are merely lower-cased. */

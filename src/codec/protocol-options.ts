@@ -18,7 +18,7 @@ const http1Support = defineSupport<Http1Proto>('envoy.config.core.v3.Http1Protoc
   enable_trailers: 'yes',
   allow_chunked_length: 'yes',
   use_balsa_parser: 'warn',
-  override_stream_error_on_invalid_http_message: 'warn',
+  override_stream_error_on_invalid_http_message: 'yes',
 })
 
 const http2Support = defineSupport<Http2Proto>('envoy.config.core.v3.Http2ProtocolOptions', {
@@ -55,13 +55,6 @@ export function parseHttp1Options(
   warnings: string[],
 ): Http1Options {
   http1Support.check(proto, at, warnings)
-  if (proto.allow_absolute_url === false) {
-    throw unsupportedValue(
-      at.field('allow_absolute_url'),
-      'false',
-      'RFC 9112 §3.2.2: a server must accept the absolute form',
-    )
-  }
   const format = proto.header_key_format
   if (format?.stateful_formatter !== undefined) {
     throw unsupportedValue(
@@ -72,6 +65,8 @@ export function parseHttp1Options(
   }
   return {
     ...limits,
+    allowAbsoluteUrl: proto.allow_absolute_url ?? true,
+    keepOnBadRequest: proto.override_stream_error_on_invalid_http_message ?? false,
     acceptHttp10: proto.accept_http_10 ?? false,
     defaultHostForHttp10: proto.default_host_for_http_10 ?? '',
     enableTrailers: proto.enable_trailers ?? false,

@@ -31,7 +31,7 @@ export function parseUpstreamHttp(proto: Cluster, at: FieldPath, parser: Cluster
     maxStreamDuration: common.max_stream_duration ?? 0,
     maxRequestsPerConnection: common.max_requests_per_connection ?? proto.max_requests_per_connection ?? 0,
     maxHeadersCount: common.max_headers_count ?? 100,
-    maxResponseHeadersKb: common.max_response_headers_kb ?? 60,
+    maxResponseHeadersKb: common.max_response_headers_kb ?? 0,
     maxConcurrentStreams: http2.max_concurrent_streams ?? 1024,
     autoSni: upstream.auto_sni ?? false,
     autoSanValidation: upstream.auto_san_validation ?? false,

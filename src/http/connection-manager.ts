@@ -1,4 +1,4 @@
-import type { HeaderBlock } from '../codec/header-block.ts'
+import { HeaderBlock } from '../codec/header-block.ts'
 import { type Http2Stats, http2Stats } from '../codec/http2/stats.ts'
 import type { WorkerServices } from '../config/services.ts'
 import type { Connection } from '../io/connection.ts'
@@ -20,6 +20,9 @@ import { StreamContext, StreamTimer } from './stream-context.ts'
 
 /** Finished contexts kept for reuse per connection manager. */
 const MAX_FREE = 1024
+
+const continueHead = new HeaderBlock()
+continueHead.status = 100
 
 /** What a listener's filter chain gives a connection manager besides its configuration. */
 export interface ConnectionManagerEnvironment {
@@ -132,6 +135,9 @@ export class ConnectionManager {
     if (end) info.lastDownstreamRx = services.timers.now()
     const http1 = !connection.isHttp2
     if (http1 && info.protocol === 'HTTP/1.0' && !config.http1.acceptHttp10) {
+      // The log knows nothing of such a request, as with Envoy.
+      context.requestHeaders = null
+      info.protocol = 'HTTP/1.1'
       info.setFlag(ResponseFlag.DownstreamProtocolError)
       context.codecStream!.closeAfter = true
       this.refuse(context, 426, 'Upgrade Required', 'low_version')
@@ -141,10 +147,15 @@ export class ConnectionManager {
     if (refusal !== null) {
       if (refusal.details === 'absolute_path_rejected') stats.rqNonRelativePath.inc()
       else if (http1) context.codecStream!.closeAfter = true
-      if (refusal.protocolError) info.setFlag(ResponseFlag.DownstreamProtocolError)
+      if (refusal.protocolError) {
+        // Envoy's codec refuses these: no head reaches the log.
+        context.requestHeaders = null
+        info.setFlag(ResponseFlag.DownstreamProtocolError)
+      }
       this.refuse(context, refusal.status, refusal.body, refusal.details)
       return
     }
+    if (!config.proxy100Continue) this.sendContinue(context, h)
     if (h.path !== '' && !this.normalize(context, h)) return
     normalizeHost(h, connection.connection.local.port, config)
     const upgrade = isUpgradeRequest(h)
@@ -221,12 +232,13 @@ export class ConnectionManager {
     }
     if (!connection.isHttp2) {
       const s = context.codecStream!
-      if (!context.requestComplete && !(context.isUpgrade && h.status === 101)) {
+      const tunnel = isTunnel(context, h)
+      if (!context.requestComplete && !tunnel) {
         stats.rqResponseBeforeComplete.inc()
         s.closeAfter = true
       }
       if (connection.draining || services.drain.healthCheckFailed) s.closeAfter = true
-      if (s.closeAfter && h.status !== 101) h.set('connection', 'close')
+      if (s.closeAfter && !tunnel) h.set('connection', 'close')
       else if (context.info.protocol === 'HTTP/1.0') h.set('connection', 'keep-alive')
     } else if (!context.requestComplete) stats.rqResponseBeforeComplete.inc()
     stats.chargeResponse(h.status)
@@ -279,16 +291,27 @@ export class ConnectionManager {
       }
       default:
         this.stats.rqFailedPathNormalization.inc()
+        // The log shows what was seen: the path with its slashes unescaped.
+        h.path = normalizedPath()
         if (!context.connection!.isHttp2) context.codecStream!.closeAfter = true
         this.refuse(context, 400, '', 'path_normalization_failed')
         return false
     }
   }
 
+  /** RFC 9110 §10.1.1: whoever waits for permission to send a body gets it here, and the upstream is not asked. */
+  private sendContinue(context: StreamContext, h: HeaderBlock): void {
+    const expect = h.get('expect')
+    if (expect === undefined || expect.toLowerCase() !== '100-continue') return
+    h.remove('expect')
+    context.codecStream!.encode1xx(continueHead)
+    this.stats.chargeResponse(100)
+  }
+
   private redirectNormalized(context: StreamContext, h: HeaderBlock): void {
     const location = h.path
     context.bypassFilters()
-    context.redirectTo(307, location, 'path_normalization_redirect')
+    context.redirectTo(307, location, 'path_normalization_failed')
   }
 
   private acceptUpgrade(context: StreamContext, h: HeaderBlock, action: RouteAction | null): boolean {
@@ -305,6 +328,7 @@ export class ConnectionManager {
       return false
     }
     context.isUpgrade = true
+    context.isConnect = h.method === 'CONNECT'
     this.stats.cxUpgradesTotal.inc()
     this.stats.cxUpgradesActive.inc()
     const chain = this.environment.upgradeChains.get(type)
@@ -337,4 +361,10 @@ export class ConnectionManager {
     }
     return skipped
   }
+}
+
+/** The bytes that follow are no HTTP/1 messages any more: nothing may be said about the connection. */
+function isTunnel(context: StreamContext, h: HeaderBlock): boolean {
+  if (!context.isUpgrade) return false
+  return context.isConnect ? h.status >= 200 && h.status < 300 : h.status === 101
 }

@@ -110,15 +110,21 @@ export class HttpConnection implements TimerOwner {
   /** Announces the end: GOAWAY now and the final one after drain_timeout; HTTP/1 closes after the current response. */
   startDrain(): void {
     if (this.draining || this.closed) return
-    this.draining = true
-    if (this.codec === null) {
-      this.connection.close(CloseHow.Flush, CloseReason.Local)
+    if (this.isHttp2) {
+      this.drainSlowly()
       return
     }
-    if (this.isHttp2) {
-      this.codec.drain(false)
-      this.manager.services.timers.arm(this.drainTimer, this.manager.config.drainTimeout)
-    } else if (this.active.length === 0) this.codec.drain(true)
+    this.draining = true
+    if (this.codec === null) this.connection.close(CloseHow.Flush, CloseReason.Local)
+    else if (this.active.length === 0) this.codec.drain(true)
+  }
+
+  /** Envoy's idle timeout begins the drain sequence, so that a request on its way is still answered. */
+  private drainSlowly(): void {
+    if (this.draining) return
+    this.draining = true
+    if (this.isHttp2) this.codec!.drain(false)
+    this.manager.services.timers.arm(this.drainTimer, this.manager.config.drainTimeout)
   }
 
   onTimer(kind: number): void {
@@ -127,8 +133,8 @@ export class HttpConnection implements TimerOwner {
       case ConnectionTimer.Idle:
         if (this.active.length > 0) return
         stats.cxIdleTimeout.inc()
-        if (this.isHttp2) this.codec!.drain(true)
-        this.connection.close(CloseHow.Flush, CloseReason.Local)
+        if (this.codec === null) this.connection.close(CloseHow.Flush, CloseReason.Local)
+        else this.drainSlowly()
         break
       case ConnectionTimer.MaxDuration:
         stats.cxMaxDurationReached.inc()
@@ -304,7 +310,8 @@ export class HttpConnection implements TimerOwner {
 
   private becomeIdle(): void {
     const { config, services } = this.manager
-    if (config.connectionIdleTimeout > 0) services.timers.arm(this.idleTimer, config.connectionIdleTimeout)
+    if (config.connectionIdleTimeout > 0 && !this.draining)
+      services.timers.arm(this.idleTimer, config.connectionIdleTimeout)
     if (this.draining && !this.isHttp2) this.codec!.drain(true)
   }
 

@@ -3,7 +3,7 @@ import type { HcmConfig } from './connection-manager-config.ts'
 export const PathResult = { Unchanged: 0, Changed: 1, Reject: 2, Redirect: 3 } as const
 export type PathResult = (typeof PathResult)[keyof typeof PathResult]
 
-/** Last result of `normalizePath` that changed or redirects. */
+/** Last result of `normalizePath` unless `Unchanged`; after `Reject` what came of the path until then. */
 let normalized = ''
 export function normalizedPath(): string {
   return normalized
@@ -14,6 +14,7 @@ export function normalizedPath(): string {
  * slashes). The query is never touched. A fragment is refused whatever the options say.
  */
 export function normalizePath(path: string, config: HcmConfig): PathResult {
+  normalized = path
   if (path.indexOf('#') >= 0) return PathResult.Reject
   if (!config.normalizePath && !config.mergeSlashes && config.escapedSlashes === 'KEEP_UNCHANGED')
     return PathResult.Unchanged
@@ -23,7 +24,10 @@ export function normalizePath(path: string, config: HcmConfig): PathResult {
   if (config.escapedSlashes !== 'KEEP_UNCHANGED') {
     const unescaped = bare.replace(/%2f/gi, '/').replace(/%5c/gi, '\\')
     if (unescaped !== bare) {
-      if (config.escapedSlashes === 'REJECT_REQUEST') return PathResult.Reject
+      if (config.escapedSlashes === 'REJECT_REQUEST') {
+        normalized = queryAt < 0 ? unescaped : unescaped + path.slice(queryAt)
+        return PathResult.Reject
+      }
       redirect = config.escapedSlashes === 'UNESCAPE_AND_REDIRECT'
       bare = unescaped
     }

@@ -19,7 +19,12 @@ const badAuthority: Refusal = {
   protocolError: true,
 }
 const missingPath: Refusal = { status: 400, body: '', details: 'missing_path_rejected', protocolError: false }
-const underscores: Refusal = { status: 400, body: '', details: 'http1.unexpected_underscore', protocolError: true }
+const underscores: Refusal = {
+  status: 400,
+  body: 'Bad Request',
+  details: 'http1.unexpected_underscore',
+  protocolError: true,
+}
 
 // RFC 3986 §3.2 authority characters, as Envoy's HeaderUtility::authorityIsValid.
 const authority = /^[A-Za-z0-9\-._~!$&'()*+,;=:@[\]%]*$/

@@ -6,6 +6,7 @@ import { Flow, ReadHold } from '../io/connection.ts'
 import type { Route } from '../routing/route.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
 import { ResponseFlag, StreamInfo } from '../telemetry/stream-info.ts'
+import type { Cluster } from '../upstream/upstream.ts'
 import type { ConnectionManager } from './connection-manager.ts'
 import { DecodePath } from './decode-path.ts'
 import { EncodePath } from './encode-path.ts'
@@ -43,6 +44,8 @@ export class StreamContext implements FormatContext, TimerOwner {
   isHead = false
   isGrpc = false
   isUpgrade = false
+  /** The request came as CONNECT. */
+  isConnect = false
   /** The client has sent everything. */
   requestComplete = false
   /** Response headers went to the codec. */
@@ -64,6 +67,8 @@ export class StreamContext implements FormatContext, TimerOwner {
   skipped = 0
   private routeValue: Route | null = null
   private routeKnown = false
+  /** Cluster of the matched route; null when it is unknown or the route needs none. */
+  cluster: Cluster | null = null
   private readonly request: DecodePath
   private readonly response: EncodePath
 
@@ -102,11 +107,15 @@ export class StreamContext implements FormatContext, TimerOwner {
       this.routeValue = table === null ? null : table.route(this.requestHeaders!, this.info, this.random)
       const route = this.routeValue
       this.info.routeName = route === null ? '' : route.name
-      // Known before the router: a filter that answers leaves it in the log all the same.
-      this.info.upstreamClusterName = route === null || route.action === null ? '' : route.action.clusterName
       this.info.virtualHostName = route === null ? '' : route.virtualHost.name
       this.info.routeMetadata = route === null ? null : route.metadata
       this.info.virtualHostMetadata = route === null ? null : route.virtualHost.metadata
+      // Known before the router: a filter that answers leaves it in the log all the same.
+      const action = route === null ? null : route.action
+      this.cluster =
+        action === null || action.clusterName === '' ? null : this.services.clusters.get(action.clusterName)
+      this.info.upstreamClusterName = this.cluster === null ? '' : this.cluster.name
+      this.info.upstreamClusterStatName = this.cluster === null ? '' : this.cluster.observabilityName
     }
     return this.routeValue
   }
@@ -195,6 +204,9 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.localReplyBody = body
     const h = new HeaderBlock()
     h.status = status
+    // Envoy: finalizeResponseHeaders of the route holds for local replies too, once the filter chain is there.
+    if (this.skipped !== -1 && this.routeValue !== null && this.routeValue.action !== null)
+      this.routeValue.mutateResponse(h, this)
     if (filterHeaders !== null) h.copyFields(filterHeaders)
     if (this.manager.replyRewriter !== null) {
       this.responseHeaders = h
@@ -203,6 +215,12 @@ export class StreamContext implements FormatContext, TimerOwner {
       this.responseHeaders = null
     }
     const text = reply.body
+    // A log line that is no part of the reply does not know its body.
+    this.localReplyBody = ''
+    // A bad request may be a message out of step: Envoy reads nothing after it.
+    const connection = this.connection!
+    if (status === 400 && !connection.isHttp2 && !this.manager.config.http1.keepOnBadRequest)
+      this.codecStream!.closeAfter = true
     finishLocalReply(reply, h, this.isGrpc)
     const bodiless = text === '' || this.isGrpc || this.isHead
     this.encodeHeaders(h, bodiless)
@@ -285,6 +303,7 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.isHead = false
     this.isGrpc = false
     this.isUpgrade = false
+    this.isConnect = false
     this.requestComplete = false
     this.responseStarted = false
     this.responseComplete = false
@@ -296,13 +315,20 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.skipped = 0
     this.routeValue = null
     this.routeKnown = false
+    this.cluster = null
     this.request.reset()
     this.response.reset()
     this.slots.length = 0
   }
 
   /** The internal redirect of the router: the same stream runs through the chain once more with new headers. */
-  recreate(): void {
+  recreate(status: number, body: readonly Uint8Array[], trailers: HeaderBlock | null): void {
+    const { info } = this
+    // Envoy begins a new stream, so the first one is logged as over. Bytes that are sent again count again.
+    info.responseCode = status
+    info.responseCodeDetails = 'internal_redirect'
+    this.manager.log(this)
+    info.restart()
     const bits = this.chain.destroys & ~this.skipped
     const filters = this.chain.filters
     for (let i = 0; i < filters.length; i++) if ((bits >> i) & 1) filters[i]!.onDestroy!(this)
@@ -310,7 +336,12 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.responseHeaders = null
     this.responseSource = null
     this.clearRouteCache()
+    this.requestTrailers = null
+    this.requestComplete = body.length === 0 && trailers === null
     this.request.start()
+    for (let i = 0; i < body.length && !this.finished; i++)
+      this.onRequestData(body[i]!, trailers === null && i === body.length - 1)
+    if (trailers !== null && !this.finished) this.onRequestTrailers(trailers)
   }
 
   /** End of the encoder chain: the codec. */

@@ -25,6 +25,10 @@ export class CompiledRedirect implements Redirect {
     return `${scheme}://${host}${port}${this.#path(h, context)}`
   }
 
+  rewrittenPath(h: HeaderBlock, context: FormatContext | null = null): string {
+    return this.#config.path !== '' || this.#rewrite === null ? '' : this.#rewrite.rewrite(h.path, h, context)
+  }
+
   #path(h: HeaderBlock, context: FormatContext | null): string {
     const config = this.#config
     const mark = h.path.indexOf('?')

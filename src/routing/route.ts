@@ -58,6 +58,8 @@ export interface Redirect {
   readonly code: number
   /** Absolute `location` for this request; path_rewrite formats need the context. */
   location(h: HeaderBlock, context?: FormatContext | null): string
+  /** The path a prefix, regex or format rewrite makes of the request's; '' = there is none. */
+  rewrittenPath(h: HeaderBlock, context?: FormatContext | null): string
 }
 
 export interface DirectResponse {

@@ -135,6 +135,9 @@ const attempted = (map: (host: string) => string | null): FormatReader => {
   }
 }
 
+/** A host that was chosen but never reached is %UPSTREAM_HOST% and nobody's remote address. */
+const remote = (c: FormatContext): string => (c.info.upstreamLocal === '' ? '' : c.info.upstreamHost)
+
 export const CONNECTION_OPERATORS: OperatorTable = {
   ...addresses('DOWNSTREAM_REMOTE', c => c.remote),
   ...addresses('DOWNSTREAM_LOCAL', c => c.local),
@@ -157,10 +160,10 @@ export const CONNECTION_OPERATORS: OperatorTable = {
   UPSTREAM_CONNECTION_IDS_ATTEMPTED: () => c =>
     c.info.upstreamConnectionId === 0 ? null : String(c.info.upstreamConnectionId),
   UPSTREAM_HOST: () => c => orNull(c.info.upstreamHost),
-  UPSTREAM_REMOTE_ADDRESS: () => c => orNull(c.info.upstreamHost),
-  UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: args => withoutPort(args, c => ipOf(c.info.upstreamHost)),
-  UPSTREAM_REMOTE_PORT: () => c => portOf(c.info.upstreamHost),
-  UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID: () => c => (c.info.upstreamHost === '' ? null : ''),
+  UPSTREAM_REMOTE_ADDRESS: () => c => orNull(remote(c)),
+  UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: args => withoutPort(args, c => ipOf(remote(c))),
+  UPSTREAM_REMOTE_PORT: () => c => portOf(remote(c)),
+  UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID: () => c => (remote(c) === '' ? null : ''),
   UPSTREAM_LOCAL_ADDRESS: () => c => orNull(c.info.upstreamLocal),
   UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: args => withoutPort(args, c => ipOf(c.info.upstreamLocal)),
   UPSTREAM_LOCAL_PORT: () => c => portOf(c.info.upstreamLocal),

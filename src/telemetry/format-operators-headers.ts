@@ -86,9 +86,8 @@ const GRPC_NAMES = [
   'Unauthenticated',
 ]
 
-/** HTTP status → gRPC status when an answer to a gRPC request carries none (grpc http-grpc-status-mapping). */
+/** HTTP status → gRPC status when an answer to a gRPC request carries none; 200 is Unknown (grpc http-grpc-status-mapping). */
 const FROM_HTTP: Readonly<Record<number, number>> = {
-  200: 0,
   400: 13,
   401: 16,
   403: 7,

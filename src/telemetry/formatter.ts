@@ -127,7 +127,8 @@ class JsonFormatter implements Formatter {
           const item = this.#print(node.nodes[i]!, context)
           if (item !== null) out += out === '' ? node.keys[i]! + item : `,${node.keys[i]!}${item}`
         }
-        return `{${out}}`
+        // An object of which nothing is left goes too; the outermost one stays.
+        return out === '' && this.#omitEmpty && node !== this.#root ? null : `{${out}}`
       }
     }
   }
@@ -174,13 +175,14 @@ const PLAIN = /^[ !#-[\]-\x7e]*$/
 const UTF8 = new TextDecoder('utf-8', { fatal: true })
 
 /**
- * Envoy's JSON sanitizer: `"`, `\` and controls as `\u00XX`; valid UTF-8 stays as its bytes, else every byte from 0x80 up is
- * escaped as if it were latin1. Takes and returns latin1.
+ * Envoy's JSON sanitizer: valid UTF-8 stays as its bytes, with the short escapes of JSON; in any other text `"`, `\`, controls
+ * and every byte from 0x80 up become `\u00XX`. Takes and returns latin1.
  */
 export function jsonString(text: string): string {
   if (PLAIN.test(text)) return `"${text}"`
-  const high = /[\x80-\xff]/.test(text) && !isUtf8(text)
-  return `"${text.replace(high ? /["\\\0-\x1f\x7f-\xff]/g : /["\\\0-\x1f\x7f]/g, unicodeEscape)}"`
+  if (/[\x80-\xff]/.test(text) && !isUtf8(text)) return `"${text.replace(/["\\\0-\x1f\x7f-\xff]/g, unicodeEscape)}"`
+  // Each char is a byte here, so that nothing but the escapes changes.
+  return JSON.stringify(text)
 }
 
 function unicodeEscape(c: string): string {

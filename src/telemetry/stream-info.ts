@@ -131,6 +131,32 @@ export class StreamInfo {
     return (this.flags & (1 << flag)) !== 0
   }
 
+  /** An internal redirect begins the exchange anew: what the first response left is forgotten, the request stays. */
+  restart(): void {
+    this.responseCode = 0
+    this.responseCodeDetails = ''
+    this.flags = 0
+    this.flagOrder = 0
+    this.upstreamTransportFailure = ''
+    this.upstreamProtocol = ''
+    this.upstreamHost = ''
+    this.upstreamHostName = ''
+    this.upstreamLocal = ''
+    this.upstreamConnectionId = 0
+    this.upstreamTls = null
+    this.hostMetadata = null
+    this.upstreamAttempts = 0
+    this.upstreamHostsAttempted.length = 0
+    this.firstUpstreamTx = -1
+    this.lastUpstreamTx = -1
+    this.firstUpstreamRx = -1
+    this.lastUpstreamRx = -1
+    this.upstreamHeaderBytesReceived = 0
+    this.upstreamHeaderBytesSent = 0
+    this.upstreamWireBytesReceived = 0
+    this.upstreamWireBytesSent = 0
+  }
+
   reset(): void {
     this.startWall = 0
     this.start = -1

@@ -74,7 +74,8 @@ export function http1Options(http: UpstreamHttpConfig): Http1Options {
   const format = p['header_key_format'] as { proper_case_words?: object } | undefined
   return {
     ...defaultHttp1Options,
-    maxHeadersKb: http.maxResponseHeadersKb,
+    // Envoy's defaults differ by protocol.
+    maxHeadersKb: http.maxResponseHeadersKb || 80,
     maxHeadersCount: http.maxHeadersCount,
     enableTrailers: p['enable_trailers'] === true,
     allowChunkedLength: p['allow_chunked_length'] === true,
@@ -114,7 +115,7 @@ export function http2Options(http: UpstreamHttpConfig, bufferLimit: number): Htt
             connectionIdleInterval: keepalive.connection_idle_interval ?? 0,
           },
     customSettings: (p.custom_settings_parameters ?? []).map(s => [s.identifier ?? 0, s.value ?? 0] as const),
-    maxHeadersKb: http.maxResponseHeadersKb,
+    maxHeadersKb: http.maxResponseHeadersKb || 60,
     maxHeadersCount: http.maxHeadersCount,
     headersWithUnderscoresAction: UnderscoreAction.Allow,
     streamBufferLimit: bufferLimit,

@@ -102,7 +102,7 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
     const head = this.reader.head
     const status = h.status
     this.protocol = head.http11 ? 'HTTP/1.1' : 'HTTP/1.0'
-    s.headerBytesReceived += bytes
+    s.headerBytesReceived += head.fieldBytes(bytes)
     if (status < 200 && status !== 101) {
       s.interim = true
       this.decoder.onHeaders(s, h, false)
@@ -204,13 +204,7 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
 
 /** Methods whose requests say nothing about a body they do not have (RFC 9110 §8.6). */
 function isBodiless(method: string): boolean {
-  return (
-    method === 'GET' ||
-    method === 'HEAD' ||
-    method === 'DELETE' ||
-    method === 'CONNECT' ||
-    method === 'TRACE'
-  )
+  return method === 'GET' || method === 'HEAD' || method === 'DELETE' || method === 'CONNECT' || method === 'TRACE'
 }
 
 /** An exchange seen from the client. */
@@ -232,7 +226,8 @@ export class Http1ClientStream extends Http1Stream {
     this.headRequest = method === 'HEAD'
     this.connect = method === 'CONNECT'
     this.upgrade = h.has('upgrade')
-    let text = `${method} ${this.connect ? h.authority : h.path} HTTP/1.1\r\n${this.line('host', h.authority)}${this.fieldLines(h)}`
+    const line = `${method} ${this.connect ? h.authority : h.path} HTTP/1.1\r\n`
+    let text = `${line}${this.line('host', h.authority)}${this.fieldLines(h)}`
     let chunked = false
     if (!h.has('content-length') && !this.connect && !this.upgrade) {
       if (!end) {
@@ -241,7 +236,7 @@ export class Http1ClientStream extends Http1Stream {
       } else if (!isBodiless(method)) text += this.line('content-length', '0')
     }
     this.begin(chunked, this.connect || this.upgrade, false)
-    this.send(`${text}\r\n`)
+    this.send(`${text}\r\n`, line.length)
     if (end) this.complete()
   }
 }

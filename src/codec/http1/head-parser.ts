@@ -48,6 +48,9 @@ export class HeadParser {
   /** Error of the last head: status for a local reply and Envoy's response-code detail. */
   status = 400
   details = ''
+  /** Field lines of the last section and where they began, for the byte counts of the access log. */
+  fieldLines = 0
+  fieldsAt = 0
   private readonly maxCount: number
 
   constructor(maxCount: number) {
@@ -89,6 +92,8 @@ export class HeadParser {
     this.upgradeH2c = false
     this.hasHost = false
     this.details = ''
+    this.fieldLines = 0
+    this.fieldsAt = start
     const list = h.list
     let at = start
     let folds = 0
@@ -114,6 +119,7 @@ export class HeadParser {
         at = nl + 1
         continue
       }
+      this.fieldLines++
       const colon = text.indexOf(':', at)
       if (colon <= at || colon >= lineEnd) return this.fail('http1.codec_error', 400)
       const entry = nameEntry(text.slice(at, colon))
@@ -131,11 +137,17 @@ export class HeadParser {
     }
   }
 
+  /** Header bytes of a head of `bytes` as Envoy counts received ones: names, values and three for each line. */
+  fieldBytes(bytes: number): number {
+    return Math.max(0, bytes - this.fieldsAt - 2 - this.fieldLines)
+  }
+
   private special(kind: NameKind, name: string, value: string, h: HeaderBlock): boolean {
     switch (kind) {
       case NameKind.Host:
         h.authority = this.hasHost ? `${h.authority},${value}` : value
         this.hasHost = true
+        h.emptyAuthority = h.authority === ''
         return true
       case NameKind.ContentLength:
         if (this.contentLength >= 0 || !digits.test(value)) {
@@ -188,14 +200,15 @@ export class HeadParser {
   private parseRequestLine(text: string, at: number, lineEnd: number, h: HeaderBlock): boolean {
     const firstBlank = text.indexOf(' ', at)
     if (firstBlank < 0 || firstBlank >= lineEnd) return this.refuse()
-    const secondBlank = text.indexOf(' ', firstBlank + 1)
-    if (secondBlank < 0 || secondBlank >= lineEnd) return this.refuse()
+    const blank = text.indexOf(' ', firstBlank + 1)
+    const secondBlank = blank < 0 || blank >= lineEnd ? lineEnd : blank
     const method = text.slice(at, firstBlank)
     const target = text.slice(firstBlank + 1, secondBlank)
     const version = text.slice(secondBlank + 1, lineEnd)
     if (!methods.has(method) || !requestTarget.test(target)) return this.refuse()
     if (version === 'HTTP/1.1') this.http11 = true
-    else if (versionText.test(version)) this.http11 = false
+    // No version at all counts as an old one, as with Envoy: 426, or HTTP/1.0 where that is accepted.
+    else if (versionText.test(version) || secondBlank === lineEnd) this.http11 = false
     else return this.refuse()
     h.method = method
     h.path = target

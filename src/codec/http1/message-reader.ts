@@ -31,6 +31,8 @@ export class MessageReader {
   private readonly isServer: boolean
   private readonly maxHeadBytes: number
   private readonly firstSlice: number
+  /** Bytes of the current message that are neither head nor body: chunk sizes and trailers. */
+  framingBytes = 0
   private readonly chunked = new ChunkedDecoder()
   private state: number = State.Head
   private remaining = 0
@@ -149,6 +151,10 @@ export class MessageReader {
     const text = bytes.toString('latin1', at, Math.min(bytes.length, at + this.firstSlice))
     const end = this.isServer ? this.head.parseRequest(text, 0, h) : this.head.parseResponse(text, 0, h)
     if (end >= 0) {
+      if (end > this.maxHeadBytes) {
+        this.fail(431, 'http1.headers_too_large')
+        return bytes.length
+      }
       this.begin(h, end)
       return at + end
     }
@@ -161,6 +167,7 @@ export class MessageReader {
 
   private begin(h: HeaderBlock, headBytes: number): void {
     h.wireBytes = headBytes
+    this.framingBytes = 0
     const framing = this.sink.onHead(h, headBytes)
     if (this.state !== State.Head) return
     switch (framing) {
@@ -218,8 +225,10 @@ export class MessageReader {
     this.partialLength = 0
     this.partial = null
     const next = at + (parsed - from)
-    if (trailers) this.finish(h)
-    else this.begin(h, parsed)
+    if (trailers) {
+      this.framingBytes += parsed
+      this.finish(h)
+    } else this.begin(h, parsed)
     return next
   }
 
@@ -242,8 +251,10 @@ export class MessageReader {
     let at = start
     while (at < bytes.length && this.state === State.Chunked) {
       const step = decoder.next(bytes, at)
+      this.framingBytes += decoder.to - at
       at = decoder.to
       if (step === Chunk.Data) {
+        this.framingBytes -= decoder.to - decoder.from
         this.sink.onBody(bytes.subarray(decoder.from, decoder.to))
       } else if (step === Chunk.Last) {
         this.state = State.Trailers
@@ -258,6 +269,7 @@ export class MessageReader {
 
   private readTrailers(bytes: Buffer, at: number): number {
     if (this.partialLength === 0 && bytes[at] === 13 && bytes[at + 1] === 10) {
+      this.framingBytes += 2
       this.finish(null)
       return at + 2
     }

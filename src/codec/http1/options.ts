@@ -6,6 +6,10 @@ export interface Http1Options {
   readonly maxHeadersCount: number
   /** Server: serve HTTP/1.0 (and, as Envoy, every version that is not 1.1) instead of 426. */
   readonly acceptHttp10: boolean
+  /** Server: false leaves the absolute form of a request target as it is, which then matches no path (allow_absolute_url). */
+  readonly allowAbsoluteUrl: boolean
+  /** Server: a local reply of 400 keeps the connection (override_stream_error_on_invalid_http_message). */
+  readonly keepOnBadRequest: boolean
   /** Server: authority of an HTTP/1.0 request without Host; '' = none. */
   readonly defaultHostForHttp10: string
   /** Pass trailers on; they are read and dropped otherwise. */
@@ -20,6 +24,8 @@ export const defaultHttp1Options: Http1Options = {
   maxHeadersKb: 60,
   maxHeadersCount: 100,
   acceptHttp10: false,
+  allowAbsoluteUrl: true,
+  keepOnBadRequest: false,
   defaultHostForHttp10: '',
   enableTrailers: false,
   allowChunkedLength: false,

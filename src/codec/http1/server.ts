@@ -23,6 +23,8 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
   private draining = false
   private closing = false
   private peerEnded = false
+  /** Received while no stream was there: what a head that is refused took. */
+  private headBytes = 0
 
   constructor(connection: Connection, decoder: StreamDecoder, options: Http1Options) {
     this.connection = connection
@@ -38,7 +40,7 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
   }
 
   dispatch(chunk: Uint8Array, end: boolean): void {
-    if (this.stream !== null) this.stream.wireBytesReceived += chunk.length
+    if (this.stream === null) this.headBytes += chunk.length
     if (chunk.length > 0 && !this.closing) {
       this.reader.feed(chunk)
       if (this.reader.waitingBytes > MAX_PIPELINED) this.connection.holdReading(ReadHold.Pipeline, true)
@@ -95,12 +97,13 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
 
   onHead(h: HeaderBlock, bytes: number): Framing {
     const head = this.reader.head
+    this.headBytes = 0
     this.protocol = head.http11 ? 'HTTP/1.1' : 'HTTP/1.0'
     // Where 1.0 is not served, its refusal (426) is a 1.1 response, as Envoy's.
     const as10 = !head.http11 && this.options.acceptHttp10
     const s = new Http1ServerStream(this, h.method === 'HEAD', h.method === 'CONNECT', as10)
     this.stream = s
-    s.headerBytesReceived = bytes
+    s.headerBytesReceived = head.fieldBytes(bytes)
     s.wireBytesReceived = bytes
     // RFC 9112 §9.3: 1.1 persists unless told not to, 1.0 only when asked.
     s.closeAfter = this.draining || head.close || (!head.http11 && !head.keepAlive)
@@ -135,6 +138,7 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
   onBody(chunk: Uint8Array): void {
     const s = this.stream
     if (s === null || s.dead) return
+    s.wireBytesReceived += chunk.length
     this.decoder.onData(s, chunk, false)
   }
 
@@ -142,6 +146,7 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
     const s = this.stream
     if (s === null || s.dead || s.endAtHead) return
     s.readDone = true
+    s.wireBytesReceived += this.reader.framingBytes
     if (trailers !== null && this.options.enableTrailers) this.decoder.onTrailers(s, trailers)
     else this.decoder.onData(s, EMPTY, true)
     this.finishIfDone(s)
@@ -150,6 +155,7 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
   onReadError(status: number, details: string): void {
     const s = this.stream ?? new Http1ServerStream(this, false, false, false)
     const begun = this.stream !== null
+    if (!begun) s.wireBytesReceived = this.headBytes
     this.stream = s
     s.closeAfter = true
     if (!begun) this.decoder.onNewStream?.(s)
@@ -215,6 +221,7 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
       this.refuse(s, 400, 'http1.invalid_url')
       return false
     }
+    if (!this.options.allowAbsoluteUrl) return true
     const match = /^([a-zA-Z]+):\/\/([^/?#]*)(.*)$/.exec(target)
     if (match === null) {
       this.refuse(s, 400, 'http1.codec_error')
@@ -266,12 +273,14 @@ export class Http1ServerStream extends Http1Stream {
 
   override encode1xx(h: HeaderBlock): void {
     if (this.http10) return
-    this.send(`${statusLine(h.status, false)}${this.fieldLines(h)}\r\n`)
+    const line = statusLine(h.status, false)
+    this.send(`${line}${this.fieldLines(h)}\r\n`, line.length)
   }
 
   override encodeHeaders(h: HeaderBlock, end: boolean): void {
     const status = h.status
-    let text = statusLine(status, this.http10) + this.fieldLines(h)
+    const line = statusLine(status, this.http10)
+    let text = line + this.fieldLines(h)
     const upgraded = status === 101 || (this.connect && status >= 200 && status < 300)
     const hasLength = h.has('content-length')
     let chunked = false
@@ -291,7 +300,7 @@ export class Http1ServerStream extends Http1Stream {
     }
     if (this.raw && !upgraded) this.closeAfter = true
     this.begin(chunked, upgraded, this.headRequest || status === 204 || status === 304)
-    this.send(`${text}\r\n`)
+    this.send(`${text}\r\n`, line.length)
     if (end) this.complete()
   }
 }

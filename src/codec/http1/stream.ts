@@ -107,8 +107,9 @@ export abstract class Http1Stream implements CodecStream {
     return this.owner.properCase ? `${properCaseName(name)}: ${value}\r\n` : `${name}: ${value}\r\n`
   }
 
-  protected send(head: string): void {
-    this.headerBytesSent += head.length
+  /** The access log counts field lines only as header bytes: neither the start line nor the empty one. */
+  protected send(head: string, startLine: number): void {
+    this.headerBytesSent += head.length - startLine - 2
     this.wireBytesSent += head.length
     this.owner.connection.write(head)
   }

@@ -46,6 +46,7 @@ export class BlockMemo {
     block.scheme = entry.block.scheme
     block.protocol = entry.block.protocol
     block.status = entry.block.status
+    block.pseudoOrder = entry.block.pseudoOrder
     to.contentLength = entry.contentLength
     return true
   }

@@ -123,6 +123,8 @@ export class HeaderReceiver {
       if (block.status === 101) this.error = INVALID_FIELD
       return
     }
+    // The kinds of request pseudo headers are the digits of PseudoOrder; each comes once, so five fit.
+    block.pseudoOrder = (block.pseudoOrder << 3) | kind
     switch (kind) {
       case FieldKind.Method:
         if (value !== 'GET' && value !== 'POST' && !TOKEN.test(value)) this.error = INVALID_FIELD

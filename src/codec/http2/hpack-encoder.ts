@@ -1,4 +1,4 @@
-import type { HeaderBlock } from '../header-block.ts'
+import { type HeaderBlock, PseudoOrder } from '../header-block.ts'
 import { huffmanEncode, huffmanLength } from './hpack-huffman.ts'
 import { STATIC_LENGTH, STATIC_NAMES, STATIC_VALUES } from './hpack-static.ts'
 
@@ -49,6 +49,11 @@ const STATIC_BY_NAME = new Map<string, number>()
 for (let i = STATIC_LENGTH; i > 0; i--) STATIC_BY_NAME.set(STATIC_NAMES[i]!, i)
 const SKIPPED = new Set(['connection', 'proxy-connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'host'])
 const SENSITIVE = new Set(['authorization', 'proxy-authorization', 'cookie', 'set-cookie'])
+
+const ALL_PSEUDO = 0b111110
+/** Host is a field of the head, the rest of the request line is known at its end. */
+const HTTP1_ORDER =
+  (PseudoOrder.Authority << 9) | (PseudoOrder.Path << 6) | (PseudoOrder.Method << 3) | PseudoOrder.Scheme
 
 /**
  * HPACK encoder (RFC 7541) of one connection. A value enters the dynamic table when it comes the second time, so that
@@ -101,16 +106,44 @@ export class HpackEncoder {
     let at = this.changed ? this.writeSizeUpdates(to, start) : start
     this.position = 0
     if (block.status !== 0) at = this.field(':status', statusText(block.status), to, at)
-    else if (block.method !== '') {
-      at = this.field(':method', block.method, to, at)
-      if (block.scheme !== '') at = this.field(':scheme', block.scheme, to, at)
-      if (block.path !== '') at = this.field(':path', block.path, to, at)
-      if (block.authority !== '') at = this.field(':authority', block.authority, to, at)
-      if (block.protocol !== '') at = this.field(':protocol', block.protocol, to, at)
-    }
+    else if (block.method !== '') at = this.pseudo(block, to, at)
     const list = block.list
     for (let i = 0; i < list.length; i += 2) at = this.field(list[i]!, list[i + 1]!, to, at)
     return at
+  }
+
+  /** In the order in which they came, as Envoy's header map keeps it; what was added on the way comes last. */
+  private pseudo(block: HeaderBlock, to: Buffer, start: number): number {
+    let at = start
+    let missing = ALL_PSEUDO
+    let order = block.pseudoOrder === 0 ? HTTP1_ORDER : block.pseudoOrder
+    for (let shift = 12; shift >= 0; shift -= 3) {
+      const digit = (order >> shift) & 7
+      if (digit === 0) continue
+      missing &= ~(1 << digit)
+      at = this.pseudoField(digit, block, to, at)
+    }
+    for (order = 1; missing !== 0; order++) {
+      if ((missing & (1 << order)) === 0) continue
+      missing &= ~(1 << order)
+      at = this.pseudoField(order, block, to, at)
+    }
+    return at
+  }
+
+  private pseudoField(digit: number, block: HeaderBlock, to: Buffer, at: number): number {
+    switch (digit) {
+      case PseudoOrder.Method:
+        return this.field(':method', block.method, to, at)
+      case PseudoOrder.Path:
+        return block.path === '' ? at : this.field(':path', block.path, to, at)
+      case PseudoOrder.Authority:
+        return block.authority === '' ? at : this.field(':authority', block.authority, to, at)
+      case PseudoOrder.Scheme:
+        return block.scheme === '' ? at : this.field(':scheme', block.scheme, to, at)
+      default:
+        return block.protocol === '' ? at : this.field(':protocol', block.protocol, to, at)
+    }
   }
 
   private field(name: string, value: string, to: Buffer, at: number): number {

@@ -13,6 +13,8 @@ import type { StreamContext } from '../stream-context.ts'
 export interface RouterConfig {
   readonly suppressEnvoyHeaders: boolean
   readonly respectExpectedRqTimeout: boolean
+  /** Lower-case names; requests with a value in them that cannot be used are refused. */
+  readonly strictCheckHeaders: readonly string[]
 }
 
 type Proto = envoy.extensions.filters.http.router.v3.Router
@@ -22,6 +24,7 @@ const support = defineSupport<Proto>('envoy.extensions.filters.http.router.v3.Ro
   start_child_span: 'warn',
   suppress_envoy_headers: 'yes',
   respect_expected_rq_timeout: 'yes',
+  strict_check_headers: 'yes',
   suppress_grpc_request_failure_code_stats: 'warn',
 })
 
@@ -34,6 +37,7 @@ export const routerFactory: HttpFilterFactory<Proto, RouterConfig> = {
     return {
       suppressEnvoyHeaders: proto.suppress_envoy_headers ?? false,
       respectExpectedRqTimeout: proto.respect_expected_rq_timeout ?? false,
+      strictCheckHeaders: (proto.strict_check_headers ?? []).map(name => name.toLowerCase()),
     }
   },
   create: (config, services) => new RouterFilter(config, services),

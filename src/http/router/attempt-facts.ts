@@ -35,14 +35,12 @@ export function responseOrigin(request: HeaderBlock, response: HeaderBlock | nul
 }
 
 /**
- * What the router adds to a local reply: the response mutations of the route and the attempt count, which Envoy sets without
- * asking suppress_envoy_headers, and `x-envoy-overloaded` for replies about limits. Null = nothing.
+ * What the router adds to a local reply: the attempt count, which Envoy sets without asking suppress_envoy_headers, and
+ * `x-envoy-overloaded` for replies about limits. Null = nothing. The route's own mutations come with every local reply.
  */
-export function localReplyHeaders(r: RouterRequest, status: number, overloaded: boolean): HeaderBlock | null {
+export function localReplyHeaders(r: RouterRequest, overloaded: boolean): HeaderBlock | null {
   const h = new HeaderBlock()
-  h.status = status
   if (overloaded && !r.filter.config.suppressEnvoyHeaders) h.push('x-envoy-overloaded', 'true')
-  r.route!.mutateResponse(h, r.s!)
   if (r.attemptCount > 0 && r.route!.virtualHost.includeAttemptCountInResponse)
     h.set('x-envoy-attempt-count', String(r.attemptCount))
   return h.list.length === 0 ? null : h

@@ -7,15 +7,26 @@ import { autoServerName } from '../../upstream/auto-sni.ts'
 import { type Cluster, type Host, OutlierEvent, PoolFailure } from '../../upstream/upstream.ts'
 import type { RouterFilter } from '../filters/router.ts'
 import type { ResponseSource, StreamContext } from '../stream-context.ts'
-import { localReplyHeaders, noteUpstream, noteUpstreamBytes } from './attempt-facts.ts'
+import { localReplyHeaders, noteUpstream } from './attempt-facts.ts'
+import { Attempts } from './attempts.ts'
 import { respondDirectly } from './direct-response.ts'
 import { HostPick } from './host-pick.ts'
+import {
+  refuseAfterFailure,
+  refuseAfterMaxDuration,
+  refuseBadHeaders,
+  refusedByCluster,
+  refuseUnhealthy,
+  refuseWithoutCluster,
+  refuseWithoutRoute,
+} from './refusals.ts'
 import { RequestBody } from './request-body.ts'
 import { type FailureText, poolFailureText, resetDetails, resetText } from './reset-text.ts'
 import { ResponseCharges } from './response-charges.ts'
 import { RetryState, RetryVerdict } from './retry-state.ts'
-import { shadowRequest } from './shadow.ts'
-import { RequestTimeouts } from './timeouts.ts'
+import { shadowRequests } from './shadow.ts'
+import { connectTcp } from './tcp-upstream.ts'
+import { hedgesOnTimeout, RequestTimeouts } from './timeouts.ts'
 import { UpstreamRequest } from './upstream-request.ts'
 
 const RouterTimer = { Response: 0, BackOff: 1 } as const
@@ -42,7 +53,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   requestComplete = false
   /** The request had no body: the head ended it. */
   private headersOnly = false
-  readonly attempts: UpstreamRequest[] = []
+  readonly attempts = new Attempts()
   /** The attempt whose response the client gets. */
   winner: UpstreamRequest | null = null
   attemptCount = 0
@@ -83,27 +94,21 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     }
     const action = route === null ? null : route.action
     if (route === null || action === null) {
-      filter.stats.noRoute.inc()
-      info.setFlag(ResponseFlag.NoRouteFound)
-      s.sendLocalReply(404, '', 'route_not_found')
+      refuseWithoutRoute(this, s)
       return
     }
     this.action = action
-    const clusterName = action.clusterName
-    info.upstreamClusterName = clusterName
-    const cluster = clusterName === '' ? null : filter.services.clusters.get(clusterName)
+    if (refuseBadHeaders(this, s, h)) return
+    const { cluster } = s
     if (cluster === null) {
-      filter.stats.noCluster.inc()
-      info.setFlag(ResponseFlag.NoClusterFound)
-      s.sendLocalReply(action.clusterNotFoundCode, '', 'cluster_not_found')
+      refuseWithoutCluster(this, s, action)
       return
     }
     this.cluster = cluster
-    info.upstreamClusterStatName = cluster.observabilityName
     info.clusterMetadata = cluster.metadata
     info.virtualClusterName = route.virtualHost.virtualCluster(h) ?? ''
     this.charges.begin(cluster, route, info.virtualClusterName, h, filter.services.node.zone, filter.routeStats)
-    if (this.refusedByCluster(cluster)) return
+    if (refusedByCluster(this, s, cluster)) return
     this.attemptCount = 1
     info.upstreamAttempts = 1
     const hashed = action.hash(h, info)
@@ -115,7 +120,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     pick.begin(action.retry, info.upstreamHostsAttempted)
     const host = cluster.pick(pick)
     if (host === null) {
-      this.noHealthyUpstream()
+      refuseUnhealthy(this, s)
       return
     }
     this.hedging = hedgesOnTimeout(h, action)
@@ -125,7 +130,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     if (route.virtualHost.includeRequestAttemptCount) h.set('x-envoy-attempt-count', '1')
     route.mutateRequest(h, s)
     action.rewrite(h, s, host.hostname, !filter.config.suppressEnvoyHeaders)
-    this.body.keep = this.retry.enabled || action.shadows.length > 0
+    this.body.keep = this.retry.enabled || action.shadows.length > 0 || action.internalRedirect !== null
     s.responseSource = this
     this.launch(host)
     if (end && this.s !== null) this.onRequestComplete()
@@ -134,16 +139,17 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   onData(chunk: Uint8Array, end: boolean): void {
     const s = this.s!
     const body = this.body
-    if (body.retained && body.bytes + chunk.length > this.bufferLimit()) this.abandonBuffer()
+    const limit = this.action!.requestBufferLimit
+    if (body.retained && body.bytes + chunk.length > (limit < 0 ? s.manager.bufferLimit : limit)) this.abandonBuffer()
     if (body.retained) body.push(chunk)
-    else if (this.waitingAttempt()) {
+    else if (this.attempts.waiting) {
       body.push(chunk)
       if (body.bytes > s.manager.bufferLimit) this.holdDownstream(true)
     }
     if (end) this.requestComplete = true
-    for (let i = 0; i < this.attempts.length; i++) {
-      const attempt = this.attempts[i]!
-      if (attempt.stream !== null && !attempt.requestSent) attempt.send(chunk, end)
+    for (let i = 0; i < this.attempts.list.length; i++) {
+      const attempt = this.attempts.list[i]!
+      if (attempt.takesBody && !attempt.requestSent) attempt.send(chunk, end)
     }
     if (end && this.s !== null) this.onRequestComplete()
   }
@@ -151,11 +157,11 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   onTrailers(t: HeaderBlock): void {
     this.trailers = t
     this.requestComplete = true
-    for (let i = 0; i < this.attempts.length; i++) {
-      const attempt = this.attempts[i]!
-      if (attempt.stream !== null && !attempt.requestSent) {
+    for (let i = 0; i < this.attempts.list.length; i++) {
+      const attempt = this.attempts.list[i]!
+      if (attempt.takesBody && !attempt.requestSent) {
         attempt.requestSent = true
-        attempt.stream.encodeTrailers(t)
+        attempt.stream!.encodeTrailers(t)
       }
     }
     if (this.s !== null) this.onRequestComplete()
@@ -165,12 +171,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   end(): void {
     this.timers.cancel(this.responseTimer)
     this.timers.cancel(this.backOffTimer)
-    const attempts = this.attempts
-    for (let i = 0; i < attempts.length; i++) {
-      const attempt = attempts[i]!
-      noteUpstreamBytes(this.s!.info, attempt)
-      attempt.abort()
-    }
+    this.attempts.end(this.s!.info)
     this.retry.end()
     this.reset()
   }
@@ -210,30 +211,36 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     if (info.firstUpstreamTx < 0) info.firstUpstreamTx = now
     if (this.requestComplete) attempt.armPerTry(this.timeouts.perTry)
     attempt.armIdle(this.timeouts.perTryIdle)
-    attempt.armMaxDuration(this.timeouts.maxDuration >= 0 ? this.timeouts.maxDuration : this.clusterMaxDuration())
-    const stream = attempt.stream!
+    attempt.armMaxDuration(
+      this.timeouts.maxDuration >= 0 ? this.timeouts.maxDuration : this.cluster!.config.http.maxStreamDuration,
+    )
+    info.lastUpstreamTx = now
     const bodyless = this.headersOnly
     if (bodyless) attempt.requestSent = true
-    stream.encodeHeaders(this.headers!, bodyless)
-    if (bodyless || attempt.stream === null) {
-      info.lastUpstreamTx = now
-      return
-    }
-    const chunks = this.body.chunks
+    // What follows belongs to the new protocol: it waits until the upstream has agreed to it (RFC 9110 §7.8, §9.3.6).
+    attempt.bodyHeld = s.isUpgrade
+    attempt.stream!.encodeHeaders(this.headers!, bodyless)
+    if (!bodyless && !attempt.bodyHeld) this.sendBody(attempt)
+  }
+
+  /** Everything of the body that is here already. */
+  sendBody(attempt: UpstreamRequest): void {
+    const { body, trailers } = this
+    const { chunks } = body
     for (let i = 0; i < chunks.length; i++) {
       if (attempt.stream === null || attempt.done) return
-      attempt.send(chunks[i]!, this.requestComplete && this.trailers === null && i === chunks.length - 1)
+      attempt.send(chunks[i]!, this.requestComplete && trailers === null && i === chunks.length - 1)
     }
-    if (this.requestComplete && !attempt.requestSent && attempt.stream !== null) {
+    const { stream } = attempt
+    if (stream === null || this.s === null) return
+    if (this.requestComplete && !attempt.requestSent) {
       attempt.requestSent = true
-      if (this.trailers !== null) stream.encodeTrailers(this.trailers)
+      if (trailers !== null) stream.encodeTrailers(trailers)
       else stream.encodeData(EMPTY, true)
     }
-    if (!this.body.retained) {
-      if (this.body.bytes > s.manager.bufferLimit) this.holdDownstream(false)
-      this.body.clear()
-    }
-    info.lastUpstreamTx = now
+    if (body.retained) return
+    if (body.bytes > this.s.manager.bufferLimit) this.holdDownstream(false)
+    body.clear()
   }
 
   onAttemptPoolFailure(attempt: UpstreamRequest, failure: PoolFailure, transportFailure: string): void {
@@ -270,14 +277,11 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   onMaxDuration(attempt: UpstreamRequest): void {
     this.cluster!.counters.upstreamRqMaxDurationReached.inc()
     const wasWinner = this.winner === attempt
-    this.dropAttempt(attempt)
+    this.attempts.drop(attempt)
     if (!wasWinner && this.retries(attempt, ResetReason.Local, true)) return
     const s = this.s!
-    this.dropAll()
-    s.info.setFlag(ResponseFlag.UpstreamMaxStreamDurationReached)
-    const status = this.requestComplete ? 504 : 408
-    const reason = 'upstream_max_stream_duration_reached'
-    s.sendLocalReply(status, 'upstream max stream duration reached', reason, localReplyHeaders(this, status, false))
+    this.dropOthers(null)
+    refuseAfterMaxDuration(this, s)
   }
 
   scheduleRetry(afterTimeout: boolean): void {
@@ -288,8 +292,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   /** Other attempts may still answer: one waits for its head, or a retry is due. */
   othersMayAnswer(): boolean {
     if (this.backOffTimer.deadline !== 0) return true
-    for (let i = 0; i < this.attempts.length; i++) if (!this.attempts[i]!.headersSeen) return true
-    return false
+    return this.attempts.unanswered
   }
 
   noteRetryLimit(verdict: RetryVerdict): void {
@@ -299,47 +302,22 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   }
 
   /** Internal redirect: the same stream once more through the filter chain, with a router request of its own. */
-  restart(): void {
-    this.s!.recreate()
+  restart(status: number): void {
+    // 303 turned the request into a GET (RFC 9110 §15.4.4).
+    const dropBody = status === 303 && this.headers!.method === 'GET'
+    const { trailers } = this
+    this.s!.recreate(status, dropBody ? [] : this.body.chunks.slice(), dropBody ? null : trailers)
   }
 
   cancelResponseTimeout(): void {
     this.timers.cancel(this.responseTimer)
   }
 
-  dropAttempt(attempt: UpstreamRequest): void {
-    this.removeAttempt(attempt)
-    attempt.abort()
-  }
-
-  dropOthers(keep: UpstreamRequest): void {
-    for (let i = this.attempts.length - 1; i >= 0; i--) {
-      const attempt = this.attempts[i]!
-      if (attempt !== keep) this.dropAttempt(attempt)
-    }
+  /** The other attempts are of no interest any more, nor is a retry that is due. */
+  dropOthers(keep: UpstreamRequest | null): void {
+    this.attempts.dropOthers(keep)
     this.timers.cancel(this.backOffTimer)
-  }
-
-  removeAttempt(attempt: UpstreamRequest): void {
-    const at = this.attempts.indexOf(attempt)
-    if (at >= 0) this.attempts.splice(at, 1)
-  }
-
-  /** Maintenance mode and drop_overload. */
-  private refusedByCluster(cluster: Cluster): boolean {
-    const s = this.s!
-    if (this.filter.inMaintenance(cluster.name, s.random)) {
-      s.info.setFlag(ResponseFlag.UpstreamOverflow)
-      cluster.counters.upstreamRqMaintenanceMode.inc()
-      this.charges.local(503)
-      s.sendLocalReply(503, 'maintenance mode', 'maintenance_mode', localReplyHeaders(this, 503, true))
-      return true
-    }
-    if (cluster.dropOverload() === '') return false
-    s.info.setFlag(ResponseFlag.DropOverLoad)
-    this.charges.local(503)
-    s.sendLocalReply(503, 'drop overload', 'drop_overload', localReplyHeaders(this, 503, true))
-    return true
+    if (keep === null) this.timers.cancel(this.responseTimer)
   }
 
   private launch(host: Host): void {
@@ -348,9 +326,14 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     s.info.upstreamHostsAttempted.push(host.address.text)
     this.pick.chosen(host)
     const attempt = new UpstreamRequest(this, host)
-    this.attempts.push(attempt)
+    this.attempts.list.push(attempt)
+    const action = this.action!
+    if (s.isConnect && action.connectConfig !== null) {
+      connectTcp(cluster, host, attempt, s.info, this.pick.downstream)
+      return
+    }
     const serverName = autoServerName(cluster, this.headers!)
-    const pool = cluster.httpPool(host, this.action!.priority, s.info.protocol, this.pick.downstream, serverName)
+    const pool = cluster.httpPool(host, action.priority, s.info.protocol, this.pick.downstream, serverName)
     const handle = pool.newStream(attempt)
     if (!attempt.done && attempt.stream === null) attempt.handle = handle
   }
@@ -360,16 +343,13 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     if (this.timeouts.global > 0 && this.responseTimer.deadline === 0 && !this.timedOut) {
       this.timers.arm(this.responseTimer, this.timeouts.global)
     }
-    for (let i = 0; i < this.attempts.length; i++) {
-      const attempt = this.attempts[i]!
+    for (let i = 0; i < this.attempts.list.length; i++) {
+      const attempt = this.attempts.list[i]!
       if (attempt.stream !== null && attempt.perTryTimer.deadline === 0) attempt.armPerTry(this.timeouts.perTry)
     }
     const { shadows } = this.action!
     if (shadows.length === 0 || this.body.dropped) return
-    for (let i = 0; i < shadows.length; i++) {
-      const { headers, body, trailers, timeouts } = this
-      shadowRequest(shadows[i]!, this.s!, headers!, body.chunks, trailers, this.filter, timeouts.global)
-    }
+    shadowRequests(shadows, this.s!, this.body.chunks, this.trailers, this.filter, this.timeouts.global)
   }
 
   /** True: the retry policy takes care of it. */
@@ -387,21 +367,14 @@ export class RouterRequest implements ResponseSource, TimerOwner {
 
   private attemptFailed(attempt: UpstreamRequest, text: FailureText, transportFailure: string): void {
     const s = this.s!
-    this.removeAttempt(attempt)
+    this.attempts.remove(attempt)
     if (transportFailure !== '') s.info.upstreamTransportFailure = transportFailure
     if (this.retries(attempt, text.reason, false)) return
     const overflow = text.reason === ResetReason.Overflow
     if (overflow) this.charges.local(text.status)
     else this.charges.response(attempt.host, text.status, null)
     if (this.othersMayAnswer()) return
-    s.info.setFlag(text.flag)
-    const again = this.isRetry ? 'retried and the latest reset reason' : 'reset reason'
-    s.sendLocalReply(
-      text.status,
-      `upstream connect error or disconnect/reset before headers. ${again}: ${text.text}`,
-      resetDetails(text.text, transportFailure, false),
-      localReplyHeaders(this, text.status, overflow),
-    )
+    refuseAfterFailure(this, s, text, transportFailure, this.isRetry)
   }
 
   /** The response broke off after its head went to the client: nothing can be said any more but the end. */
@@ -431,7 +404,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.cluster!.reportOutcome(attempt.host, status, OutlierEvent.RequestTimeout)
     noteUpstream(this.s!.info, attempt)
     const wasWinner = this.winner === attempt
-    this.dropAttempt(attempt)
+    this.attempts.drop(attempt)
     if (!wasWinner) {
       if (this.retries(attempt, ResetReason.Local, true)) return
       this.charges.response(attempt.host, status, null)
@@ -441,8 +414,8 @@ export class RouterRequest implements ResponseSource, TimerOwner {
 
   private onResponseTimeout(): void {
     this.timedOut = true
-    for (let i = this.attempts.length - 1; i >= 0; i--) {
-      const attempt = this.attempts[i]!
+    for (let i = this.attempts.list.length - 1; i >= 0; i--) {
+      const attempt = this.attempts.list[i]!
       this.charges.timedOut()
       noteUpstream(this.s!.info, attempt)
       if (!attempt.headersSeen) {
@@ -450,7 +423,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
           this.cluster!.reportOutcome(attempt.host, this.timeouts.status, OutlierEvent.RequestTimeout)
         this.charges.response(attempt.host, this.timeouts.status, null)
       }
-      if (this.winner !== attempt) this.dropAttempt(attempt)
+      if (this.winner !== attempt) this.attempts.drop(attempt)
     }
     this.timeoutReply(ResponseFlag.UpstreamRequestTimeout, 'response_timeout')
   }
@@ -460,23 +433,16 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     if (this.winner !== null) {
       s.info.setFlag(flag)
       s.info.responseCodeDetails = details
-      this.dropAll()
+      this.dropOthers(null)
       s.resetStream()
       return
     }
-    this.dropAll()
+    this.dropOthers(null)
     s.info.setFlag(flag)
     const { status } = this.timeouts
     // 204 stands for the timeout when the client asked for an alternative response.
     const body = status === 504 ? 'upstream request timeout' : ''
-    s.sendLocalReply(status, body, details, localReplyHeaders(this, status, false))
-  }
-
-  private noHealthyUpstream(): void {
-    const s = this.s!
-    s.info.setFlag(ResponseFlag.NoHealthyUpstream)
-    this.charges.local(503)
-    s.sendLocalReply(503, 'no healthy upstream', 'no_healthy_upstream', localReplyHeaders(this, 503, false))
+    s.sendLocalReply(status, body, details, localReplyHeaders(this, false))
   }
 
   private doRetry(): void {
@@ -488,7 +454,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     pick.beforeRetry()
     const host = this.cluster!.pick(pick)
     if (host === null) {
-      if (this.attempts.length === 0) this.noHealthyUpstream()
+      if (this.attempts.list.length === 0) refuseUnhealthy(this, s)
       return
     }
     const h = this.headers!
@@ -500,32 +466,12 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.launch(host)
   }
 
-  private dropAll(): void {
-    while (this.attempts.length > 0) this.dropAttempt(this.attempts[this.attempts.length - 1]!)
-    this.timers.cancel(this.backOffTimer)
-    this.timers.cancel(this.responseTimer)
-  }
-
-  private clusterMaxDuration(): number {
-    return this.cluster!.config.http.maxStreamDuration
-  }
-
-  private waitingAttempt(): boolean {
-    for (let i = 0; i < this.attempts.length; i++) if (this.attempts[i]!.stream === null) return true
-    return false
-  }
-
   /** The body outgrew what may be kept: no retry and no shadow from here on (Envoy: retry_or_shadow_abandoned). */
   private abandonBuffer(): void {
     this.body.dropped = true
     this.cluster!.counters.retryOrShadowAbandoned.inc()
     this.retry.end()
-    if (!this.waitingAttempt()) this.body.clear()
-  }
-
-  private bufferLimit(): number {
-    const limit = this.action!.requestBufferLimit
-    return limit < 0 ? this.s!.manager.bufferLimit : limit
+    if (!this.attempts.waiting) this.body.clear()
   }
 
   private reset(): void {
@@ -537,7 +483,6 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.trailers = null
     this.requestComplete = false
     this.headersOnly = false
-    this.attempts.length = 0
     this.winner = null
     this.attemptCount = 0
     this.requestCompleteAt = -1
@@ -551,11 +496,4 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.charges.reset()
     this.pick.reset()
   }
-}
-
-/** The header wins over the route (FilterUtility::finalHedgingParams); retry.begin takes it out. */
-function hedgesOnTimeout(h: HeaderBlock, action: RouteAction): boolean {
-  const asked = h.get('x-envoy-hedge-on-per-try-timeout')
-  if (asked === 'true') return true
-  return asked !== 'false' && action.hedge?.hedgeOnPerTryTimeout === true
 }

@@ -8,17 +8,28 @@ import type { Cluster, Host, HttpPoolUser, PickContext, PoolFailure, PoolHandle 
 import type { RouterFilter } from '../filters/router.ts'
 import type { StreamContext } from '../stream-context.ts'
 
-/** Sends a copy of a complete request to a mirror cluster; its response is read and dropped (Envoy: ShadowWriterImpl). */
-export function shadowRequest(
+/** Sends copies of a complete request to mirror clusters; their responses are read and dropped (Envoy: ShadowWriterImpl). */
+export function shadowRequests(
+  policies: readonly ShadowPolicy[],
+  s: StreamContext,
+  body: readonly Uint8Array[],
+  trailers: HeaderBlock | null,
+  filter: RouterFilter,
+  timeout: number,
+): void {
+  for (let i = 0; i < policies.length; i++) shadowRequest(policies[i]!, s, body, trailers, filter, timeout)
+}
+
+function shadowRequest(
   policy: ShadowPolicy,
   s: StreamContext,
-  h: HeaderBlock,
   body: readonly Uint8Array[],
   trailers: HeaderBlock | null,
   filter: RouterFilter,
   timeout: number,
 ): void {
   if (!policy.sampled(s.random)) return
+  const h = s.requestHeaders!
   const name = policy.cluster !== '' ? policy.cluster : (h.get(policy.clusterHeader) ?? '')
   const cluster = name === '' ? null : filter.services.clusters.get(name)
   if (cluster === null) return

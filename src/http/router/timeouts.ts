@@ -55,6 +55,13 @@ export class RequestTimeouts {
   }
 }
 
+/** The header wins over the route (FilterUtility::finalHedgingParams); retry.begin takes it out. */
+export function hedgesOnTimeout(h: HeaderBlock, action: RouteAction): boolean {
+  const asked = h.get('x-envoy-hedge-on-per-try-timeout')
+  if (asked === 'true') return true
+  return asked !== 'false' && action.hedge?.hedgeOnPerTryTimeout === true
+}
+
 /** max_stream_duration on the route replaces timeout, max_grpc_timeout and grpc_timeout_offset (usingNewTimeouts). */
 function usesMaxStreamDuration(action: RouteAction): boolean {
   return action.maxStreamDuration >= 0 || action.grpcTimeoutHeaderMax >= 0

@@ -25,6 +25,8 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   retried = false
   /** Outlier detection knows of its per-try timeout already. */
   timeoutReported = false
+  /** Upgrade or CONNECT that the upstream has not agreed to yet: the body waits. */
+  bodyHeld = false
   private paused = false
   private lastActivity = 0
   readonly perTryTimer: TimerNode
@@ -96,6 +98,10 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
     if (!this.paused || this.done) return
     this.paused = false
     this.request.holdDownstream(false)
+  }
+
+  get takesBody(): boolean {
+    return this.stream !== null && !this.bodyHeld
   }
 
   send(chunk: Uint8Array, end: boolean): void {

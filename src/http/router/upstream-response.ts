@@ -10,8 +10,8 @@ import type { UpstreamRequest } from './upstream-request.ts'
 
 /** The way of a response back: retried, redirected, or passed to the client (Envoy: Router::Filter::onUpstreamHeaders …). */
 export function onInterimHead(r: RouterRequest, h: HeaderBlock): void {
-  // 100 was answered by us already; other interim heads only pass where the operator asked for them.
-  if (h.status === 100 && r.s!.manager.config.proxy100Continue) r.s!.encode1xx(h)
+  // 100 was answered by us already; interim heads only pass where the operator asked for them, and then all of them.
+  if (r.s!.manager.config.proxy100Continue) r.s!.encode1xx(h)
 }
 
 export function onResponseHead(r: RouterRequest, attempt: UpstreamRequest, h: HeaderBlock, end: boolean): void {
@@ -32,7 +32,7 @@ export function onResponseHead(r: RouterRequest, attempt: UpstreamRequest, h: He
       const verdict = r.retry.onHeaders(h, r.filter.services)
       if (verdict === RetryVerdict.Yes) {
         r.charges.retried(attempt.host, h.status)
-        r.dropAttempt(attempt)
+        r.attempts.drop(attempt)
         r.scheduleRetry(false)
         return
       }
@@ -42,13 +42,13 @@ export function onResponseHead(r: RouterRequest, attempt: UpstreamRequest, h: He
   }
   if (redirected(r, attempt, h)) return
   if (failed) {
-    r.removeAttempt(attempt)
+    r.attempts.remove(attempt)
     if (r.othersMayAnswer()) {
       r.charges.failed(attempt.host)
       attempt.abort()
       return
     }
-    r.attempts.push(attempt)
+    r.attempts.list.push(attempt)
   }
   r.retry.end()
   r.dropOthers(attempt)
@@ -62,11 +62,22 @@ export function onResponseHead(r: RouterRequest, attempt: UpstreamRequest, h: He
   if (route.virtualHost.includeAttemptCountInResponse) h.set('x-envoy-attempt-count', String(r.attemptCount))
   if (r.responseCookie !== '') h.push('set-cookie', r.responseCookie)
   info.responseCodeDetails = 'via_upstream'
+  info.responseCode = h.status
   noteUpstreamBytes(info, attempt)
   s.responseHeaders = h
   route.mutateResponse(h, s)
   if (end) onResponseComplete(r, attempt)
   s.encodeHeaders(h, end)
+  if (!end && attempt.bodyHeld && r.winner === attempt && isAgreed(r.headers!, h)) {
+    attempt.bodyHeld = false
+    r.sendBody(attempt)
+  }
+}
+
+/** The upstream speaks the new protocol from here on. */
+function isAgreed(request: HeaderBlock, response: HeaderBlock): boolean {
+  if (request.method !== 'CONNECT') return response.status === 101
+  return response.status >= 200 && response.status < 300
 }
 
 export function onResponseData(r: RouterRequest, attempt: UpstreamRequest, chunk: Uint8Array, end: boolean): Flow {
@@ -105,8 +116,9 @@ function redirected(r: RouterRequest, attempt: UpstreamRequest, h: HeaderBlock):
   }
   counters.upstreamInternalRedirectSucceededTotal.inc()
   r.charges.response(attempt.host, h.status, h)
-  r.dropAttempt(attempt)
-  r.restart()
+  noteUpstream(r.s!.info, attempt)
+  r.attempts.drop(attempt)
+  r.restart(h.status)
   return true
 }
 
@@ -114,6 +126,6 @@ function onResponseComplete(r: RouterRequest, attempt: UpstreamRequest): void {
   r.cancelResponseTimeout()
   noteUpstreamBytes(r.s!.info, attempt)
   if (!r.requestComplete) attempt.cutRequest()
-  r.removeAttempt(attempt)
+  r.attempts.remove(attempt)
   if (r.requestCompleteAt >= 0) r.charges.time(attempt.host, r.timers.now() - r.requestCompleteAt)
 }

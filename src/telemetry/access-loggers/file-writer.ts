@@ -140,6 +140,8 @@ export class FileWriter implements TimerOwner {
     }
     if (this.#reopenWanted) this.#ready()
     if (this.#lines.length >= FLUSH_BYTES) this.flush()
+    // The interval ended while this write ran: what came meanwhile would wait for ever.
+    else if (this.#lines !== '' && this.#timer.deadline === 0) this.#timers.arm(this.#timer, this.#interval)
   }
 
   /** Opens (again) when needed; false when that fails. */

@@ -56,22 +56,25 @@ t.test('a cancelled timer does not fire and cancelling twice is harmless', async
   t.equal(node.bucket, -1)
 })
 
-t.test('the deadline is 0 whenever a timer is not armed: after it fired, in its callback, and after a cancel', async t => {
-  const { timers, owner } = setup()
-  const node = new TimerNode(owner, 1)
-  let seen = -1
-  owner.onFire = () => {
-    seen = node.deadline
-  }
-  timers.arm(node, 5)
-  t.ok(node.deadline > 0)
-  timers.pass(10)
-  t.equal(seen, 0)
-  t.equal(node.deadline, 0)
-  timers.arm(node, 5)
-  timers.cancel(node)
-  t.equal(node.deadline, 0)
-})
+t.test(
+  'the deadline is 0 whenever a timer is not armed: after it fired, in its callback, and after a cancel',
+  async t => {
+    const { timers, owner } = setup()
+    const node = new TimerNode(owner, 1)
+    let seen = -1
+    owner.onFire = () => {
+      seen = node.deadline
+    }
+    timers.arm(node, 5)
+    t.ok(node.deadline > 0)
+    timers.pass(10)
+    t.equal(seen, 0)
+    t.equal(node.deadline, 0)
+    timers.arm(node, 5)
+    timers.cancel(node)
+    t.equal(node.deadline, 0)
+  },
+)
 
 t.test('arming again moves the deadline', async t => {
   const { timers, owner } = setup()

@@ -1,0 +1,48 @@
+import type { StreamInfo } from '../../telemetry/stream-info.ts'
+import { noteUpstreamBytes } from './attempt-facts.ts'
+import type { UpstreamRequest } from './upstream-request.ts'
+
+/** The attempts of one request that are under way: one, or several while hedging. */
+export class Attempts {
+  readonly list: UpstreamRequest[] = []
+
+  remove(attempt: UpstreamRequest): void {
+    const at = this.list.indexOf(attempt)
+    if (at >= 0) this.list.splice(at, 1)
+  }
+
+  drop(attempt: UpstreamRequest): void {
+    this.remove(attempt)
+    attempt.abort()
+  }
+
+  /** Drops all but `keep`; null = all. */
+  dropOthers(keep: UpstreamRequest | null): void {
+    for (let i = this.list.length - 1; i >= 0; i--) {
+      const attempt = this.list[i]!
+      if (attempt !== keep) this.drop(attempt)
+    }
+  }
+
+  /** Some attempt cannot take the body yet: it has no stream, or its upstream has not agreed to the upgrade. */
+  get waiting(): boolean {
+    for (let i = 0; i < this.list.length; i++) if (!this.list[i]!.takesBody) return true
+    return false
+  }
+
+  /** Some attempt waits for its response head. */
+  get unanswered(): boolean {
+    for (let i = 0; i < this.list.length; i++) if (!this.list[i]!.headersSeen) return true
+    return false
+  }
+
+  /** The stream is over. */
+  end(info: StreamInfo): void {
+    for (let i = 0; i < this.list.length; i++) {
+      const attempt = this.list[i]!
+      noteUpstreamBytes(info, attempt)
+      attempt.abort()
+    }
+    this.list.length = 0
+  }
+}
