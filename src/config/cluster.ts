@@ -220,7 +220,7 @@ function parseClusterAssignment(proto: Cluster, type: ClusterType, at: FieldPath
 }
 
 /** By `Resource`: connections, pending requests, requests, retries, connection pools (resource_manager_impl.h). */
-const DEFAULT_MAX = [1024, 1024, 1024, 3, 4294967295] as const
+const DEFAULT_MAX = [1024, 1024, 1024, 3, 2 ** 64] as const
 
 function parseCircuitBreakers(
   proto: envoy.config.cluster.v3.CircuitBreakers | undefined,

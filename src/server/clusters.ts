@@ -264,8 +264,12 @@ export class ClusterStore {
   /** `circuit_breakers.*`: computed from the shared cells when somebody looks. */
   refreshGauges(): void {
     for (const { config, hosts } of this.#active.values()) {
-      const scope = this.options.store.scope(`cluster.${config.statsName}.`)
-      circuitBreakerGauges(hosts.cells, config.circuitBreakers, (name, value) => scope.gauge(name).set(value))
+      const { store } = this.options
+      const prefix = `cluster.${config.statsName}.`
+      circuitBreakerGauges(hosts.cells, config.circuitBreakers, (name, value) => {
+        if (typeof value === 'bigint') store.exactGauge(prefix + name, value)
+        else store.gauge(prefix + name).set(value)
+      })
     }
   }
 

@@ -139,7 +139,7 @@ export interface ZoneAwareConfig {
 export type HealthStatus = 'UNKNOWN' | 'HEALTHY' | 'UNHEALTHY' | 'DRAINING' | 'TIMEOUT' | 'DEGRADED'
 
 export interface CircuitBreakerThresholds {
-  /** By `Resource` index; defaults 1024, 1024, 1024, 3, 2^32-1. */
+  /** By `Resource` index; defaults 1024, 1024, 1024, 3, 2^64 (none). */
   readonly max: readonly [number, number, number, number, number]
   readonly trackRemaining: boolean
   readonly retryBudget: { readonly percent: number; readonly minRetryConcurrency: number } | null

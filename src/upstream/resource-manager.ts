@@ -114,7 +114,7 @@ const REMAINING = ['remaining_cx', 'remaining_pending', 'remaining_rq', 'remaini
 export function circuitBreakerGauges(
   cells: SharedCells,
   thresholds: readonly [CircuitBreakerThresholds, CircuitBreakerThresholds],
-  set: (name: string, value: number) => void,
+  set: (name: string, value: number | bigint) => void,
 ): void {
   for (let p = 0; p < 2; p++) {
     const prefix = `circuit_breakers.${PRIORITY_NAMES[p]!}.`
@@ -123,7 +123,11 @@ export function circuitBreakerGauges(
       const taken = cells.load(ClusterCell.Limits + p * KINDS + k)
       // A limit of 0 reads as closed until something was refused in Envoy; nothing is ever taken, so it stays 0 here.
       set(prefix + OPEN[k]!, taken > 0 && taken >= t.max[k]! ? 1 : 0)
-      if (t.trackRemaining) set(prefix + REMAINING[k]!, Math.max(0, t.max[k]! - taken))
+      if (!t.trackRemaining) continue
+      const max = t.max[k]!
+      // Pools without a limit start at the largest 64-bit number, which a double rounds up; a configured limit has 32 bits.
+      const left = max === 2 ** 64 ? 2n ** 64n - 1n - BigInt(taken) : Math.max(0, max - taken)
+      set(prefix + REMAINING[k]!, left)
     }
   }
 }

@@ -4,6 +4,8 @@ import type { Counter, Gauge, Histogram, StatsScope } from '../stats/stats.ts'
 
 export interface XdsStats extends StatsScope {
   text(name: string, value: string): void
+  /** A gauge with all 64 bits. */
+  exactGauge(name: string, value: bigint): void
 }
 
 /** ALL_SUBSCRIPTION_STATS (subscription_impl stats.h) under `prefix`, which ends with a dot. */
@@ -13,7 +15,6 @@ export class SubscriptionStats {
   readonly rejected: Counter
   readonly failure: Counter
   readonly initFetchTimeout: Counter
-  readonly #version: Gauge
   readonly #time: Gauge
   readonly #duration: Histogram
   readonly #stats: XdsStats
@@ -30,7 +31,7 @@ export class SubscriptionStats {
     this.rejected = stats.counter(`${prefix}update_rejected`)
     this.failure = stats.counter(`${prefix}update_failure`)
     this.initFetchTimeout = stats.counter(`${prefix}init_fetch_timeout`)
-    this.#version = stats.gauge(`${prefix}version`)
+    stats.gauge(`${prefix}version`)
     this.#time = stats.gauge(`${prefix}update_time`)
     this.#duration = stats.histogram(`${prefix}update_duration`)
     if (!shared) stats.text(`${prefix}version_text`, '')
@@ -40,8 +41,7 @@ export class SubscriptionStats {
   accepted(version: string, began: number): void {
     this.attempt.inc()
     this.success.inc()
-    // Envoy shows the whole 64-bit hash; a gauge here holds 53 bits of it, which still tell versions apart.
-    this.#version.set(Number(xxHash64(Buffer.from(version, 'utf8'))))
+    this.#stats.exactGauge(`${this.#prefix}version`, xxHash64(Buffer.from(version, 'utf8')))
     this.#stats.text(`${this.#prefix}version_text`, version)
     this.#time.set(Math.floor(this.#clock.wall()))
     this.#duration.record(Math.floor(this.#clock.now() - began))

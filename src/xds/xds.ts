@@ -5,7 +5,6 @@ import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
-import type { StatsScope } from '../stats/stats.ts'
 import type { OpenStream } from './ads-stream.ts'
 import { type ApiSource, type ConfigSourceProto, planApi, planSource, type SourcePlan } from './config-source.ts'
 import { FileSource } from './filesystem.ts'
@@ -21,7 +20,7 @@ import { RDS } from './resources/rds.ts'
 import { SDS } from './resources/sds.ts'
 import type { ResourceType } from './resources/type.ts'
 import type { DecodePolicy } from './resources/xds-resource.ts'
-import { SubscriptionStats } from './watcher-stats.ts'
+import { SubscriptionStats, type XdsStats } from './watcher-stats.ts'
 import { type UpdateHandler, XdsSubscription } from './xds-subscription.ts'
 
 /**
@@ -42,7 +41,7 @@ export interface XdsDeps {
   readonly timers: Timers
   readonly clock: Clock
   readonly random: Random
-  readonly stats: StatsScope & { text(name: string, value: string): void; drop(prefix: string): void }
+  readonly stats: XdsStats & { drop(prefix: string): void }
   /** The `config` logger. */
   readonly log: Log
   /** How streams are opened; tests give fakes. */
@@ -334,6 +333,7 @@ function prefixed(stats: XdsDeps['stats'], prefix: string): XdsDeps['stats'] {
     histogram: name => scope.histogram(name),
     scope: more => scope.scope(more),
     text: (name, value) => stats.text(prefix + name, value),
+    exactGauge: (name, value) => stats.exactGauge(prefix + name, value),
     drop: more => stats.drop(prefix + more),
   }
 }

@@ -218,7 +218,7 @@ t.test("defaults are Envoy's", async t => {
   t.equal(c.http.protocol, 'http1')
   t.equal(c.http.idleTimeout, 3600000)
   t.equal(c.lb.healthyPanicThreshold, 50)
-  t.same(c.circuitBreakers[0].max, [1024, 1024, 1024, 3, 4294967295])
+  t.same(c.circuitBreakers[0].max, [1024, 1024, 1024, 3, 2 ** 64])
   t.same(c.lb.policy, { kind: 'round_robin', slowStart: null })
   t.equal(c.outlierDetection, null)
 })
