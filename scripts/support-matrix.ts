@@ -9,7 +9,7 @@ import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { registeredFactories } from '../src/config/registry.ts'
-import { supportRows, unknownSupportFields } from '../src/config/support.ts'
+import { supportRows, unknownSupportFields } from '../src/config/support-rows.ts'
 import { registerExtensions } from '../src/extensions.ts'
 // Parsers that are no extensions define tables too.
 import '../src/config/cluster.ts'

@@ -10,7 +10,6 @@
  *     support.check(proto, at, warnings)
  */
 import { ConfigError } from '../base/errors.ts'
-import { messageType } from './descriptors.ts'
 import type { FieldPath } from './field-path.ts'
 
 /**
@@ -61,29 +60,7 @@ export function unsupportedValue(at: FieldPath, value: string, advice?: string):
   return new ConfigError('CONFIG_UNSUPPORTED', at, `value ${value} is not supported`, { advice })
 }
 
-export interface SupportRow {
-  readonly typeName: string
-  readonly field: string
-  readonly level: SupportLevel
-}
-
-/** All tables, all fields of their messages, sorted by type: the rows of docs/support-matrix.md. */
-export function supportRows(): SupportRow[] {
-  const rows: SupportRow[] = []
-  for (const typeName of [...tables.keys()].sort()) {
-    const levels = tables.get(typeName)!.fields as Readonly<Record<string, SupportLevel | undefined>>
-    for (const f of messageType(typeName).fields)
-      rows.push({ typeName, field: f.name, level: levels[f.name] ?? 'reject' })
-  }
-  return rows
-}
-
-/** Names in tables that their messages do not have: must be empty, a test looks. */
-export function unknownSupportFields(): string[] {
-  const out: string[] = []
-  for (const [typeName, table] of tables) {
-    for (const name of Object.keys(table.fields))
-      if (!messageType(typeName).byName.has(name)) out.push(`${typeName}.${name}`)
-  }
-  return out
+/** Every table there is, by message type. */
+export function supportTables(): ReadonlyMap<string, MessageSupport> {
+  return tables
 }

@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+/** Packages that cost tens of milliseconds to load; each is imported when a configuration first needs it. */
+const HEAVY = ['@grpc/grpc-js', 'protobufjs', 'yaml', 'pino', 'prom-client']
+
+/** What is loaded before the first line of `entry` runs: file or package → who imports it first. Type imports load nothing. */
+function loadedBy(entry: string): Map<string, string> {
+  const found = new Map([[entry, '']])
+  const queue = [entry]
+  for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+    const text = readFileSync(join(root, file), 'utf8')
+    for (const match of text.matchAll(/^(?:import|export)\s+(?!type\b)(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm)) {
+      const name = match[1]!
+      const target = name.startsWith('.') ? normalize(join(dirname(file), name)) : name
+      if (found.has(target)) continue
+      found.set(target, file)
+      if (name.startsWith('.')) queue.push(target)
+    }
+  }
+  return found
+}
+
+/** `entry → … → target`, for the one who has to break the chain. */
+function chain(found: ReadonlyMap<string, string>, target: string): string {
+  const steps = [target]
+  for (let at = found.get(target); at !== undefined && at !== ''; at = found.get(at)) steps.unshift(at)
+  return steps.join(' → ')
+}
+
+function forbidden(entry: string, names: readonly (string | RegExp)[]): string[] {
+  const found = loadedBy(entry)
+  const hit = (target: string): boolean => names.some(n => (typeof n === 'string' ? target === n : n.test(target)))
+  return [...found.keys()].filter(hit).map(target => chain(found, target))
+}
+
+t.test('a worker loads no descriptors, nothing that reads messages, and nothing of the main thread', async t => {
+  const readers =
+    /^src\/config\/(descriptors|binary|binary-writer|wire-reader|json-reader|json-writer|load|validate|yaml)/
+  const main = /^src\/(cmd|lab|iptables|agent|admin|inspect|server|xds)\//
+  t.same(forbidden('src/worker/main.ts', [...HEAVY, readers, main]), [])
+})
+
+t.test('the entry of the proxy loads the server only when it is going to run', async t => {
+  t.same(
+    forbidden('src/cmd/envoy.ts', [...HEAVY, /^src\/(server|admin|xds|worker)\//, /^src\/config\/descriptors/]),
+    [],
+  )
+})
+
+t.test('a server loads gRPC, the general YAML parser and the admin pages when they are needed', async t => {
+  t.same(forbidden('src/server/main.ts', [...HEAVY, /^src\/(admin|agent|lab)\//]), [])
+})
