@@ -1,0 +1,158 @@
+import { spawn, spawnSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { allocatePort } from '../harness/ports.ts'
+
+/** What `npm pack` makes, installed into an empty project and run from there. Without a registry: dependencies are links. */
+const ROOT = join(import.meta.dirname, '../..')
+const folder = mkdtempSync(join(tmpdir(), 'remora-package-'))
+const modules = join(folder, 'node_modules')
+const installed = join(modules, 'remora')
+/** A command without variables: neither tap's, which it gives to every child, nor one by which a clone could be found. */
+const clean = (path: string, argv: readonly string[]): string[] => ['-i', `PATH=${path}`, `HOME=${folder}`, ...argv]
+const SYSTEM_PATH = '/usr/bin:/bin:/usr/sbin:/sbin'
+t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+
+function command(name: string, ...args: string[]) {
+  const argv = clean(SYSTEM_PATH, [join(modules, '.bin', name), ...args])
+  return spawnSync('env', argv, { encoding: 'utf8', cwd: folder })
+}
+
+t.before(() => {
+  const npm = ['npm', 'pack', '--silent', '--pack-destination', folder]
+  const packed = spawnSync('env', clean(process.env['PATH']!, npm), { cwd: ROOT, encoding: 'utf8' })
+  if (packed.status !== 0) throw new Error(`npm pack: ${packed.error?.message ?? packed.stderr}`)
+  mkdirSync(installed, { recursive: true })
+  const archive = join(folder, packed.stdout.trim().split('\n').at(-1)!)
+  const unpacked = spawnSync('tar', ['-xzf', archive, '-C', installed, '--strip-components=1'], { encoding: 'utf8' })
+  if (unpacked.status !== 0) throw new Error(unpacked.stderr)
+  const own = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as Record<
+    string,
+    Record<string, string>
+  >
+  const wanted = [...Object.keys(own['dependencies']!), ...Object.keys(own['optionalDependencies']!)]
+  for (const name of wanted) {
+    const source = join(ROOT, 'node_modules', name)
+    if (!existsSync(source)) continue
+    if (name.includes('/')) mkdirSync(join(modules, name.split('/')[0]!), { recursive: true })
+    symlinkSync(source, join(modules, name))
+  }
+  mkdirSync(join(modules, '.bin'))
+  for (const [name, file] of Object.entries(own['bin']!))
+    symlinkSync(join('../remora', file), join(modules, '.bin', name))
+})
+
+t.test('it holds what runs and no sources', async t => {
+  t.same(readdirSync(installed).sort(), [
+    'LICENSE',
+    'README.md',
+    'bin',
+    'dist',
+    'docs',
+    'package.json',
+    'proto',
+    'scripts',
+  ])
+  t.same(readdirSync(join(installed, 'scripts')), ['remora-init'])
+  for (const name of ['envoy', 'pilot-agent', 'remora', 'worker'])
+    t.ok(existsSync(join(installed, 'dist', `${name}.js`)), name)
+})
+
+t.test('the commands say what they are', async t => {
+  const envoy = command('envoy', '--version')
+  t.equal(envoy.status, 0, envoy.stderr)
+  t.match(envoy.stdout, /version: [0-9a-f]{40}\/1\.40\.0\//)
+  const agent = command('pilot-agent', 'version')
+  t.equal(agent.status, 0, agent.stderr)
+  t.match(agent.stdout, /Remora \d+\.\d+/)
+  t.equal(command('remora', '--help').status, 0)
+})
+
+t.test('remora-init finds the agent of its package', async t => {
+  const init = join(installed, 'scripts/remora-init')
+  const rules = spawnSync('env', clean(SYSTEM_PATH, [init, '--dry-run']), { encoding: 'utf8', cwd: folder })
+  t.equal(rules.status, 0, rules.stderr)
+  t.match(rules.stdout + rules.stderr, 'ISTIO_OUTPUT')
+})
+
+const TYPE = 'type.googleapis.com/envoy.extensions.filters'
+const bootstrap = (port: number, admin: number): object => ({
+  admin: { address: { socket_address: { address: '127.0.0.1', port_value: admin } } },
+  static_resources: {
+    listeners: [
+      {
+        name: 'l',
+        address: { socket_address: { address: '127.0.0.1', port_value: port } },
+        filter_chains: [
+          {
+            filters: [
+              {
+                name: 'hcm',
+                typed_config: {
+                  '@type': `${TYPE}.network.http_connection_manager.v3.HttpConnectionManager`,
+                  stat_prefix: 'x',
+                  route_config: {
+                    virtual_hosts: [
+                      {
+                        name: 'all',
+                        domains: ['*'],
+                        routes: [
+                          {
+                            match: { prefix: '/' },
+                            direct_response: { status: 200, body: { inline_string: 'packed' } },
+                          },
+                        ],
+                      },
+                    ],
+                  },
+                  http_filters: [{ name: 'router', typed_config: { '@type': `${TYPE}.http.router.v3.Router` } }],
+                },
+              },
+            ],
+          },
+        ],
+      },
+    ],
+  },
+})
+
+t.test('it validates, serves with two workers and ends in order', async t => {
+  const port = await allocatePort()
+  const config = join(folder, 'envoy.json')
+  writeFileSync(config, JSON.stringify(bootstrap(port, await allocatePort())))
+  const valid = command('envoy', '--mode', 'validate', '-c', config)
+  t.equal(valid.status, 0, valid.stderr)
+  t.match(valid.stdout, `configuration '${config}' OK`)
+
+  const flags = ['-c', config, '--concurrency', '2', '-l', 'error', '--disable-hot-restart']
+  const argv = clean(SYSTEM_PATH, [join(modules, '.bin/envoy'), ...flags])
+  const proxy = spawn('env', argv, { stdio: ['ignore', 'ignore', 'pipe'] })
+  t.teardown(() => proxy.kill('SIGKILL'))
+  let printed = ''
+  proxy.stderr.on('data', chunk => {
+    printed += chunk
+  })
+  let answer: Response | null = null
+  for (let tries = 0; tries < 400 && answer === null && proxy.exitCode === null; tries++) {
+    answer = await fetch(`http://127.0.0.1:${port}/`).catch(() => null)
+    if (answer === null) await sleep(25)
+  }
+  t.equal(answer?.status, 200, printed)
+  t.equal(await answer?.text(), 'packed')
+  const ended = new Promise(resolve => proxy.once('exit', resolve))
+  proxy.kill('SIGTERM')
+  t.equal(await ended, 0)
+  t.equal(printed, '')
+})
