@@ -197,8 +197,8 @@ export class HttpConnection implements TimerOwner {
   }
 
   onStreamData(s: CodecStream, chunk: Uint8Array, end: boolean): Flow {
-    const context = s.user as StreamContext
-    if (context.finished) return Flow.Continue
+    const context = s.user as StreamContext | null
+    if (context === null || context.finished) return Flow.Continue
     const now = this.manager.services.timers.now()
     context.lastActivity = now
     if (end) this.requestEnded(context, now)
@@ -206,8 +206,8 @@ export class HttpConnection implements TimerOwner {
   }
 
   onTrailers(s: CodecStream, t: HeaderBlock): void {
-    const context = s.user as StreamContext
-    if (context.finished) return
+    const context = s.user as StreamContext | null
+    if (context === null || context.finished) return
     const now = this.manager.services.timers.now()
     context.lastActivity = now
     this.requestEnded(context, now)
@@ -215,7 +215,7 @@ export class HttpConnection implements TimerOwner {
   }
 
   onReset(s: CodecStream, why: ResetReason, details: string): void {
-    const context = s.user as StreamContext
+    const context = s.user as StreamContext | null
     if (context === null || context.finished) return
     this.manager.stats.rqRxReset.inc()
     const info = context.info
@@ -236,8 +236,8 @@ export class HttpConnection implements TimerOwner {
   }
 
   onWritableStream(s: CodecStream): void {
-    const context = s.user as StreamContext
-    if (!context.finished) context.responseSource?.holdUpstream(false)
+    const context = s.user as StreamContext | null
+    if (context !== null && !context.finished) context.responseSource?.holdUpstream(false)
   }
 
   onProtocolError(s: CodecStream, status: number, details: string): void {
@@ -287,6 +287,8 @@ export class HttpConnection implements TimerOwner {
     const { stats, services } = this.manager
     const info = context.info
     const s = context.codecStream!
+    // The codec may keep the stream: queued DATA waits for window. The context is somebody else's by then.
+    s.user = null
     const now = services.timers.now()
     info.end = now
     if (context.responseComplete) info.lastDownstreamTx = now

@@ -434,7 +434,8 @@ export abstract class Http2Connection implements Codec, FrameHandler {
       else this.kill(s, ErrorCode.ProtocolError, ResetReason.Protocol, REMOTE_RESET)
     } else if (s === undefined) {
       if (this.sender.window.shift(increment)) this.sender.pumpAll()
-      else this.abandon('connection window overflow')
+      // RFC 9113 §6.9.1 asks for the GOAWAY, which Envoy leaves out.
+      else this.fail(ErrorCode.FlowControlError, 'connection window overflow')
     } else if (s.sendWindow.shift(increment)) this.sender.streamWindowOpened(s)
     else this.kill(s, ErrorCode.FlowControlError, ResetReason.Protocol, REMOTE_RESET)
   }
