@@ -162,7 +162,8 @@ export class ConnectionManager {
     info.downstreamHeaderBytesReceived = h.wireBytes
     const client = this.sanitizer.apply(h, connection.connection, info, upgrade)
     if (client !== connection.connection.remote.ip) {
-      connection.connection.remote = { ip: client, port: 0, text: `${client}:0` }
+      // Of this request alone: the next one on the connection may come from someone else.
+      info.client = { ip: client, port: 0, text: `${client}:0` }
     }
     const route = context.route()
     const action = route === null ? null : route.action

@@ -33,16 +33,25 @@ const authority = /^[A-Za-z0-9\-._~!$&'()*+,;=:@[\]%]*$/
 export function checkRequestHeaders(h: HeaderBlock, s: CodecStream, config: HcmConfig): Refusal | null {
   if (s.hostMissing === true) return missingHost
   if (h.authority !== '' && !authority.test(h.authority)) return badAuthority
-  if (config.underscores !== 'ALLOW') {
-    const list = h.list
-    for (let i = list.length - 2; i >= 0; i -= 2) {
-      if (list[i]!.indexOf('_') < 0) continue
-      if (config.underscores === 'REJECT_REQUEST') return underscores
-      h.remove(list[i]!)
-    }
-  }
+  if (config.underscores !== 'ALLOW' && dropUnderscores(h) && config.underscores === 'REJECT_REQUEST')
+    return underscores
   if (h.path === '') return h.method === 'CONNECT' ? null : missingPath
   return h.path.charCodeAt(0) === 47 ? null : absolutePath
+}
+
+/** Takes names with an underscore out; true when there were any. */
+function dropUnderscores(h: HeaderBlock): boolean {
+  const list = h.list
+  let to = 0
+  for (let i = 0; i < list.length; i += 2) {
+    if (list[i]!.indexOf('_') >= 0) continue
+    list[to] = list[i]!
+    list[to + 1] = list[i + 1]!
+    to += 2
+  }
+  const found = to < list.length
+  list.length = to
+  return found
 }
 
 /** `connection: upgrade` with an `upgrade` header (Envoy: Utility::isUpgrade). */

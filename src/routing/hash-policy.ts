@@ -52,7 +52,7 @@ export class HashPolicies {
       case 'cookie':
         return this.#cookieHash(config, h, info)
       case 'sourceIp': {
-        const address = info.connection?.remote
+        const address = info.client ?? info.connection?.remote
         return address === undefined || address.port === 0 ? null : xxHash64(address.ip)
       }
       case 'query': {

@@ -7,8 +7,8 @@ import type { FormatReader } from './formatter.ts'
 const orNull = (text: string): string | null => (text === '' ? null : text)
 
 /** Readers over the downstream connection. */
-function down(read: (connection: Connection) => string | number | null): () => FormatReader {
-  return () => c => (c.info.connection === null ? null : read(c.info.connection))
+function down(read: (connection: Connection, client: Address | null) => string | number | null): () => FormatReader {
+  return () => c => (c.info.connection === null ? null : read(c.info.connection, c.info.client))
 }
 
 function tls(side: 'down' | 'up', read: (info: TlsInfo) => string | null): () => FormatReader {
@@ -54,14 +54,18 @@ function maskV6(ip: string, length: number): string {
   return masked.join(':').replace(/(?:^|:)0(?::0)+(?::|$)/, '::')
 }
 
-type AddressOf = (connection: Connection) => Address
+/** `client`: who a trusted header says the request came from. */
+type AddressOf = (connection: Connection, client: Address | null) => Address
 
 function addresses(prefix: string, of: AddressOf): OperatorTable {
   return {
-    [`${prefix}_ADDRESS`]: down(c => of(c).text),
+    [`${prefix}_ADDRESS`]: down((c, client) => of(c, client).text),
     [`${prefix}_ADDRESS_WITHOUT_PORT`]: args =>
-      withoutPort(args, c => (c.info.connection === null ? null : of(c.info.connection).ip)),
-    [`${prefix}_PORT`]: down(c => (of(c).port === 0 ? null : of(c).port)),
+      withoutPort(args, c => (c.info.connection === null ? null : of(c.info.connection, c.info.client).ip)),
+    [`${prefix}_PORT`]: down((c, client) => {
+      const { port } = of(c, client)
+      return port === 0 ? null : port
+    }),
     [`${prefix}_ADDRESS_ENDPOINT_ID`]: () => () => '',
   }
 }
@@ -139,7 +143,7 @@ const attempted = (map: (host: string) => string | null): FormatReader => {
 const remote = (c: FormatContext): string => (c.info.upstreamLocal === '' ? '' : c.info.upstreamHost)
 
 export const CONNECTION_OPERATORS: OperatorTable = {
-  ...addresses('DOWNSTREAM_REMOTE', c => c.remote),
+  ...addresses('DOWNSTREAM_REMOTE', (c, client) => client ?? c.remote),
   ...addresses('DOWNSTREAM_LOCAL', c => c.local),
   ...addresses('DOWNSTREAM_DIRECT_REMOTE', c => c.directRemote),
   ...addresses('DOWNSTREAM_DIRECT_LOCAL', c => c.directLocal),

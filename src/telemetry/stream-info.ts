@@ -1,4 +1,4 @@
-import type { Connection } from '../io/connection.ts'
+import type { Address, Connection } from '../io/connection.ts'
 
 /**
  * Response flags, in Envoy's bit order (`envoy/stream_info/stream_info.h` CoreResponseFlag); the access log joins the short
@@ -109,6 +109,8 @@ export class StreamInfo {
   /** Reason the request id carries (see Envoy's uuid trace bits); 0 = no trace. */
   traceReason = 0
   connection: Connection | null = null
+  /** Client this request came from when trusted headers name one; null = the connection's peer. Never outlives the request. */
+  client: Address | null = null
   /** Route, cluster and host metadata (`filter_metadata` by name) and per-stream dynamic metadata; null when none. */
   routeMetadata: Readonly<Record<string, unknown>> | null = null
   clusterMetadata: Readonly<Record<string, unknown>> | null = null
@@ -209,6 +211,7 @@ export class StreamInfo {
     this.requestIdInResponse = false
     this.traceReason = 0
     this.connection = null
+    this.client = null
     this.routeMetadata = null
     this.clusterMetadata = null
     this.virtualHostMetadata = null
