@@ -265,6 +265,8 @@ export class Server {
     this.stats.initialized()
     this.stats.live(!this.#failed)
     this.store.gauge('listener_manager.workers_started').set(1)
+    // Not only at the next flush: Istio's readiness reads server.state (Envoy: startWorkers calls updateServerStats).
+    this.stats.refresh(this.state)
   }
 
   /** A worker (or its replacement) takes messages now. */
