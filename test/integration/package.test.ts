@@ -23,7 +23,8 @@ const installed = join(modules, 'remora')
 /** A command without variables: neither tap's, which it gives to every child, nor one by which a clone could be found. */
 const clean = (path: string, argv: readonly string[]): string[] => ['-i', `PATH=${path}`, `HOME=${folder}`, ...argv]
 const SYSTEM_PATH = '/usr/bin:/bin:/usr/sbin:/sbin'
-t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+// Not a teardown of tap: that does not run when `before` fails.
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
 
 function command(name: string, ...args: string[]) {
   const argv = clean(SYSTEM_PATH, [join(modules, '.bin', name), ...args])
