@@ -20,7 +20,6 @@ export interface FailureFact {
   /** Wall clock, ms since the epoch. */
   readonly attempted: number
   readonly details: string
-  readonly version: string
 }
 
 /** Hosts of one locality of one priority, for include_eds. */
@@ -60,12 +59,12 @@ export interface DumpFacts {
   staticClusters(): readonly ResourceFact[]
   activeClusters(): readonly ResourceFact[]
   warmingClusters(): readonly ResourceFact[]
-  clusterFailures(): readonly FailureFact[]
   endpoints(): readonly EndpointsFact[]
   listenersVersion(): string
   staticListeners(): readonly ResourceFact[]
   activeListeners(): readonly ResourceFact[]
   warmingListeners(): readonly ResourceFact[]
+  drainingListeners(): readonly ResourceFact[]
   listenerFailures(): readonly FailureFact[]
   /** Inline route configurations of connection managers. */
   staticRoutes(): readonly ResourceFact[]
@@ -125,13 +124,7 @@ function clusters(facts: DumpFacts, keep: Keep): Record<string, unknown> {
     version_info: facts.clustersVersion(),
     static_clusters: dump(facts.staticClusters(), false),
     dynamic_active_clusters: dump(facts.activeClusters(), true),
-    dynamic_warming_clusters: [
-      ...dump(facts.warmingClusters(), true),
-      ...facts
-        .clusterFailures()
-        .filter(f => keep(f.name))
-        .map(f => ({ error_state: failure(CLUSTER, f) })),
-    ],
+    dynamic_warming_clusters: dump(facts.warmingClusters(), true),
   }
 }
 
@@ -149,14 +142,17 @@ function listeners(facts: DumpFacts, keep: Keep): Record<string, unknown> {
   }
   for (const l of kept(facts.activeListeners(), keep)) entry(l.name)['active_state'] = state(l)
   for (const l of kept(facts.warmingListeners(), keep)) entry(l.name)['warming_state'] = state(l)
-  for (const f of facts.listenerFailures()) {
-    if (!keep(f.name)) continue
-    entry(f.name)['error_state'] = failure(LISTENER, f)
+  for (const l of kept(facts.drainingListeners(), keep)) entry(l.name)['draining_state'] = state(l)
+  const failures = facts.listenerFailures()
+  for (const f of failures) {
+    if (keep(f.name)) entry(f.name)['error_state'] = { ...failure(LISTENER, f), last_update_attempt: f.attempted }
   }
+  // Envoy lists them once more without a name: they are also what was wrong with the update.
+  const overall = failures.map(f => ({ error_state: failure(LISTENER, f) }))
   return {
     version_info: facts.listenersVersion(),
     static_listeners: kept(facts.staticListeners(), keep).map(l => ({ ...updated(l), listener: any(LISTENER, l) })),
-    dynamic_listeners: [...dynamic.values()],
+    dynamic_listeners: [...dynamic.values(), ...overall],
   }
 }
 
@@ -246,9 +242,7 @@ function locality(l: LocalityFact): object {
 function failure(type: string, f: FailureFact): object {
   return {
     ...(f.failed === null ? {} : { failed_configuration: any(type, f.failed) }),
-    last_update_attempt: f.attempted,
     details: f.details,
-    ...(f.version === '' ? {} : { version_info: f.version }),
   }
 }
 

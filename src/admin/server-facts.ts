@@ -61,10 +61,6 @@ export class ServerDumpFacts implements DumpFacts {
     return [...this.#server.resources.clusters.warming.values()].filter(c => c.viaApi).map(clusterFact)
   }
 
-  clusterFailures(): FailureFact[] {
-    return failures(this.#server.resources.dynamic.clusterFailures)
-  }
-
   listenersVersion(): string {
     return this.#server.resources.dynamic.listenersVersion
   }
@@ -81,6 +77,10 @@ export class ServerDumpFacts implements DumpFacts {
 
   warmingListeners(): ResourceFact[] {
     return [...this.#server.resources.listeners.warming.values()].filter(l => l.viaApi).map(listenerFact)
+  }
+
+  drainingListeners(): ResourceFact[] {
+    return [...this.#server.resources.listeners.draining].filter(l => l.viaApi).map(listenerFact)
   }
 
   listenerFailures(): FailureFact[] {
@@ -149,11 +149,9 @@ function failures(map: ReadonlyMap<string, UpdateFailure>): FailureFact[] {
     const { failed } = f
     return {
       name,
-      failed:
-        failed === null ? null : { name, version: f.version, updated: failed.updated, message: () => failed.message() },
+      failed: failed === null ? null : { name, version: '', updated: failed.updated, message: () => failed.message() },
       attempted: f.attempted,
       details: f.details,
-      version: f.version,
     }
   })
 }

@@ -43,19 +43,15 @@ export class ClusterSink implements ResourceSink {
         const config = parseCluster(resource.decode<ClusterProto>(), resource.at, this.#resources.parser)
         const kept = keptBytes(CDS.typeName, Uint8Array.from(resource.bytes))
         clusters.add(config, kept, version, true).start()
-        dynamic.clusterFailures.delete(name)
         taken++
       } catch (error) {
         refused.push({ name, error: error as Error })
-        const details = reasonOf(error)
-        log.warning(`cds: cluster '${name}' config rejected: ${details}`)
-        const failed = keptBytes(CDS.typeName, Uint8Array.from(resource.bytes))
-        dynamic.clusterFailures.set(name, { failed, attempted: Date.now(), details, version })
+        clusters.countRefused(name)
+        log.warning(`cds: cluster '${name}' config rejected: ${reasonOf(error)}`)
       }
     }
     let gone = 0
     for (const name of removed) {
-      dynamic.clusterFailures.delete(name)
       if (clusters.remove(name)) gone++
     }
     log.info(

@@ -24,12 +24,11 @@ export class ListenerSink implements ResourceSink {
   apply(version: string, changed: readonly XdsResource[], removed: readonly string[]): readonly ResourceError[] {
     const log = this.#loggers.get('upstream')
     const { listeners, dynamic } = this.#resources
+    dynamic.listenerFailures.clear()
     for (const name of removed) {
-      dynamic.listenerFailures.delete(name)
       const listener = listeners.get(name)
       if (listener === undefined || !listener.viaApi) continue
       listeners.remove(name)
-      this.#resources.subscriptions?.forget(listener)
       log.info(`lds: remove listener '${name}'`)
     }
     const refused: ResourceError[] = []
@@ -39,16 +38,14 @@ export class ListenerSink implements ResourceSink {
         if (listeners.get(name)?.viaApi === false) continue
         const proto = resource.decode<ListenerProto>()
         const listener = this.#resources.parseListener(proto, resource.at, version, true)
-        listeners.add(listener)
-        dynamic.listenerFailures.delete(name)
+        this.#resources.putListener(listener)
         log.info(`lds: add/update listener '${name}'`)
-        this.#resources.warmListener(listener)
       } catch (error) {
         refused.push({ name, error: error as Error })
         const details = reasonOf(error)
         log.warning(`lds: listener '${name}' config rejected: ${details}`)
         const failed = keptBytes(LDS.typeName, Uint8Array.from(resource.bytes))
-        dynamic.listenerFailures.set(name, { failed, attempted: Date.now(), details, version })
+        dynamic.listenerFailures.set(name, { failed, attempted: Date.now(), details })
       }
     }
     if (refused.length === 0) dynamic.listenersVersion = version

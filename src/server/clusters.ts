@@ -220,13 +220,17 @@ export class ClusterStore {
     this.#adopt(config)
     this.#warming.get(config.name)?.stop()
     this.#warming.set(config.name, cluster)
-    const scope = this.options.store.scope('cluster_manager.')
-    scope.counter(known ? 'cluster_modified' : 'cluster_added').inc()
+    this.#countUpdate(known)
     const prefix = `cluster.${config.statsName}.`
     this.options.store.declare(prefix, CLUSTER_STATS)
     if (config.transportSocket.typeUrl === UPSTREAM_TLS) this.options.store.declare(prefix, CLUSTER_TLS_STATS)
     this.#count()
     return cluster
+  }
+
+  /** Envoy counts an update before it looks whether it can take it (addOrUpdateCluster). */
+  countRefused(name: string): void {
+    this.#countUpdate(this.has(name))
   }
 
   activate(cluster: MainCluster): void {
@@ -289,6 +293,10 @@ export class ClusterStore {
         if (cluster.active) this.options.batcher.health(name)
       },
     }
+  }
+
+  #countUpdate(known: boolean): void {
+    this.options.store.counter(`cluster_manager.cluster_${known ? 'modified' : 'added'}`).inc()
   }
 
   #count(): void {

@@ -12,7 +12,6 @@ export interface UpdateFailure {
   /** Wall clock, ms since the epoch. */
   readonly attempted: number
   readonly details: string
-  readonly version: string
 }
 
 /** What xDS brought, as /config_dump and /certs show it. The subscriptions write it, the admin interface reads it. */
@@ -25,7 +24,6 @@ export class DynamicFacts {
   /** Secret by name; `warming`: asked for and not there yet (no message is dumped for them). */
   readonly secrets = new Map<string, DynamicResource>()
   readonly warmingSecrets = new Set<string>()
-  /** Refused updates by resource name, until one is accepted. */
+  /** What the last LDS update refused, by name (error_state_tracker_; Envoy has no such thing for clusters). */
   readonly listenerFailures = new Map<string, UpdateFailure>()
-  readonly clusterFailures = new Map<string, UpdateFailure>()
 }

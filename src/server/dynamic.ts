@@ -18,7 +18,8 @@ type ConfigSource = envoy.config.core.v3.ConfigSource
 /** Something followed by name: a route configuration or a secret. */
 interface Followed {
   close: () => void
-  readonly users: Set<string>
+  /** Each version of a listener or cluster for itself: the old one goes on needing it while it drains. */
+  readonly users: Set<object>
   /** It arrived, or is not waited for any longer. */
   settled: boolean
   readonly waiting: (() => void)[]
@@ -31,6 +32,8 @@ export class DynamicResources implements Subscriptions {
   readonly #xds: XdsClient
   readonly #routes = new Map<string, Followed>()
   readonly #secrets = new Map<string, Followed>()
+  /** Listeners that wait. */
+  readonly #waiting = new Map<MainListener, () => void>()
 
   constructor(resources: ResourceManager, loggers: Loggers, xds: XdsClient) {
     this.#resources = resources
@@ -66,12 +69,11 @@ export class DynamicResources implements Subscriptions {
   }
 
   cluster(cluster: MainCluster): () => void {
-    const user = `cluster ${cluster.config.name}`
     const prefix = `cluster.${cluster.config.statsName}.client_ssl_socket_factory.`
     for (const [name, { source }] of sdsReferences(cluster.kept.message())) {
-      this.#followSecret(name, source, prefix, user)
+      this.#followSecret(name, source, prefix, cluster)
     }
-    return () => this.#keepOnly(this.#secrets, user, new Set())
+    return () => this.#release(this.#secrets, cluster)
   }
 
   endpoints(cluster: MainCluster, eds: EdsDiscovery): () => void {
@@ -81,12 +83,10 @@ export class DynamicResources implements Subscriptions {
   }
 
   listener(listener: MainListener, ready: () => void): void {
-    const user = `listener ${listener.config.name}`
-    const routes = new Set<string>()
-    const secrets = new Set<string>()
     let left = 1
+    this.#waiting.set(listener, ready)
     const one = (): void => {
-      if (--left === 0) ready()
+      if (--left === 0 && this.#waiting.delete(listener)) ready()
     }
     const wait = (followed: Followed): void => {
       if (followed.settled) return
@@ -95,28 +95,25 @@ export class DynamicResources implements Subscriptions {
     }
     for (const hcm of connectionManagersOf(listener.proto)) {
       const name = hcm.rds?.route_config_name ?? ''
-      if (name === '' || routes.has(name)) continue
-      routes.add(name)
-      wait(this.#followRoute(name, hcm.rds?.config_source ?? {}, hcm.stat_prefix ?? '', user))
+      if (name === '' || this.#routes.get(name)?.users.has(listener) === true) continue
+      wait(this.#followRoute(name, hcm.rds?.config_source ?? {}, hcm.stat_prefix ?? '', listener))
     }
     const prefix = `listener.${listener.config.statAddress}.server_ssl_socket_factory.`
     for (const [name, { source }] of sdsReferences(listener.proto)) {
-      secrets.add(name)
-      wait(this.#followSecret(name, source, prefix, user))
+      wait(this.#followSecret(name, source, prefix, listener))
     }
-    // What the version before needed and this one does not is let go only now: what both need goes on without a gap.
-    this.#keepOnly(this.#routes, user, routes)
-    this.#keepOnly(this.#secrets, user, secrets)
     one()
   }
 
   forget(listener: MainListener): void {
-    const user = `listener ${listener.config.name}`
-    this.#keepOnly(this.#routes, user, new Set())
-    this.#keepOnly(this.#secrets, user, new Set())
+    this.#release(this.#routes, listener)
+    this.#release(this.#secrets, listener)
+    const ready = this.#waiting.get(listener)
+    // Whoever counts the listeners that wait must not wait for this one.
+    if (this.#waiting.delete(listener)) ready?.()
   }
 
-  #followRoute(name: string, source: ConfigSource, statPrefix: string, user: string): Followed {
+  #followRoute(name: string, source: ConfigSource, statPrefix: string, user: object): Followed {
     return this.#follow(this.#routes, name, user, settle =>
       this.#xds.followRoutes(
         name,
@@ -132,7 +129,7 @@ export class DynamicResources implements Subscriptions {
     )
   }
 
-  #followSecret(name: string, source: ConfigSource, prefix: string, user: string): Followed {
+  #followSecret(name: string, source: ConfigSource, prefix: string, user: object): Followed {
     const { dynamic, secrets } = this.#resources
     return this.#follow(this.#secrets, name, user, settle => {
       dynamic.warmingSecrets.add(name)
@@ -154,7 +151,7 @@ export class DynamicResources implements Subscriptions {
   #follow(
     map: Map<string, Followed>,
     name: string,
-    user: string,
+    user: object,
     subscribe: (settle: () => void) => () => void,
   ): Followed {
     const known = map.get(name)
@@ -172,10 +169,10 @@ export class DynamicResources implements Subscriptions {
     return followed
   }
 
-  /** `user` needs these names and no others any more; what nobody needs ends. */
-  #keepOnly(map: Map<string, Followed>, user: string, names: ReadonlySet<string>): void {
+  /** `user` is gone; what nobody needs ends. */
+  #release(map: Map<string, Followed>, user: object): void {
     for (const [name, followed] of [...map]) {
-      if (names.has(name) || !followed.users.delete(user) || followed.users.size > 0) continue
+      if (!followed.users.delete(user) || followed.users.size > 0) continue
       map.delete(name)
       followed.close()
       if (map !== this.#routes) continue

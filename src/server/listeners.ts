@@ -1,5 +1,6 @@
 import { ConfigError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
+import { TimerNode, type TimerOwner, type Timers } from '../base/timer.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import type { Address } from '../io/connection.ts'
@@ -43,6 +44,11 @@ export interface ListenerManagerOptions {
   /** Workers are to take over or replace this listener. */
   readonly publish: (listener: MainListener) => void
   readonly withdraw: (name: string) => void
+  readonly timers: Timers
+  /** --drain-time-s, milliseconds. */
+  readonly drainTime: number
+  /** This version needs nothing any more: its drain time is over, or it was removed before it served. */
+  readonly gone: (listener: MainListener) => void
 }
 
 /**
@@ -53,6 +59,8 @@ export class ListenerManager {
   readonly #options: ListenerManagerOptions
   readonly #active = new Map<string, MainListener>()
   readonly #warming = new Map<string, MainListener>()
+  /** Replaced or removed, and not closed yet: their connections still need routes and secrets. */
+  readonly #draining = new Map<MainListener, TimerNode>()
   readonly #sockets = new Map<string, SocketSet>()
 
   constructor(options: ListenerManagerOptions) {
@@ -65,6 +73,10 @@ export class ListenerManager {
 
   get warming(): ReadonlyMap<string, MainListener> {
     return this.#warming
+  }
+
+  get draining(): Iterable<MainListener> {
+    return this.#draining.keys()
   }
 
   get(name: string): MainListener | undefined {
@@ -115,7 +127,10 @@ export class ListenerManager {
     const before = this.#active.get(name)
     this.#active.set(name, listener)
     this.#options.publish(listener)
-    if (before !== undefined) this.#releaseAll(before)
+    if (before !== undefined) {
+      this.#releaseAll(before)
+      this.#drain(before)
+    }
     this.#options.store.counter('listener_manager.listener_create_success').add(this.#options.concurrency)
     this.#count()
   }
@@ -127,10 +142,14 @@ export class ListenerManager {
     if (warming === undefined && active === undefined) return false
     this.#warming.delete(name)
     this.#active.delete(name)
-    if (warming !== undefined) this.#releaseAll(warming)
+    if (warming !== undefined) {
+      this.#releaseAll(warming)
+      this.#options.gone(warming)
+    }
     if (active !== undefined) {
       this.#options.withdraw(name)
       this.#releaseAll(active)
+      this.#drain(active)
     }
     this.#options.store.counter('listener_manager.listener_removed').inc()
     this.#count()
@@ -170,6 +189,21 @@ export class ListenerManager {
       return duplicate(set.descriptors[worker % set.descriptors.length]!)
     })
     return { ...publish(config.name, listener.version, config), descriptors }
+  }
+
+  /** For as long as its connections may live on workers (worker/listeners.ts closes them after the same time). */
+  #drain(listener: MainListener): void {
+    const { timers, drainTime, gone } = this.#options
+    const drained: TimerOwner = {
+      onTimer: () => {
+        this.#draining.delete(listener)
+        this.#count()
+        gone(listener)
+      },
+    }
+    const node = new TimerNode(drained, 0)
+    this.#draining.set(listener, node)
+    timers.arm(node, drainTime)
   }
 
   #checkAddresses(config: ListenerConfig): void {
@@ -256,6 +290,7 @@ export class ListenerManager {
     const scope = this.#options.store.scope('listener_manager.')
     scope.gauge('total_listeners_active').set(this.#active.size)
     scope.gauge('total_listeners_warming').set(this.#warming.size)
+    scope.gauge('total_listeners_draining').set(this.#draining.size)
   }
 }
 

@@ -58,7 +58,7 @@ export interface Subscriptions {
   warming(count: number): void
   /** A listener needs these route configurations and secrets from now on; `ready` when all have arrived or timed out. */
   listener(listener: MainListener, ready: () => void): void
-  /** A listener is gone. */
+  /** A version of a listener is gone: drained, or it never became active. */
   forget(listener: MainListener): void
   /** CDS; `ready` after the first answer (or its time-out) and when its clusters are warm. */
   startClusters(ready: () => void): void
@@ -109,6 +109,9 @@ export class ResourceManager {
       log: loggers.get('config'),
       publish: listener => this.#publishListener(listener),
       withdraw: name => context.broadcast({ removedListeners: [name] }),
+      timers: context.timers,
+      drainTime: options.drainTime * 1000,
+      gone: listener => this.subscriptions?.forget(listener),
     })
   }
 
@@ -238,6 +241,15 @@ export class ResourceManager {
     for (const cluster of this.clusters.warming.values()) cluster.start()
     resume?.()
     this.#checkClusters()
+  }
+
+  /** Takes a listener over that came by LDS. Throws ConfigError or ListenError. */
+  putListener(listener: MainListener): void {
+    const replaced = this.listeners.warming.get(listener.config.name)
+    this.listeners.add(listener)
+    this.warmListener(listener)
+    // Only now: what both versions wait for goes on without a gap.
+    if (replaced !== undefined) this.subscriptions?.forget(replaced)
   }
 
   /** The listener becomes active when its routes and secrets are there. */

@@ -22,12 +22,12 @@ function facts(over: Partial<DumpFacts> = {}): DumpFacts {
     staticClusters: none,
     activeClusters: none,
     warmingClusters: none,
-    clusterFailures: none,
     endpoints: none,
     listenersVersion: () => '',
     staticListeners: none,
     activeListeners: none,
     warmingListeners: none,
+    drainingListeners: none,
     listenerFailures: none,
     staticRoutes: none,
     dynamicRoutes: none,
@@ -191,7 +191,8 @@ t.test('dynamic resources: versions, states, and what was refused', async t => {
     warmingClusters: () => [fact(CLUSTER, { name: 'wc' }, { version: 'cds-v2' })],
     activeListeners: () => [listener],
     warmingListeners: () => [fact(LISTENER, { name: 'wl' }, { version: 'v2' })],
-    listenerFailures: () => [{ name: 'dl', failed: listener, attempted: at, details: 'no good', version: 'v2' }],
+    drainingListeners: () => [fact(LISTENER, { name: 'dl' }, { version: 'v0' })],
+    listenerFailures: () => [{ name: 'dl', failed: listener, attempted: at, details: 'no good' }],
     dynamicRoutes: () => [fact('envoy.config.route.v3.RouteConfiguration', { name: 'r' }, { version: 'rds-v1' })],
     warmingSecrets: () => [{ name: 'kubernetes://x', updated: at }],
   })
@@ -207,9 +208,11 @@ t.test('dynamic resources: versions, states, and what was refused', async t => {
       {
         name: 'dl',
         active_state: { version_info: 'v1', listener: { name: 'dl' } },
+        draining_state: { version_info: 'v0' },
         error_state: { details: 'no good', last_update_attempt: '2026-11-21T00:59:51.791Z' },
       },
       { name: 'wl', warming_state: { version_info: 'v2' } },
+      { name: undefined, error_state: { failed_configuration: { name: 'dl' }, details: 'no good' } },
     ],
   })
   t.match(routes, { dynamic_route_configs: [{ version_info: 'rds-v1', route_config: { name: 'r' } }] })
