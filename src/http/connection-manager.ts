@@ -133,6 +133,7 @@ export class ConnectionManager {
     context.isHead = h.method === 'HEAD'
     context.isGrpc = isGrpcRequest(h)
     if (end) info.lastDownstreamRx = services.timers.now()
+    if (!config.proxy100Continue) this.answerExpect(context, h)
     const http1 = !connection.isHttp2
     if (http1 && info.protocol === 'HTTP/1.0' && !config.http1.acceptHttp10) {
       // The log knows nothing of such a request, as with Envoy.
@@ -171,6 +172,15 @@ export class ConnectionManager {
     this.armTimers(context, h, action, end)
     const skipped = this.skippedFilters(context)
     context.startDecoding(skipped)
+  }
+
+  /** RFC 9110 §10.1.1, as Envoy: asked for and given here before anything is checked; the filters and the upstream see none. */
+  private answerExpect(context: StreamContext, h: HeaderBlock): void {
+    const expect = h.get('expect')
+    if (expect === undefined || expect.toLowerCase() !== '100-continue') return
+    h.remove('expect')
+    this.stats.chargeResponse(100)
+    context.encode1xx(continueHead)
   }
 
   /** A local reply before the filters have seen the request: they do not see the answer either. */

@@ -11,7 +11,8 @@ const MAX_CHUNK = 0xffffffffffff
 
 /**
  * Chunked decoder state machine (RFC 9112 §7.1). The owner calls `next` until it returns `Chunk.Need`; data spans are
- * [from, to) in the given bytes. After `Last` the trailer section follows, which the owner reads as a head.
+ * [from, to) in the given bytes. Lines end in CRLF only: where a parser takes a bare LF and another does not, requests are
+ * smuggled. After `Last` the trailer section follows, which the owner reads as a head.
  */
 export const Chunk = { Need: 0, Data: 1, Last: 2, Error: 3 } as const
 export type Chunk = (typeof Chunk)[keyof typeof Chunk]
@@ -55,25 +56,20 @@ export class ChunkedDecoder {
           } else if (this.sizeDigits === 0) return Chunk.Error
           else if (byte === 13) this.state = State.SizeLf
           else if (byte === 59 || byte === 32 || byte === 9) this.state = State.Extension
-          else if (byte === 10) {
-            if (this.beginData()) return this.last(at)
-          } else return Chunk.Error
+          else return Chunk.Error
           break
         }
         case State.Extension:
           if (byte === 13) this.state = State.SizeLf
-          else if (byte === 10) {
-            if (this.beginData()) return this.last(at)
-          } else if (++this.extension > MAX_EXTENSION) return Chunk.Error
+          else if (byte === 10 || ++this.extension > MAX_EXTENSION) return Chunk.Error
           break
         case State.SizeLf:
           if (byte !== 10) return Chunk.Error
           if (this.beginData()) return this.last(at)
           break
         case State.DataCr:
-          if (byte === 13) this.state = State.DataLf
-          else if (byte === 10) this.beginSize()
-          else return Chunk.Error
+          if (byte !== 13) return Chunk.Error
+          this.state = State.DataLf
           break
         case State.DataLf:
           if (byte !== 10) return Chunk.Error

@@ -1,5 +1,6 @@
 import type { HeaderBlock } from '../header-block.ts'
 import { NameKind, nameEntry } from './names.ts'
+import { MAX_NOMINATED } from './nominated-headers.ts'
 
 /** Results of `parse` below zero. */
 export const HeadResult = {
@@ -26,6 +27,7 @@ const controlCharacter = /[\0-\x09\x0b\x0c\x0e-\x1f\x7f]/
 const requestTarget = /^[\x21-\x7e]+$/
 const versionText = /^HTTP\/[0-9]\.[0-9]$/
 const statusLine = /^HTTP\/([0-9])\.([0-9]) ([0-9]{3})(?: |\r?$|$)/
+const bareLf = /(?<!\r)\n/
 const digits = /^[0-9]{1,18}$/
 
 /**
@@ -43,6 +45,8 @@ export class HeadParser {
   hasUpgrade = false
   upgradeH2c = false
   hasHost = false
+  /** `connection` names headers of this hop, or more than a client needs to: see nominated-headers.ts. */
+  nominates = false
   /** HTTP/1.1; everything else is treated as 1.0, as Envoy does. */
   http11 = true
   /** Error of the last head: status for a local reply and Envoy's response-code detail. */
@@ -51,6 +55,7 @@ export class HeadParser {
   /** Field lines of the last section and where they began, for the byte counts of the access log. */
   fieldLines = 0
   fieldsAt = 0
+  private badEncoding = false
   private readonly maxCount: number
 
   constructor(maxCount: number) {
@@ -64,7 +69,7 @@ export class HeadParser {
     const lineEnd = text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl
     if (!this.parseRequestLine(text, start, lineEnd, h)) return HeadResult.Error
     const end = this.parseFields(text, nl + 1, h)
-    return end < 0 ? end : this.checkCharacters(text, start, lineEnd, end)
+    return end < 0 ? end : this.checkHead(text, start, lineEnd, end)
   }
 
   /** As parseRequest, for a response head. */
@@ -78,11 +83,19 @@ export class HeadParser {
     h.status = Number(match[3])
     if (h.status < 100) return this.fail('http1.codec_error', 400)
     const end = this.parseFields(text, nl + 1, h)
-    return end < 0 ? end : this.checkCharacters(text, start, lineEnd, end)
+    return end < 0 ? end : this.checkHead(text, start, lineEnd, end)
   }
 
-  /** Fields up to and with the empty line; also used for trailers. */
-  parseFields(text: string, start: number, h: HeaderBlock): number {
+  /** `text` from its start: a trailer section. As in the chunks before it, a bare LF ends no line. */
+  parseTrailers(text: string, h: HeaderBlock): number {
+    const end = this.parseFields(text, 0, h)
+    if (end === HeadResult.Error) return end
+    if (bareLf.test(end < 0 ? text : text.slice(0, end))) return this.fail('http1.codec_error', 400)
+    return end < 0 ? end : this.checkCharacters(text, 0, 0, end)
+  }
+
+  /** Fields up to and with the empty line. */
+  private parseFields(text: string, start: number, h: HeaderBlock): number {
     this.contentLength = -1
     this.chunked = false
     this.close = false
@@ -91,6 +104,8 @@ export class HeadParser {
     this.hasUpgrade = false
     this.upgradeH2c = false
     this.hasHost = false
+    this.nominates = false
+    this.badEncoding = false
     this.details = ''
     this.fieldLines = 0
     this.fieldsAt = start
@@ -159,17 +174,13 @@ export class HeadParser {
         h.list.push(name, value)
         return true
       case NameKind.TransferEncoding:
-        if (this.chunked || value.toLowerCase() !== 'chunked') {
-          this.details = 'http1.invalid_transfer_encoding'
-          this.status = 501
-          return false
-        }
+        if (this.chunked || value.toLowerCase() !== 'chunked') this.badEncoding = true
         // Not kept: framing of the next hop is its own (RFC 9112 §6.1), the encoders say what they send.
         this.chunked = true
         return true
       case NameKind.Connection:
       case NameKind.ProxyConnection:
-        this.connectionTokens(value)
+        if (this.connectionTokens(value) && kind === NameKind.Connection) this.nominates = true
         h.list.push(name, value)
         return true
       case NameKind.Upgrade:
@@ -183,18 +194,22 @@ export class HeadParser {
     }
   }
 
-  private connectionTokens(value: string): void {
+  /** True when there are tokens that are no connection options: names of headers. */
+  private connectionTokens(value: string): boolean {
     if (value === 'keep-alive') {
       this.keepAlive = true
-      return
+      return false
     }
     const tokens = value.toLowerCase().split(',')
+    let names = tokens.length >= MAX_NOMINATED
     for (let i = 0; i < tokens.length; i++) {
       const name = tokens[i]!.trim()
       if (name === 'close') this.close = true
       else if (name === 'keep-alive') this.keepAlive = true
       else if (name === 'upgrade') this.upgradeToken = true
+      else if (name !== '') names = true
     }
+    return names
   }
 
   private parseRequestLine(text: string, at: number, lineEnd: number, h: HeaderBlock): boolean {
@@ -218,6 +233,15 @@ export class HeadParser {
   private refuse(): false {
     this.fail('http1.codec_error', 400)
     return false
+  }
+
+  /** What can be judged only when the head is complete, in Envoy's order. */
+  private checkHead(text: string, start: number, lineEnd: number, end: number): number {
+    const checked = this.checkCharacters(text, start, lineEnd, end)
+    if (checked < 0 || !this.badEncoding) return checked
+    return this.contentLength >= 0
+      ? this.fail('http1.content_length_and_chunked_not_allowed', 400)
+      : this.fail('http1.invalid_transfer_encoding', 501)
   }
 
   private checkCharacters(text: string, start: number, lineEnd: number, end: number): number {

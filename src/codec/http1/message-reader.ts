@@ -212,7 +212,7 @@ export class MessageReader {
     const trailers = this.state === State.Trailers
     const h = new HeaderBlock()
     const parsed = trailers
-      ? this.head.parseFields(text, 0, h)
+      ? this.head.parseTrailers(text, h)
       : this.isServer
         ? this.head.parseRequest(text, 0, h)
         : this.head.parseResponse(text, 0, h)

@@ -3,7 +3,9 @@ import type { Codec, CodecStream, ResetReason, StreamDecoder } from '../codec.ts
 import type { HeaderBlock } from '../header-block.ts'
 import { Framing } from './body-parser.ts'
 import { MessageReader, type MessageSink } from './message-reader.ts'
+import { dropNominated } from './nominated-headers.ts'
 import type { Http1Options } from './options.ts'
+import { readTarget } from './request-target.ts'
 import { statusLine } from './status-text.ts'
 import { Http1Stream, type Http1StreamOwner } from './stream.ts'
 
@@ -116,8 +118,21 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
       if (!this.options.allowChunkedLength) return this.refuse(s, 400, 'http1.content_length_and_chunked_not_allowed')
       h.remove('content-length')
     }
-    if (!this.checkTarget(s, h)) return Framing.None
     let upgrade = head.hasUpgrade && head.upgradeToken
+    if (head.nominates && !upgrade) {
+      const host = h.authority
+      if (!dropNominated(h)) return this.refuse(s, 400, 'http1.connection_header_rejected')
+      if (h.authority !== host) s.hostMissing = true
+    }
+    const wrong = readTarget(h, this.options.allowAbsoluteUrl)
+    if (wrong !== '') return this.refuse(s, 400, wrong)
+    if (h.authority !== '') s.hostMissing = false
+    if (h.method === 'CONNECT') {
+      // RFC 9110 §9.3.6: no content; what follows belongs to the tunnel.
+      if (head.chunked) return this.refuse(s, 501, 'http1.invalid_transfer_encoding')
+      if (head.contentLength > 0) return this.refuse(s, 400, 'http1.body_disallowed')
+      h.remove('content-length')
+    }
     if (head.upgradeH2c) {
       dropH2c(h)
       upgrade = false
@@ -202,37 +217,6 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
     this.closing = true
     this.reader.stop()
     this.connection.close(how)
-  }
-
-  /** Splits absolute-form and authority-form targets (RFC 9112 §3.2). */
-  private checkTarget(s: Http1ServerStream, h: HeaderBlock): boolean {
-    const target = h.path
-    if (h.method === 'CONNECT') {
-      if (target.charCodeAt(0) === 47) return this.refuse(s, 400, 'http1.codec_error') !== 0
-      h.authority = target
-      h.path = ''
-      s.hostMissing = false
-      return true
-    }
-    const first = target.charCodeAt(0)
-    if (first === 47) return true
-    if (first === 42) {
-      if (target.length === 1 && h.method === 'OPTIONS') return true
-      this.refuse(s, 400, 'http1.invalid_url')
-      return false
-    }
-    if (!this.options.allowAbsoluteUrl) return true
-    const match = /^([a-zA-Z]+):\/\/([^/?#]*)(.*)$/.exec(target)
-    if (match === null) {
-      this.refuse(s, 400, 'http1.codec_error')
-      return false
-    }
-    h.scheme = match[1]!.toLowerCase()
-    h.authority = match[2]!
-    s.hostMissing = false
-    const rest = match[3]!
-    h.path = rest === '' ? '/' : rest.charCodeAt(0) === 47 ? rest : `/${rest}`
-    return true
   }
 
   private refuse(s: Http1ServerStream, status: number, details: string): Framing {

@@ -15,6 +15,8 @@ export interface ProxyOptions {
   readonly manager?: string
   readonly concurrency?: number
   readonly flags?: readonly string[]
+  /** Another envoy than `bin/envoy`. */
+  readonly command?: string
 }
 
 /** `bin/envoy` with one HTTP listener in front of one cluster, for tests that need the product as a whole. */
@@ -27,12 +29,12 @@ export class RunningProxy {
   private readonly child: ReturnType<typeof spawn>
   private log = ''
 
-  private constructor(port: number, admin: number, folder: string, flags: readonly string[]) {
+  private constructor(port: number, admin: number, folder: string, command: string, flags: readonly string[]) {
     this.port = port
     this.admin = admin
     this.folder = folder
     this.child = spawn(
-      COMMAND,
+      command,
       ['-c', join(folder, 'bootstrap.yaml'), '-l', 'warning', '--disable-hot-restart', ...flags],
       {
         stdio: ['ignore', 'ignore', 'pipe'],
@@ -50,7 +52,7 @@ export class RunningProxy {
     const admin = await allocatePort()
     const folder = mkdtempSync(join(tmpdir(), 'remora-test-'))
     writeFileSync(join(folder, 'bootstrap.yaml'), bootstrap(port, admin, options))
-    const proxy = new RunningProxy(port, admin, folder, [
+    const proxy = new RunningProxy(port, admin, folder, options.command ?? COMMAND, [
       '--concurrency',
       String(options.concurrency ?? 1),
       ...(options.flags ?? []),
