@@ -1,7 +1,9 @@
 import { registeredFactories, registerFactories } from './config/registry.ts'
+import { earlyHeaderMutationFactory } from './http/early-header-mutation/header-mutation.ts'
 import { corsFactory } from './http/filters/cors.ts'
 import { faultFactory } from './http/filters/fault.ts'
 import { routerFactory } from './http/filters/router.ts'
+import { xffDetectionFactory } from './http/original-ip-detection/xff.ts'
 import { downstreamRawBuffer, upstreamRawBuffer } from './io/transport-sockets/raw-buffer.ts'
 import { downstreamTls, upstreamTls } from './io/transport-sockets/tls.ts'
 import { httpInspectorFactory } from './listener/filters/http-inspector.ts'
@@ -27,6 +29,8 @@ const EXTENSIONS = [
   routerFactory,
   corsFactory,
   faultFactory,
+  xffDetectionFactory,
+  earlyHeaderMutationFactory,
   downstreamRawBuffer,
   upstreamRawBuffer,
   downstreamTls,

@@ -1,7 +1,9 @@
 import type { Http1Options } from '../codec/http1/options.ts'
+import type { ParsedExtension } from '../config/registry.ts'
 import type { RouteConfig } from '../routing/route-config.ts'
 import type { AccessLogConfig } from '../telemetry/access-loggers/config.ts'
 import type { LocalReplyConfig } from './local-reply-config.ts'
+import type { XffDetection } from './original-ip-detection/xff.ts'
 
 /** One HTTP filter of a chain as parsed: `factory` is the registered factory name, `config` what its parse() gave. */
 export interface HttpFilterConfig {
@@ -60,6 +62,10 @@ export interface HcmConfig {
   readonly useRemoteAddress: boolean
   readonly xffNumTrustedHops: number
   readonly skipXffAppend: boolean
+  /** original_ip_detection_extensions in their order; the first that finds an address decides. Never with useRemoteAddress. */
+  readonly originalIpDetection: readonly XffDetection[]
+  /** early_header_mutation_extensions in their order. */
+  readonly earlyMutations: readonly ParsedExtension[]
   readonly appendXForwardedPort: boolean
   /** CIDR ranges as text, `10.0.0.0/8`; empty = nothing is internal. */
   readonly internalRanges: readonly string[]

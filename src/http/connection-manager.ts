@@ -6,6 +6,7 @@ import type { RouteAction, RouteTable } from '../routing/route.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
 import { ResponseFlag } from '../telemetry/stream-info.ts'
 import type { HcmConfig, UpgradeConfig } from './connection-manager-config.ts'
+import type { EarlyHeaderMutation } from './early-header-mutation/header-mutation.ts'
 import type { HttpFilterChain } from './filter-chain.ts'
 import { isGrpcRequest } from './grpc.ts'
 import { HttpConnection } from './http-connection.ts'
@@ -33,6 +34,7 @@ export interface ConnectionManagerEnvironment {
   readonly routeTable: () => RouteTable | null
   readonly accessLoggers: readonly AccessLogger[]
   readonly replyRewriter: LocalReplyRewriter | null
+  readonly earlyMutations: readonly EarlyHeaderMutation[]
   /** `listener.<address>.` scope and name for drain decisions. */
   readonly listenerName: string
   readonly listenerAddress: string
@@ -159,6 +161,8 @@ export class ConnectionManager {
     if (!config.proxy100Continue) this.sendContinue(context, h)
     if (h.path !== '' && !this.normalize(context, h)) return
     normalizeHost(h, connection.connection.local.port, config)
+    const early = this.environment.earlyMutations
+    for (let i = 0; i < early.length; i++) early[i]!.apply(h, context)
     const upgrade = isUpgradeRequest(h)
     info.downstreamHeaderBytesReceived = h.wireBytes
     const client = this.sanitizer.apply(h, connection.connection, info, upgrade)

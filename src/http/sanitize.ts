@@ -42,6 +42,8 @@ export class RequestSanitizer {
   private readonly services: WorkerServices
   private readonly internal: BlockList | null
   private readonly localAddress: string
+  /** Last `detect`: the address stood alone in x-forwarded-for. */
+  private single = false
 
   constructor(config: HcmConfig, services: WorkerServices, localAddress: string) {
     this.config = config
@@ -79,6 +81,10 @@ export class RequestSanitizer {
       if (config.appendXForwardedPort && (config.xffNumTrustedHops === 0 || !h.has('x-forwarded-port'))) {
         h.set('x-forwarded-port', String(connection.local.port))
       }
+    } else if (config.originalIpDetection.length > 0) {
+      const found = this.detect(h, peer)
+      singleXff = found.length > 0 && this.single
+      if (found !== '') client = found
     } else {
       const xff = h.get('x-forwarded-for')
       const trusted = lastXff(xff, config.xffNumTrustedHops)
@@ -120,6 +126,21 @@ export class RequestSanitizer {
     info.requestId = h.get('x-request-id') ?? ''
     if (config.forwardClientCert !== 'ALWAYS_FORWARD_ONLY') mutateClientCert(h, connection, config)
     return client
+  }
+
+  /** The first extension that finds an address names the client; '' = none does. */
+  private detect(h: HeaderBlock, peer: string): string {
+    const extensions = this.config.originalIpDetection
+    const xff = h.get('x-forwarded-for')
+    let found = ''
+    let skipAppend = true
+    for (let i = 0; i < extensions.length && found === ''; i++) {
+      found = lastXff(xff, extensions[i]!.trustedHops)
+      skipAppend = extensions[i]!.skipAppend
+    }
+    this.single = found !== '' && xff!.indexOf(',') < 0
+    if (!skipAppend) appendXff(h, xff, isLoopback(peer) ? this.localAddress : peer)
+    return found
   }
 
   private isInternal(ip: string): boolean {

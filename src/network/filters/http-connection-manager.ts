@@ -17,10 +17,12 @@ import type {
   UnderscoresAction,
   UpgradeConfig,
 } from '../../http/connection-manager-config.ts'
+import type { EarlyHeaderMutation } from '../../http/early-header-mutation/header-mutation.ts'
 import { HttpFilterChain } from '../../http/filter-chain.ts'
 import type { HttpFilterServices } from '../../http/filter-factory.ts'
 import type { HttpConnection } from '../../http/http-connection.ts'
 import { createReplyRewriter, parseLocalReply } from '../../http/local-reply-config.ts'
+import type { XffDetection } from '../../http/original-ip-detection/xff.ts'
 import type { CloseReason, Connection } from '../../io/connection.ts'
 import { createRouteTable } from '../../routing/route-table.ts'
 import { parseAccessLogs } from '../../telemetry/access-loggers/config.ts'
@@ -63,6 +65,8 @@ const support = defineSupport<Proto>(
     xff_num_trusted_hops: 'yes',
     internal_address_config: 'yes',
     skip_xff_append: 'yes',
+    original_ip_detection_extensions: 'yes',
+    early_header_mutation_extensions: 'yes',
     via: 'yes',
     generate_request_id: 'yes',
     preserve_external_request_id: 'yes',
@@ -184,6 +188,11 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): HcmConfig {
     useRemoteAddress: proto.use_remote_address ?? false,
     xffNumTrustedHops: proto.xff_num_trusted_hops ?? 0,
     skipXffAppend: proto.skip_xff_append ?? false,
+    originalIpDetection: parseIpDetection(proto, at, warnings),
+    earlyMutations: (proto.early_header_mutation_extensions ?? []).map((extension, i) => {
+      const place = at.field('early_header_mutation_extensions').index(i).field('typed_config')
+      return parseAny(extension.typed_config, 'envoy.http.early_header_mutation', extension.name ?? '', place, warnings)
+    }),
     appendXForwardedPort: proto.append_x_forwarded_port ?? false,
     internalRanges: ranges.map(range => `${range.address_prefix ?? ''}/${range.prefix_len ?? 0}`),
     internalUnixSockets: proto.internal_address_config?.unix_sockets ?? false,
@@ -207,6 +216,21 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): HcmConfig {
     stripAnyHostPort: proto.strip_any_host_port ?? false,
     stripTrailingHostDot: proto.strip_trailing_host_dot ?? false,
   }
+}
+
+function parseIpDetection(proto: Proto, at: FieldPath, warnings: string[]): XffDetection[] {
+  const extensions = proto.original_ip_detection_extensions ?? []
+  const place = at.field('original_ip_detection_extensions')
+  if (extensions.length > 0 && (proto.use_remote_address === true || (proto.xff_num_trusted_hops ?? 0) > 0)) {
+    const other = proto.use_remote_address === true ? 'use_remote_address' : 'xff_num_trusted_hops'
+    const text = `Original IP detection extensions and ${other} may not be mixed`
+    throw new ConfigError('CONFIG_INVALID', place, text, { advice: `remove ${other}` })
+  }
+  return extensions.map((extension, i) => {
+    const at = place.index(i).field('typed_config')
+    const category = 'envoy.http.original_ip_detection'
+    return parseAny(extension.typed_config, category, extension.name ?? '', at, warnings).config as XffDetection
+  })
 }
 
 /** Cluster names are checked by the configuration store, which knows them all. */
@@ -306,6 +330,10 @@ function create(config: HcmConfig, services: NetworkFilterServices): NetworkFilt
     upgradeChains,
     routeTable: own === null ? () => services.routes.get(rdsName) : () => own,
     accessLoggers: config.accessLogs.map(log => createAccessLogger(log, services)),
+    earlyMutations: config.earlyMutations.map(
+      ({ category, typeUrl, config }) =>
+        findFactory(category, typeUrl)!.create(config as never, services) as EarlyHeaderMutation,
+    ),
     replyRewriter: config.localReply === null ? null : createReplyRewriter(config.localReply, services),
     listenerName: services.listenerName,
     listenerAddress: services.listenerAddress,

@@ -11,6 +11,7 @@ const defaults = {
   useRemoteAddress: false,
   xffNumTrustedHops: 0,
   skipXffAppend: false,
+  originalIpDetection: [],
   appendXForwardedPort: false,
   schemeToOverwrite: '',
   addUserAgent: false,
@@ -114,6 +115,17 @@ t.test('trusted hops decide which x-forwarded-for entry is the client, and the c
   t.equal(run(lines, { config: { useRemoteAddress: true } }).client, '192.0.2.7')
   t.equal(run(['x-forwarded-for: nonsense']).client, '192.0.2.7')
   t.equal(run(lines).remote, '192.0.2.7')
+})
+
+t.test('an original IP detection extension names the client and may append the peer', async t => {
+  const lines = ['x-forwarded-for: 1.1.1.1, 2.2.2.2']
+  const detect = (trustedHops: number, skipAppend: boolean) => ({
+    config: { originalIpDetection: [{ trustedHops, skipAppend }] },
+  })
+  t.equal(run(lines, detect(1, true)).client, '1.1.1.1')
+  t.equal(run(lines, detect(1, true)).h.get('x-forwarded-for'), '1.1.1.1, 2.2.2.2')
+  t.equal(run(lines, detect(0, false)).h.get('x-forwarded-for'), '1.1.1.1, 2.2.2.2,192.0.2.7')
+  t.equal(run([], detect(0, false)).client, '192.0.2.7')
 })
 
 t.test('x-forwarded-proto of an untrusted peer is replaced and becomes the scheme', async t => {
