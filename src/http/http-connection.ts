@@ -86,6 +86,7 @@ export class HttpConnection implements TimerOwner {
     timers.cancel(this.headTimer)
     const local = why === CloseReason.Local || why === CloseReason.IdleTimeout
     stats.cxDestroy.inc()
+    if (c.delayedCloseExpired === true) stats.cxDelayedCloseTimeout.inc()
     ;(local ? stats.cxDestroyLocal : stats.cxDestroyRemote).inc()
     if (this.active.length > 0) {
       stats.cxDestroyActiveRq.inc()

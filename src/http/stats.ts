@@ -10,6 +10,7 @@ export class HcmStats {
   readonly cxDestroyLocalActiveRq: Counter
   readonly cxDestroyRemote: Counter
   readonly cxDestroyRemoteActiveRq: Counter
+  readonly cxDelayedCloseTimeout: Counter
   readonly cxDrainClose: Counter
   readonly cxHttp1Active: Gauge
   readonly cxHttp1Total: Counter
@@ -62,6 +63,7 @@ export class HcmStats {
     this.cxDestroyLocalActiveRq = scope.counter('downstream_cx_destroy_local_active_rq')
     this.cxDestroyRemote = scope.counter('downstream_cx_destroy_remote')
     this.cxDestroyRemoteActiveRq = scope.counter('downstream_cx_destroy_remote_active_rq')
+    this.cxDelayedCloseTimeout = scope.counter('downstream_cx_delayed_close_timeout')
     this.cxDrainClose = scope.counter('downstream_cx_drain_close')
     this.cxHttp1Active = scope.gauge('downstream_cx_http1_active')
     this.cxHttp1Total = scope.counter('downstream_cx_http1_total')

@@ -148,6 +148,8 @@ export interface Connection {
   /** How long `CloseHow.FlushAndDelay` drains the peer, in ms; 0 closes as soon as everything is flushed. */
   setDelayedCloseTimeout(ms: number): void
   readonly closed: boolean
+  /** True in `onClose` when the peer did not close within the delayed-close timeout. */
+  readonly delayedCloseExpired?: boolean
   /** Sets (`hold` true) or clears one bit of the hold mask; reading goes on when the mask is 0. */
   holdReading(bit: number, hold: boolean): void
   readonly readHolds: number

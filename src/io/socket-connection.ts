@@ -103,6 +103,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   #closeTimer: TimerNode | null = null
   #connectTimer: TimerNode | null = null
   #delayedClose = DEFAULT_DELAYED_CLOSE
+  delayedCloseExpired = false
   #lastPending = 0
 
   // Queue of the current turn: text alone is one growing latin1 string; with bytes among it, a list.
@@ -301,6 +302,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
       this.#loop.timers.arm(this.#closeTimer!, this.#phase === Phase.Draining ? this.#delayedClose : FLUSH_STALL)
       return
     }
+    this.delayedCloseExpired = this.#phase === Phase.Draining
     this.#destroy()
   }
 

@@ -263,6 +263,8 @@ export class Server {
     if (this.#waitingFor.size > 0) return
     this.#state = ServerState.LIVE
     this.stats.initialized()
+    // Envoy brings its own stats up to date here once, then with each flush.
+    this.stats.refresh(this.#state)
     this.stats.live(!this.#failed)
     this.store.gauge('listener_manager.workers_started').set(1)
     // Not only at the next flush: Istio's readiness reads server.state (Envoy: startWorkers calls updateServerStats).

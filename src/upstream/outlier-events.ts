@@ -39,6 +39,8 @@ export class OutlierStats {
     this.consecutive5xx = scope.counter('ejections_consecutive_5xx')
     this.successRate = scope.counter('ejections_success_rate')
     this.enforcedTotal = scope.counter('ejections_enforced_total')
+    // Envoy 1.40 has the name without an ejection type for it.
+    scope.counter('ejections_detected_degradation')
     for (const type of TYPES) {
       this.detectedBy.set(type, scope.counter(`ejections_detected_${type}`))
       this.enforcedBy.set(type, scope.counter(`ejections_enforced_${type}`))
