@@ -95,9 +95,6 @@ export function parseCluster(proto: Cluster, at: FieldPath, parser: ClusterParse
     connectionPoolPerDownstreamConnection: proto.connection_pool_per_downstream_connection ?? false,
     waitForWarmOnInit: proto.wait_for_warm_on_init ?? true,
     perUpstreamPreconnectRatio: proto.preconnect_policy?.per_upstream_preconnect_ratio ?? 1,
-    trackTimeoutBudgets: proto.track_cluster_stats?.timeout_budgets ?? proto.track_timeout_budgets ?? false,
-    trackRequestResponseSizes: proto.track_cluster_stats?.request_response_sizes ?? false,
-    perEndpointStats: proto.track_cluster_stats?.per_endpoint_stats ?? false,
     assignment: parseClusterAssignment(proto, type, at, parser),
   }
 }
@@ -135,6 +132,9 @@ function rejectUnsupported(proto: Cluster, at: FieldPath): void {
   if ((proto.lb_subset_config?.subset_selectors ?? []).length > 0) {
     refuse('lb_subset_config', 'give each subset its own cluster')
   }
+  if (proto.original_dst_lb_config?.metadata_key !== undefined) {
+    refuse('original_dst_lb_config', 'name the host in a header (use_http_header), not in metadata')
+  }
   if (proto.transport_socket_matcher !== undefined) refuse('transport_socket_matcher', 'use transport_socket_matches')
   if ((proto.filters ?? []).length > 0) refuse('filters', 'network filters of upstream connections cannot run')
   if (proto.upstream_config !== undefined) {
@@ -154,6 +154,11 @@ function warnUnsupported(proto: Cluster, parser: ClusterParser): void {
     ['lrs_report_endpoint_metrics', (proto.lrs_report_endpoint_metrics ?? []).length > 0],
     ['lrs_server', proto.lrs_server !== undefined],
     ['stats_matcher', proto.stats_matcher !== undefined],
+    [
+      'track_cluster_stats.timeout_budgets',
+      proto.track_cluster_stats?.timeout_budgets ?? proto.track_timeout_budgets ?? false,
+    ],
+    ['track_cluster_stats.request_response_sizes', proto.track_cluster_stats?.request_response_sizes === true],
     ['track_cluster_stats.per_endpoint_stats', proto.track_cluster_stats?.per_endpoint_stats === true],
     ['common_lb_config.update_merge_window', (proto.common_lb_config?.update_merge_window ?? 0) > 0],
     ['per_connection_buffer_high_watermark_timeout', (proto.per_connection_buffer_high_watermark_timeout ?? 0) > 0],
@@ -318,12 +323,10 @@ function parseOutlier(
 }
 
 function parseOriginalDst(p: envoy.config.cluster.v3.Cluster_OriginalDstLbConfig | undefined): OriginalDstConfig {
-  const key = p?.metadata_key
   return {
     httpHeaderName:
       p?.use_http_header === true ? (p.http_header_name || 'x-envoy-original-dst-host').toLowerCase() : '',
     portOverride: p?.upstream_port_override ?? 0,
-    metadataKey: key === undefined ? null : [key.key ?? '', ...(key.path ?? []).map(s => s.key ?? '')],
   }
 }
 

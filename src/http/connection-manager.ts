@@ -165,7 +165,7 @@ export class ConnectionManager {
     for (let i = 0; i < early.length; i++) early[i]!.apply(h, context)
     const upgrade = isUpgradeRequest(h)
     info.downstreamHeaderBytesReceived = h.wireBytes
-    const client = this.sanitizer.apply(h, connection.connection, info, upgrade)
+    const client = this.sanitizer.apply(h, connection.connection, info, upgrade, this.routeTable())
     if (client !== connection.connection.remote.ip) {
       // Of this request alone: the next one on the connection may come from someone else.
       info.client = { ip: client, port: 0, text: `${client}:0` }

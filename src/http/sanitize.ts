@@ -2,6 +2,7 @@ import { BlockList, isIP } from 'node:net'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import type { WorkerServices } from '../config/services.ts'
 import type { Connection } from '../io/connection.ts'
+import type { RouteTable } from '../routing/route.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
 import { mutateClientCert } from './client-cert.ts'
 import type { HcmConfig } from './connection-manager-config.ts'
@@ -36,6 +37,8 @@ const edgeSet: ReadonlySet<string> = new Set([
   'x-envoy-downstream-service-node',
 ])
 
+const NONE: readonly string[] = []
+
 /** Request-header rules of the connection manager (Envoy: ConnectionManagerUtility::mutateRequestHeaders). One per manager. */
 export class RequestSanitizer {
   private readonly config: HcmConfig
@@ -60,8 +63,12 @@ export class RequestSanitizer {
     }
   }
 
-  /** Rewrites `h` in place and sets `connection.remote`-independent facts in `info` (request id, client address). */
-  apply(h: HeaderBlock, connection: Connection, info: StreamInfo, upgrade: boolean): string {
+  /**
+   * Rewrites `h` in place and sets `connection.remote`-independent facts in `info` (request id, client address).
+   *
+   * @param routes whose internal_only_headers are taken off external requests; null = not there yet
+   */
+  apply(h: HeaderBlock, connection: Connection, info: StreamInfo, upgrade: boolean, routes: RouteTable | null): string {
     const config = this.config
     if (!upgrade) stripHopByHop(h)
     const tls = connection.tls !== null
@@ -100,13 +107,17 @@ export class RequestSanitizer {
       h.scheme = config.schemeToOverwrite
       h.set('x-forwarded-proto', config.schemeToOverwrite)
     } else if (h.scheme === '') h.scheme = proto === 'http' || proto === 'https' ? proto : tls ? 'https' : 'http'
-    const internal = singleXff && this.isInternal(client)
+    const internal = singleXff && this.isInternal(client, peer)
     const edge = !internal && config.useRemoteAddress
     if (internal) {
       h.remove('x-envoy-internal')
       h.push('x-envoy-internal', 'true')
       info.requestIdInResponse = h.has('x-envoy-force-trace')
-    } else cleanInternal(h, edge ? edgeSet : steeringSet)
+    } else {
+      cleanInternal(h, edge ? edgeSet : steeringSet)
+      const own = routes === null ? NONE : routes.internalOnlyHeaders
+      for (let i = 0; i < own.length; i++) h.remove(own[i]!)
+    }
     if (config.addUserAgent) {
       h.set('x-envoy-downstream-service-cluster', this.services.node.cluster)
       if (!h.has('user-agent')) h.set('user-agent', this.services.node.cluster)
@@ -143,10 +154,12 @@ export class RequestSanitizer {
     return found
   }
 
-  private isInternal(ip: string): boolean {
-    if (this.internal === null) return false
+  private isInternal(ip: string, peer: string): boolean {
     const family = isIP(ip)
-    return family !== 0 && this.internal.check(ip, family === 6 ? 'ipv6' : 'ipv4')
+    // No XFF can name a Unix socket: only the peer itself is one.
+    if (family === 0) return this.config.internalUnixSockets && ip === peer
+    if (this.internal === null) return false
+    return this.internal.check(ip, family === 6 ? 'ipv6' : 'ipv4')
   }
 }
 

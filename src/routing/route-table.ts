@@ -38,6 +38,7 @@ export class RouteTableImpl implements RouteTable {
   readonly name: string
   readonly config: RouteConfig
   readonly maxDirectResponseBodySize: number
+  readonly internalOnlyHeaders: readonly string[]
   readonly #ignorePort: boolean
   readonly #ignoreParameters: boolean
   readonly #vhostHeader: string
@@ -52,6 +53,7 @@ export class RouteTableImpl implements RouteTable {
     this.name = config.name
     this.config = config
     this.maxDirectResponseBodySize = config.maxDirectResponseBodySize
+    this.internalOnlyHeaders = config.internalOnlyHeaders.map(internName)
     this.#ignorePort = config.ignorePortInHostMatching
     this.#ignoreParameters = config.ignorePathParameters
     this.#vhostHeader = config.vhostHeader === '' ? '' : internName(config.vhostHeader)

@@ -16,6 +16,8 @@ export interface RouteTable {
   route(h: HeaderBlock, info: StreamInfo, random: number): Route | null
   /** True when a virtual host with this authority exists (404 vs. vhost-level decisions, /explain). */
   readonly maxDirectResponseBodySize: number
+  /** internal_only_headers, lower case: taken off external requests. */
+  readonly internalOnlyHeaders: readonly string[]
 }
 
 export interface VirtualHost {

@@ -63,6 +63,7 @@ export class MainCluster implements DiscoveryListener {
   #unfollow: (() => void) | null = null
   #unfollowSecrets: (() => void) | null = null
   #unchecked = false
+  #ready = false
 
   constructor(config: ClusterConfig, kept: Kept, version: string, viaApi: boolean, store: ClusterStore) {
     this.config = config
@@ -104,13 +105,18 @@ export class MainCluster implements DiscoveryListener {
       return
     }
     this.#discovery.start()
+    // Only names are waited for: endpoints of an EDS cluster always are (startPreInit of the DNS clusters).
+    const byName = this.config.type === 'STRICT_DNS' || this.config.type === 'LOGICAL_DNS'
+    if (byName && !this.config.waitForWarmOnInit) this.onReady()
     if (this.#discovery instanceof EdsDiscovery) {
       this.#unfollow = this.#store.options.followEndpoints(this, this.#discovery)
     }
   }
 
-  /** Hosts are known; with health checks the first round must be over, too (wait_for_warm_on_init aside, as in Envoy). */
+  /** Hosts are known or not waited for; with health checks the first round must be over, too. Once: hosts may come later. */
   onReady(): void {
+    if (this.#ready) return
+    this.#ready = true
     this.outlier?.start()
     if (this.#checkers.length === 0 || this.hosts.hosts().length === 0) {
       for (const checker of this.#checkers) checker.start()

@@ -39,9 +39,6 @@ export interface ClusterConfig {
   readonly connectionPoolPerDownstreamConnection: boolean
   readonly waitForWarmOnInit: boolean
   readonly perUpstreamPreconnectRatio: number
-  readonly trackTimeoutBudgets: boolean
-  readonly trackRequestResponseSizes: boolean
-  readonly perEndpointStats: boolean
   /** load_assignment of STATIC and DNS clusters; null otherwise. */
   readonly assignment: AssignmentConfig | null
 }
@@ -255,8 +252,6 @@ export interface OriginalDstConfig {
   readonly httpHeaderName: string
   /** 0 = keep the port. */
   readonly portOverride: number
-  /** [filter name, key, …]; null = none. */
-  readonly metadataKey: readonly string[] | null
 }
 
 export interface UpstreamBindConfig {

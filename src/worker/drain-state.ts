@@ -13,6 +13,8 @@ export class WorkerDrainState implements DrainState {
   /** When everything began to drain; 0 = it does not. */
   #allSince = 0
   readonly #since = new Map<string, number>()
+  /** Listeners of drain_type MODIFY_ONLY: /healthcheck/fail does not drain them. */
+  readonly #modifyOnly = new Set<string>()
 
   /** `drainTime`: milliseconds. */
   constructor(
@@ -38,8 +40,10 @@ export class WorkerDrainState implements DrainState {
   }
 
   /** A listener of that name is new: it does not inherit the drain of the one before. */
-  forget(listener: string): void {
+  renew(listener: string, modifyOnly: boolean): void {
     this.#since.delete(listener)
+    if (modifyOnly) this.#modifyOnly.add(listener)
+    else this.#modifyOnly.delete(listener)
   }
 
   get healthCheckFailed(): boolean {
@@ -47,7 +51,7 @@ export class WorkerDrainState implements DrainState {
   }
 
   closing(listener: string): boolean {
-    if (this.#control[ControlCell.HealthCheckFailed] === 1) return true
+    if (this.#control[ControlCell.HealthCheckFailed] === 1 && !this.#modifyOnly.has(listener)) return true
     let since = this.#allSince
     if (this.#since.size > 0) since ||= this.#since.get(listener) ?? 0
     if (since === 0) return false

@@ -21,6 +21,7 @@ export class WorkerListeners implements ListenerEnvironment {
   readonly #directory = new ListenerDirectory()
   readonly #drainTime: number
   readonly #listening: (listener: string, error: string) => void
+  readonly #renewed: (listener: string, modifyOnly: boolean) => void
 
   /** `drainTime`: milliseconds old connections get after their listener was replaced or removed. */
   constructor(
@@ -30,6 +31,7 @@ export class WorkerListeners implements ListenerEnvironment {
     control: SharedArrayBuffer,
     drainTime: number,
     listening: (listener: string, error: string) => void,
+    renewed: (listener: string, modifyOnly: boolean) => void,
   ) {
     this.loop = loop
     this.services = services
@@ -37,6 +39,7 @@ export class WorkerListeners implements ListenerEnvironment {
     this.connectionLimit = new SharedConnectionLimit(control)
     this.#drainTime = drainTime
     this.#listening = listening
+    this.#renewed = renewed
   }
 
   findByDestination(address: Address): Listener | null {
@@ -50,6 +53,7 @@ export class WorkerListeners implements ListenerEnvironment {
   /** Resolves when it accepts (or has failed, which is reported). */
   async put(published: PublishedListener): Promise<void> {
     const config = materialise<ListenerConfig>(published)
+    this.#renewed(config.name, config.modifyOnly)
     const listener = new Listener(config, this)
     const before = this.#listeners.get(config.name)
     this.#listeners.set(config.name, listener)

@@ -93,6 +93,7 @@ const listeners = new WorkerListeners(
   birth.control,
   birth.drainTime,
   (listener, error) => post({ type: 'listening', listener, error }),
+  (listener, modifyOnly) => drain.renew(listener, modifyOnly),
 )
 
 port.on('message', (message: ToWorker) => {
@@ -146,10 +147,7 @@ function apply(batch: ConfigBatch): Promise<void>[] {
   }
   for (const name of batch.healthChanges ?? []) clusters.onHealthChange(name)
   for (const route of batch.routes ?? []) routes.put(route)
-  for (const listener of batch.listeners ?? []) {
-    drain.forget(listener.name)
-    accepting.push(listeners.put(listener))
-  }
+  for (const listener of batch.listeners ?? []) accepting.push(listeners.put(listener))
   for (const name of batch.removedListeners ?? []) listeners.remove(name)
   for (const name of batch.removedRoutes ?? []) routes.remove(name)
   for (const name of batch.removedClusters ?? []) {

@@ -4,6 +4,7 @@ import type { WorkerServices } from '../../../src/config/services.ts'
 import type { HcmConfig } from '../../../src/http/connection-manager-config.ts'
 import { RequestSanitizer } from '../../../src/http/sanitize.ts'
 import type { Connection } from '../../../src/io/connection.ts'
+import type { RouteTable } from '../../../src/routing/route.ts'
 import { StreamInfo } from '../../../src/telemetry/stream-info.ts'
 
 const defaults = {
@@ -31,10 +32,14 @@ interface Options {
   readonly config?: Partial<HcmConfig>
   readonly peer?: string
   readonly upgrade?: boolean
+  readonly routes?: RouteTable | null
 }
 
 /** Headers `name: value` in, headers out; `client` is the address the request is taken to come from. */
-function run(lines: readonly string[], { config = {}, peer = '192.0.2.7', upgrade = false }: Options = {}) {
+function run(
+  lines: readonly string[],
+  { config = {}, peer = '192.0.2.7', upgrade = false, routes = null }: Options = {},
+) {
   const h = new HeaderBlock()
   h.method = 'GET'
   h.path = '/'
@@ -46,7 +51,7 @@ function run(lines: readonly string[], { config = {}, peer = '192.0.2.7', upgrad
   const connection = { tls: null, remote: address, local: { ip: '10.0.0.1', port: 8080, text: '' } }
   const info = new StreamInfo()
   const sanitizer = new RequestSanitizer({ ...defaults, ...config }, services, '10.0.0.1')
-  const client = sanitizer.apply(h, connection as unknown as Connection, info, upgrade)
+  const client = sanitizer.apply(h, connection as unknown as Connection, info, upgrade, routes)
   return { h, client, info, names: h.list.filter((_, i) => i % 2 === 0), remote: connection.remote.ip }
 }
 
@@ -159,4 +164,14 @@ t.test('via and add_user_agent tell who passed the request on', async t => {
   t.equal(h.get('user-agent'), 'mesh')
   t.equal(h.get('x-envoy-downstream-service-cluster'), 'mesh')
   t.equal(h.get('x-envoy-downstream-service-node'), 'node')
+})
+
+t.test('internal_only_headers of the routes go from external requests only', t => {
+  const routes = { internalOnlyHeaders: ['x-secret'] } as unknown as RouteTable
+  const sent = ['x-secret: 1', 'x-other: 2', 'x-forwarded-for: 10.0.0.1']
+  const names = (config: Partial<HcmConfig>) => run(sent, { config, routes }).names.filter(n => n === 'x-secret')
+  t.same(names({}), [])
+  t.same(names({ useRemoteAddress: true }), [])
+  t.same(names({ internalRanges: ['10.0.0.0/8'] }), ['x-secret'])
+  t.end()
 })

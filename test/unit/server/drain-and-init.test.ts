@@ -35,7 +35,7 @@ t.test('one listener may drain alone, and its successor does not inherit that', 
   drain.start('a')
   t.equal(drain.closing('a'), true)
   t.equal(drain.closing('b'), false)
-  drain.forget('a')
+  drain.renew('a', false)
   t.equal(drain.closing('a'), false)
 })
 
@@ -44,6 +44,8 @@ t.test('/healthcheck/fail closes everywhere, whatever the strategy', async t => 
   new Int32Array(control)[ControlCell.HealthCheckFailed] = 1
   t.equal(drain.healthCheckFailed, true)
   t.equal(drain.closing('l'), true)
+  drain.renew('l', true)
+  t.equal(drain.closing('l'), false, 'drain_type MODIFY_ONLY')
 })
 
 t.test('the init manager is ready once, when the last target is', async t => {
