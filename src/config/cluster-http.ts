@@ -20,18 +20,16 @@ export function parseUpstreamHttp(proto: Cluster, at: FieldPath, parser: Cluster
   const upstream = options?.upstream_http_protocol_options ?? proto.upstream_http_protocol_options ?? {}
   const { protocol, http1, http2 } = options === undefined ? legacy(proto) : selected(options, proto.name ?? '', at)
   if (options !== undefined) checkOptions(options, at, parser)
+  const limits = { maxHeadersKb: common.max_response_headers_kb ?? 0, maxHeadersCount: common.max_headers_count ?? 100 }
   return {
     protocol,
-    http1: { ...http1 },
-    http2: { ...http2 },
+    ...parser.protocolOptions(http1, http2, limits, at),
     // An explicit 0 switches it off; absent is one hour (upstream_impl.cc).
     idleTimeout: common.idle_timeout ?? 3600000,
     maxConnectionDuration: common.max_connection_duration ?? 0,
     maxConnectionDurationJitter: (common.max_connection_duration_jitter?.value ?? 0) / 100,
     maxStreamDuration: common.max_stream_duration ?? 0,
     maxRequestsPerConnection: common.max_requests_per_connection ?? proto.max_requests_per_connection ?? 0,
-    maxHeadersCount: common.max_headers_count ?? 100,
-    maxResponseHeadersKb: common.max_response_headers_kb ?? 0,
     maxConcurrentStreams: http2.max_concurrent_streams ?? 1024,
     autoSni: upstream.auto_sni ?? false,
     autoSanValidation: upstream.auto_san_validation ?? false,

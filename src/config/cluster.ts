@@ -7,6 +7,7 @@ import type {
   OutlierConfig,
   TransportSocketConfig,
   UpstreamBindConfig,
+  UpstreamHttpConfig,
 } from '../upstream/cluster-config.ts'
 import { dnsOfType, parseDns } from './cluster-dns.ts'
 import { parseHealthChecks } from './cluster-health-checks.ts'
@@ -30,6 +31,13 @@ export interface ClusterParser {
     proto: readonly envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter[],
     at: FieldPath,
   ): readonly unknown[]
+  /** Codec options of both protocols, checked; limits 0 = the codec's default. */
+  protocolOptions(
+    http1: envoy.config.core.v3.Http1ProtocolOptions,
+    http2: envoy.config.core.v3.Http2ProtocolOptions,
+    limits: { readonly maxHeadersKb: number; readonly maxHeadersCount: number },
+    at: FieldPath,
+  ): Pick<UpstreamHttpConfig, 'http1' | 'http2'>
   /** One warning per field that is accepted and not acted on. */
   warn(text: string): void
 }

@@ -232,7 +232,14 @@ function wellKnownPattern(r: Rules): string | undefined {
   return undefined
 }
 
-const GO_ESCAPES: Record<string, string> = { '\b': '\\b', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\f': '\\f', '\v': '\\v' }
+const GO_ESCAPES: Record<string, string> = {
+  '\b': '\\b',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\f': '\\f',
+  '\v': '\\v',
+}
 
 /** Go's strconv.Quote, with which the generator prints a pattern. */
 function quotePattern(pattern: string): string {

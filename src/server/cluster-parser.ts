@@ -1,4 +1,6 @@
 import type { Log } from '../base/log.ts'
+import { UnderscoreAction } from '../codec/http2/header-receiver.ts'
+import { parseHttp1Options, parseHttp2Options } from '../codec/protocol-options.ts'
 import type { ClusterParser } from '../config/cluster.ts'
 import type { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
@@ -32,6 +34,22 @@ export function clusterParser(log: Log): ClusterParser {
         const place = at.index(i).field('typed_config')
         return parseAny(filter.typed_config, 'envoy.filters.http.upstream', filter.name ?? '', place, warnings)
       })
+      tell()
+      return parsed
+    },
+    protocolOptions(http1, http2, limits, at) {
+      // Envoy's defaults for response heads differ by protocol.
+      const parsed = {
+        http1: parseHttp1Options(http1, { ...limits, maxHeadersKb: limits.maxHeadersKb || 80 }, at, warnings),
+        http2: parseHttp2Options(
+          http2,
+          { ...limits, maxHeadersKb: limits.maxHeadersKb || 60 },
+          UnderscoreAction.Allow,
+          0,
+          at,
+          warnings,
+        ),
+      }
       tell()
       return parsed
     },

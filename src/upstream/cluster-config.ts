@@ -1,3 +1,5 @@
+import type { Http1Options } from '../codec/http1/options.ts'
+import type { Http2Options } from '../codec/http2/options.ts'
 import type { Address } from '../io/connection.ts'
 
 /**
@@ -48,9 +50,9 @@ export type ClusterType = 'STATIC' | 'STRICT_DNS' | 'LOGICAL_DNS' | 'EDS' | 'ORI
 export interface UpstreamHttpConfig {
   /** `http1`, `http2`: always that. `downstream`: as the downstream stream. `auto`: by ALPN. */
   readonly protocol: 'http1' | 'http2' | 'downstream' | 'auto'
-  /** Passed to the codecs as read (envoy.config.core.v3.Http1ProtocolOptions, Http2ProtocolOptions). */
-  readonly http1: Readonly<Record<string, unknown>>
-  readonly http2: Readonly<Record<string, unknown>>
+  readonly http1: Http1Options
+  /** The stream buffer limit is the cluster's per_connection_buffer_limit_bytes. */
+  readonly http2: Http2Options
   /** 0 = never. */
   readonly idleTimeout: number
   readonly maxConnectionDuration: number
@@ -59,8 +61,6 @@ export interface UpstreamHttpConfig {
   readonly maxStreamDuration: number
   /** 0 = no limit. */
   readonly maxRequestsPerConnection: number
-  readonly maxHeadersCount: number
-  readonly maxResponseHeadersKb: number
   /** Streams on one HTTP/2 connection, before the peer's SETTINGS lower it. */
   readonly maxConcurrentStreams: number
   /** SNI from the request's authority (or the header below). */

@@ -3,6 +3,8 @@ import type { TimerNode, Timers } from '../../../src/base/timer.ts'
 import type { StreamDecoder } from '../../../src/codec/codec.ts'
 import { Http1ClientCodec } from '../../../src/codec/http1/client.ts'
 import { defaultHttp1Options } from '../../../src/codec/http1/options.ts'
+import { UnderscoreAction } from '../../../src/codec/http2/header-receiver.ts'
+import { parseHttp1Options, parseHttp2Options } from '../../../src/codec/protocol-options.ts'
 import { parseCluster } from '../../../src/config/cluster.ts'
 import { FieldPath } from '../../../src/config/field-path.ts'
 import type { envoy } from '../../../src/config/gen/messages.d.ts'
@@ -258,6 +260,17 @@ export function parse(proto: ClusterProto): ClusterConfig {
   warnings.length = 0
   return parseCluster(proto, FieldPath.root(), {
     transportSocket: (p, _at) => ({ name: p.name ?? '', typeUrl: p.typed_config?.type_url ?? '', config: p }),
+    protocolOptions: (http1, http2, limits, at) => ({
+      http1: parseHttp1Options(http1, { ...limits, maxHeadersKb: limits.maxHeadersKb || 80 }, at, []),
+      http2: parseHttp2Options(
+        http2,
+        { ...limits, maxHeadersKb: limits.maxHeadersKb || 60 },
+        UnderscoreAction.Allow,
+        0,
+        at,
+        [],
+      ),
+    }),
     supportsAlpn: s => s.typeUrl.endsWith('UpstreamTlsContext'),
     httpFilters: p => p,
     warn: text => void warnings.push(text),
