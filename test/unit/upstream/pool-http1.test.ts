@@ -134,7 +134,7 @@ t.test('pending requests overflow at their limit; connections never do while the
   })
   const a = ask()
   const b = ask()
-  t.equal(b.failure, PoolFailure.Overflow)
+  t.equal(b.failure, PoolFailure.PendingOverflow)
   t.equal(stats('upstream_rq_pending_overflow'), 1)
   made[0]!.connect()
   const c = ask()
