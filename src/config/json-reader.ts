@@ -275,8 +275,7 @@ class JsonReader {
         : parts.seconds * 1000 + parts.nanos / 1e6
     } catch (e) {
       if (!(e instanceof ValueError)) throw e
-      const advice = typeof value === 'number' ? `write "${value}s", durations are seconds with the unit` : undefined
-      throw this.#fail(`message ${field.typeName}`, e.message, 'CONFIG_TYPE', advice)
+      throw this.#fail(`message ${field.typeName}`, e.message, 'CONFIG_TYPE', durationAdvice(value))
     }
   }
 
@@ -331,7 +330,10 @@ class JsonReader {
     if (name.startsWith('google.protobuf.')) return this.#anyWellKnown(name, url, value)
     if (!hasMessageType(name)) {
       const near = nearestName(name, messageTypeNames())
-      throw this.#anyType(`could not find @type '${url}'`, near === null ? undefined : `did you mean '${near}'?`)
+      const old = /\.v2(alpha\d*)?\./.test(name)
+        ? 'this is a type of the v2 API, which is gone: use its v3 successor'
+        : undefined
+      throw this.#anyType(`could not find @type '${url}'`, near === null ? old : `did you mean '${near}'?`)
     }
     return this.message(messageType(name), value, '@type')
   }
@@ -438,6 +440,14 @@ class JsonReader {
       { advice },
     )
   }
+}
+
+function durationAdvice(value: unknown): string | undefined {
+  if (typeof value === 'number') return `write "${value}s", durations are seconds with the unit`
+  const m = typeof value === 'string' ? /^(\d+(?:\.\d+)?) *(ms|m|min|h|)$/.exec(value) : null
+  if (m === null) return undefined
+  const factor = { ms: 0.001, m: 60, min: 60, h: 3600, '': 1 }[m[2] as 'ms' | 'm' | 'min' | 'h' | '']
+  return `write "${Number((Number(m[1]) * factor).toFixed(9))}s", durations are seconds with the unit`
 }
 
 /** `Protobuf message (type … reason INVALID_ARGUMENT: …) has unknown fields`, Envoy's words. */

@@ -42,7 +42,12 @@ class LenientParser {
 
   document(): unknown {
     this.#blank()
-    if (this.#s[this.#i] !== '{') throw this.#unexpected("'{'")
+    if (this.#s[this.#i] !== '{') {
+      throw this.#unexpected(
+        "'{'",
+        /\.(json|ya?ml)$/i.test(this.#file) ? '' : 'YAML is read from files that end in .yaml or .yml only',
+      )
+    }
     const value = this.#value(0)
     this.#blank()
     if (this.#i < this.#s.length) throw this.#unexpected('end of file')
@@ -79,6 +84,11 @@ class LenientParser {
     for (;;) {
       this.#blank()
       const c = this.#s[this.#i]
+      // The reader of protobuf, in the mode Envoy uses, takes one comma after the last element.
+      if (c === '}' && Object.keys(out).length > 0) {
+        this.#i++
+        return out
+      }
       const key = c === '"' || c === "'" ? this.#string() : this.#word()
       this.#blank()
       if (this.#s[this.#i] !== ':') throw this.#unexpected("':'")
@@ -105,6 +115,10 @@ class LenientParser {
     }
     for (;;) {
       this.#blank()
+      if (this.#s[this.#i] === ']' && out.length > 0) {
+        this.#i++
+        return out
+      }
       this.#path.push(out.length)
       out.push(this.#value(depth + 1))
       this.#path.pop()
@@ -153,20 +167,22 @@ class LenientParser {
     while (' \t\r\n'.includes(this.#s[this.#i] ?? 'x')) this.#i++
   }
 
-  #unexpected(expected: string): ConfigError {
+  #unexpected(expected: string, advice = ''): ConfigError {
     const c = this.#s[this.#i]
     return this.#error(
       c === undefined ? 'unexpected end of file' : `unexpected character: '${c}'; expected ${expected}`,
+      advice,
     )
   }
 
-  #error(text: string): ConfigError {
+  #error(text: string, advice = ''): ConfigError {
     const before = this.#s.slice(0, this.#i)
     const line = before.split('\n').length
     const column = this.#i - before.lastIndexOf('\n')
     const near = `near ${line}:${column} (offset ${this.#i})`
     const envoyText = `Unable to parse JSON as proto (INVALID_ARGUMENT: invalid JSON in ${this.#rootType}${this.#where()}, ${near}: ${text})`
-    return new ConfigError('CONFIG_SYNTAX', '', envoyText, { file: this.#file, line, column })
+    const detail = { file: this.#file, line, column, advice: advice === '' ? undefined : advice }
+    return new ConfigError('CONFIG_SYNTAX', '', envoyText, detail)
   }
 
   /** ` @ admin: message envoy.config.bootstrap.v3.Admin`, as far as the descriptors know the way. */

@@ -110,12 +110,27 @@ function readFile<T extends object>(typeName: string, path: string, policy: Unkn
   } catch (e) {
     const code = (e as NodeJS.ErrnoException).code
     const text = code === 'ENOENT' || code === 'ENOTDIR' ? `Invalid path: ${path}` : `unable to read file: ${path}`
-    throw new ConfigError('CONFIG_FILE', '', text, { file: path, advice: code, cause: e })
+    throw new ConfigError('CONFIG_FILE', '', text, { file: path, advice: fileAdvice(code), cause: e })
   }
   if (kind === 'binary') return readBinary<T>(typeName, bytes, path, policy)
   const text = bytes.toString('utf8')
   if (kind === 'yaml') return readYaml<T>(typeName, text, path, policy)
   return readValue<T>(typeName, parseJsonText(text, typeName, path), text, path, policy)
+}
+
+function fileAdvice(code: string | undefined): string | undefined {
+  switch (code) {
+    case 'ENOENT':
+      return 'there is no such file; a relative path counts from the working directory'
+    case 'ENOTDIR':
+      return 'a folder of the path is a file'
+    case 'EISDIR':
+      return 'this is a folder: name the file in it'
+    case 'EACCES':
+      return 'the user of this process must not read it'
+    default:
+      return code
+  }
 }
 
 function fileKind(path: string): 'yaml' | 'binary' | 'text-proto' | 'json' {

@@ -3,6 +3,7 @@ import type { ClusterChoiceConfig, WeightedClusterConfig } from '../routing/rout
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
 import { latin1 } from './matcher.ts'
+import { nearestName } from './nearest-name.ts'
 import { filterMetadata, type RouteParseServices } from './route.ts'
 import { parseFilterOverrides } from './route-filters.ts'
 import { parseHeaderMutations } from './route-headers.ts'
@@ -21,9 +22,18 @@ export function parseClusterChoice(
   if (proto.cluster_header !== undefined) return { kind: 'header', name: proto.cluster_header.toLowerCase() }
   const name = proto.cluster ?? ''
   if (!services.hasCluster(name)) {
-    throw new ConfigError('CONFIG_REFERENCE', at.field('cluster'), `route: unknown cluster '${name}'`)
+    throw unknownCluster(at.field('cluster'), `route: unknown cluster '${name}'`, name, services)
   }
   return { kind: 'cluster', name }
+}
+
+function unknownCluster(at: FieldPath, text: string, name: string, services: RouteParseServices): ConfigError {
+  const near = nearestName(name, services.clusterNames?.() ?? [])
+  const advice =
+    near === null
+      ? 'define it under static_resources.clusters, or set validate_clusters: false'
+      : `did you mean '${near}'?`
+  return new ConfigError('CONFIG_REFERENCE', at, text, { advice })
 }
 
 function parseWeighted(
@@ -44,7 +54,7 @@ function parseWeighted(
     const { name } = clusters[i]!
     if (name !== '' && !services.hasCluster(name)) {
       const text = `route: unknown weighted cluster '${name}'`
-      throw new ConfigError('CONFIG_REFERENCE', at.field('clusters').index(i).field('name'), text)
+      throw unknownCluster(at.field('clusters').index(i).field('name'), text, name, services)
     }
   }
   return {

@@ -16,6 +16,8 @@ type Proto = envoy.config.route.v3.RouteConfiguration
 export interface RouteParseServices {
   /** Whether a cluster exists, for `validate_clusters`. */
   hasCluster(name: string): boolean
+  /** All clusters there are, for "did you mean". */
+  clusterNames?(): Iterable<string>
   /** Default of `validate_clusters`: true for route configurations inside a listener, false for RDS. */
   readonly validateClusters: boolean
   /** Texts for fields that are accepted without effect. */

@@ -36,6 +36,22 @@ export class ListenError extends Error {
     this.name = 'ListenError'
     this.code = code
   }
+
+  /** What the operator can do; '' = nothing known. */
+  get advice(): string {
+    switch (this.code) {
+      case 'EADDRINUSE':
+        return 'another process listens on this address (ss -ltnp shows which), or another part of this configuration does'
+      case 'EACCES':
+        return 'ports below 1024 need CAP_NET_BIND_SERVICE or root; a socket file needs a folder this user may write'
+      case 'EADDRNOTAVAIL':
+        return 'no interface of this host has this address; 0.0.0.0 or :: means all'
+      case 'EAFNOSUPPORT':
+        return 'this host has no IPv6: use an IPv4 address'
+      default:
+        return ''
+    }
+  }
 }
 
 /** Listening sockets can be made here and handed to workers; otherwise workers bind for themselves through Node. */

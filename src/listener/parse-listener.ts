@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { isIP } from 'node:net'
 import { ConfigError } from '../base/errors.ts'
 import { parseAccessLogs } from '../config/access-log.ts'
@@ -126,7 +127,8 @@ export function parseListener(proto: Proto, at: FieldPath, warnings: string[]): 
   }
   checkMatches(proto, filterChains, text, at)
   return {
-    name: name === '' ? text : name,
+    // Envoy names it so, too; without a name it can be neither updated nor removed.
+    name: name === '' ? randomUUID() : name,
     addresses,
     statAddress:
       proto.stat_prefix === undefined || proto.stat_prefix === '' ? text.replaceAll(':', '_') : proto.stat_prefix,

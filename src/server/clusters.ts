@@ -185,6 +185,8 @@ export class ClusterStore {
   readonly #adopt: (config: ClusterConfig) => void
   readonly #active = new Map<string, MainCluster>()
   readonly #warming = new Map<string, MainCluster>()
+  /** Circuit-breaker gauges some request has needed: `<cluster>.<name>`. */
+  readonly #touched = new Set<string>()
 
   constructor(options: ClusterStoreOptions) {
     this.options = options
@@ -211,6 +213,10 @@ export class ClusterStore {
     return this.#warming
   }
 
+  names(): Iterable<string> {
+    return new Set([...this.#active.keys(), ...this.#warming.keys()])
+  }
+
   has(name: string): boolean {
     return this.#active.has(name) || this.#warming.has(name)
   }
@@ -229,6 +235,8 @@ export class ClusterStore {
     this.#countUpdate(known)
     const prefix = `cluster.${config.statsName}.`
     this.options.store.declare(prefix, CLUSTER_STATS)
+    // Envoy writes it at once; nothing else ever does.
+    this.options.store.scope(prefix).gauge('warming_state').set(0)
     if (config.transportSocket.typeUrl === UPSTREAM_TLS) this.options.store.declare(prefix, CLUSTER_TLS_STATS)
     this.#count()
     return cluster
@@ -266,6 +274,8 @@ export class ClusterStore {
       this.options.batcher.removeCluster(name)
     }
     this.options.store.drop(`cluster.${cluster.config.statsName}.`)
+    for (const key of this.#touched)
+      if (key.startsWith(`${cluster.config.statsName}.circuit_breakers.`)) this.#touched.delete(key)
     this.options.store.counter('cluster_manager.cluster_removed').inc()
     this.#count()
     return true
@@ -276,7 +286,11 @@ export class ClusterStore {
     for (const { config, hosts } of this.#active.values()) {
       const { store } = this.options
       const prefix = `cluster.${config.statsName}.`
-      circuitBreakerGauges(hosts.cells, config.circuitBreakers, (name, value) => {
+      circuitBreakerGauges(hosts.cells, config.circuitBreakers, (name, value, touched) => {
+        // What no request has touched stays unused in Envoy, and out of /stats?usedonly.
+        const key = `${config.statsName}.${name}`
+        if (touched) this.#touched.add(key)
+        if (!this.#touched.has(key)) return
         if (typeof value === 'bigint') store.exactGauge(prefix + name, value)
         else store.gauge(prefix + name).set(value)
       })

@@ -109,6 +109,8 @@ export class ListenerManager {
     } catch (error) {
       for (const { address } of opened) this.#release(socketKey(config, address))
       this.#options.store.counter('listener_manager.listener_create_failure').inc()
+      const why = error instanceof Error ? error.message : String(error)
+      this.#options.log.error(`listener '${config.name}' failed to bind or apply socket options: ${why}`)
       throw error
     }
     const replaced = this.#warming.get(config.name)

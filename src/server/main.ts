@@ -5,6 +5,7 @@ import type { envoy } from '../config/gen/messages.d.ts'
 import { loadBootstrap } from '../config/load.ts'
 import { disableExtension } from '../config/registry.ts'
 import { registerExtensions } from '../extensions.ts'
+import { ListenError } from '../io/listen-socket.ts'
 import type { AdminFactory } from './admin-port.ts'
 import type { EnvoyOptions } from './envoy-options.ts'
 import { Server } from './server.ts'
@@ -41,6 +42,7 @@ export async function runServer(
     main.critical(`error \`${text}\` initializing config '${describe(options)}'`)
     if (!(error instanceof ConfigError) && !isOperational(error)) main.critical((error as Error).stack ?? '')
     else if (error instanceof ConfigError && error.message !== text) main.critical(error.message.slice(text.length + 1))
+    else if (error instanceof ListenError && error.advice !== '') main.critical(`  ${error.advice}`)
     main.info('exiting')
     server?.abandon()
     // The last line is the reason, bare: what a supervisor shows of a container that does not start.

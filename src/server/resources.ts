@@ -183,6 +183,7 @@ export class ResourceManager {
       warnings,
       validateClusters: inline,
       hasCluster: name => this.clusters.has(name),
+      clusterNames: () => this.clusters.names(),
     })
     if (!inline) for (const text of warnings) this.#context.loggers.get('config').warning(text)
     return config

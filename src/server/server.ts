@@ -368,6 +368,10 @@ export class Server {
     }
     if (b.hds_config !== undefined) refuse('hds_config', 'the health discovery service')
     if (b.xds_delegate_extension !== undefined) refuse('xds_delegate_extension', 'an xDS delegate')
+    const { load_stats_config } = b.cluster_manager ?? {}
+    if (load_stats_config !== undefined) {
+      this.loggers.get('config').warning('cluster_manager.load_stats_config: not supported, no load is reported')
+    }
     for (const field of [
       'application_log_config',
       'tracing',

@@ -109,25 +109,29 @@ const REMAINING = ['remaining_cx', 'remaining_pending', 'remaining_rq', 'remaini
 
 /**
  * `circuit_breakers.{default,high}.*` of one cluster, as main computes them for a scrape: they follow from the shared cells,
- * so that the request path need not set them. Calls `set(name, value)`, names relative to `cluster.X.`.
+ * so that the request path need not set them. Calls `set(name, value, touched)`, names relative to `cluster.X.`; not `touched`: no
+ * request has needed that limit yet, as far as main can tell.
  */
 export function circuitBreakerGauges(
   cells: SharedCells,
   thresholds: readonly [CircuitBreakerThresholds, CircuitBreakerThresholds],
-  set: (name: string, value: number | bigint) => void,
+  set: (name: string, value: number | bigint, touched: boolean) => void,
 ): void {
+  const traffic = cells.load(ClusterCell.Traffic) !== 0
   for (let p = 0; p < 2; p++) {
     const prefix = `circuit_breakers.${PRIORITY_NAMES[p]!}.`
     const t = thresholds[p]!
     for (let k = 0; k < KINDS; k++) {
       const taken = cells.load(ClusterCell.Limits + p * KINDS + k)
       // A limit of 0 reads as closed until something was refused in Envoy; nothing is ever taken, so it stays 0 here.
-      set(prefix + OPEN[k]!, taken > 0 && taken >= t.max[k]! ? 1 : 0)
+      const touched = taken > 0 || (traffic && p === 0 && k !== Resource.Retries)
+      set(prefix + OPEN[k]!, taken > 0 && taken >= t.max[k]! ? 1 : 0, touched)
       if (!t.trackRemaining) continue
       const max = t.max[k]!
       // Pools without a limit start at the largest 64-bit number, which a double rounds up; a configured limit has 32 bits.
       const left = max === 2 ** 64 ? 2n ** 64n - 1n - BigInt(taken) : Math.max(0, max - taken)
-      set(prefix + REMAINING[k]!, left)
+      // These begin at the limit, not at 0.
+      set(prefix + REMAINING[k]!, left, true)
     }
   }
 }

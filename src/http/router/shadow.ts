@@ -58,6 +58,7 @@ class Shadow implements HttpPoolUser, PickContext, TimerOwner {
   private readonly body: readonly Uint8Array[]
   private readonly trailers: HeaderBlock | null
   private stream: CodecStream | null = null
+  private host: Host | null = null
   private handle: PoolHandle | null = null
   private done = false
   private readonly timer: TimerNode
@@ -91,6 +92,7 @@ class Shadow implements HttpPoolUser, PickContext, TimerOwner {
       this.charge(503)
       return
     }
+    this.host = host
     if (timeout > 0) this.filter.services.timers.arm(this.timer, timeout)
     const handle = this.cluster.httpPool(host, 0, 'HTTP/1.1', null).newStream(this)
     if (!this.done && this.stream === null) this.handle = handle
@@ -151,6 +153,7 @@ class Shadow implements HttpPoolUser, PickContext, TimerOwner {
 
   private charge(status: number): void {
     chargeResponseCode(this.cluster, status, 2)
+    if (this.host !== null) this.cluster.chargeHost(this.host, status)
   }
 
   private finish(): void {

@@ -260,15 +260,29 @@ function parseParams(proto: Params, at: FieldPath, warnings: string[], server: b
   }
 }
 
+/** BoringSSL's text, which people search for. */
+const MISMATCH = 'error:0b000074:X.509 certificate routines:OPENSSL_internal:KEY_VALUES_MISMATCH'
+
 function parseCertificate(proto: Certificate, at: FieldPath, warnings: string[]): CertificateConfig {
   certificateSupport.check(proto, at, warnings)
   const chain = readData(proto.certificate_chain)
   const key = readData(proto.private_key)
   const password = Buffer.from(readData(proto.password).bytes).toString('utf8')
   if (key.bytes.length === 0 || chain.bytes.length === 0) {
-    throw new ConfigError('CONFIG_RESOURCE', at, `Failed to load incomplete private key from path: ${key.source}`)
+    // An absent file reads as empty: say which one, in Envoy's words for each.
+    const text =
+      key.bytes.length === 0
+        ? `Failed to load incomplete private key from path: ${key.source}`
+        : `Failed to load incomplete certificate from ${chain.source}: certificate chain not set`
+    throw new ConfigError('CONFIG_RESOURCE', at, text, { advice: 'the file does not exist or is empty' })
   }
-  return checkCertificate({ chain: chain.bytes, key: key.bytes, password }, chain.source, key.source, at)
+  const checked = checkCertificate({ chain: chain.bytes, key: key.bytes, password }, chain.source, key.source, at)
+  const until = readCertificates(chain.bytes)![0]!.validToDate
+  // Envoy serves it without a word; whoever looks for the reason of failing handshakes looks here.
+  if (until.getTime() < Date.now()) {
+    warnings.push(`${at}: the certificate ${chain.source} expired at ${until.toISOString()}: peers will refuse it`)
+  }
+  return checked
 }
 
 /** Loads the pair once on main, so that workers cannot fail. Also for secrets. @throws ConfigError in Envoy's words */
@@ -280,15 +294,20 @@ export function checkCertificate(
 ): CertificateConfig {
   const chain = readCertificates(c.chain)
   if (chain === null) {
-    throw new ConfigError('CONFIG_RESOURCE', at, `Failed to load certificate chain from ${chainSource}`)
+    throw new ConfigError('CONFIG_RESOURCE', at, `Failed to load certificate chain from ${chainSource}`, {
+      advice: 'the first block must be a certificate in PEM; check that the certificate and the key are not exchanged',
+    })
   }
   try {
     const key = createPrivateKey({ key: Buffer.from(c.key), passphrase: c.password })
-    if (!chain[0]!.checkPrivateKey(key)) throw new Error('KEY_VALUES_MISMATCH')
+    if (!chain[0]!.checkPrivateKey(key)) throw new Error(MISMATCH)
     tls.createSecureContext({ cert: Buffer.from(c.chain), key: Buffer.from(c.key), passphrase: c.password })
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error)
-    throw new ConfigError('CONFIG_RESOURCE', at, `Failed to load private key from ${keySource}, Cause: ${cause}`)
+    const advice = cause === MISMATCH ? `the key does not belong to the certificate ${chainSource}` : undefined
+    throw new ConfigError('CONFIG_RESOURCE', at, `Failed to load private key from ${keySource}, Cause: ${cause}`, {
+      advice,
+    })
   }
   return c
 }
