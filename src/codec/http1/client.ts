@@ -103,6 +103,11 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
     const status = h.status
     this.protocol = head.http11 ? 'HTTP/1.1' : 'HTTP/1.0'
     s.headerBytesReceived += head.fieldBytes(bytes)
+    // RFC 9112 §6.1, RFC 9110 §8.6: such responses have no body to frame. One that does is out of step.
+    if (status < 200 || status === 204) {
+      if (head.chunked) return this.fail('http1.transfer_encoding_not_allowed')
+      if (head.contentLength > 0) return this.fail('http1.body_disallowed')
+    }
     if (status < 200 && status !== 101) {
       s.interim = true
       this.decoder.onHeaders(s, h, false)

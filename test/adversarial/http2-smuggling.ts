@@ -1,0 +1,192 @@
+import { connect } from 'node:net'
+import { dataFrame, H2Peer, headersFrames } from '../harness/h2-frames.ts'
+import type { Field } from '../harness/hpack.ts'
+import { RunningProxy } from '../integration/proxy/running-proxy.ts'
+import { RecordingUpstream } from './recording-upstream.ts'
+
+const SMUGGLED = 'GET @/smuggled HTTP/1.1\r\nHost: x\r\n\r\n'
+
+interface Http2Case {
+  /** Fields that replace or follow those of a plain POST; a value of null leaves the field out. */
+  readonly fields: readonly (readonly [name: string, value: string | null])[]
+  readonly body?: string
+  readonly trailers?: readonly Field[]
+}
+
+/** HTTP/2 requests that would be two, or other ones, if written down as HTTP/1.1 as they are. */
+const cases: Record<string, Http2Case> = {
+  plain: { fields: [], body: 'hello' },
+  'a length too small': { fields: [['content-length', '0']], body: SMUGGLED },
+  'a length too large': { fields: [['content-length', '99']], body: 'hello' },
+  'two lengths': {
+    fields: [
+      ['content-length', '5'],
+      ['content-length', '5'],
+    ],
+    body: 'hello',
+  },
+  'two different lengths': {
+    fields: [
+      ['content-length', '5'],
+      ['content-length', '0'],
+    ],
+    body: 'hello',
+  },
+  'a length with a plus': { fields: [['content-length', '+5']], body: 'hello' },
+  'transfer-encoding': { fields: [['transfer-encoding', 'chunked']], body: `0\r\n\r\n${SMUGGLED}` },
+  connection: { fields: [['connection', 'close']], body: 'hello' },
+  'keep-alive': { fields: [['keep-alive', '1']], body: 'hello' },
+  upgrade: { fields: [['upgrade', 'websocket']], body: 'hello' },
+  'te of another value': { fields: [['te', 'gzip']], body: 'hello' },
+  'CR LF in a value': { fields: [['a', `b\r\nContent-Length: 0\r\n\r\n${SMUGGLED}`]] },
+  'LF in a value': { fields: [['a', 'b\nc: d']] },
+  'CR in a value': { fields: [['a', 'b\rc: d']] },
+  'NUL in a value': { fields: [['a', 'b\0c']] },
+  'CR LF in a name': { fields: [['a: b\r\nc', 'd']] },
+  'a colon in a name': { fields: [['a: b', 'c']] },
+  'a blank in a name': { fields: [['a b', 'c']] },
+  'an empty name': { fields: [['', 'c']] },
+  'capitals in a name': { fields: [['A', 'b']] },
+  'a blank around a value': { fields: [['a', ' b ']] },
+  'CR LF in the path': { fields: [[':path', `@ HTTP/1.1\r\nHost: x\r\n\r\n${SMUGGLED}`]] },
+  'a blank in the path': { fields: [[':path', '@ HTTP/1.1']] },
+  'a tab in the path': { fields: [[':path', '@\tx']] },
+  'a high byte in the path': { fields: [[':path', '@\xff']] },
+  'a fragment in the path': { fields: [[':path', '@#/smuggled']] },
+  'a path without slash': { fields: [[':path', 'c@']] },
+  'an absolute path': { fields: [[':path', 'http://y@']] },
+  'an empty path': { fields: [[':path', '']] },
+  'no path': { fields: [[':path', null]] },
+  'CR LF in the method': { fields: [[':method', `GET @/smuggled HTTP/1.1\r\nHost: x\r\n\r\nPOST`]] },
+  'a blank in the method': { fields: [[':method', 'GET @/smuggled HTTP/1.1']] },
+  'an unknown method': { fields: [[':method', 'NONSENSE']] },
+  'an empty method': { fields: [[':method', '']] },
+  'CR LF in the authority': { fields: [[':authority', 'x\r\na: b']] },
+  'a blank in the authority': { fields: [[':authority', 'x y']] },
+  'a user in the authority': { fields: [[':authority', 'u@x']] },
+  'a path in the authority': { fields: [[':authority', 'x/smuggled']] },
+  'no authority, but host': {
+    fields: [
+      [':authority', null],
+      ['host', 'y'],
+    ],
+  },
+  'authority and another host': { fields: [['host', 'y']] },
+  'neither authority nor host': { fields: [[':authority', null]] },
+  'two hosts': {
+    fields: [
+      [':authority', null],
+      ['host', 'x'],
+      ['host', 'y'],
+    ],
+  },
+  'CR LF in the scheme': { fields: [[':scheme', 'http\r\na: b']] },
+  'another scheme': { fields: [[':scheme', 'ftp']] },
+  'a pseudo header twice': {
+    fields: [
+      [':path', '@'],
+      [':path', '@/smuggled'],
+    ],
+  },
+  'an unknown pseudo header': { fields: [[':x', 'y']] },
+  'a pseudo header behind others': {
+    fields: [
+      ['a', 'b'],
+      [':x', 'y'],
+    ],
+  },
+  'a status in a request': { fields: [[':status', '200']] },
+  'a pseudo header as trailer': { fields: [], body: 'hello', trailers: [[':path', '@/smuggled']] },
+  'CR LF in a trailer': { fields: [], body: 'hello', trailers: [['a', `b\r\n\r\n${SMUGGLED}`]] },
+  'transfer-encoding as trailer': { fields: [], body: 'hello', trailers: [['transfer-encoding', 'chunked']] },
+  'Expect of 100-continue': { fields: [['expect', '100-continue']], body: 'hello' },
+}
+
+function ask(port: number, one: Http2Case, path: string): Promise<string> {
+  return new Promise(resolve => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => {})
+    const events: string[] = []
+    const timer = setTimeout(done, 1500)
+    function done(): void {
+      clearTimeout(timer)
+      socket.destroy()
+      resolve(events.join(' '))
+    }
+    socket.on('close', done)
+    const peer = new H2Peer(socket, 'client', {
+      onHeaders(_stream, fields, end) {
+        const status = fields.find(([name]) => name === ':status')?.[1]
+        if (status !== undefined) events.push(status)
+        if (end) done()
+      },
+      onData(_stream, _bytes, end) {
+        if (end) done()
+      },
+      onReset(_stream, code) {
+        events.push(`reset ${code}`)
+        done()
+      },
+      onGoaway(_last, code) {
+        events.push(`goaway ${code}`)
+        done()
+      },
+    })
+    const head: [string, string][] = [
+      [':method', 'POST'],
+      [':scheme', 'http'],
+      [':path', path],
+      [':authority', 'x'],
+    ]
+    const more: [string, string][] = []
+    for (const [name, value] of one.fields) {
+      const at = head.findIndex(field => field[0] === name)
+      if (value === null) head.splice(at, 1)
+      else if (at >= 0 && head[at]![1] !== value.replaceAll('@', path)) head[at]![1] = value.replaceAll('@', path)
+      else more.push([name, value.replaceAll('@', path)])
+    }
+    const body = Buffer.from((one.body ?? '').replaceAll('@', path), 'latin1')
+    const bodyEnds = one.trailers === undefined
+    peer.write(headersFrames(1, [...head, ...more], body.length === 0 && bodyEnds))
+    if (body.length > 0) peer.write(dataFrame(1, body, bodyEnds))
+    if (one.trailers !== undefined) {
+      peer.write(
+        headersFrames(
+          1,
+          one.trailers.map(([name, value]) => [name, value.replaceAll('@', path)]),
+          true,
+        ),
+      )
+    }
+  })
+}
+
+/** Name of the case → what the client saw, and the requests an HTTP/1.1 upstream got. */
+export async function runHttp2Corpus(command?: string): Promise<Map<string, string>> {
+  const upstream = await RecordingUpstream.start()
+  const proxy = await RunningProxy.start({
+    upstream: upstream.port,
+    manager: 'codec_type: HTTP2',
+    ...(command === undefined ? {} : { command }),
+  })
+  const outcomes = new Map<string, string>()
+  try {
+    const list = Object.entries(cases)
+    const seen = await Promise.all(list.map(([, one], i) => ask(proxy.port, one, pathOf(i))))
+    list.forEach(([name], i) => {
+      const requests = upstream.requests.filter(line => line.includes(pathOf(i)))
+      outcomes.set(name, [seen[i]!, ...requests].join(' | ').replaceAll(pathOf(i), '@'))
+    })
+    for (const line of upstream.requests)
+      if (!/ \S*c\d{3}/.test(line)) outcomes.set(`a request of no case: ${line}`, line)
+    for (const text of upstream.leftovers) outcomes.set(`bytes that form no request: ${JSON.stringify(text)}`, text)
+  } finally {
+    await proxy.stop()
+    await upstream.stop()
+  }
+  return outcomes
+}
+
+function pathOf(index: number): string {
+  return `/c${String(index).padStart(3, '0')}`
+}

@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { corpora } from './corpora.ts'
+
+interface Recorded {
+  /** Outcomes of the real Envoy. */
+  readonly envoy: Readonly<Record<string, string>>
+  /** Where Remora is stricter: docs/differences.md says why. */
+  readonly remora: Readonly<Record<string, string>>
+}
+
+for (const [corpus, run] of Object.entries(corpora)) {
+  const recorded: Recorded = JSON.parse(readFileSync(new URL(`${corpus}.json`, import.meta.url), 'utf8'))
+
+  t.test(`${corpus}: nothing is smuggled, and outcomes are those of the real Envoy`, async t => {
+    const outcomes = await run()
+    t.equal(outcomes.size, Object.keys(recorded.envoy).length)
+    for (const [name, outcome] of outcomes) t.equal(outcome, recorded.remora[name] ?? recorded.envoy[name], name)
+    // Inside a body, in quotes, it is what the client sent; as a request or as an answer it is not.
+    const smuggled = [...outcomes].filter(([, outcome]) => / \| \w+ \S*smuggled|"smuggled"/.test(outcome))
+    t.same(smuggled, [])
+  })
+
+  const oracle = process.env['ENVOY_BINARY']
+  t.test(
+    `${corpus}: the record is what the real Envoy does`,
+    { skip: oracle === undefined && 'no real Envoy' },
+    async t => {
+      const outcomes = await run(oracle!)
+      for (const [name, outcome] of outcomes) t.equal(outcome, recorded.envoy[name], name)
+    },
+  )
+}
