@@ -3,6 +3,9 @@ import { parseCommandLine } from './options.ts'
 
 /** Entry of `bin/envoy`: everything that can be answered without starting a server is answered here. */
 process.title = 'envoy'
+// "Reopen the logs" to an Envoy, "open a debugger" to Node, unless somebody listens. --disable-sigusr1 is no way: with it the signal
+// does not reach listeners either.
+process.on('SIGUSR1', () => {})
 
 const line = parseCommandLine(process.argv.slice(2), process.env['ENVOY_ARGV0'] ?? 'envoy')
 if (line.kind === 'exit') {

@@ -27,7 +27,8 @@ export class RunningProxy {
   readonly exited: Promise<number | null>
   private readonly folder: string
   private readonly child: ReturnType<typeof spawn>
-  private log = ''
+  /** Its standard error so far. */
+  log = ''
 
   private constructor(port: number, admin: number, folder: string, command: string, flags: readonly string[]) {
     this.port = port

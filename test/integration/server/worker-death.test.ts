@@ -95,7 +95,7 @@ t.test('a worker that dies is replaced: others go on, counters stay, gauges are 
   const proxy: ChildProcess = fork(
     fileURLToPath(new URL('mortal-proxy.ts', import.meta.url)),
     ['-c', file, '--concurrency', '2', '--disable-hot-restart'],
-    { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: ['--disable-sigusr1'] },
+    { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] },
   )
   proxy.stderr!.on('data', chunk => {
     log += String(chunk)
