@@ -39,8 +39,8 @@ export interface ClusterStoreOptions {
   readonly outlierLog: string
   /** Begins to follow the endpoints of an EDS cluster; returns what ends it. */
   readonly followEndpoints: (cluster: MainCluster, eds: EdsDiscovery) => () => void
-  /** Begins to follow its secrets; returns what ends it. */
-  readonly followSecrets: (cluster: MainCluster) => () => void
+  /** Begins to follow its secrets, `ready` when they need not be waited for any more; returns what ends it. */
+  readonly followSecrets: (cluster: MainCluster, ready: () => void) => () => void
   readonly onWarming: (count: number) => void
   /** A cluster takes traffic now (or was replaced). */
   readonly onActive: (cluster: MainCluster) => void
@@ -63,7 +63,8 @@ export class MainCluster implements DiscoveryListener {
   #unfollow: (() => void) | null = null
   #unfollowSecrets: (() => void) | null = null
   #unchecked = false
-  #ready = false
+  #hostsKnown = false
+  #secretsKnown = false
 
   constructor(config: ClusterConfig, kept: Kept, version: string, viaApi: boolean, store: ClusterStore) {
     this.config = config
@@ -99,7 +100,10 @@ export class MainCluster implements DiscoveryListener {
   }
 
   start(): void {
-    this.#unfollowSecrets = this.#store.options.followSecrets(this)
+    this.#unfollowSecrets = this.#store.options.followSecrets(this, () => {
+      this.#secretsKnown = true
+      this.#warmed()
+    })
     if (this.#discovery === null) {
       this.onReady()
       return
@@ -113,10 +117,16 @@ export class MainCluster implements DiscoveryListener {
     }
   }
 
-  /** Hosts are known or not waited for; with health checks the first round must be over, too. Once: hosts may come later. */
+  /** Hosts are known or not waited for. Once: hosts may come later. */
   onReady(): void {
-    if (this.#ready) return
-    this.#ready = true
+    if (this.#hostsKnown) return
+    this.#hostsKnown = true
+    this.#warmed()
+  }
+
+  /** With hosts and secrets (ClusterImplBase::onPreInitComplete) health checks begin, and their first round must be over, too. */
+  #warmed(): void {
+    if (!this.#hostsKnown || !this.#secretsKnown) return
     this.outlier?.start()
     if (this.#checkers.length === 0 || this.hosts.hosts().length === 0) {
       for (const checker of this.#checkers) checker.start()

@@ -1,5 +1,6 @@
 import type { Loggers } from '../base/log.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
+import type { SecretData } from '../config/services.ts'
 import type { EdsDiscovery } from '../upstream/clusters/eds.ts'
 import { EDS } from '../xds/resources/eds.ts'
 import { RDS } from '../xds/resources/rds.ts'
@@ -12,6 +13,7 @@ import { keptBytes } from './kept.ts'
 import { connectionManagersOf, type MainListener } from './listeners.ts'
 import type { ResourceManager, Subscriptions } from './resources.ts'
 import { sdsReferences } from './sds-references.ts'
+import { SecretFiles } from './secret-files.ts'
 
 type ConfigSource = envoy.config.core.v3.ConfigSource
 
@@ -32,8 +34,8 @@ export class DynamicResources implements Subscriptions {
   readonly #xds: XdsClient
   readonly #routes = new Map<string, Followed>()
   readonly #secrets = new Map<string, Followed>()
-  /** Listeners that wait. */
-  readonly #waiting = new Map<MainListener, () => void>()
+  /** Listeners and clusters that wait, and what is to be done then. */
+  readonly #waiting = new Map<object, () => void>()
 
   constructor(resources: ResourceManager, loggers: Loggers, xds: XdsClient) {
     this.#resources = resources
@@ -68,12 +70,16 @@ export class DynamicResources implements Subscriptions {
     this.#xds.setWarmingClusters(count)
   }
 
-  cluster(cluster: MainCluster): () => void {
-    const prefix = `cluster.${cluster.config.statsName}.client_ssl_socket_factory.`
+  cluster(cluster: MainCluster, ready: () => void): () => void {
+    const { wait, begun } = this.#waiter(cluster, ready)
     for (const [name, { source }] of sdsReferences(cluster.kept.message())) {
-      this.#followSecret(name, source, prefix, cluster)
+      wait(this.#followSecret(name, source, cluster))
     }
-    return () => this.#release(this.#secrets, cluster)
+    begun()
+    return () => {
+      this.#waiting.delete(cluster)
+      this.#release(this.#secrets, cluster)
+    }
   }
 
   endpoints(cluster: MainCluster, eds: EdsDiscovery): () => void {
@@ -83,26 +89,16 @@ export class DynamicResources implements Subscriptions {
   }
 
   listener(listener: MainListener, ready: () => void): void {
-    let left = 1
-    this.#waiting.set(listener, ready)
-    const one = (): void => {
-      if (--left === 0 && this.#waiting.delete(listener)) ready()
-    }
-    const wait = (followed: Followed): void => {
-      if (followed.settled) return
-      left++
-      followed.waiting.push(one)
-    }
+    const { wait, begun } = this.#waiter(listener, ready)
     for (const hcm of connectionManagersOf(listener.proto)) {
       const name = hcm.rds?.route_config_name ?? ''
       if (name === '' || this.#routes.get(name)?.users.has(listener) === true) continue
       wait(this.#followRoute(name, hcm.rds?.config_source ?? {}, hcm.stat_prefix ?? '', listener))
     }
-    const prefix = `listener.${listener.config.statAddress}.server_ssl_socket_factory.`
     for (const [name, { source }] of sdsReferences(listener.proto)) {
-      wait(this.#followSecret(name, source, prefix, listener))
+      wait(this.#followSecret(name, source, listener))
     }
-    one()
+    begun()
   }
 
   forget(listener: MainListener): void {
@@ -111,6 +107,21 @@ export class DynamicResources implements Subscriptions {
     const ready = this.#waiting.get(listener)
     // Whoever counts the listeners that wait must not wait for this one.
     if (this.#waiting.delete(listener)) ready?.()
+  }
+
+  /** `ready` once all that was given to `wait` until `begun` has settled; at once when nothing was. */
+  #waiter(owner: object, ready: () => void): { wait: (followed: Followed) => void; begun: () => void } {
+    let left = 1
+    this.#waiting.set(owner, ready)
+    const one = (): void => {
+      if (--left === 0 && this.#waiting.delete(owner)) ready()
+    }
+    const wait = (followed: Followed): void => {
+      if (followed.settled) return
+      left++
+      followed.waiting.push(one)
+    }
+    return { wait, begun: one }
   }
 
   #followRoute(name: string, source: ConfigSource, statPrefix: string, user: object): Followed {
@@ -129,22 +140,30 @@ export class DynamicResources implements Subscriptions {
     )
   }
 
-  #followSecret(name: string, source: ConfigSource, prefix: string, user: object): Followed {
+  #followSecret(name: string, source: ConfigSource, user: object): Followed {
     const { dynamic, secrets } = this.#resources
+    const log = this.#loggers.get('secret')
     return this.#follow(this.#secrets, name, user, settle => {
       dynamic.warmingSecrets.add(name)
-      return this.#xds.followSecret(
+      const files = new SecretFiles(name, log, this.#xds.keyRotationFailed(name))
+      const end = this.#xds.followSecret(
         name,
         source,
-        `${prefix}sds.${name}.`,
         taker(settle, (resource, version) => {
           const proto = resource.decode<envoy.extensions.transport_sockets.tls.v3.Secret>()
-          secrets.put(secrets.parse(proto, resource.at, version))
+          const read = (): SecretData => secrets.parse(proto, resource.at, version)
+          const secret = read()
+          secrets.put(secret)
+          files.follow(proto, secret, read, again => secrets.put(again))
           const bytes = Uint8Array.from(resource.bytes)
           dynamic.warmingSecrets.delete(name)
           dynamic.secrets.set(name, { ...keptBytes(SDS.typeName, bytes), version })
         }),
       )
+      return () => {
+        end()
+        files.close()
+      }
     })
   }
 

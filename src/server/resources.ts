@@ -50,8 +50,8 @@ export interface Subscriptions {
   begin(): () => void
   /** The same for routes. */
   holdRoutes(): () => void
-  /** Follows the secrets of a cluster; returns what ends it. */
-  cluster(cluster: MainCluster): () => void
+  /** Follows the secrets of a cluster; `ready` when all have arrived or timed out. Returns what ends it. */
+  cluster(cluster: MainCluster, ready: () => void): () => void
   /** Follows the endpoints of an EDS cluster; returns what ends it. */
   endpoints(cluster: MainCluster, eds: EdsDiscovery): () => void
   /** How many clusters warm, after the first round. */
@@ -97,7 +97,7 @@ export class ResourceManager {
       services: mainServices({ ...context, secrets: this.secrets, concurrency: options.concurrency }),
       outlierLog: context.bootstrap.cluster_manager?.outlier_detection?.event_log_path ?? '',
       followEndpoints: (cluster, eds) => this.#followEndpoints(cluster, eds),
-      followSecrets: cluster => this.subscriptions?.cluster(cluster) ?? (() => {}),
+      followSecrets: (cluster, ready) => this.#followSecrets(cluster, ready),
       onWarming: count => {
         if (this.#clustersInitialized) this.subscriptions?.warming(count)
       },
@@ -290,6 +290,12 @@ export class ResourceManager {
   #followEndpoints(cluster: MainCluster, eds: EdsDiscovery): () => void {
     if (this.subscriptions !== null) return this.subscriptions.endpoints(cluster, eds)
     eds.onFailure()
+    return () => {}
+  }
+
+  #followSecrets(cluster: MainCluster, ready: () => void): () => void {
+    if (this.subscriptions !== null) return this.subscriptions.cluster(cluster, ready)
+    ready()
     return () => {}
   }
 

@@ -5,6 +5,7 @@ import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
+import type { Counter } from '../stats/stats.ts'
 import type { OpenStream } from './ads-stream.ts'
 import { type ApiSource, type ConfigSourceProto, planApi, planSource, type SourcePlan } from './config-source.ts'
 import { FileSource } from './filesystem.ts'
@@ -223,10 +224,19 @@ export class XdsClient {
     }
   }
 
-  /** SDS. `prefix` of the statistics with its final dot, e.g. `cluster.X.client_ssl_socket_factory.sds.NAME.`. */
-  followSecret(name: string, source: ConfigSourceProto, prefix: string, listener: ResourceListener): () => void {
-    const resource = new NamedResource(listener, false)
-    return this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), SDS, [name], prefix, resource)
+  /** SDS. An answer without the secret is refused (SdsApi::validateUpdateSize). */
+  followSecret(name: string, source: ConfigSourceProto, listener: ResourceListener): () => void {
+    const missing = (): never => {
+      throw new Error(`Missing SDS resources for ${name} in onConfigUpdate()`)
+    }
+    const resource = new NamedResource(listener, false, () => {}, missing)
+    const plan = this.#plan(source, FieldPath.root())
+    return this.#follow(plan, timeoutOf(source), SDS, [name], secretPrefix(name), resource)
+  }
+
+  /** Files of a secret changed and could not be taken over. */
+  keyRotationFailed(name: string): Counter {
+    return this.#deps.stats.counter(`${secretPrefix(name)}key_rotation_failed`)
   }
 
   /**
@@ -323,6 +333,11 @@ export class XdsClient {
 
 function timeoutOf(source: ConfigSourceProto): number {
   return source.initial_fetch_timeout ?? FETCH_TIMEOUT
+}
+
+/** Of the statistics of a secret; what a name of Istio's may have in it as in Stats::Utility::sanitizeStatsName. */
+function secretPrefix(name: string): string {
+  return `sds.${name.replace(/:\/\/|:\/|[:\0]/g, '_')}.`
 }
 
 function prefixed(stats: XdsDeps['stats'], prefix: string): XdsDeps['stats'] {
