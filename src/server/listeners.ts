@@ -3,6 +3,7 @@ import type { Log } from '../base/log.ts'
 import { TimerNode, type TimerOwner, type Timers } from '../base/timer.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
+import type { HcmConfig } from '../http/connection-manager-config.ts'
 import type { Address } from '../io/connection.ts'
 import { boundAddress, closeSocket, duplicate, openListenSocket } from '../io/listen-socket.ts'
 import type { ListenAddressConfig, ListenerConfig } from '../listener/listener-config.ts'
@@ -10,6 +11,7 @@ import { parseListener } from '../listener/parse-listener.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { PublishedListener } from '../worker/messages.ts'
 import { publish } from './publisher.ts'
+import { declareRouteStats } from './route-stat-names.ts'
 import { HTTP_STATS, LISTENER_HTTP_STATS, LISTENER_STATS, LISTENER_WORKER_STATS, tlsStats } from './stat-names.ts'
 
 const LISTENER_TLS_STATS = tlsStats('server')
@@ -282,9 +284,10 @@ export class ListenerManager {
       store.declare(prefix, LISTENER_TLS_STATS)
     }
     for (let i = 0; i < concurrency; i++) store.declare(`${prefix}worker_${i}.`, LISTENER_WORKER_STATS)
-    for (const stat of httpPrefixes(listener.config)) {
-      store.declare(`http.${stat}.`, HTTP_STATS)
-      store.declare(`${prefix}http.${stat}.`, LISTENER_HTTP_STATS)
+    for (const { statPrefix, routeConfig } of parsedManagers(listener.config)) {
+      store.declare(`http.${statPrefix}.`, HTTP_STATS)
+      store.declare(`${prefix}http.${statPrefix}.`, LISTENER_HTTP_STATS)
+      if (routeConfig !== null) declareRouteStats(store, routeConfig)
     }
   }
 
@@ -338,15 +341,16 @@ function routesOf(proto: ListenerProto): string[] {
   return [...names]
 }
 
-function httpPrefixes(config: ListenerConfig): Set<string> {
-  const prefixes = new Set<string>()
+type ParsedManager = Pick<HcmConfig, 'statPrefix' | 'routeConfig'>
+
+function parsedManagers(config: ListenerConfig): ParsedManager[] {
+  const managers: ParsedManager[] = []
   const chains =
     config.defaultFilterChain === null ? config.filterChains : [...config.filterChains, config.defaultFilterChain]
   for (const chain of chains) {
     for (const filter of chain.filters) {
-      const prefix = (filter.config as { statPrefix?: unknown } | null)?.statPrefix
-      if (typeof prefix === 'string' && filter.typeUrl.endsWith('HttpConnectionManager')) prefixes.add(prefix)
+      if (filter.typeUrl.endsWith('HttpConnectionManager')) managers.push(filter.config as HcmConfig)
     }
   }
-  return prefixes
+  return managers
 }

@@ -7,6 +7,7 @@ import type { envoy } from '../config/gen/messages.d.ts'
 import { parseRouteConfiguration } from '../config/route.ts'
 import type { NodeInfo, Runtime } from '../config/services.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
+import type { RouteConfig } from '../routing/route-config.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { EdsDiscovery } from '../upstream/clusters/eds.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
@@ -22,6 +23,7 @@ import { keptMessage } from './kept.ts'
 import { ListenerManager, type MainListener, placedConnectionManagersOf } from './listeners.ts'
 import { mainServices } from './main-services.ts'
 import { publish } from './publisher.ts'
+import { declareRouteStats } from './route-stat-names.ts'
 import { SecretStore } from './secrets.ts'
 import type { WorkerPool } from './workers.ts'
 
@@ -190,7 +192,8 @@ export class ResourceManager {
   }
 
   /** A dynamic route configuration, parsed; workers get it with the next batch. */
-  putRoute(name: string, version: string, config: object): void {
+  putRoute(name: string, version: string, config: RouteConfig): void {
+    declareRouteStats(this.#context.store, config)
     const published = publish(name, version, config)
     this.#routes.set(name, published)
     this.batcher.route(published)

@@ -78,7 +78,6 @@ export class ClusterStats {
   readonly upstreamCxConnectMs: Histogram
   readonly upstreamCxLengthMs: Histogram
   readonly upstreamRqPerCx: Histogram
-  readonly upstreamRqTime: Histogram
   /** `upstream_rq_<code>`, `upstream_rq_<n>xx`, `upstream_rq_completed` and their external, internal, canary and zone forms. */
   readonly responseCodes: ResponseCodeStats
 
@@ -156,7 +155,6 @@ export class ClusterStats {
     this.upstreamCxConnectMs = scope.histogram('upstream_cx_connect_ms')
     this.upstreamCxLengthMs = scope.histogram('upstream_cx_length_ms')
     this.upstreamRqPerCx = scope.histogram('upstream_rq_per_cx')
-    this.upstreamRqTime = scope.histogram('upstream_rq_time')
     this.responseCodes = new ResponseCodeStats(scope)
   }
 }

@@ -23,6 +23,9 @@ export function chargeResponseTime(cluster: Cluster, ms: number, flags: number, 
   cluster.counters.responseCodes.chargeTime(ms, flags, fromZone, toZone)
 }
 
+/** Internal peers choose these names: what they may add must end somewhere. */
+const MAX_ALTERNATIVES = 256
+
 export class ResponseCodeStats {
   private readonly scope: StatsScope
   private readonly all: CodeGroup
@@ -32,6 +35,7 @@ export class ResponseCodeStats {
   private canary: CodeGroup | null = null
   private retry: CodeGroup | null = null
   private readonly zones = new Map<string, CodeGroup>()
+  private readonly alternatives = new Map<string, ResponseCodeStats>()
 
   constructor(scope: StatsScope) {
     this.scope = scope
@@ -58,6 +62,17 @@ export class ResponseCodeStats {
     if ((flags & ResponseOrigin.Internal) !== 0) this.internalGroup().time().record(ms)
     else this.externalGroup().time().record(ms)
     if (fromZone !== '' && toZone !== '') this.zone(fromZone, toZone).time().record(ms)
+  }
+
+  /** The same groups under a name of the request's choice (x-envoy-upstream-alt-stat-name); null when there are too many. */
+  alternative(name: string): ResponseCodeStats | null {
+    let stats = this.alternatives.get(name)
+    if (stats === undefined) {
+      if (this.alternatives.size >= MAX_ALTERNATIVES) return null
+      stats = new ResponseCodeStats(this.scope.scope(`${name}.`))
+      this.alternatives.set(name, stats)
+    }
+    return stats
   }
 
   private canaryGroup(): CodeGroup {

@@ -1,9 +1,11 @@
 import type { HeaderBlock } from '../../codec/header-block.ts'
 import type { Route } from '../../routing/route.ts'
-import { chargeResponseCode, chargeResponseTime } from '../../upstream/response-code-stats.ts'
+import { chargeResponseCode, chargeResponseTime, type ResponseCodeStats } from '../../upstream/response-code-stats.ts'
 import type { Cluster, Host } from '../../upstream/upstream.ts'
 import { responseOrigin } from './attempt-facts.ts'
 import type { RouteStats, RouteStatsTable } from './route-stats.ts'
+
+const ALT_STAT_NAME = 'x-envoy-upstream-alt-stat-name'
 
 /** Response counters of one request: cluster, zone, host, route and virtual cluster (Envoy: Filter::chargeUpstreamCode). */
 export class ResponseCharges {
@@ -12,18 +14,26 @@ export class ResponseCharges {
   private cluster: Cluster | null = null
   private request: HeaderBlock | null = null
   private zone = ''
+  private alternative: ResponseCodeStats | null = null
 
   begin(cluster: Cluster, route: Route, virtualCluster: string, h: HeaderBlock, zone: string, table: RouteStatsTable) {
     this.cluster = cluster
     this.request = h
     this.zone = zone
+    const name = h.get(ALT_STAT_NAME)
+    if (name !== undefined) {
+      h.remove(ALT_STAT_NAME)
+      if (name !== '') this.alternative = cluster.counters.responseCodes.alternative(name)
+    }
     this.route = table.route(route.virtualHost, route.statPrefix)
     this.virtualCluster = table.virtualCluster(route.virtualHost, virtualCluster)
   }
 
   /** A response of `host`, or a local one in its place. `h` null: there was no response head. */
   response(host: Host, status: number, h: HeaderBlock | null): void {
-    chargeResponseCode(this.cluster!, status, responseOrigin(this.request!, h), this.zone, host.zone)
+    const origin = responseOrigin(this.request!, h)
+    chargeResponseCode(this.cluster!, status, origin, this.zone, host.zone)
+    this.alternative?.charge(status, origin, this.zone, host.zone)
     this.cluster!.chargeHost(host, status)
     this.route?.charge(status)
     this.virtualCluster?.charge(status)
@@ -31,7 +41,9 @@ export class ResponseCharges {
 
   /** No host had a part in it. */
   local(status: number): void {
-    chargeResponseCode(this.cluster!, status, responseOrigin(this.request!, null))
+    const origin = responseOrigin(this.request!, null)
+    chargeResponseCode(this.cluster!, status, origin)
+    this.alternative?.charge(status, origin, '', '')
     this.route?.charge(status)
     this.virtualCluster?.charge(status)
   }
@@ -59,7 +71,9 @@ export class ResponseCharges {
   }
 
   time(host: Host, ms: number): void {
-    chargeResponseTime(this.cluster!, ms, responseOrigin(this.request!, null), this.zone, host.zone)
+    const origin = responseOrigin(this.request!, null)
+    chargeResponseTime(this.cluster!, ms, origin, this.zone, host.zone)
+    this.alternative?.chargeTime(ms, origin, this.zone, host.zone)
   }
 
   reset(): void {
@@ -67,5 +81,6 @@ export class ResponseCharges {
     this.virtualCluster = null
     this.cluster = null
     this.request = null
+    this.alternative = null
   }
 }
