@@ -52,7 +52,7 @@ const support = defineSupport<Proto>(
     scheme_header_transformation: 'yes',
     max_request_headers_kb: 'yes',
     stream_idle_timeout: 'yes',
-    stream_flush_timeout: 'warn',
+    stream_flush_timeout: 'yes',
     request_timeout: 'yes',
     request_headers_timeout: 'yes',
     drain_timeout: 'yes',
@@ -138,20 +138,24 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): HcmConfig {
     statPrefix: proto.stat_prefix ?? '',
     codecType: proto.codec_type === 'HTTP1' || proto.codec_type === 'HTTP2' ? proto.codec_type : 'AUTO',
     http1: parseHttp1Options(proto.http_protocol_options ?? {}, limits, at.field('http_protocol_options'), warnings),
-    http2: parseHttp2Options(
-      streamErrors === undefined || http2.override_stream_error_on_invalid_http_message !== undefined
-        ? http2
-        : { ...http2, override_stream_error_on_invalid_http_message: streamErrors },
-      limits,
-      underscores === 'REJECT_REQUEST'
-        ? UnderscoreAction.RejectRequest
-        : underscores === 'DROP_HEADER'
-          ? UnderscoreAction.DropHeader
-          : UnderscoreAction.Allow,
-      1024 * 1024,
-      at.field('http2_protocol_options'),
-      warnings,
-    ),
+    http2: {
+      ...parseHttp2Options(
+        streamErrors === undefined || http2.override_stream_error_on_invalid_http_message !== undefined
+          ? http2
+          : { ...http2, override_stream_error_on_invalid_http_message: streamErrors },
+        limits,
+        underscores === 'REJECT_REQUEST'
+          ? UnderscoreAction.RejectRequest
+          : underscores === 'DROP_HEADER'
+            ? UnderscoreAction.DropHeader
+            : UnderscoreAction.Allow,
+        1024 * 1024,
+        at.field('http2_protocol_options'),
+        warnings,
+      ),
+      // A response that the client gives no window for does not stay longer than an idle stream.
+      streamFlushTimeout: proto.stream_flush_timeout ?? proto.stream_idle_timeout ?? 300_000,
+    },
     routeConfig:
       proto.route_config === undefined
         ? null
