@@ -10,6 +10,8 @@ const COMMAND = fileURLToPath(new URL('../../../bin/envoy', import.meta.url))
 
 export interface ProxyOptions {
   readonly upstream: number
+  /** The whole bootstrap instead, in any format Envoy reads as YAML. */
+  readonly bootstrap?: (port: number, admin: number) => string
   readonly http2Upstream?: boolean
   /** More of the connection manager, as YAML at its indentation. */
   readonly manager?: string
@@ -52,7 +54,10 @@ export class RunningProxy {
     const port = await allocatePort()
     const admin = await allocatePort()
     const folder = mkdtempSync(join(tmpdir(), 'remora-test-'))
-    writeFileSync(join(folder, 'bootstrap.yaml'), bootstrap(port, admin, options))
+    writeFileSync(
+      join(folder, 'bootstrap.yaml'),
+      (options.bootstrap ?? ((p, a) => bootstrap(p, a, options)))(port, admin),
+    )
     const proxy = new RunningProxy(port, admin, folder, options.command ?? COMMAND, [
       '--concurrency',
       String(options.concurrency ?? 1),
