@@ -75,6 +75,7 @@ export class ClusterHosts {
   private byKey = new Map<string, MainHost>()
   private assignment: AssignmentConfig
   private removed = false
+  private hadHosts = false
 
   constructor(
     config: ClusterConfig,
@@ -121,13 +122,16 @@ export class ClusterHosts {
     return null
   }
 
-  /** Everything discovery knows now. False = nothing changed but what is not worth an update (`update_no_rebuild`). */
+  /** Everything discovery knows now. False = no priority has other hosts or weights than before (`update_no_rebuild`). */
   update(assignment: AssignmentConfig): boolean {
     if (this.removed) return false
     const before = this.byKey
     const next = new Map<string, MainHost>()
     const added: MainHost[] = []
-    let changed = !samePolicy(this.assignment, assignment) || !sameLocalities(this.assignment, assignment)
+    // A locality without a weight that merely empties is no rebuild for Envoy, but workers must hear of it.
+    let rebuilt = !samePolicy(this.assignment, assignment) || !sameWeights(this.assignment, assignment)
+    let changed = rebuilt || !sameLocalities(this.assignment, assignment)
+    const priorities = new Set<number>()
     for (const l of assignment.localities) {
       for (const config of l.hosts) {
         const key = hostKey(config)
@@ -135,12 +139,15 @@ export class ClusterHosts {
         if (next.has(key)) continue
         const old = before.get(key)
         if (old !== undefined) {
-          changed = this.renew(old, config) || changed
+          const priority = old.config.priority
+          rebuilt = this.renew(old, config) || rebuilt
+          if (priority !== config.priority) priorities.add(priority).add(config.priority)
           next.set(key, old)
         } else {
           const host = this.create(config)
           next.set(key, host)
           added.push(host)
+          priorities.add(config.priority)
         }
       }
     }
@@ -151,16 +158,18 @@ export class ClusterHosts {
       if (this.keepsRemoved(host)) {
         changed ||= host.listed
         host.listed = false
+        host.cells.setBits(HostCell.Health, HostHealth.PendingRemoval)
         next.set(key, host)
       } else {
         gone.push(host)
+        priorities.add(host.config.priority)
       }
     }
     this.assignment = assignment
     this.byKey = next
-    if (!changed && added.length === 0 && gone.length === 0) return false
-    this.finish(added, gone)
-    return true
+    rebuilt ||= added.length > 0 || gone.length > 0
+    if (changed || rebuilt) this.finish(added, gone, priorities.size)
+    return rebuilt
   }
 
   /** A flag of a host changed: workers look again. */
@@ -210,6 +219,7 @@ export class ClusterHosts {
   private renew(host: MainHost, config: HostConfig): boolean {
     const listedAgain = !host.listed
     host.listed = true
+    if (listedAgain) host.cells.clearBits(HostCell.Health, HostHealth.PendingRemoval)
     const before = host.config
     host.config = config
     if (config.healthStatus !== before.healthStatus) {
@@ -226,12 +236,13 @@ export class ClusterHosts {
 
   private dropUnlisted(host: MainHost): void {
     this.byKey.delete(hostKey(host.config))
-    this.finish([], [host])
+    this.finish([], [host], 1)
   }
 
-  private finish(added: readonly MainHost[], gone: readonly MainHost[]): void {
+  /** `priorities`: how many of them got or lost hosts; each counts as one change, as in Envoy. */
+  private finish(added: readonly MainHost[], gone: readonly MainHost[], priorities: number): void {
     for (const h of gone) this.forget(h)
-    if (added.length > 0 || gone.length > 0) this.membership.change.inc()
+    this.membership.change.add(priorities)
     this.setGauges()
     this.publisher.publish(this.config.name, this.build())
     for (const h of added) for (const w of this.watchers) w.onHostAdded(h)
@@ -283,7 +294,10 @@ export class ClusterHosts {
     this.membership.degraded.set(degraded)
     this.membership.excluded.set(excluded)
     // Envoy sets it where hosts are discovered only.
-    if (this.config.type === 'EDS' || this.config.type === 'STRICT_DNS') this.membership.weight.set(weight)
+    if (this.config.type === 'EDS' || this.config.type === 'STRICT_DNS') {
+      this.hadHosts ||= weight > 0
+      if (this.hadHosts) this.membership.weight.set(Math.max(1, weight))
+    }
     this.setTableGauges()
   }
 
@@ -332,6 +346,12 @@ function samePolicy(a: AssignmentConfig, b: AssignmentConfig): boolean {
     a.weightedPriorityHealth === b.weightedPriorityHealth &&
     JSON.stringify(a.dropOverloads) === JSON.stringify(b.dropOverloads)
   )
+}
+
+function sameWeights(a: AssignmentConfig, b: AssignmentConfig): boolean {
+  const weights = (x: AssignmentConfig) =>
+    JSON.stringify(x.localities.filter(l => l.weight > 0).map(l => [l.priority, l.region, l.zone, l.subZone, l.weight]))
+  return weights(a) === weights(b)
 }
 
 function sameLocalities(a: AssignmentConfig, b: AssignmentConfig): boolean {

@@ -41,6 +41,8 @@ export const HostHealth = {
   PendingActive: 128,
   /** The endpoint said `x-envoy-immediate-health-check-fail`: not counted among the hosts of its priority. */
   ExcludedImmediate: 256,
+  /** Discovery dropped it, its health checks still pass: it goes when they fail. */
+  PendingRemoval: 512,
 } as const
 
 /** One endpoint as a worker sees it. Identity is kept across host-set updates while address and cluster stay the same. */

@@ -9,7 +9,7 @@ import { EdsDiscovery } from '../../../src/upstream/clusters/eds.ts'
 import { LogicalDnsDiscovery } from '../../../src/upstream/clusters/logical-dns.ts'
 import { StaticDiscovery } from '../../../src/upstream/clusters/static.ts'
 import { StrictDnsDiscovery } from '../../../src/upstream/clusters/strict-dns.ts'
-import { HostHealth } from '../../../src/upstream/upstream.ts'
+import { HostCell, HostHealth } from '../../../src/upstream/upstream.ts'
 import { endpoint, parse, staticCluster } from './fakes.ts'
 import { MainWorld } from './main-world.ts'
 
@@ -133,6 +133,67 @@ t.test('EDS: health_status is taken over, stale endpoints go', async t => {
   world.timers.advance(9000)
   t.equal(world.get('membership_total'), 0)
   t.equal(world.get('assignment_stale'), 1)
+})
+
+/** What the real Envoy did with these assignments, one list of ports per priority. */
+function edsWorld(extra: Partial<envoy.config.cluster.v3.Cluster> = {}) {
+  const world = new MainWorld({ name: 'e', type: 'EDS', eds_cluster_config: { eds_config: { ads: {} } }, ...extra })
+  const eds = new EdsDiscovery(world.hosts, { onReady: () => {} }, world.timers, world.stats)
+  const assign = (...priorities: number[][]): void => {
+    const endpoints = priorities.map((ports, priority) => ({
+      priority,
+      lb_endpoints: ports.map(port => endpoint('10.0.0.1', port)),
+    }))
+    eds.onAssignment(parse({ name: 'x', type: 'STATIC', load_assignment: { endpoints } }).assignment!)
+  }
+  const hostAt = (port: number) => world.hosts.hosts().find(h => h.config.address.port === port)!
+  return { world, assign, hostAt }
+}
+
+t.test('membership_change counts once per priority that gets or loses hosts', async t => {
+  const { world, assign } = edsWorld()
+  const counts: number[] = []
+  const step = (...priorities: number[][]): void => {
+    assign(...priorities)
+    counts.push(world.get('membership_change'))
+  }
+  step([1, 2])
+  step([1, 2, 3])
+  step([1], [2, 3])
+  step([1], [2, 3], [4])
+  step([1, 5], [2], [4, 3])
+  step([1], [2])
+  step()
+  t.same(counts, [1, 2, 4, 5, 8, 10, 12])
+  t.equal(world.get('max_host_weight'), 1, 'of no hosts')
+})
+
+t.test('a host that stays keeps what health checks and outlier detection found, also in another priority', async t => {
+  const { world, assign, hostAt } = edsWorld()
+  assign([1, 2])
+  hostAt(1).cells.setBits(HostCell.Health, HostHealth.FailedOutlier)
+  hostAt(2).cells.setBits(HostCell.Health, HostHealth.FailedActive)
+  const { block } = hostAt(2)
+  assign([1, 3], [2])
+  t.equal(hostAt(1).flags(), HostHealth.FailedOutlier)
+  t.equal(hostAt(2).flags(), HostHealth.FailedActive)
+  t.same(hostAt(2).block, block)
+  t.equal(world.get('membership_healthy'), 1)
+})
+
+t.test('hosts that pass health checks stay when discovery drops them, and that is no rebuild', async t => {
+  const http = { timeout: 1000, interval: 1000, unhealthy_threshold: 1, healthy_threshold: 1 }
+  const check = { ...http, http_health_check: { path: '/' } }
+  const { world, assign, hostAt } = edsWorld({ health_checks: [check] })
+  assign([1, 2], [3])
+  for (const port of [1, 3]) hostAt(port).cells.clearBits(HostCell.Health, HostHealth.FailedActive)
+  assign([1, 2])
+  t.equal(hostAt(3).flags(), HostHealth.PendingRemoval)
+  t.same([world.get('membership_change'), world.get('membership_total'), world.get('update_no_rebuild')], [2, 3, 1])
+  assign([1], [3])
+  t.equal(hostAt(3).flags(), 0, 'it is back')
+  t.equal(world.get('membership_total'), 2, 'the one that failed is gone')
+  t.equal(world.get('membership_change'), 3)
 })
 
 t.test('EDS: a missing resource ends the wait without hosts', async t => {
