@@ -138,13 +138,13 @@ export class ClusterHosts {
         // Envoy keeps the first of two hosts with one address.
         if (next.has(key)) continue
         const old = before.get(key)
-        if (old !== undefined) {
+        if (old !== undefined && sameHost(old.config, config)) {
           const priority = old.config.priority
           rebuilt = this.renew(old, config) || rebuilt
           if (priority !== config.priority) priorities.add(priority).add(config.priority)
           next.set(key, old)
         } else {
-          const host = this.create(config)
+          const host = this.create(config, old ?? null)
           next.set(key, host)
           added.push(host)
           priorities.add(config.priority)
@@ -153,9 +153,10 @@ export class ClusterHosts {
     }
     const gone: MainHost[] = []
     for (const [key, host] of before) {
-      if (next.has(key)) continue
+      const now = next.get(key)
+      if (now === host) continue
       // Hosts that pass active health checks stay until they fail, unless told otherwise (updateDynamicHostList).
-      if (this.keepsRemoved(host)) {
+      if (now === undefined && this.keepsRemoved(host)) {
         changed ||= host.listed
         host.listed = false
         host.cells.setBits(HostCell.Health, HostHealth.PendingRemoval)
@@ -200,14 +201,15 @@ export class ClusterHosts {
     return this.build()
   }
 
-  private create(config: HostConfig): MainHost {
+  /** `before`: another host at the same address, checked in the same way: what its health checks found holds for this one. */
+  private create(config: HostConfig, before: MainHost | null): MainHost {
     const block = this.allocator.allocate(HOST_BLOCK)
     const host = new MainHost(config, block, this.allocator.cells(block))
     let bits = edsHealthBits(config.healthStatus)
     if (this.config.healthChecks.length > 0 && config.healthCheck?.disabled !== true) {
       // Nothing is known yet: failed until the first check passes.
-      bits |= HostHealth.FailedActive
-      if (this.config.lb.ignoreNewHostsUntilFirstHc) bits |= HostHealth.PendingActive
+      if (before !== null) bits |= before.flags() & ACTIVE_BITS
+      else bits |= this.config.lb.ignoreNewHostsUntilFirstHc ? UNCHECKED | HostHealth.PendingActive : UNCHECKED
     }
     host.cells.store(HostCell.Health, bits)
     const matched = matchTransportSocket(this.config, config.metadata)
@@ -314,6 +316,15 @@ export class ClusterHosts {
     }
     if (weights.length > 0) tableGauges(policy, weights, (name, value) => this.stats.gauge(name).set(value))
   }
+}
+
+const UNCHECKED = HostHealth.FailedActive
+const ACTIVE_BITS =
+  HostHealth.FailedActive | HostHealth.DegradedActive | HostHealth.PendingActive | HostHealth.ActiveTimeout
+
+/** With another name or in another locality it is another host with connections of its own (updateDynamicHostList). */
+function sameHost(a: HostConfig, b: HostConfig): boolean {
+  return a.hostname === b.hostname && a.region === b.region && a.zone === b.zone && a.subZone === b.subZone
 }
 
 /** Address and where it is checked: a host is another one when either changes. */

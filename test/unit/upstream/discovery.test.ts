@@ -181,6 +181,28 @@ t.test('a host that stays keeps what health checks and outlier detection found, 
   t.equal(world.get('membership_healthy'), 1)
 })
 
+t.test('a host with another name is another host; only what health checks found is handed on', async t => {
+  const check = { timeout: 1000, interval: 1000, unhealthy_threshold: 1, healthy_threshold: 1 }
+  const { world } = edsWorld({ health_checks: [{ ...check, http_health_check: { path: '/' } }] })
+  const eds = new EdsDiscovery(world.hosts, { onReady: () => {} }, world.timers, world.stats)
+  const named = (hostname: string, zone: string): void => {
+    const address = { socket_address: { address: '10.0.0.1', port_value: 1 } }
+    const endpoints = [{ locality: { zone }, lb_endpoints: [{ endpoint: { address, hostname } }] }]
+    eds.onAssignment(parse({ name: 'x', type: 'STATIC', load_assignment: { endpoints } }).assignment!)
+  }
+  named('a', 'z')
+  const [first] = world.hosts.hosts()
+  first!.cells.store(HostCell.Health, HostHealth.FailedOutlier)
+  named('b', 'z')
+  const [second] = world.hosts.hosts()
+  t.notSame(second!.block, first!.block)
+  t.equal(second!.flags(), 0, 'it passed its checks; the ejection was of the other')
+  second!.cells.store(HostCell.Health, HostHealth.FailedActive)
+  named('b', 'other')
+  t.equal(world.hosts.hosts()[0]!.flags(), HostHealth.FailedActive)
+  t.same([world.get('membership_change'), world.get('membership_total')], [3, 1])
+})
+
 t.test('hosts that pass health checks stay when discovery drops them, and that is no rebuild', async t => {
   const http = { timeout: 1000, interval: 1000, unhealthy_threshold: 1, healthy_threshold: 1 }
   const check = { ...http, http_health_check: { path: '/' } }
