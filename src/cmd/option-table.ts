@@ -11,6 +11,7 @@ export interface OptionSpec {
 }
 
 const HOT_RESTART = 'hot restart is not supported yet'
+const NO_BASE_ID = 'processes share no memory here, so base ids never conflict'
 
 export const OPTIONS: readonly OptionSpec[] = [
   {
@@ -225,10 +226,12 @@ export const OPTIONS: readonly OptionSpec[] = [
     name: 'use-dynamic-base-id',
     kind: 'bool',
     help: 'The server chooses a base ID dynamically. Supersedes a static base ID. May not be used when the restart epoch is non-zero.',
+    note: NO_BASE_ID,
   },
   {
     name: 'base-id',
     kind: 'uint',
     help: 'Base ID so that multiple envoys can run on the same host if needed',
+    note: NO_BASE_ID,
   },
 ]

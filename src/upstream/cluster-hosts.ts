@@ -188,7 +188,7 @@ export class ClusterHosts {
     this.byKey = new Map()
     for (const h of all) this.forget(h)
     this.allocator.retire(this.block)
-    this.setGauges()
+    // The gauges stay: they are already those of the version that took over, or go with the cluster's scope.
   }
 
   /** Some worker sent traffic to this cluster. */

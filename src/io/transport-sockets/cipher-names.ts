@@ -106,6 +106,8 @@ export function curveName(name: string): string | null {
 
 /** OpenSSL's group name as BoringSSL prints it in `ssl.curves.<name>`. */
 export function printedCurve(name: string): string {
-  for (const [boring, openssl] of Object.entries(CURVES)) if (openssl === name) return boring
+  // OpenSSL says `x25519` of a session it resumes.
+  const lower = name.toLowerCase()
+  for (const [boring, openssl] of Object.entries(CURVES)) if (openssl.toLowerCase() === lower) return boring
   return name
 }
