@@ -68,8 +68,9 @@ export function planApi(
     const advice = delta ? 'use api_type GRPC: the incremental protocol is not there yet' : 'use api_type GRPC'
     throw new ConfigError('CONFIG_UNSUPPORTED', at.field('api_type'), `api_type ${type} is not supported`, { advice })
   }
-  if (proto.transport_api_version !== 'V3') {
-    const version = proto.transport_api_version ?? 'AUTO'
+  // Unset and AUTO mean V3 since v2 is gone; configurations in the wild leave it out.
+  const version = proto.transport_api_version ?? 'AUTO'
+  if (version !== 'V3' && version !== 'AUTO') {
     const text = `${version} xDS transport protocol version is not supported`
     throw new ConfigError('CONFIG_INVALID', at.field('transport_api_version'), text, { advice: 'set it to V3' })
   }

@@ -123,6 +123,10 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): HcmConfig {
   const streamErrors = proto.stream_error_on_invalid_http_message
   const http2 = proto.http2_protocol_options ?? {}
   const filtersAt = at.field('http_filters')
+  // Accepted by the real Envoy, too, which then leaves every request without an answer.
+  if ((proto.http_filters ?? []).length === 0) {
+    warnings.push(`${filtersAt}: there is no filter, not even the router: requests get no answer`)
+  }
   const filters = parseHttpFilters(proto.http_filters ?? [], filtersAt, warnings)
   const requestId = parseRequestIdExtension(proto, at)
   const ranges = proto.internal_address_config?.cidr_ranges ?? []

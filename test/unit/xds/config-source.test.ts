@@ -154,7 +154,8 @@ t.test('what is not spoken is refused by name', t => {
     message: /api_type DELTA_GRPC is not supported\n {2}at api_type\n {2}use api_type GRPC/,
   })
   t.throws(() => api({ ...grpc(), api_type: 'REST' }, known), /REST/)
-  t.throws(() => api({ ...grpc(), transport_api_version: 'AUTO' }, known), /AUTO xDS transport protocol version/)
+  t.ok(api({ ...grpc(), transport_api_version: 'AUTO' }, known), 'unset and AUTO are V3')
+  t.throws(() => api({ ...grpc(), transport_api_version: 'V2' }, known), /V2 xDS transport protocol version/)
   t.throws(() => api({ ...grpc(), grpc_services: [] }, known), /must have a single gRPC service specified/)
   t.throws(() => api({ ...grpc(), cluster_names: ['x'] }, known), /must not have a cluster name specified/)
   t.throws(() => plan({ self: {} }), /`self` is not supported/)
