@@ -91,9 +91,7 @@ function endpoints(server: Server): AdminHandler[] {
       store,
       tags: () => server.tags,
       buckets: name => server.buckets(name),
-      refresh: () => {
-        server.refreshStats()
-      },
+      refresh: () => server.gatherStats(),
     }),
   ]
 }

@@ -31,7 +31,7 @@ function unknownCluster(at: FieldPath, text: string, name: string, services: Rou
   const near = nearestName(name, services.clusterNames?.() ?? [])
   const advice =
     near === null
-      ? 'define it under static_resources.clusters, or set validate_clusters: false'
+      ? 'define it under static_resources.clusters or set validate_clusters: false'
       : `did you mean '${near}'?`
   return new ConfigError('CONFIG_REFERENCE', at, text, { advice })
 }

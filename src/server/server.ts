@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../base/clock.ts'
 import { ConfigError } from '../base/errors.ts'
 import type { FileLogSink, Log, Loggers } from '../base/log.ts'
@@ -34,6 +35,8 @@ import { WorkerPool } from './workers.ts'
 
 type Bootstrap = envoy.config.bootstrap.v3.Bootstrap
 
+/** How long /stats waits for busy workers, in ms. */
+const GATHER_LIMIT = 500
 /** How long workers get to flush their logs when the process ends. */
 const SHUTDOWN_GRACE = 200
 
@@ -188,6 +191,15 @@ export class Server {
     this.allocator.reclaim()
     this.stats.refresh(this.state)
     this.resources.clusters.refreshGauges()
+  }
+
+  /**
+   * Everything a reader of statistics must see: the names of counters that workers made a moment ago reach main by message.
+   * A worker that does not answer in time is not waited for: its counters are one message older then.
+   */
+  async gatherStats(): Promise<void> {
+    await Promise.race([this.pool.flush(), sleep(GATHER_LIMIT, undefined, { ref: false })])
+    this.refreshStats()
   }
 
   /** Values that are computed only when somebody looks; `server.state` and memory change at flushes, as in Envoy. */
