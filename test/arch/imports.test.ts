@@ -6,7 +6,7 @@ import t from 'tap'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
 /** Packages that cost tens of milliseconds to load; each is imported when a configuration first needs it. */
-const HEAVY = ['@grpc/grpc-js', 'protobufjs', 'yaml', 'pino', 'prom-client']
+const HEAVY = ['@grpc/grpc-js', 'protobufjs', 'yaml', 'prom-client']
 
 /** What is loaded before the first line of `entry` runs: file or package → who imports it first. Type imports load nothing. */
 function loadedBy(entry: string): Map<string, string> {
