@@ -49,7 +49,7 @@ const SUPPORT = defineSupport<Action>('envoy.config.route.v3.RouteAction', {
   append_x_forwarded_host: 'yes',
   timeout: 'yes',
   idle_timeout: 'yes',
-  flush_timeout: 'yes',
+  flush_timeout: 'warn',
   retry_policy: 'yes',
   request_mirror_policies: 'yes',
   priority: 'yes',
@@ -108,7 +108,6 @@ export function parseRouteAction(
     appendXForwardedHost: proto.append_x_forwarded_host ?? false,
     timeout: proto.timeout ?? DEFAULT_TIMEOUT,
     idleTimeout: proto.idle_timeout ?? -1,
-    flushTimeout: proto.flush_timeout ?? -1,
     retry: retry === undefined ? null : parseRetryPolicy(retry, retryAt, services.warnings),
     mirrors: mirrors.length > 0 ? mirrors : defaults.mirrors,
     priority: proto.priority === 'HIGH' ? 1 : 0,
@@ -236,9 +235,9 @@ function parseHostRewrite(proto: Action, at: FieldPath): HostRewriteConfig | nul
   return { kind: 'format', text: proto.host_rewrite }
 }
 
-function parseUpgrades(proto: Action, at: FieldPath): Pick<RouteActionConfig, 'upgrades' | 'connect'> {
+function parseUpgrades(proto: Action, at: FieldPath): Pick<RouteActionConfig, 'upgrades' | 'terminateConnect'> {
   const upgrades: Record<string, boolean> = {}
-  let connect: RouteActionConfig['connect'] = null
+  let terminateConnect = false
   const configs = proto.upgrade_configs ?? []
   for (let i = 0; i < configs.length; i++) {
     const config = configs[i]!
@@ -247,19 +246,29 @@ function parseUpgrades(proto: Action, at: FieldPath): Pick<RouteActionConfig, 'u
     if (lower in upgrades) throw new ConfigError('CONFIG_DUPLICATE', at.index(i), `Duplicate upgrade ${type}`)
     upgrades[lower] = config.enabled ?? true
     const tunnel = config.connect_config
-    if (lower === 'connect') connect = { allowPost: tunnel?.allow_post ?? false, proxyProtocol: proxyProtocol(tunnel) }
+    // Only a CONNECT that has a connect_config is terminated; without one it is forwarded.
+    if (lower === 'connect')
+      terminateConnect = tunnel !== undefined && checkTunnel(tunnel, at.index(i).field('connect_config'))
     else if (lower === 'connect-udp') {
       throw new ConfigError('CONFIG_UNSUPPORTED', at.index(i), 'CONNECT-UDP is not supported yet')
     } else if (tunnel !== undefined) {
       throw new ConfigError('CONFIG_INVALID', at.index(i), `Non-CONNECT upgrade type ${type} has ConnectConfig`)
     }
-    // Only a CONNECT that has a connect_config is terminated; without one it is forwarded.
-    if (lower === 'connect' && tunnel === undefined) connect = null
   }
-  return { upgrades: configs.length === 0 ? null : upgrades, connect }
+  return { upgrades: configs.length === 0 ? null : upgrades, terminateConnect }
 }
 
-function proxyProtocol(tunnel: envoy.config.route.v3.RouteAction_UpgradeConfig_ConnectConfig | undefined): 0 | 1 | 2 {
-  if (tunnel?.proxy_protocol_config === undefined) return 0
-  return tunnel.proxy_protocol_config.version === 'V2' ? 2 : 1
+function checkTunnel(tunnel: envoy.config.route.v3.RouteAction_UpgradeConfig_ConnectConfig, at: FieldPath): true {
+  if (tunnel.allow_post === true) {
+    throw new ConfigError('CONFIG_UNSUPPORTED', at.field('allow_post'), 'tunnels by POST are not supported', {
+      advice: 'use CONNECT',
+    })
+  }
+  if (tunnel.proxy_protocol_config !== undefined) {
+    const place = at.field('proxy_protocol_config')
+    throw new ConfigError('CONFIG_UNSUPPORTED', place, 'a PROXY header in front of a tunnel is not supported', {
+      advice: 'remove it',
+    })
+  }
+  return true
 }

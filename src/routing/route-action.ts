@@ -42,7 +42,6 @@ export class CompiledAction implements RouteAction {
   readonly clusterNotFoundCode: number
   readonly timeout: number
   readonly idleTimeout: number
-  readonly flushTimeout: number
   readonly maxStreamDuration: number
   readonly grpcTimeoutHeaderMax: number
   readonly grpcTimeoutHeaderOffset: number
@@ -55,7 +54,7 @@ export class CompiledAction implements RouteAction {
   readonly priority: 0 | 1
   readonly metadataMatch: JsonStruct | null
   readonly upgrades: Readonly<Record<string, boolean>> | null
-  readonly connectConfig: { readonly allowPost: boolean; readonly proxyProtocol: boolean } | null
+  readonly terminateConnect: boolean
   readonly rateLimits: unknown
   readonly requestBufferLimit: number
   readonly appendXForwardedHost: boolean
@@ -72,7 +71,6 @@ export class CompiledAction implements RouteAction {
     this.clusterNotFoundCode = config.clusterNotFoundCode
     this.timeout = config.timeout
     this.idleTimeout = config.idleTimeout
-    this.flushTimeout = config.flushTimeout
     this.maxStreamDuration = config.maxStreamDuration
     this.grpcTimeoutHeaderMax = config.grpcTimeoutHeaderMax
     this.grpcTimeoutHeaderOffset = config.grpcTimeoutHeaderOffset
@@ -85,10 +83,7 @@ export class CompiledAction implements RouteAction {
     this.priority = config.priority
     this.metadataMatch = mergeMatch(config.metadataMatch, weighted?.metadataMatch ?? null)
     this.upgrades = config.upgrades
-    this.connectConfig =
-      config.connect === null
-        ? null
-        : { allowPost: config.connect.allowPost, proxyProtocol: config.connect.proxyProtocol !== 0 }
+    this.terminateConnect = config.terminateConnect
     this.rateLimits = config.rateLimits
     this.requestBufferLimit = config.requestBufferLimit
     this.appendXForwardedHost = config.appendXForwardedHost

@@ -159,7 +159,6 @@ export interface RouteActionConfig {
   readonly timeout: number
   /** -1 = the connection manager's. */
   readonly idleTimeout: number
-  readonly flushTimeout: number
   readonly retry: RetryPolicyConfig | null
   readonly mirrors: readonly MirrorConfig[]
   readonly priority: 0 | 1
@@ -174,7 +173,7 @@ export interface RouteActionConfig {
   readonly grpcTimeoutHeaderOffset: number
   /** Lower-case upgrade type → enabled. */
   readonly upgrades: Readonly<Record<string, boolean>> | null
-  readonly connect: { readonly allowPost: boolean; readonly proxyProtocol: 0 | 1 | 2 } | null
+  readonly terminateConnect: boolean
   readonly internalRedirect: InternalRedirectConfig | null
   readonly hedge: HedgeConfig | null
   /** Bytes; -1 = the connection's buffer limit. */

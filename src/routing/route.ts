@@ -80,7 +80,6 @@ export interface RouteAction {
   readonly timeout: number
   /** Stream idle timeout of the route in ms; -1 = the connection manager's. */
   readonly idleTimeout: number
-  readonly flushTimeout: number
   /** max_stream_duration of the route in ms; -1 = not set. */
   readonly maxStreamDuration: number
   /** grpc_timeout_header_max in ms; -1 = header not honoured. */
@@ -97,7 +96,8 @@ export interface RouteAction {
   readonly metadataMatch: Readonly<Record<string, unknown>> | null
   /** Upgrade types by lower-case name → enabled; null = the connection manager's. */
   readonly upgrades: Readonly<Record<string, boolean>> | null
-  readonly connectConfig: { readonly allowPost: boolean; readonly proxyProtocol: boolean } | null
+  /** A CONNECT ends here: its bytes go to the upstream as TCP (connect_config). */
+  readonly terminateConnect: boolean
   readonly rateLimits: unknown
   /** Request body bytes kept for retries and shadows; default = the connection's buffer limit. */
   readonly requestBufferLimit: number

@@ -328,7 +328,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     const attempt = new UpstreamRequest(this, host)
     this.attempts.list.push(attempt)
     const action = this.action!
-    if (s.isConnect && action.connectConfig !== null) {
+    if (s.isConnect && action.terminateConnect) {
       connectTcp(cluster, host, attempt, s.info, this.pick.downstream)
       return
     }
