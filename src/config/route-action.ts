@@ -54,9 +54,9 @@ const SUPPORT = defineSupport<Action>('envoy.config.route.v3.RouteAction', {
   request_mirror_policies: 'yes',
   priority: 'yes',
   rate_limits: 'yes',
-  include_vh_rate_limits: 'yes',
+  include_vh_rate_limits: 'warn',
   hash_policy: 'yes',
-  cors: 'yes',
+  cors: 'reject',
   max_grpc_timeout: 'yes',
   grpc_timeout_offset: 'yes',
   upgrade_configs: 'yes',
@@ -112,9 +112,7 @@ export function parseRouteAction(
     mirrors: mirrors.length > 0 ? mirrors : defaults.mirrors,
     priority: proto.priority === 'HIGH' ? 1 : 0,
     rateLimits: rateLimits(proto.rate_limits, at.field('rate_limits'), services),
-    includeVhRateLimits: proto.include_vh_rate_limits ?? false,
     hashPolicies: parseHashPolicies(proto.hash_policy, at.field('hash_policy')),
-    cors: proto.cors ?? null,
     maxGrpcTimeout: proto.max_grpc_timeout ?? -1,
     grpcTimeoutOffset: proto.grpc_timeout_offset ?? 0,
     maxStreamDuration: duration?.max_stream_duration ?? -1,
@@ -122,10 +120,7 @@ export function parseRouteAction(
     grpcTimeoutHeaderOffset: duration?.grpc_timeout_header_offset ?? 0,
     ...parseUpgrades(proto, at.field('upgrade_configs')),
     internalRedirect: parseInternalRedirect(proto, at, services.warnings),
-    hedge:
-      hedge === undefined
-        ? null
-        : { initialRequests: 1, hedgeOnPerTryTimeout: hedge.hedge_on_per_try_timeout ?? false },
+    hedge: hedge === undefined ? null : { hedgeOnPerTryTimeout: hedge.hedge_on_per_try_timeout ?? false },
     requestBufferLimit: defaults.requestBufferLimit,
   }
 }

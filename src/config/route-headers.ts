@@ -11,13 +11,6 @@ interface WithMutations {
   readonly response_headers_to_remove?: readonly string[] | undefined
 }
 
-export const NO_MUTATIONS: HeaderMutationsConfig = {
-  requestAdd: [],
-  requestRemove: [],
-  responseAdd: [],
-  responseRemove: [],
-}
-
 /** The four header fields that route configuration, virtual host, route and weighted cluster have in common. */
 export function parseHeaderMutations(proto: WithMutations, at: FieldPath): HeaderMutationsConfig {
   return {

@@ -57,7 +57,7 @@ const VHOST_SUPPORT = defineSupport<envoy.config.route.v3.VirtualHost>('envoy.co
   request_headers_to_remove: 'yes',
   response_headers_to_add: 'yes',
   response_headers_to_remove: 'yes',
-  cors: 'yes',
+  cors: 'reject',
   typed_per_filter_config: 'yes',
   include_request_attempt_count: 'yes',
   include_attempt_count_in_response: 'yes',
@@ -81,13 +81,13 @@ const ROUTE_SUPPORT = defineSupport<envoy.config.route.v3.Route>('envoy.config.r
   direct_response: 'yes',
   non_forwarding_action: 'yes',
   metadata: 'yes',
-  decorator: 'yes',
+  decorator: 'warn',
   typed_per_filter_config: 'yes',
   request_headers_to_add: 'yes',
   request_headers_to_remove: 'yes',
   response_headers_to_add: 'yes',
   response_headers_to_remove: 'yes',
-  tracing: 'yes',
+  tracing: 'warn',
   per_request_buffer_limit_bytes: 'yes',
   stat_prefix: 'yes',
   request_body_buffer_limit: 'yes',
@@ -152,7 +152,6 @@ function parseVirtualHost(
     virtualClusters: (proto.virtual_clusters ?? []).map((cluster, i) => parseVirtualCluster(cluster, at, i)),
     rateLimits: rateLimits(proto.rate_limits, at.field('rate_limits'), services),
     headers: parseHeaderMutations(proto, at),
-    cors: proto.cors ?? null,
     filters: parseFilterOverrides(proto.typed_per_filter_config, at.field('typed_per_filter_config'), services),
     includeRequestAttemptCount: proto.include_request_attempt_count ?? false,
     includeAttemptCountInResponse: proto.include_attempt_count_in_response ?? false,
@@ -201,14 +200,9 @@ function parseRoute(
         : parseDirectResponse(proto.direct_response, at.field('direct_response'), maxBody),
     nonForwarding: proto.non_forwarding_action !== undefined,
     metadata: filterMetadata(proto.metadata),
-    decorator:
-      proto.decorator === undefined
-        ? null
-        : { operation: proto.decorator.operation ?? '', propagate: proto.decorator.propagate ?? true },
     headers: parseHeaderMutations(proto, at),
     filters: parseFilterOverrides(proto.typed_per_filter_config, at.field('typed_per_filter_config'), services),
     statPrefix: proto.stat_prefix ?? '',
-    tracing: proto.tracing ?? null,
   }
 }
 

@@ -57,8 +57,6 @@ export interface HcmConfig {
   readonly maxRequestsPerConnection: number
   readonly underscores: UnderscoresAction
   readonly accessLogs: readonly AccessLogConfig[]
-  readonly flushAccessLogOnNewRequest: boolean
-  readonly accessLogFlushInterval: number
   readonly useRemoteAddress: boolean
   readonly xffNumTrustedHops: number
   readonly skipXffAppend: boolean
@@ -75,7 +73,6 @@ export interface HcmConfig {
   readonly generateRequestId: boolean
   readonly preserveExternalRequestId: boolean
   readonly alwaysSetRequestIdInResponse: boolean
-  readonly packTraceReason: boolean
   readonly forwardClientCert: ForwardClientCert
   readonly clientCertDetails: ClientCertDetails
   readonly proxy100Continue: boolean

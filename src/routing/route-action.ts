@@ -59,8 +59,6 @@ export class CompiledAction implements RouteAction {
   readonly requestBufferLimit: number
   readonly appendXForwardedHost: boolean
   readonly autoHostRewrite: boolean
-  readonly includeVhRateLimits: boolean
-  readonly cors: unknown
   readonly #template: ActionTemplate
   readonly #weighted: WeightedClusterConfig | null
   constructor(template: ActionTemplate, cluster: string, weighted: WeightedClusterConfig | null) {
@@ -88,8 +86,6 @@ export class CompiledAction implements RouteAction {
     this.requestBufferLimit = config.requestBufferLimit
     this.appendXForwardedHost = config.appendXForwardedHost
     this.autoHostRewrite = config.hostRewrite?.kind === 'auto'
-    this.includeVhRateLimits = config.includeVhRateLimits
-    this.cors = config.cors
   }
 
   withCluster(name: string): CompiledAction {

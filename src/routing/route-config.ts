@@ -38,7 +38,6 @@ export interface VirtualHostConfig {
   readonly virtualClusters: readonly { readonly name: string; readonly headers: readonly HeaderMatchConfig[] }[]
   readonly rateLimits: readonly unknown[]
   readonly headers: HeaderMutationsConfig
-  readonly cors: unknown
   readonly filters: FilterOverridesConfig
   readonly includeRequestAttemptCount: boolean
   readonly includeAttemptCountInResponse: boolean
@@ -82,11 +81,9 @@ export interface RouteEntryConfig {
   readonly directResponse: DirectResponseConfig | null
   readonly nonForwarding: boolean
   readonly metadata: JsonStruct | null
-  readonly decorator: { readonly operation: string; readonly propagate: boolean } | null
   readonly headers: HeaderMutationsConfig
   readonly filters: FilterOverridesConfig
   readonly statPrefix: string
-  readonly tracing: unknown
 }
 
 export interface RouteMatchConfig {
@@ -163,9 +160,7 @@ export interface RouteActionConfig {
   readonly mirrors: readonly MirrorConfig[]
   readonly priority: 0 | 1
   readonly rateLimits: readonly unknown[]
-  readonly includeVhRateLimits: boolean
   readonly hashPolicies: readonly HashPolicyConfig[]
-  readonly cors: unknown
   readonly maxGrpcTimeout: number
   readonly grpcTimeoutOffset: number
   readonly maxStreamDuration: number
@@ -181,7 +176,6 @@ export interface RouteActionConfig {
 }
 
 export interface HedgeConfig {
-  readonly initialRequests: number
   readonly hedgeOnPerTryTimeout: boolean
 }
 

@@ -89,8 +89,6 @@ class CompiledRoute implements Route {
   readonly directResponse: DirectResponse | null
   readonly action: CompiledAction | null
   readonly nonForwarding: boolean
-  readonly decorator: string
-  readonly decoratorPropagate: boolean
   readonly config: RouteEntryConfig
   /** The weighted cluster this variant stands for. */
   readonly weighted: WeightedClusterConfig | null
@@ -115,8 +113,6 @@ class CompiledRoute implements Route {
     this.directResponse = shared.directResponse
     this.action = action
     this.nonForwarding = config.nonForwarding
-    this.decorator = config.decorator?.operation ?? ''
-    this.decoratorPropagate = config.decorator?.propagate ?? true
     this.weighted = weighted
     const { request, response } = weightedMutations(weighted)
     const requestLevels = [shared.request, ...levels.requestMutations]
@@ -253,11 +249,9 @@ export function tlsRedirectRoute(levels: RouteLevels): Route {
     directResponse: null,
     nonForwarding: false,
     metadata: null,
-    decorator: null,
     headers: none,
     filters: {},
     statPrefix: '',
-    tracing: null,
   }
   // Envoy's SslRedirectRoute has no mutations of its own nor of any level.
   const bare: RouteLevels = { ...levels, requestMutations: [], responseMutations: [] }

@@ -41,8 +41,6 @@ export interface Route {
   readonly redirect: Redirect | null
   readonly directResponse: DirectResponse | null
   readonly action: RouteAction | null
-  /** `decorator.operation`; '' when none. */
-  readonly decorator: string
   /** Most specific typed_per_filter_config for a filter (weighted cluster → route → virtual host → route config), parsed; undefined when none. */
   filterConfig(filterName: string): unknown
   /** All levels, least specific first, for filters that merge. */
@@ -103,8 +101,6 @@ export interface RouteAction {
   readonly requestBufferLimit: number
   readonly appendXForwardedHost: boolean
   readonly autoHostRewrite: boolean
-  readonly includeVhRateLimits: boolean
-  readonly cors: unknown
   /** Rewrites :path (prefix_rewrite, regex_rewrite, path_rewrite_policy) and :authority; sets x-envoy-original-path when asked. */
   /** `keepOriginal` false (suppress_envoy_headers): no x-envoy-original-path and -host. */
   rewrite(h: HeaderBlock, context: FormatContext, upstreamHostname: string, keepOriginal?: boolean): void
@@ -154,7 +150,6 @@ export interface RetryPolicy {
 }
 
 export interface HedgePolicy {
-  readonly initialRequests: number
   readonly hedgeOnPerTryTimeout: boolean
 }
 

@@ -50,11 +50,6 @@ export function responseFlagNames(order: number, long: boolean): string {
   return text
 }
 
-/** Bit of a short name (access-log response_flag_filter); -1 when there is none. */
-export function responseFlagBit(short: string): number {
-  return RESPONSE_FLAGS.findIndex(([name]) => name === short)
-}
-
 const shortNames = new Map<number, string>()
 const longNames = new Map<number, string>()
 const MAX_CACHED = 1024

@@ -128,7 +128,7 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): HcmConfig {
     warnings.push(`${filtersAt}: there is no filter, not even the router: requests get no answer`)
   }
   const filters = parseHttpFilters(proto.http_filters ?? [], filtersAt, warnings)
-  const requestId = parseRequestIdExtension(proto, at)
+  checkRequestIdExtension(proto, at)
   const ranges = proto.internal_address_config?.cidr_ranges ?? []
   if (proto.rds === undefined && proto.route_config === undefined) {
     throw new ConfigError(
@@ -191,8 +191,6 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): HcmConfig {
     maxRequestsPerConnection: common.max_requests_per_connection ?? 0,
     underscores,
     accessLogs: parseAccessLogs(proto.access_log ?? [], at.field('access_log'), warnings),
-    flushAccessLogOnNewRequest: false,
-    accessLogFlushInterval: 0,
     useRemoteAddress: proto.use_remote_address ?? false,
     xffNumTrustedHops: proto.xff_num_trusted_hops ?? 0,
     skipXffAppend: proto.skip_xff_append ?? false,
@@ -209,7 +207,6 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): HcmConfig {
     generateRequestId: proto.generate_request_id ?? true,
     preserveExternalRequestId: proto.preserve_external_request_id ?? false,
     alwaysSetRequestIdInResponse: proto.always_set_request_id_in_response ?? false,
-    packTraceReason: requestId,
     forwardClientCert: (proto.forward_client_cert_details ?? 'SANITIZE') as ForwardClientCert,
     clientCertDetails: clientCertDetails(proto),
     proxy100Continue: proto.proxy_100_continue ?? false,
@@ -291,14 +288,11 @@ function typeOf(proto: FilterProto): string {
   return url.slice(url.lastIndexOf('/') + 1)
 }
 
-function parseRequestIdExtension(proto: Proto, at: FieldPath): boolean {
+/** The UUID extension alone; whether it would pack a trace reason does not matter as long as nothing is traced. */
+function checkRequestIdExtension(proto: Proto, at: FieldPath): void {
   const any = proto.request_id_extension?.typed_config
-  if (any === undefined) return true
-  if (!any.type_url.endsWith('envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig')) {
-    throw unsupportedValue(at.field('request_id_extension'), any.type_url, 'only the UUID extension is supported')
-  }
-  const uuid = any.message as envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig | undefined
-  return uuid?.pack_trace_reason ?? true
+  if (any === undefined || any.type_url.endsWith('envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig')) return
+  throw unsupportedValue(at.field('request_id_extension'), any.type_url, 'only the UUID extension is supported')
 }
 
 function clientCertDetails(proto: Proto): ClientCertDetails {
