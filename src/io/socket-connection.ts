@@ -13,6 +13,7 @@ import {
   type TlsInfo,
 } from './connection.ts'
 import { connectFailure } from './errno.ts'
+import { OutputQueue } from './output-queue.ts'
 import { adopt, adoptTls, discard, disown, type SocketOwner } from './socket-events.ts'
 import { localAddress, NO_ADDRESS, newSocket, peerAddress } from './socket-factory.ts'
 import type { SocketLoop } from './socket-loop.ts'
@@ -22,8 +23,6 @@ import type { LocalCertificate } from './transport-sockets/tls-info.ts'
 export type { ConnectOptions, TlsDriver }
 
 const EMPTY = new Uint8Array(0)
-/** Up to here one copied buffer beats writev; measured on heads with small bodies. */
-const COALESCE_LIMIT = 16384
 const DEFAULT_BUFFER_LIMIT = 1024 * 1024
 const DEFAULT_DELAYED_CLOSE = 1000
 /** A peer that does not take what is to be flushed is dropped after an hour, as tcp_proxy's idle_timeout does in Envoy. */
@@ -106,10 +105,8 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   delayedCloseExpired = false
   #lastPending = 0
 
-  // Queue of the current turn: text alone is one growing latin1 string; with bytes among it, a list.
-  #text = ''
-  readonly #chunks: (Uint8Array | string)[] = []
-  #queued = 0
+  /** What this turn wants written. */
+  readonly #queue = new OutputQueue()
   #dirty = false
   #high = DEFAULT_BUFFER_LIMIT
   #low = DEFAULT_BUFFER_LIMIT >> 1
@@ -151,7 +148,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   }
 
   get bufferedBytes(): number {
-    return this.#queued + this.#socket.writableLength
+    return this.#queue.length + this.#socket.writableLength
   }
 
   begin(address: Address, options: ConnectOptions): void {
@@ -193,22 +190,14 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   write(data: Uint8Array | string): Flow {
     const length = data.length
     if (length === 0 || this.closed || this.#ended) return Flow.Continue
-    if (typeof data === 'string' && this.#chunks.length === 0) {
-      this.#text += data
-    } else {
-      if (this.#text !== '') {
-        this.#chunks.push(this.#text)
-        this.#text = ''
-      }
-      this.#chunks.push(data)
-    }
-    this.#queued += length
+    const queue = this.#queue
+    queue.push(data)
     this.bytesSent += length
     if (!this.#dirty) {
       this.#dirty = true
       this.#loop.flushLater(this)
     }
-    if (this.#queued + this.#socket.writableLength <= this.#high) return Flow.Continue
+    if (queue.length + this.#socket.writableLength <= this.#high) return Flow.Continue
     this.#above = true
     return Flow.Pause
   }
@@ -217,7 +206,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   flush(): void {
     this.#dirty = false
     if (this.#phase < Phase.Ready || this.#phase === Phase.Gone) return
-    if (this.#queued > 0) this.#send()
+    if (this.#queue.length > 0) this.#send()
     // After all, all of it went out at once: there will be no callback that says so.
     if (this.#above && this.#socket.writableLength <= this.#low) this.#drained()
   }
@@ -236,7 +225,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     if (this.#ended || this.closed) return
     this.#ended = true
     if (this.#phase < Phase.Ready) return
-    if (this.#queued > 0) this.#send()
+    if (this.#queue.length > 0) this.#send()
     this.#socket.end()
   }
 
@@ -256,7 +245,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
       return
     }
     if (again) return
-    if (this.#queued > 0) this.#send()
+    if (this.#queue.length > 0) this.#send()
     this.#closeTimer = new TimerNode(this, TIMER_CLOSE)
     this.#lastPending = this.#socket.writableLength
     if (how === CloseHow.FlushAndDelay && this.#delayedClose > 0) {
@@ -370,9 +359,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     if (this.#phase === Phase.Gone) return
     this.#phase = Phase.Gone
     this.closed = true
-    this.#text = ''
-    this.#chunks.length = 0
-    this.#queued = 0
+    this.#queue.clear()
     this.#stopConnectTimer()
     if (this.#closeTimer !== null) this.#loop.timers.cancel(this.#closeTimer)
     this.handler.onClose(this, this.#why)
@@ -404,7 +391,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     else this.#socket.pause()
     this.handler.onConnected?.(this)
     if (this.closed) return
-    if (this.#queued > 0) this.flush()
+    if (this.#queue.length > 0) this.flush()
     if (this.#ended) this.#socket.end()
   }
 
@@ -418,43 +405,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   }
 
   #send(): void {
-    const socket = this.#socket
-    const done = this.#above ? this.#drainedCallback() : undefined
-    const chunks = this.#chunks
-    const total = this.#queued
-    this.#queued = 0
-    if (chunks.length === 0) {
-      const text = this.#text
-      this.#text = ''
-      socket.write(text, 'latin1', done)
-    } else if (chunks.length === 1) {
-      const only = chunks[0]!
-      chunks.length = 0
-      if (typeof only === 'string') socket.write(only, 'latin1', done)
-      else socket.write(only, done)
-    } else if (total <= COALESCE_LIMIT) {
-      const whole = Buffer.allocUnsafe(total)
-      let at = 0
-      for (let i = 0; i < chunks.length; i++) {
-        const chunk = chunks[i]!
-        if (typeof chunk === 'string') whole.write(chunk, at, 'latin1')
-        else whole.set(chunk, at)
-        at += chunk.length
-      }
-      chunks.length = 0
-      socket.write(whole, done)
-    } else {
-      socket.cork()
-      const last = chunks.length - 1
-      for (let i = 0; i <= last; i++) {
-        const chunk = chunks[i]!
-        const callback = i === last ? done : undefined
-        if (typeof chunk === 'string') socket.write(chunk, 'latin1', callback)
-        else socket.write(chunk, callback)
-      }
-      chunks.length = 0
-      socket.uncork()
-    }
+    this.#queue.writeTo(this.#socket, this.#above ? this.#drainedCallback() : undefined)
   }
 
   #drainedCallback(): () => void {
