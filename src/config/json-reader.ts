@@ -16,6 +16,7 @@ import {
 } from './descriptors.ts'
 import { FieldPath } from './field-path.ts'
 import { firstCharacter, kindName, readScalar } from './json-scalars.ts'
+import { JsonTrail, type TrailKind } from './json-trail.ts'
 import { nearestName } from './nearest-name.ts'
 import { setKey } from './object-key.ts'
 import { checkDuration, checkTimestamp, parseDuration, parseTimestamp, secondsToMs, ValueError } from './well-known.ts'
@@ -62,20 +63,10 @@ export function readJson<T extends object = object>(
 
 class JsonReader {
   readonly unknownFields: UnknownField[] = []
-  #rootType: string
-  readonly #root: FieldPath
-  // The path is a stack of steps; a FieldPath is made of it only for an error.
-  readonly #kinds: ('field' | 'index' | 'key' | 'any')[] = []
-  readonly #steps: (string | number)[] = []
-  readonly #positions: number[] = []
-  /** steps above it belong to the message around a TypedStruct, which Envoy reads apart */
-  #rootDepth = 0
-  /** name of the entry message of the innermost map; protobuf's errors name it instead of the value's type */
-  #entryType = ''
+  readonly #trail: JsonTrail
 
   constructor(rootType: string, root: FieldPath) {
-    this.#rootType = rootType
-    this.#root = root
+    this.#trail = new JsonTrail(rootType, root)
   }
 
   message(type: MessageType, value: unknown, skip: string | null): Record<string, unknown> {
@@ -94,7 +85,7 @@ class JsonReader {
       const v = (value as Record<string, unknown>)[key]
       // null is absent, also for a member of a oneof.
       if (v === null && field.wellKnown !== 'value' && field.typeName !== 'google.protobuf.NullValue') continue
-      this.#push('field', key)
+      this.#enter('field', key)
       if (field.oneof >= 0) {
         seen ??= new Array(type.oneofs.length).fill(null)
         if (seen[field.oneof] !== null) {
@@ -111,7 +102,7 @@ class JsonReader {
         )
       const read = field.isMap ? this.#map(field, v) : field.repeated ? this.#list(field, v) : this.#value(field, v)
       if (read !== undefined && (field.presence || !isDefault(field, read))) setKey(out, field.name, read)
-      this.#pop()
+      this.#trail.leave()
     }
     return out
   }
@@ -135,10 +126,10 @@ class JsonReader {
         position = this.#elements(field, element, out, position + 1, depth + 1)
         continue
       }
-      this.#push('index', position++)
+      this.#enter('index', position++)
       const read = element === null && field.wellKnown !== 'value' ? emptyValue(field) : this.#value(field, element)
       if (read !== undefined) out.push(read)
-      this.#pop()
+      this.#trail.leave()
     }
     return position
   }
@@ -153,14 +144,14 @@ class JsonReader {
     const out: Record<string, unknown> = {}
     let i = 0
     for (const key of Object.keys(value)) {
-      this.#push('key', key, i++)
-      this.#entryType = entry.name
+      this.#enter('key', key, i++)
+      this.#trail.entryType = entry.name
       // Map keys of other types than string are JSON strings that must read as that type.
       const k = keyType.type === 9 ? key : String(this.#scalar(keyType, key))
       const v = (value as Record<string, unknown>)[key]
       const read = v === null && valueType.wellKnown !== 'value' ? emptyValue(valueType) : this.#value(valueType, v)
       if (read !== undefined) setKey(out, k, read)
-      this.#pop()
+      this.#trail.leave()
     }
     return out
   }
@@ -212,7 +203,7 @@ class JsonReader {
         return this.#any(value)
       case 'struct':
         if (!isObject(value)) {
-          this.#push('field', '<struct>')
+          this.#enter('field', '<struct>')
           throw this.#fail(
             'message google.protobuf.Struct.FieldsEntry',
             `unexpected character: '${firstCharacter(value)}'; expected '{'`,
@@ -249,10 +240,10 @@ class JsonReader {
   #boxed(field: FieldType, value: object): unknown {
     let out: unknown = emptyValue(field)
     for (const [key, v] of Object.entries(value)) {
-      this.#push('field', key)
+      this.#enter('field', key)
       if (key === 'value') out = v === null ? out : this.#scalar(field, v)
       else this.#unknown(key, field.typeName, false, null, true)
-      this.#pop()
+      this.#trail.leave()
     }
     return out
   }
@@ -281,7 +272,7 @@ class JsonReader {
 
   /** Copies Struct content; whatever JSON holds is allowed, only the depth is bounded. */
   #plain(value: unknown, depth: number): unknown {
-    if (depth + this.#steps.length > MAX_DEPTH)
+    if (depth + this.#trail.depth > MAX_DEPTH)
       throw this.#fail('message google.protobuf.Struct', 'JSON content was too deeply nested')
     if (Array.isArray(value)) return value.map(v => this.#plain(v, depth + 1))
     if (typeof value === 'bigint') return Number(value)
@@ -318,11 +309,11 @@ class JsonReader {
         `write "type.googleapis.com/${url}"`,
       )
     const name = url.slice(slash + 1)
-    this.#push('any', '')
+    this.#enter('any', '')
     const out = TYPED_STRUCTS.has(name)
       ? this.#typedStruct(name, url, value)
       : { type_url: url, message: this.#anyContent(name, url, value) }
-    this.#pop()
+    this.#trail.leave()
     return out
   }
 
@@ -360,66 +351,40 @@ class JsonReader {
     const inner = url.slice(url.lastIndexOf('/') + 1)
     const struct = { type_url: outerUrl, value: outer.value ?? {} }
     if (!hasMessageType(inner)) return { type_url: url, message: struct.value, typed_struct: true, struct }
-    this.#push('field', 'value')
-    const root = this.#rootType
-    const depth = this.#rootDepth
-    this.#rootType = inner
-    this.#rootDepth = this.#steps.length
+    this.#enter('field', 'value')
+    const { rootType, rootDepth } = this.#trail
+    this.#trail.rootType = inner
+    this.#trail.rootDepth = this.#trail.depth
     const message = this.message(messageType(inner), outer.value ?? {}, null)
-    this.#rootType = root
-    this.#rootDepth = depth
-    this.#pop()
+    this.#trail.rootType = rootType
+    this.#trail.rootDepth = rootDepth
+    this.#trail.leave()
     return { type_url: url, message, struct }
   }
 
-  #push(kind: 'field' | 'index' | 'key' | 'any', step: string | number, position = 0): void {
-    if (this.#steps.length >= MAX_DEPTH * 2) throw this.#fail('', 'JSON content was too deeply nested')
-    this.#kinds.push(kind)
-    this.#steps.push(step)
-    this.#positions.push(position)
-  }
-
-  #pop(): void {
-    this.#kinds.pop()
-    this.#steps.pop()
-    this.#positions.pop()
-  }
-
-  #path(): FieldPath {
-    let at = this.#root
-    for (let i = 0; i < this.#steps.length; i++)
-      at = new FieldPath(at, this.#steps[i]!, this.#kinds[i]!, this.#positions[i]!)
-    return at
+  #enter(kind: TrailKind, step: string | number, position = 0): void {
+    if (this.#trail.depth >= MAX_DEPTH * 2) throw this.#fail('', 'JSON content was too deeply nested')
+    this.#trail.enter(kind, step, position)
   }
 
   /** @param named the path already ends in the unknown name */
   #unknown(name: string, typeName: string, isEnumValue: boolean, suggestion: string | null, named = isEnumValue): void {
     if (this.unknownFields.length >= MAX_UNKNOWN) return
-    const at = named ? this.#path() : this.#path().field(name)
+    const path = this.#trail.path()
+    const at = named ? path : path.field(name)
     const kind = `message ${typeName}`
-    const where = this.#where(kind, named ? this.#steps.length - 1 : this.#steps.length)
+    const where = this.#trail.where(kind, named ? this.#trail.depth - 1 : this.#trail.depth)
+    const { rootType } = this.#trail
     const reason = isEnumValue
       ? `unknown enum value: '${name}'`
-      : `invalid JSON in ${this.#rootType}${where}: no such field: '${name}'`
-    this.unknownFields.push({ at, name, typeName, isEnumValue, suggestion, rootType: this.#rootType, reason })
-  }
-
-  /** ` @ a.b[0]: message x.y.Z` in protobuf's manner: map entries by position and by the name of the entry message. */
-  #where(kind: string, end = this.#steps.length): string {
-    let out = ''
-    for (let i = this.#rootDepth; i < end; i++) {
-      const step = this.#kinds[i] === 'key' ? this.#positions[i] : this.#steps[i]
-      if (this.#kinds[i] === 'index' || this.#kinds[i] === 'key') out += `[${step}]`
-      else out += (out === '' ? '' : '.') + (this.#kinds[i] === 'any' ? '<any>' : step)
-    }
-    if (out === '') return ''
-    return ` @ ${out}: ${this.#kinds[end - 1] === 'key' ? `message ${this.#entryType}` : kind}`
+      : `invalid JSON in ${rootType}${where}: no such field: '${name}'`
+    this.unknownFields.push({ at, name, typeName, isEnumValue, suggestion, rootType, reason })
   }
 
   #anyType(text: string, advice: string | undefined): ConfigError {
     return new ConfigError(
       'CONFIG_ANY_TYPE',
-      this.#path(),
+      this.#trail.path(),
       `Unable to parse JSON as proto (INVALID_ARGUMENT: ${text})`,
       { advice },
     )
@@ -431,12 +396,12 @@ class JsonReader {
     code: 'CONFIG_TYPE' | 'CONFIG_ONEOF' | 'CONFIG_ANY_TYPE' = 'CONFIG_TYPE',
     advice?: string,
   ): ConfigError {
-    const at = this.#path()
-    const where = this.#where(kind)
+    const at = this.#trail.path()
+    const where = this.#trail.where(kind)
     return new ConfigError(
       code,
       at,
-      `Unable to parse JSON as proto (INVALID_ARGUMENT: invalid JSON in ${this.#rootType}${where}: ${text})`,
+      `Unable to parse JSON as proto (INVALID_ARGUMENT: invalid JSON in ${this.#trail.rootType}${where}: ${text})`,
       { advice },
     )
   }

@@ -7,13 +7,12 @@ import { autoServerName } from '../../upstream/auto-sni.ts'
 import { type Cluster, type Host, OutlierEvent, PoolFailure } from '../../upstream/upstream.ts'
 import type { RouterFilter } from '../filters/router.ts'
 import type { ResponseSource, StreamContext } from '../stream-context.ts'
-import { localReplyHeaders, noteUpstream } from './attempt-facts.ts'
+import { noteUpstream } from './attempt-facts.ts'
 import { Attempts } from './attempts.ts'
 import { respondDirectly } from './direct-response.ts'
 import { HostPick } from './host-pick.ts'
 import {
   refuseAfterFailure,
-  refuseAfterMaxDuration,
   refuseBadHeaders,
   refusedByCluster,
   refuseUnhealthy,
@@ -25,6 +24,7 @@ import { type FailureText, poolFailureText, resetDetails, resetText } from './re
 import { ResponseCharges } from './response-charges.ts'
 import { RetryState, RetryVerdict } from './retry-state.ts'
 import { shadowRequests } from './shadow.ts'
+import { onResponseTimeout } from './slow-attempts.ts'
 import { connectTcp } from './tcp-upstream.ts'
 import { hedgesOnTimeout, RequestTimeouts } from './timeouts.ts'
 import { UpstreamRequest } from './upstream-request.ts'
@@ -34,7 +34,7 @@ const EMPTY = Buffer.alloc(0)
 
 /**
  * The router's state for one stream: attempts, retries and timeouts (Envoy: Router::Filter). The way of a response back is in
- * upstream-response.ts.
+ * upstream-response.ts, what becomes of slow attempts in slow-attempts.ts.
  */
 export class RouterRequest implements ResponseSource, TimerOwner {
   readonly filter: RouterFilter
@@ -197,7 +197,10 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   onTimer(kind: number): void {
     if (this.s === null) return
     if (kind === RouterTimer.BackOff) this.doRetry()
-    else this.onResponseTimeout()
+    else {
+      this.timedOut = true
+      onResponseTimeout(this)
+    }
   }
 
   onAttemptReady(attempt: UpstreamRequest, protocol: string): void {
@@ -258,30 +261,6 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.cluster!.reportOutcome(attempt.host, 0, OutlierEvent.RequestReset)
     if (this.winner === attempt) this.responseCut(resetText(why), '')
     else this.attemptFailed(attempt, resetText(why), '')
-  }
-
-  onPerTryTimeout(attempt: UpstreamRequest, idle: boolean): void {
-    const { counters } = this.cluster!
-    // Once a response is on its way only the route timeout ends it (UpstreamRequest::onPerTryTimeout).
-    if (!idle && this.winner !== null) return
-    if (this.hedging) {
-      this.hedge(attempt)
-      return
-    }
-    ;(idle ? counters.upstreamRqPerTryIdleTimeout : counters.upstreamRqPerTryTimeout).inc()
-    const flag = ResponseFlag.UpstreamRequestTimeout
-    this.giveUp(attempt, flag, idle ? 'upstream_per_try_idle_timeout' : 'upstream_per_try_timeout')
-  }
-
-  /** max_stream_duration of the cluster or x-envoy-upstream-stream-duration-ms. */
-  onMaxDuration(attempt: UpstreamRequest): void {
-    this.cluster!.counters.upstreamRqMaxDurationReached.inc()
-    const wasWinner = this.winner === attempt
-    this.attempts.drop(attempt)
-    if (!wasWinner && this.retries(attempt, ResetReason.Local, true)) return
-    const s = this.s!
-    this.dropOthers(null)
-    refuseAfterMaxDuration(this, s)
   }
 
   scheduleRetry(afterTimeout: boolean): void {
@@ -353,7 +332,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   }
 
   /** True: the retry policy takes care of it. */
-  private retries(attempt: UpstreamRequest, reason: ResetReason, timeout: boolean): boolean {
+  retries(attempt: UpstreamRequest, reason: ResetReason, timeout: boolean): boolean {
     if (this.winner !== null || attempt.retried || !this.retry.enabled || this.body.dropped) return false
     const verdict = this.retry.onReset(reason, this.upstreamStarted, this.filter.services)
     if (verdict !== RetryVerdict.Yes) {
@@ -384,65 +363,6 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     s.info.setFlag(text.flag)
     s.info.responseCodeDetails = details !== '' ? details : resetDetails(text.text, '', true)
     s.resetStream()
-  }
-
-  /** A second attempt beside a slow one, whose answer is still welcome (Filter::onSoftPerTryTimeout). */
-  private hedge(attempt: UpstreamRequest): void {
-    this.cluster!.reportOutcome(attempt.host, this.timeouts.status, OutlierEvent.RequestTimeout)
-    attempt.timeoutReported = true
-    if (this.winner !== null || !this.retry.enabled || this.body.dropped) return
-    const verdict = this.retry.onHedge(this.filter.services)
-    if (verdict === RetryVerdict.Yes) {
-      attempt.retried = true
-      this.scheduleRetry(true)
-    } else this.noteRetryLimit(verdict)
-  }
-
-  /** An attempt took too long: another one, or the reply that says so. */
-  private giveUp(attempt: UpstreamRequest, flag: ResponseFlag, details: string): void {
-    const { status } = this.timeouts
-    this.cluster!.reportOutcome(attempt.host, status, OutlierEvent.RequestTimeout)
-    noteUpstream(this.s!.info, attempt)
-    const wasWinner = this.winner === attempt
-    this.attempts.drop(attempt)
-    if (!wasWinner) {
-      if (this.retries(attempt, ResetReason.Local, true)) return
-      this.charges.response(attempt.host, status, null)
-    }
-    this.timeoutReply(flag, details)
-  }
-
-  private onResponseTimeout(): void {
-    this.timedOut = true
-    for (let i = this.attempts.list.length - 1; i >= 0; i--) {
-      const attempt = this.attempts.list[i]!
-      this.charges.timedOut()
-      noteUpstream(this.s!.info, attempt)
-      if (!attempt.headersSeen) {
-        if (!attempt.timeoutReported)
-          this.cluster!.reportOutcome(attempt.host, this.timeouts.status, OutlierEvent.RequestTimeout)
-        this.charges.response(attempt.host, this.timeouts.status, null)
-      }
-      if (this.winner !== attempt) this.attempts.drop(attempt)
-    }
-    this.timeoutReply(ResponseFlag.UpstreamRequestTimeout, 'response_timeout')
-  }
-
-  private timeoutReply(flag: ResponseFlag, details: string): void {
-    const s = this.s!
-    if (this.winner !== null) {
-      s.info.setFlag(flag)
-      s.info.responseCodeDetails = details
-      this.dropOthers(null)
-      s.resetStream()
-      return
-    }
-    this.dropOthers(null)
-    s.info.setFlag(flag)
-    const { status } = this.timeouts
-    // 204 stands for the timeout when the client asked for an alternative response.
-    const body = status === 504 ? 'upstream request timeout' : ''
-    s.sendLocalReply(status, body, details, localReplyHeaders(this, false))
   }
 
   private doRetry(): void {

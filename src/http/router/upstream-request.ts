@@ -4,6 +4,7 @@ import type { HeaderBlock } from '../../codec/header-block.ts'
 import { type Connection, Flow, ReadHold } from '../../io/connection.ts'
 import type { Host, HttpPoolUser, PoolFailure, PoolHandle } from '../../upstream/upstream.ts'
 import type { RouterRequest } from './router-request.ts'
+import { onMaxDuration, onPerTryTimeout } from './slow-attempts.ts'
 import { onInterimHead, onResponseData, onResponseHead, onResponseTrailers } from './upstream-response.ts'
 
 export const AttemptTimer = { PerTry: 0, PerTryIdle: 1, MaxDuration: 2 } as const
@@ -154,15 +155,15 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   onTimer(kind: number): void {
     if (this.done) return
     if (kind === AttemptTimer.MaxDuration) {
-      this.request.onMaxDuration(this)
+      onMaxDuration(this.request, this)
       return
     }
     if (kind === AttemptTimer.PerTryIdle) {
       const limit = this.request.timeouts.perTryIdle
       const quiet = this.request.timers.now() - this.lastActivity
       if (quiet < limit) this.request.timers.arm(this.idleTimer, limit - quiet)
-      else this.request.onPerTryTimeout(this, true)
-    } else this.request.onPerTryTimeout(this, false)
+      else onPerTryTimeout(this.request, this, true)
+    } else onPerTryTimeout(this.request, this, false)
   }
 
   private touch(): void {
