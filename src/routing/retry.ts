@@ -101,11 +101,11 @@ export function wouldRetryOnReset(on: number, reason: ResetReason, started: bool
 }
 
 /**
- * JitteredExponentialBackOffStrategy: ms before retry number `attempt` (1 = the first), uniform in [0, min((2^attempt - 1) × base, max)).
- * `random`: uniform in [0, 2^53).
+ * JitteredExponentialBackOffStrategy: ms before retry number `attempt` (1 = the first), uniform in [0, min(2^(attempt-1) × base, max)):
+ * measured on the real one, whose documentation says (2^attempt - 1). `random`: uniform in [0, 2^53).
  */
 export function backOff(base: number, max: number, attempt: number, random: number): number {
-  const window = Math.min((2 ** Math.min(attempt, 30) - 1) * base, max)
+  const window = Math.min(2 ** Math.min(attempt - 1, 30) * base, max)
   return window <= 0 ? 0 : random % window
 }
 

@@ -7,6 +7,7 @@ import { fields, type Group, get, type Scenario, scenario } from '../scenario.ts
  */
 const ROUTES = `
 - {match: {prefix: /timeout}, route: {cluster: a, timeout: 0.2s, retry_policy: {retry_on: 5xx, num_retries: 1}}}
+- {match: {prefix: /retried}, route: {cluster: a, timeout: 5s, retry_policy: {retry_on: 5xx, num_retries: 1}}}
 - {match: {prefix: /h2}, route: {cluster: h2}}
 - {match: {prefix: /}, route: {cluster: a}}
 `
@@ -58,7 +59,7 @@ const CASES: readonly Case[] = [
     name: 'max-retries-over-route',
     doc: 'x-envoy-max-retries over the policy of the route',
     up: 'status:503',
-    path: '/timeout',
+    path: '/retried',
     headers: { 'x-envoy-max-retries': '3' },
   },
   {
