@@ -1,4 +1,3 @@
-import type { Log } from '../base/log.ts'
 import { UnderscoreAction } from '../codec/http2/header-receiver.ts'
 import { parseHttp1Options, parseHttp2Options } from '../codec/protocol-options.ts'
 import type { ClusterParser } from '../config/cluster.ts'
@@ -10,10 +9,10 @@ import type { TransportSocketConfig } from '../upstream/cluster-config.ts'
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer'
 
 /** What the parser of clusters needs from the registries of extensions. */
-export function clusterParser(log: Log): ClusterParser {
+export function clusterParser(warn: (text: string) => void): ClusterParser {
   const warnings: string[] = []
   const tell = (): void => {
-    for (const text of warnings.splice(0)) log.warning(text)
+    for (const text of warnings.splice(0)) warn(text)
   }
   return {
     transportSocket(proto: envoy.config.core.v3.TransportSocket, at: FieldPath): TransportSocketConfig {
@@ -53,6 +52,6 @@ export function clusterParser(log: Log): ClusterParser {
       tell()
       return parsed
     },
-    warn: text => log.warning(text),
+    warn,
   }
 }

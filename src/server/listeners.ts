@@ -43,6 +43,8 @@ export interface ListenerManagerOptions {
   readonly concurrency: number
   readonly store: StatsStore
   readonly log: Log
+  /** About configuration that has no effect. */
+  readonly warn: (text: string) => void
   /** Workers are to take over or replace this listener. */
   readonly publish: (listener: MainListener) => void
   readonly withdraw: (name: string) => void
@@ -89,7 +91,7 @@ export class ListenerManager {
   parse(proto: ListenerProto, at: FieldPath, version: string, viaApi: boolean): MainListener {
     const warnings: string[] = []
     const config = parseListener(proto, at, warnings)
-    for (const text of warnings) this.#options.log.warning(text)
+    for (const text of warnings) this.#options.warn(text)
     return { config, proto, updated: Date.now(), version, viaApi, routes: routesOf(proto) }
   }
 

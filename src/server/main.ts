@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs'
 import { ConfigError } from '../base/errors.ts'
 import type { FileLogSink, Loggers } from '../base/log.ts'
+import { WarningDigest } from '../base/warning-digest.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { loadBootstrap } from '../config/load.ts'
 import { disableExtension } from '../config/registry.ts'
@@ -97,11 +98,14 @@ function load(
     yaml: options.configYaml,
     allowUnknown: options.allowUnknownStaticFields,
   })
+  const unknown = new WarningDigest(loggers.get('config'))
+  const deprecated = new WarningDigest(loggers.get('misc'))
   for (const warning of loaded.warnings) {
-    const unknown = warning.startsWith('Unknown field')
-    if (!unknown && options.skipDeprecatedLogs) continue
-    loggers.get(unknown ? 'config' : 'misc').warning(warning)
+    if (warning.startsWith('Unknown field')) unknown.add(warning)
+    else if (!options.skipDeprecatedLogs) deprecated.add(warning)
   }
+  unknown.flush()
+  deprecated.flush()
   return { bootstrap: withFlags(loaded.message, options), locate: loaded.locate }
 }
 

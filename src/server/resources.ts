@@ -1,6 +1,7 @@
 import { ConfigError } from '../base/errors.ts'
 import type { Loggers } from '../base/log.ts'
 import type { Timers } from '../base/timer.ts'
+import { WarningDigest } from '../base/warning-digest.ts'
 import { type ClusterParser, parseCluster } from '../config/cluster.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
@@ -78,6 +79,8 @@ export class ResourceManager {
   readonly parser: ClusterParser
   subscriptions: Subscriptions | null = null
   readonly #context: ResourceContext
+  readonly #warnings: WarningDigest
+  readonly #clusterWarnings: WarningDigest
   readonly #routes = new Map<string, Published>()
   #staticListeners: MainListener[] = []
   #onClustersReady: (() => void) | null = null
@@ -87,7 +90,9 @@ export class ResourceManager {
   constructor(context: ResourceContext) {
     this.#context = context
     const { loggers, store, options } = context
-    this.parser = clusterParser(loggers.get('upstream'))
+    this.#warnings = new WarningDigest(loggers.get('config'))
+    this.#clusterWarnings = new WarningDigest(loggers.get('upstream'))
+    this.parser = clusterParser(text => this.#clusterWarnings.add(text))
     this.batcher = new Batcher(batch => context.broadcast(batch))
     this.secrets = new SecretStore(this.batcher)
     this.clusters = new ClusterStore({
@@ -109,6 +114,7 @@ export class ResourceManager {
       concurrency: options.concurrency,
       store,
       log: loggers.get('config'),
+      warn: text => this.#warnings.add(text),
       publish: listener => this.#publishListener(listener),
       withdraw: name => context.broadcast({ removedListeners: [name] }),
       timers: context.timers,
@@ -123,6 +129,16 @@ export class ResourceManager {
 
   /** Reads the static configuration. Throws ConfigError. */
   configure(): void {
+    try {
+      this.#configure()
+    } finally {
+      // What is wrong may end the process.
+      this.#warnings.flush()
+      this.#clusterWarnings.flush()
+    }
+  }
+
+  #configure(): void {
     const { bootstrap, loggers } = this.#context
     const config = loggers.get('config')
     const statics = bootstrap.static_resources ?? {}
@@ -187,7 +203,7 @@ export class ResourceManager {
       hasCluster: name => this.clusters.has(name),
       clusterNames: () => this.clusters.names(),
     })
-    if (!inline) for (const text of warnings) this.#context.loggers.get('config').warning(text)
+    if (!inline) for (const text of warnings) this.#warnings.add(text)
     return config
   }
 

@@ -3,6 +3,7 @@ import { ConfigError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
+import { WarningDigest } from '../base/warning-digest.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import type { Counter } from '../stats/stats.ts'
@@ -59,6 +60,7 @@ const ADS_METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/Strea
 export class XdsClient {
   readonly #deps: XdsDeps
   readonly #policy: DecodePolicy
+  readonly #warnings: WarningDigest
   /** Static ones by name. */
   readonly #clusters: ReadonlyMap<string, envoy.config.cluster.v3.Cluster>
   readonly #ads: GrpcMux | null
@@ -75,9 +77,10 @@ export class XdsClient {
   constructor(deps: XdsDeps) {
     this.#deps = deps
     const unknown = deps.stats.counter('server.dynamic_unknown_fields')
+    this.#warnings = new WarningDigest(deps.log)
     this.#policy = {
       rejectUnknown: deps.rejectUnknown,
-      warn: text => deps.log.warning(text),
+      warn: text => this.#warnings.add(text),
       countUnknown: () => unknown.inc(),
     }
     this.#clusters = new Map((deps.bootstrap.static_resources?.clusters ?? []).map(c => [c.name ?? '', c]))
@@ -206,7 +209,7 @@ export class XdsClient {
     const plan = this.#plan(source, FieldPath.root())
     const cache = this.#assignments
     const useCached = this.#deps.stats.counter(`${prefix}assignment_use_cached`)
-    const listener = new EndpointsListener(taker, edsName, cache, useCached, text => this.#deps.log.warning(text))
+    const listener = new EndpointsListener(taker, edsName, cache, useCached, text => this.#warnings.add(text))
     const resource = new NamedResource(
       listener,
       false,
