@@ -1,0 +1,139 @@
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import type { RequestText } from './http2-request.ts'
+import type { Endpoint } from './socket.ts'
+
+export const USAGE = `usage: open-loop --url URL --rate R [--connections C] [--seconds S] [--warmup S] [--h2] …
+
+Sends R requests per second, evenly, whatever became of those before, and measures every latency from the time the
+request was due. Prints one line of JSON.
+
+  --url URL          http://HOST:PORT/PATH or https://… (certificates are not checked)
+  --rate R           requests per second in all
+  --connections C    connections (default 32)
+  --seconds S        how long to measure (default 10)
+  --warmup S         before that, without being counted (default 1)
+  --grace S          how long to wait for answers afterwards (default 5)
+  --h2               HTTP/2 (prior knowledge, or ALPN over TLS)
+  --streams N        most streams per HTTP/2 connection (default 100)
+  --method M         default GET, or POST with a body
+  --header 'N: V'    may be repeated; host replaces that of the URL
+  --body TEXT        or --body-file FILE: at most 16 KiB with --h2
+  --cert FILE --key FILE   client certificate
+  --pacing P         spin (default): precise to some microseconds, keeps a core busy; tick: sends once a millisecond
+`
+
+/** Seconds and requests per second as typed; everything else ready for use. */
+export interface OpenLoopOptions {
+  readonly endpoint: Endpoint
+  readonly request: RequestText
+  readonly h2: boolean
+  readonly rate: number
+  readonly connections: number
+  readonly streams: number
+  readonly seconds: number
+  readonly warmup: number
+  readonly grace: number
+  readonly pacing: 'spin' | 'tick'
+}
+
+/** The command line is wrong; the message says how. */
+export class UsageError extends Error {}
+
+export function parseOptions(argv: readonly string[]): OpenLoopOptions {
+  let values: ReturnType<typeof parse>
+  try {
+    values = parse(argv)
+  } catch (error) {
+    throw new UsageError((error as Error).message)
+  }
+  if (values.url === undefined) throw new UsageError('--url is missing')
+  if (values.rate === undefined) throw new UsageError('--rate is missing')
+  let url: URL
+  try {
+    url = new URL(values.url)
+  } catch {
+    throw new UsageError(`--url ${values.url} is no URL`)
+  }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:')
+    throw new UsageError(`--url: ${url.protocol} is not spoken`)
+  const tls = url.protocol === 'https:'
+  if (values.pacing !== 'spin' && values.pacing !== 'tick') throw new UsageError('--pacing is spin or tick')
+  if ((values.cert === undefined) !== (values.key === undefined))
+    throw new UsageError('--cert and --key belong together')
+  const identity =
+    values.cert === undefined ? {} : { cert: readFileSync(values.cert, 'utf8'), key: readFileSync(values.key!, 'utf8') }
+  const body =
+    values['body-file'] === undefined ? Buffer.from(values.body ?? '', 'latin1') : readFileSync(values['body-file'])
+  if (values.h2 && body.length > 16384) throw new UsageError('bodies of more than 16 KiB only without --h2')
+  const headers = values.header.map(headerField)
+  const host = headers.find(([name]) => name === 'host')
+  return {
+    endpoint: {
+      host: url.hostname.replace(/^\[|\]$/g, ''),
+      port: url.port === '' ? (tls ? 443 : 80) : Number(url.port),
+      tls: tls ? { alpn: values.h2 ? 'h2' : 'http/1.1', ...identity } : null,
+    },
+    request: {
+      method: values.method ?? (body.length > 0 ? 'POST' : 'GET'),
+      scheme: tls ? 'https' : 'http',
+      authority: host === undefined ? url.host : host[1],
+      path: url.pathname + url.search,
+      headers: headers.filter(([name]) => name !== 'host'),
+      body,
+    },
+    h2: values.h2,
+    rate: positive('rate', values.rate),
+    connections: Math.ceil(positive('connections', values.connections)),
+    streams: Math.ceil(positive('streams', values.streams)),
+    seconds: positive('seconds', values.seconds),
+    warmup: positive('warmup', values.warmup, true),
+    grace: positive('grace', values.grace, true),
+    pacing: values.pacing,
+  }
+}
+
+/** All requests of a HTTP/1.1 run are these bytes. */
+export function http1Request(request: RequestText): Buffer {
+  const lines = [`${request.method} ${request.path} HTTP/1.1`, `host: ${request.authority}`]
+  for (const [name, value] of request.headers) lines.push(`${name}: ${value}`)
+  if (request.body.length > 0) lines.push(`content-length: ${request.body.length}`)
+  return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), request.body])
+}
+
+function parse(argv: readonly string[]) {
+  return parseArgs({
+    args: [...argv],
+    options: {
+      url: { type: 'string' },
+      rate: { type: 'string' },
+      connections: { type: 'string', default: '32' },
+      streams: { type: 'string', default: '100' },
+      seconds: { type: 'string', default: '10' },
+      warmup: { type: 'string', default: '1' },
+      grace: { type: 'string', default: '5' },
+      h2: { type: 'boolean', default: false },
+      method: { type: 'string' },
+      header: { type: 'string', multiple: true, default: [] },
+      body: { type: 'string' },
+      'body-file': { type: 'string' },
+      cert: { type: 'string' },
+      key: { type: 'string' },
+      pacing: { type: 'string', default: 'spin' },
+    },
+  }).values
+}
+
+function headerField(text: string): readonly [string, string] {
+  const colon = text.indexOf(':')
+  if (colon < 1 || /[\r\n]/.test(text)) throw new UsageError(`--header "${text}" is not "name: value"`)
+  return [text.slice(0, colon).trim().toLowerCase(), text.slice(colon + 1).trim()]
+}
+
+function positive(name: string, text: string, orZero = false): number {
+  const value = Number(text)
+  if (!Number.isFinite(value) || value < 0 || (value === 0 && !orZero)) {
+    throw new UsageError(`--${name} ${text}: a positive number is needed`)
+  }
+  return value
+}
