@@ -13,8 +13,10 @@ interface Stream {
 /** One HTTP/2 (and so gRPC) connection of a scripted upstream. Same `x-up` language, with stream-level words. */
 export function serveH2(socket: Socket, name: string, state: UpstreamState, fixed: string | null): void {
   const streams = new Map<number, Stream>()
-  const settings: [number, number][] = fixed?.startsWith('maxstreams:') ? [[3, Number(fixed.slice(11))]] : []
-  const own = fixed?.startsWith('maxstreams:') ? null : fixed
+  // `settings:8=0`: of the connection; what its requests get is said by them.
+  const match = /^settings:(\d+)=(\d+)$/.exec(fixed ?? '')
+  const settings: [number, number][] = match === null ? [] : [[Number(match[1]), Number(match[2])]]
+  const own = match === null ? fixed : null
   const begin = (id: number, stream: Stream) => {
     if (stream.answered) return
     stream.answered = true

@@ -34,11 +34,6 @@ export class Http2ClientCodec extends Http2Connection {
     return Math.min(this.options.maxConcurrentStreams, this.session.maxConcurrentStreams)
   }
 
-  /** The peer's SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441 §3): without it no `:protocol` may be sent. */
-  get allowsExtendedConnect(): boolean {
-    return this.session.peerAllowsConnect
-  }
-
   newStream(user: unknown): CodecStream | null {
     if (this.failed || this.session.goAwayReceived || this.activeStreams >= this.concurrencyLimit) return null
     if (this.lastId + 2 * this.unsent.length >= MAX_STREAM_ID - 2) return null

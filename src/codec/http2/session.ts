@@ -25,9 +25,8 @@ const PING_TIMEOUT = 'http2_ping_timeout'
 
 /** What concerns the connection as a whole: SETTINGS, PING and keepalive, GOAWAY. */
 export class Session implements TimerOwner {
-  /** SETTINGS_MAX_CONCURRENT_STREAMS and SETTINGS_ENABLE_CONNECT_PROTOCOL of the peer. */
+  /** SETTINGS_MAX_CONCURRENT_STREAMS of the peer. */
   maxConcurrentStreams = Number.MAX_SAFE_INTEGER
-  peerAllowsConnect = false
   goAwayReceived = false
   /** We sent a final GOAWAY: streams above this id are refused. */
   lastAllowed = MAX_STREAM_ID
@@ -243,9 +242,8 @@ export class Session implements TimerOwner {
         // Larger frames would only let one stream hold the others up.
         return ErrorCode.NoError
       case Setting.EnableConnectProtocol:
-        if (value > 1) return ErrorCode.ProtocolError
-        this.peerAllowsConnect = value === 1
-        return ErrorCode.NoError
+        // Nothing else: Envoy sends `:protocol` to servers that announce 0 or nothing, and their refusal is the answer.
+        return value > 1 ? ErrorCode.ProtocolError : ErrorCode.NoError
       default:
         return ErrorCode.NoError
     }

@@ -6,6 +6,8 @@ const ROUTES = `
 - {match: {path: /uf}, route: {cluster: closed}}
 - {match: {path: /buf}, route: {cluster: a}}
 - {match: {path: /ws}, route: {cluster: h2connect, upgrade_configs: [{upgrade_type: websocket}]}}
+- {match: {path: /wsplain}, route: {cluster: h2, upgrade_configs: [{upgrade_type: websocket}]}}
+- {match: {prefix: /wsno}, route: {cluster: h2noconnect, upgrade_configs: [{upgrade_type: websocket}]}}
 - {match: {path: /wsh1}, route: {cluster: a, upgrade_configs: [{upgrade_type: websocket}]}}
 - {match: {prefix: /one}, route: {cluster: h2one}}
 - {match: {prefix: /auto}, route: {cluster: downstream_protocol}}
@@ -26,6 +28,15 @@ const raw2 = (rawFrames: string, listener = 'main'): Step => ({
   untilClosed: true,
   timeout: 1500,
 })
+const websocketTo = (path: string): Step =>
+  raw(
+    [
+      `GET ${path} HTTP/1.1\r\nHost: lab.test\r\nx-up: early,status:200\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n`,
+      { wait: 150 },
+      { end: true },
+    ],
+    { listener: 'main', responses: 0 },
+  )
 const bad = (name: string, doc: string, extra: Record<string, string>, covers: string[] = []): Scenario =>
   scenario(name, doc, h2('/ok', extra), covers)
 const up = (path: string, script: string) => [
@@ -37,7 +48,8 @@ const PRESENT: Record<string, string> = { ':method': 'POST', 'content-type': 'ap
 
 const group: Group = {
   name: 'http2',
-  upstreams: { a: { kind: 'http1' }, h2: { kind: 'h2' }, h2one: { kind: 'h2', script: 'maxstreams:1' } },
+  upstreams: { a: { kind: 'http1' }, h2: { kind: 'h2' }, h2noconnect: { kind: 'h2', script: 'settings:8=0' },
+    h2one: { kind: 'h2', script: 'settings:3=1' } },
   config: bootstrap(
     [
       httpListener('main', { routes: ROUTES, hcm: 'http2_protocol_options: {max_concurrent_streams: 100}' }),
@@ -61,6 +73,11 @@ drain_timeout: 0.1s
       cluster(
         'h2connect',
         'h2',
+        H2_UPSTREAM.replace('http2_protocol_options: {}', 'http2_protocol_options: {allow_connect: true}'),
+      ),
+      cluster(
+        'h2noconnect',
+        'h2noconnect',
         H2_UPSTREAM.replace('http2_protocol_options: {}', 'http2_protocol_options: {allow_connect: true}'),
       ),
       cluster(
@@ -280,16 +297,23 @@ drain_timeout: 0.1s
     scenario(
       'websocket-to-h2',
       'An HTTP/1.1 websocket becomes extended CONNECT upstream',
-      raw(
-        [
-          'GET /ws HTTP/1.1\r\nHost: lab.test\r\nx-up: early,status:200\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n',
-          { wait: 150 },
-          { end: true },
-        ],
-        { listener: 'main', responses: 0 },
-      ),
+      websocketTo('/ws'),
       [],
       { logLines: 1 },
+    ),
+    scenario(
+      'websocket-to-h2-without-option',
+      'allow_connect of the cluster is not asked for a websocket to HTTP/2',
+      websocketTo('/wsplain'),
+      [],
+      { logLines: 1 },
+    ),
+    scenario(
+      'websocket-to-h2-refused',
+      'An upstream whose SETTINGS say that it does not want extended CONNECT gets it all the same',
+      [get('/wsno/first'), websocketTo('/wsno/ws')],
+      [],
+      { logLines: 2 },
     ),
     scenario(
       'strict-two-streams',
