@@ -48,8 +48,12 @@ const PRESENT: Record<string, string> = { ':method': 'POST', 'content-type': 'ap
 
 const group: Group = {
   name: 'http2',
-  upstreams: { a: { kind: 'http1' }, h2: { kind: 'h2' }, h2noconnect: { kind: 'h2', script: 'settings:8=0' },
-    h2one: { kind: 'h2', script: 'settings:3=1' } },
+  upstreams: {
+    a: { kind: 'http1' },
+    h2: { kind: 'h2' },
+    h2noconnect: { kind: 'h2', script: 'settings:8=0' },
+    h2one: { kind: 'h2', script: 'settings:3=1' },
+  },
   config: bootstrap(
     [
       httpListener('main', { routes: ROUTES, hcm: 'http2_protocol_options: {max_concurrent_streams: 100}' }),
@@ -294,13 +298,9 @@ drain_timeout: 0.1s
         ],
       }),
     ),
-    scenario(
-      'websocket-to-h2',
-      'An HTTP/1.1 websocket becomes extended CONNECT upstream',
-      websocketTo('/ws'),
-      [],
-      { logLines: 1 },
-    ),
+    scenario('websocket-to-h2', 'An HTTP/1.1 websocket becomes extended CONNECT upstream', websocketTo('/ws'), [], {
+      logLines: 1,
+    }),
     scenario(
       'websocket-to-h2-without-option',
       'allow_connect of the cluster is not asked for a websocket to HTTP/2',
