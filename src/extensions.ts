@@ -2,6 +2,7 @@ import { registeredFactories, registerFactories } from './config/registry.ts'
 import { earlyHeaderMutationFactory } from './http/early-header-mutation/header-mutation.ts'
 import { corsFactory } from './http/filters/cors.ts'
 import { faultFactory } from './http/filters/fault.ts'
+import { rbacFactory } from './http/filters/rbac.ts'
 import { routerFactory } from './http/filters/router.ts'
 import { xffDetectionFactory } from './http/original-ip-detection/xff.ts'
 import { downstreamRawBuffer, upstreamRawBuffer } from './io/transport-sockets/raw-buffer.ts'
@@ -14,6 +15,7 @@ import { connectionLimitFactory } from './network/filters/connection-limit.ts'
 import { directResponseFactory } from './network/filters/direct-response.ts'
 import { echoFactory } from './network/filters/echo.ts'
 import { httpConnectionManagerFactory } from './network/filters/http-connection-manager.ts'
+import { networkRbacFactory } from './network/filters/rbac.ts'
 import { tcpProxyFactory } from './network/filters/tcp-proxy.ts'
 import { fileAccessLog } from './telemetry/access-loggers/file.ts'
 import { stderrAccessLog } from './telemetry/access-loggers/stderr.ts'
@@ -26,9 +28,11 @@ const EXTENSIONS = [
   echoFactory,
   directResponseFactory,
   connectionLimitFactory,
+  networkRbacFactory,
   routerFactory,
   corsFactory,
   faultFactory,
+  rbacFactory,
   xffDetectionFactory,
   earlyHeaderMutationFactory,
   downstreamRawBuffer,

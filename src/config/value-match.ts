@@ -1,4 +1,4 @@
-import type { MetadataMatchConfig, ValueMatchConfig } from './matcher.ts'
+import { latin1, type MetadataMatchConfig, type ValueMatchConfig } from './matcher.ts'
 import { compileStringMatch, type StringMatch } from './string-match.ts'
 
 /** A compiled envoy.type.matcher.v3.ValueMatcher over JSON-like values (google.protobuf.Value). */
@@ -53,7 +53,8 @@ class StringValueMatch implements ValueMatch {
   }
 
   matches(value: unknown): boolean {
-    return typeof value === 'string' && this.#match.matches(value)
+    // Texts of metadata are Unicode, matchers see bytes.
+    return typeof value === 'string' && this.#match.matches(latin1(value))
   }
 }
 

@@ -129,6 +129,9 @@ export class StreamContext implements FormatContext, TimerOwner {
   /** Runs the request head through the chain; `requestComplete` says whether anything follows. */
   startDecoding(skipped: number): void {
     this.skipped = skipped
+    const shared = this.info.connection!.streamInfo
+    // What network filters know of the connection holds for each of its streams.
+    if (shared !== null) this.info.filterState = shared.filterState
     this.request.start()
   }
 

@@ -1,3 +1,5 @@
+import type { StreamInfo } from '../telemetry/stream-info.ts'
+
 /**
  * A byte stream to a peer: the only view of a socket that the layers above have. Implementations: `io/socket-connection.ts`
  * (the only file that touches net.Socket / tls.TLSSocket), and fakes in tests.
@@ -132,6 +134,8 @@ export interface Connection {
   /** Why tls_inspector took this for no TLS; for logs of the connection, not of its streams. */
   readonly inspectorFailure: string
   handler: ConnectionHandler
+  /** Facts that the network filters of the connection share; made by the first that needs it (network/connection-info.ts). */
+  streamInfo: StreamInfo | null
 
   /**
    * Queues bytes; strings are latin1. All that is queued in one event-loop turn leaves in one write.

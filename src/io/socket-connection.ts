@@ -1,6 +1,7 @@
 import type net from 'node:net'
 import type tls from 'node:tls'
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
+import type { StreamInfo } from '../telemetry/stream-info.ts'
 import { isPipe } from './address.ts'
 import type { ConnectOptions, TlsDriver } from './connect-options.ts'
 import {
@@ -86,6 +87,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   refusalAlert = ''
   inspectorFailure = ''
   handler: ConnectionHandler
+  streamInfo: StreamInfo | null = null
   readHolds: number
   bytesReceived = 0
   bytesSent = 0

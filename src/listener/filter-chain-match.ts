@@ -1,5 +1,5 @@
+import { CidrTable } from '../io/cidr-table.ts'
 import type { Address } from '../io/connection.ts'
-import { CidrTable } from './cidr-table.ts'
 
 /** envoy.config.listener.v3.FilterChainMatch, checked and normalised; empty lists and 0 / '' match anything. */
 export interface FilterChainMatchConfig {

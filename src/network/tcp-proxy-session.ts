@@ -4,7 +4,7 @@ import type { HeaderBlock } from '../codec/header-block.ts'
 import { isPipe } from '../io/address.ts'
 import { CloseHow, CloseReason, type Connection, type ConnectionHandler, Flow, ReadHold } from '../io/connection.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
-import { ResponseFlag, StreamInfo } from '../telemetry/stream-info.ts'
+import { ResponseFlag, type StreamInfo } from '../telemetry/stream-info.ts'
 import {
   type Host,
   type PickContext,
@@ -13,6 +13,7 @@ import {
   Resource,
   type TcpPoolUser,
 } from '../upstream/upstream.ts'
+import { connectionInfo } from './connection-info.ts'
 import { NetVerdict, type NetworkFilter } from './filter.ts'
 import type { TcpProxy } from './tcp-proxy.ts'
 import type { WeightedClusterConfig } from './tcp-proxy-config.ts'
@@ -28,7 +29,7 @@ const TIMER_RETRY = 2
 export class TcpProxySession
   implements NetworkFilter, ConnectionHandler, TcpPoolUser, TimerOwner, PickContext, FormatContext
 {
-  readonly info = new StreamInfo()
+  readonly info: StreamInfo
   readonly requestHeaders: HeaderBlock | null = null
   readonly responseHeaders: HeaderBlock | null = null
   readonly responseTrailers: HeaderBlock | null = null
@@ -55,6 +56,7 @@ export class TcpProxySession
   constructor(proxy: TcpProxy, downstream: Connection) {
     this.#proxy = proxy
     this.downstream = downstream
+    this.info = connectionInfo(downstream)
     this.#idle = new TimerNode(this, TIMER_IDLE)
     const { remote } = downstream
     this.hash = proxy.config.hashSourceIp && !isPipe(remote) ? xxHash64(remote.ip) : null
@@ -85,7 +87,6 @@ export class TcpProxySession
     const { info, downstream } = this
     const { timers, clock, filterChainName, listenerName, listenerMetadata, filterChainMetadata } = this.#proxy
     info.listenerName = listenerName
-    info.connection = downstream
     info.start = downstream.startTime
     info.startWall = clock.wall() - (timers.now() - downstream.startTime)
     info.filterChainName = filterChainName

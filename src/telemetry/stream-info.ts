@@ -120,7 +120,9 @@ export class StreamInfo {
   filterChainMetadata: Readonly<Record<string, unknown>> | null = null
   hostMetadata: Readonly<Record<string, unknown>> | null = null
   dynamicMetadata: Record<string, Record<string, unknown>> | null = null
+  /** Objects print themselves by `toString`. May be the connection's until `setState`. */
   filterState: Record<string, unknown> | null = null
+  #ownsState = false
 
   setFlag(flag: ResponseFlag): void {
     if ((this.flags & (1 << flag)) !== 0) return
@@ -131,6 +133,27 @@ export class StreamInfo {
 
   hasFlag(flag: ResponseFlag): boolean {
     return (this.flags & (1 << flag)) !== 0
+  }
+
+  /** Sets fields of dynamic metadata `namespace`; the ones it has already stay (Envoy: setDynamicMetadata merges). */
+  mergeMetadata(namespace: string, fields: Readonly<Record<string, unknown>>): void {
+    this.dynamicMetadata ??= {}
+    const known = Object.hasOwn(this.dynamicMetadata, namespace) ? this.dynamicMetadata[namespace] : undefined
+    this.dynamicMetadata[namespace] = known === undefined ? { ...fields } : Object.assign(known, fields)
+  }
+
+  /** Filter state of the stream; what the connection gave it stays as it is for the other streams. */
+  setState(key: string, value: unknown): void {
+    if (this.filterState === null || !this.#ownsState) {
+      this.filterState = { ...this.filterState }
+      this.#ownsState = true
+    }
+    this.filterState[key] = value
+  }
+
+  state(key: string): unknown {
+    const { filterState } = this
+    return filterState !== null && Object.hasOwn(filterState, key) ? filterState[key] : undefined
   }
 
   /** An internal redirect begins the exchange anew: what the first response left is forgotten, the request stays. */
@@ -220,5 +243,6 @@ export class StreamInfo {
     this.hostMetadata = null
     this.dynamicMetadata = null
     this.filterState = null
+    this.#ownsState = false
   }
 }

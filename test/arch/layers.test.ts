@@ -34,6 +34,8 @@ const LAYERS = [
 const TYPE_EXCEPTIONS: Readonly<Record<string, string>> = {
   'config/header-match.ts': 'matchers run over header blocks, and every layer above config uses them',
   'config/endpoint.ts': "addresses are the io layer's plain data",
+  'io/connection.ts': 'a connection carries the facts its filters share; io itself does not look at them',
+  'io/socket-connection.ts': 'the same',
   'config/services.ts': 'WorkerServices names what a worker offers; extensions of every layer take it',
 }
 

@@ -155,6 +155,7 @@ export class FakeConnection implements Connection {
   requestedServerName = ''
   applicationProtocols: readonly string[] = []
   transportProtocol = ''
+  streamInfo = null
   tls: TlsInfo | null = null
   transportFailure = ''
   readonly inspectorFailure = ''

@@ -21,6 +21,7 @@ export class FakeConnection implements Connection {
   requestedServerName = ''
   applicationProtocols: readonly string[] = []
   transportProtocol = ''
+  streamInfo = null
   readonly tls: TlsInfo | null = null
   readonly transportFailure = ''
   readonly inspectorFailure = ''

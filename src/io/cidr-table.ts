@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net'
-import { encodeIpv6 } from '../io/socket-address.ts'
+import { encodeIpv6 } from './socket-address.ts'
 
 /** Longest-prefix match over IPv4 and IPv6. Few distinct lengths occur, so a hash lookup per length beats a trie. */
 export class CidrTable<T> {
