@@ -81,12 +81,20 @@ export interface SecretData {
   readonly genericSecret?: Uint8Array
 }
 
-export interface DrainState {
+/** Drain decision of one listener (envoy/network/drain_decision.h). */
+export interface DrainDecision {
+  /** Begins the drain; the second time does nothing. */
+  start(): void
   /**
-   * True when this stream or connection should be told to go away (`connection: close`, GOAWAY): the server or `listener`
-   * drains, or /healthcheck/fail was called. Gradual strategy: true with a probability that grows over --drain-time-s.
+   * True when this stream or connection should be told to go away (`connection: close`, GOAWAY): its listener drains, or
+   * /healthcheck/fail was called. Gradual strategy: true with a probability that grows over --drain-time-s.
    */
-  closing(listener: string): boolean
+  closing(): boolean
+}
+
+export interface DrainState {
+  /** For a new listener. `modifyOnly`: drain_type MODIFY_ONLY, which /healthcheck/fail does not drain. */
+  decision(modifyOnly: boolean): DrainDecision
   /** /healthcheck/fail: health check filter answers 503 and data-plane HTTP/1 responses carry `connection: close`. */
   readonly healthCheckFailed: boolean
 }

@@ -1,6 +1,6 @@
 import { HeaderBlock } from '../codec/header-block.ts'
 import { type Http2Stats, http2Stats } from '../codec/http2/stats.ts'
-import type { WorkerServices } from '../config/services.ts'
+import type { DrainDecision, WorkerServices } from '../config/services.ts'
 import type { Connection } from '../io/connection.ts'
 import type { RouteAction, RouteTable } from '../routing/route.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
@@ -35,8 +35,9 @@ export interface ConnectionManagerEnvironment {
   readonly accessLoggers: readonly AccessLogger[]
   readonly replyRewriter: LocalReplyRewriter | null
   readonly earlyMutations: readonly EarlyHeaderMutation[]
-  /** `listener.<address>.` scope and name for drain decisions. */
+  /** `listener.<address>.` scope. */
   readonly listenerName: string
+  readonly drainDecision: DrainDecision
   readonly listenerAddress: string
   readonly filterChainName: string
   readonly listenerMetadata: Readonly<Record<string, unknown>> | null
@@ -241,7 +242,7 @@ export class ConnectionManager {
     }
     if ((config.alwaysSetRequestIdInResponse || context.info.requestIdInResponse) && context.info.requestId !== '')
       h.set('x-request-id', context.info.requestId)
-    if (!connection.draining && services.drain.closing(this.environment.listenerName)) {
+    if (!connection.draining && this.environment.drainDecision.closing()) {
       stats.cxDrainClose.inc()
       connection.startDrain()
     }
@@ -252,8 +253,8 @@ export class ConnectionManager {
         stats.rqResponseBeforeComplete.inc()
         s.closeAfter = true
       }
-      if (connection.draining || services.drain.healthCheckFailed) s.closeAfter = true
-      if (s.closeAfter && !tunnel) h.set('connection', 'close')
+      if (connection.closing) s.closeAfter = true
+      if ((s.closeAfter || connection.draining) && !tunnel) h.set('connection', 'close')
       else if (context.info.protocol === 'HTTP/1.0') h.set('connection', 'keep-alive')
     } else if (!context.requestComplete) stats.rqResponseBeforeComplete.inc()
     stats.chargeResponse(h.status)

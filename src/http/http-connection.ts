@@ -18,7 +18,10 @@ export class HttpConnection implements TimerOwner {
   codec: Codec | null = null
   /** Streams of this connection that are not finished. */
   readonly active: StreamContext[] = []
+  /** The peer has been told to go: responses carry `connection: close`, GOAWAY was sent. */
   draining = false
+  /** HTTP/1: closed after the exchange that is under way. */
+  closing = false
   private requests = 0
   /** A stream was reset for a violation of the protocol during this read. */
   private broken = false
@@ -104,25 +107,9 @@ export class HttpConnection implements TimerOwner {
     this.countBytes()
   }
 
-  onDrain(): void {
-    this.startDrain()
-  }
-
-  /** Announces the end: GOAWAY now and the final one after drain_timeout; HTTP/1 closes after the current response. */
+  /** Announces the end, so that a request on its way is still answered; after drain_timeout the connection closes. */
   startDrain(): void {
     if (this.draining || this.closed) return
-    if (this.isHttp2) {
-      this.drainSlowly()
-      return
-    }
-    this.draining = true
-    if (this.codec === null) this.connection.close(CloseHow.Flush, CloseReason.Local)
-    else if (this.active.length === 0) this.codec.drain(true)
-  }
-
-  /** Envoy's idle timeout begins the drain sequence, so that a request on its way is still answered. */
-  private drainSlowly(): void {
-    if (this.draining) return
     this.draining = true
     if (this.isHttp2) this.codec!.drain(false)
     this.manager.services.timers.arm(this.drainTimer, this.manager.config.drainTimeout)
@@ -135,14 +122,15 @@ export class HttpConnection implements TimerOwner {
         if (this.active.length > 0) return
         stats.cxIdleTimeout.inc()
         if (this.codec === null) this.connection.close(CloseHow.Flush, CloseReason.Local)
-        else this.drainSlowly()
+        else this.startDrain()
         break
       case ConnectionTimer.MaxDuration:
         stats.cxMaxDurationReached.inc()
-        this.startDrain()
-        if (this.active.length === 0 && !this.isHttp2) this.connection.close(CloseHow.Flush, CloseReason.Local)
+        if (this.codec === null) this.connection.close(CloseHow.Flush, CloseReason.Local)
+        else this.startDrain()
         break
       case ConnectionTimer.Drain:
+        this.closing = true
         this.codec!.drain(true)
         if (this.active.length === 0) this.connection.close(CloseHow.FlushAndDelay, CloseReason.Local)
         break
@@ -187,7 +175,7 @@ export class HttpConnection implements TimerOwner {
     if (config.maxRequestsPerConnection > 0 && this.requests >= config.maxRequestsPerConnection && !this.draining) {
       stats.cxMaxRequestsReached.inc()
       if (this.isHttp2) this.startDrain()
-      else this.draining = true
+      else this.draining = this.closing = true
     }
   }
 
@@ -315,7 +303,7 @@ export class HttpConnection implements TimerOwner {
     const { config, services } = this.manager
     if (config.connectionIdleTimeout > 0 && !this.draining)
       services.timers.arm(this.idleTimer, config.connectionIdleTimeout)
-    if (this.draining && !this.isHttp2) this.codec!.drain(true)
+    if (this.closing && !this.isHttp2) this.codec!.drain(true)
   }
 
   private abandon(context: StreamContext, local: boolean): void {
@@ -353,7 +341,6 @@ export class HttpConnection implements TimerOwner {
       stats.cxHttp1Total.inc()
       stats.cxHttp1Active.inc()
     }
-    if (this.draining) this.codec.drain(false)
     return this.codec
   }
 

@@ -1,4 +1,5 @@
 import { findFactory } from '../config/registry.ts'
+import type { DrainDecision } from '../config/services.ts'
 import type { ServerTransport } from '../io/transport-sockets/tls.ts'
 import type { ServerTls } from '../io/transport-sockets/tls-server.ts'
 import type { NetworkFilterFactory } from '../network/filter.ts'
@@ -13,6 +14,7 @@ export class ChainRuntime {
   readonly #listener: ListenerConfig
   readonly #scope: StatsScope
   readonly #environment: ListenerEnvironment
+  readonly #drain: DrainDecision
   #factories: readonly NetworkFilterFactory[] | null = null
   #tls: ServerTls | null = null
   #tlsMade = false
@@ -22,7 +24,9 @@ export class ChainRuntime {
     listener: ListenerConfig,
     scope: StatsScope,
     environment: ListenerEnvironment,
+    drain: DrainDecision,
   ) {
+    this.#drain = drain
     this.config = config
     this.#listener = listener
     this.#scope = scope
@@ -37,6 +41,7 @@ export class ChainRuntime {
         filterChainName: { value: this.config.name, enumerable: true },
         listenerMetadata: { value: this.#listener.metadata, enumerable: true },
         filterChainMetadata: { value: this.config.metadata, enumerable: true },
+        drainDecision: { value: this.#drain, enumerable: true },
         localAddress: { value: this.#environment.localAddress, enumerable: true },
         bufferLimit: { value: this.#listener.bufferLimit, enumerable: true },
       })

@@ -1,6 +1,6 @@
 import type { Timers } from '../base/timer.ts'
 import { findFactory } from '../config/registry.ts'
-import type { WorkerServices } from '../config/services.ts'
+import type { DrainDecision, WorkerServices } from '../config/services.ts'
 import { type AcceptHandler, Acceptor } from '../io/acceptor.ts'
 import { isPipe } from '../io/address.ts'
 import { type Address, CloseHow, CloseReason, ReadHold } from '../io/connection.ts'
@@ -61,6 +61,7 @@ export class Listener implements AcceptHandler, FilterChainOwner {
   readonly #chains: ChainRuntime[]
   readonly #defaultChain: ChainRuntime | null
   readonly #log: ListenerLog
+  readonly #drain: DrainDecision
   readonly #limitKey: string
   readonly #acceptors: Acceptor[] = []
   readonly #pending = new Set<SocketConnection>()
@@ -78,12 +79,15 @@ export class Listener implements AcceptHandler, FilterChainOwner {
       filter: findFactory('envoy.filters.listener', f.typeUrl)!.create(f.config as never, services) as ListenerFilter,
       disabled: f.disabled,
     }))
-    this.#chains = config.filterChains.map(chain => new ChainRuntime(chain, config, this.scope, environment))
+    this.#drain = services.drain.decision(config.modifyOnly)
+    this.#chains = config.filterChains.map(
+      chain => new ChainRuntime(chain, config, this.scope, environment, this.#drain),
+    )
     this.#chains.forEach((chain, i) => void this.#matcher.add(chain.config.match, i))
     this.#defaultChain =
       config.defaultFilterChain === null
         ? null
-        : new ChainRuntime(config.defaultFilterChain, config, this.scope, environment)
+        : new ChainRuntime(config.defaultFilterChain, config, this.scope, environment, this.#drain)
     this.#log = new ListenerLog(
       config.accessLogs.map(log => environment.accessLogger(log)),
       config.name,
@@ -122,9 +126,9 @@ export class Listener implements AcceptHandler, FilterChainOwner {
     for (const acceptor of this.#acceptors) acceptor.close()
   }
 
-  /** Asks every connection to finish; new ones hear it from their filters. */
+  /** From now on connections are told to go with their next response; idle ones stay, as Envoy's do. */
   drain(): void {
-    for (const [connection, chain] of this.#active) chain.onDrain(connection)
+    this.#drain.start()
   }
 
   /** The end of the drain time: what is left is closed. */

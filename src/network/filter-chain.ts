@@ -49,11 +49,6 @@ export class NetworkFilterChain implements ConnectionHandler {
     for (let i = 0; i < filters.length; i++) filters[i]!.onWritable?.(c)
   }
 
-  onDrain(c: Connection): void {
-    const filters = this.#filters
-    for (let i = 0; i < filters.length; i++) filters[i]!.onDrain?.(c)
-  }
-
   onClose(c: Connection, why: CloseReason): void {
     const filters = this.#filters
     for (let i = 0; i < filters.length; i++) filters[i]!.onClose(c, why)

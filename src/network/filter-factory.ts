@@ -1,5 +1,5 @@
 import type { ExtensionFactory } from '../config/registry.ts'
-import type { WorkerServices } from '../config/services.ts'
+import type { DrainDecision, WorkerServices } from '../config/services.ts'
 import type { NetworkFilterFactory } from './filter.ts'
 
 /** What a network filter's `create` gets: the worker's services and the listener it stands in. */
@@ -8,6 +8,8 @@ export interface NetworkFilterServices extends WorkerServices {
   /** As in stat names: `127.0.0.1_80`. */
   readonly listenerAddress: string
   readonly filterChainName: string
+  /** Whether connections of this listener are to be told to go. */
+  readonly drainDecision: DrainDecision
   /** `filter_metadata` by name, for `%METADATA(LISTENER:…)%` and `%METADATA(LISTENER_FILTER_CHAIN:…)%`; null = none. */
   readonly listenerMetadata: Readonly<Record<string, unknown>> | null
   readonly filterChainMetadata: Readonly<Record<string, unknown>> | null

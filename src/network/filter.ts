@@ -10,8 +10,6 @@ export interface NetworkFilter {
   onData(c: Connection, d: Uint8Array, end: boolean): NetVerdict
   onWritable?(c: Connection): void
   onClose(c: Connection, why: CloseReason): void
-  /** The listener drains (LDS removal, /drain_listeners, SIGTERM): finish gracefully. */
-  onDrain?(c: Connection): void
 }
 
 /** What `create()` of a network filter factory gives: makes an instance per connection. */

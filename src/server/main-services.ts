@@ -36,7 +36,7 @@ export function mainServices(parts: {
     clusters: { get: () => null },
     routes: { get: () => null },
     secrets: parts.secrets,
-    drain: { closing: () => false, healthCheckFailed: false },
+    drain: { decision: () => ({ start: () => {}, closing: () => false }), healthCheckFailed: false },
     node: parts.node,
     log: component => parts.loggers.get(component),
     fileFlushInterval: 1000,

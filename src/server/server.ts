@@ -222,10 +222,10 @@ export class Server {
     }
     const stop = (): void => {
       this.resources.listeners.stopListening(names)
-      this.pool.broadcast({ type: 'drain', listeners: names, stop: true, graceful: false })
+      this.pool.broadcast({ type: 'drain', listeners: names, stop: true })
     }
     if (how.graceful || how.skipExit) {
-      this.pool.broadcast({ type: 'drain', listeners: names, stop: false, graceful: true })
+      this.pool.broadcast({ type: 'drain', listeners: names, stop: false })
       if (!how.skipExit) setTimeout(stop, this.options.drainTime * 1000)
     } else stop()
   }

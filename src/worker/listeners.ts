@@ -21,7 +21,6 @@ export class WorkerListeners implements ListenerEnvironment {
   readonly #directory = new ListenerDirectory()
   readonly #drainTime: number
   readonly #listening: (listener: string, error: string) => void
-  readonly #renewed: (listener: string, modifyOnly: boolean) => void
 
   /** `drainTime`: milliseconds old connections get after their listener was replaced or removed. */
   constructor(
@@ -31,7 +30,6 @@ export class WorkerListeners implements ListenerEnvironment {
     control: SharedArrayBuffer,
     drainTime: number,
     listening: (listener: string, error: string) => void,
-    renewed: (listener: string, modifyOnly: boolean) => void,
   ) {
     this.loop = loop
     this.services = services
@@ -39,7 +37,6 @@ export class WorkerListeners implements ListenerEnvironment {
     this.connectionLimit = new SharedConnectionLimit(control)
     this.#drainTime = drainTime
     this.#listening = listening
-    this.#renewed = renewed
   }
 
   findByDestination(address: Address): Listener | null {
@@ -53,7 +50,6 @@ export class WorkerListeners implements ListenerEnvironment {
   /** Resolves when it accepts (or has failed, which is reported). */
   async put(published: PublishedListener): Promise<void> {
     const config = materialise<ListenerConfig>(published)
-    this.#renewed(config.name, config.modifyOnly)
     const listener = new Listener(config, this)
     const before = this.#listeners.get(config.name)
     this.#listeners.set(config.name, listener)
@@ -77,12 +73,12 @@ export class WorkerListeners implements ListenerEnvironment {
     this.#retire(listener)
   }
 
-  /** `names` null = all. `stop`: no new connections from now on. */
-  drain(names: readonly string[] | null, stop: boolean, graceful: boolean): void {
-    for (const [name, listener] of this.#listeners) {
-      if (names !== null && !names.includes(name)) continue
-      if (stop) listener.stop()
-      if (graceful) listener.drain()
+  /** `stop`: no new connections from now on. */
+  drain(names: readonly string[], stop: boolean): void {
+    for (const name of names) {
+      const listener = this.#listeners.get(name)
+      if (stop) listener?.stop()
+      listener?.drain()
     }
   }
 

@@ -93,7 +93,6 @@ const listeners = new WorkerListeners(
   birth.control,
   birth.drainTime,
   (listener, error) => post({ type: 'listening', listener, error }),
-  (listener, modifyOnly) => drain.renew(listener, modifyOnly),
 )
 
 port.on('message', (message: ToWorker) => {
@@ -118,11 +117,7 @@ port.on('message', (message: ToWorker) => {
       reopenAccessLogs()
       return
     case 'drain':
-      if (message.graceful) {
-        if (message.listeners === null) drain.start(null)
-        else for (const name of message.listeners) drain.start(name)
-      }
-      listeners.drain(message.listeners, message.stop, message.graceful)
+      listeners.drain(message.listeners, message.stop)
       return
     case 'shutdown':
       flushAccessLogs()

@@ -90,9 +90,8 @@ export type ToWorker =
   /** Drain listeners: tell clients to go; `stop`: close the listening sockets (now, or after the drain time). */
   | {
       readonly type: 'drain'
-      readonly listeners: readonly string[] | null
+      readonly listeners: readonly string[]
       readonly stop: boolean
-      readonly graceful: boolean
     }
   | { readonly type: 'shutdown' }
 

@@ -338,6 +338,7 @@ function create(config: HcmConfig, services: NetworkFilterServices): NetworkFilt
     ),
     replyRewriter: config.localReply === null ? null : createReplyRewriter(config.localReply, services),
     listenerName: services.listenerName,
+    drainDecision: services.drainDecision,
     listenerAddress: services.listenerAddress,
     filterChainName: services.filterChainName,
     listenerMetadata: services.listenerMetadata,
@@ -368,8 +369,5 @@ class HttpConnectionFilter implements NetworkFilter {
   }
   onClose(c: Connection, why: CloseReason): void {
     this.http.onClose(c, why)
-  }
-  onDrain(): void {
-    this.http.onDrain()
   }
 }

@@ -96,7 +96,7 @@ export function fakeServices(timers: Timers = new TimerWheel(), clusters: Cluste
     stats: new FakeStats(),
     clusters,
     secrets: new FakeSecrets(),
-    drain: { closing: () => false, healthCheckFailed: false },
+    drain: { decision: () => ({ start: () => {}, closing: () => false }), healthCheckFailed: false },
     runtime: {
       get: () => undefined,
       integer: (_: string, d: number) => d,

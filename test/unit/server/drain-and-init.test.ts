@@ -12,40 +12,41 @@ const setup = (strategy: 'gradual' | 'immediate') => {
 
 t.test('gradual draining closes with a chance that grows to certainty over the drain time', async t => {
   const { clock, random, drain } = setup('gradual')
-  t.equal(drain.closing('l'), false)
-  drain.start(null)
+  const listener = drain.decision(false)
+  t.equal(listener.closing(), false)
+  listener.start()
   clock.time += 5000
   random.value = 4999
-  t.equal(drain.closing('l'), true)
+  t.equal(listener.closing(), true)
   random.value = 5000
-  t.equal(drain.closing('l'), false)
+  t.equal(listener.closing(), false)
+  listener.start()
   clock.time += 5000
-  t.equal(drain.closing('l'), true)
+  t.equal(listener.closing(), true, 'a second start does not begin again')
 })
 
 t.test('the immediate strategy closes at once', async t => {
   const { drain, random } = setup('immediate')
   random.value = 9999
-  drain.start(null)
-  t.equal(drain.closing('l'), true)
+  const listener = drain.decision(false)
+  listener.start()
+  t.equal(listener.closing(), true)
 })
 
-t.test('one listener may drain alone, and its successor does not inherit that', async t => {
+t.test('one listener may drain alone', async t => {
   const { drain } = setup('immediate')
-  drain.start('a')
-  t.equal(drain.closing('a'), true)
-  t.equal(drain.closing('b'), false)
-  drain.renew('a', false)
-  t.equal(drain.closing('a'), false)
+  const [a, b] = [drain.decision(false), drain.decision(false)]
+  a.start()
+  t.equal(a.closing(), true)
+  t.equal(b.closing(), false)
 })
 
 t.test('/healthcheck/fail closes everywhere, whatever the strategy', async t => {
   const { drain, control } = setup('gradual')
   new Int32Array(control)[ControlCell.HealthCheckFailed] = 1
   t.equal(drain.healthCheckFailed, true)
-  t.equal(drain.closing('l'), true)
-  drain.renew('l', true)
-  t.equal(drain.closing('l'), false, 'drain_type MODIFY_ONLY')
+  t.equal(drain.decision(false).closing(), true)
+  t.equal(drain.decision(true).closing(), false, 'drain_type MODIFY_ONLY')
 })
 
 t.test('the init manager is ready once, when the last target is', async t => {
