@@ -383,7 +383,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     disown(tcp)
     this.#socket = socket
     adopt(socket, this)
-    adoptTls(socket)
+    adoptTls(socket, this.#loop.readBuffer)
   }
 
   #ready(): void {
