@@ -33,7 +33,7 @@ export class ClusterSink implements ResourceSink {
     let taken = 0
     let skipped = 0
     for (const resource of changed) {
-      const { name } = resource
+      const name = resource.ownName
       try {
         // A static cluster of that name is never touched, and that is no error.
         if (clusters.get(name)?.viaApi === false) {
@@ -42,7 +42,7 @@ export class ClusterSink implements ResourceSink {
         }
         const config = parseCluster(resource.decode<ClusterProto>(), resource.at, this.#resources.parser)
         const kept = keptBytes(CDS.typeName, Uint8Array.from(resource.bytes))
-        clusters.add(config, kept, version, true).start()
+        clusters.add(config, kept, resource.version, true).start()
         taken++
       } catch (error) {
         refused.push({ name, error: error as Error })
@@ -57,7 +57,7 @@ export class ClusterSink implements ResourceSink {
     log.info(
       `cds: added/updated ${taken} cluster(s) (skipped ${skipped} unmodified cluster(s)); removed ${gone} cluster(s)`,
     )
-    if (refused.length === 0) dynamic.clustersVersion = version
+    if (taken > 0 || gone > 0) dynamic.clustersVersion = version
     return refused
   }
 }

@@ -25,20 +25,23 @@ export class ListenerSink implements ResourceSink {
     const log = this.#loggers.get('upstream')
     const { listeners, dynamic } = this.#resources
     dynamic.listenerFailures.clear()
+    let applied = false
     for (const name of removed) {
       const listener = listeners.get(name)
       if (listener === undefined || !listener.viaApi) continue
       listeners.remove(name)
+      applied = true
       log.info(`lds: remove listener '${name}'`)
     }
     const refused: ResourceError[] = []
     for (const resource of changed) {
-      const { name } = resource
+      const name = resource.ownName
       try {
         if (listeners.get(name)?.viaApi === false) continue
         const proto = resource.decode<ListenerProto>()
-        const listener = this.#resources.parseListener(proto, resource.at, version, true)
+        const listener = this.#resources.parseListener(proto, resource.at, resource.version, true)
         this.#resources.putListener(listener)
+        applied = true
         log.info(`lds: add/update listener '${name}'`)
       } catch (error) {
         refused.push({ name, error: error as Error })
@@ -48,7 +51,7 @@ export class ListenerSink implements ResourceSink {
         dynamic.listenerFailures.set(name, { failed, attempted: Date.now(), details })
       }
     }
-    if (refused.length === 0) dynamic.listenersVersion = version
+    if (applied) dynamic.listenersVersion = version
     return refused
   }
 }

@@ -42,8 +42,8 @@ export interface ClusterStoreOptions {
   /** Begins to follow its secrets, `ready` when they need not be waited for any more; returns what ends it. */
   readonly followSecrets: (cluster: MainCluster, ready: () => void) => () => void
   readonly onWarming: (count: number) => void
-  /** A cluster takes traffic now (or was replaced). */
-  readonly onActive: (cluster: MainCluster) => void
+  /** One cluster less is waited for: it takes traffic now, or was removed. */
+  readonly onSettled: () => void
 }
 
 /** A cluster on main: what is published of it, how its hosts are found, checked and ejected. */
@@ -267,7 +267,7 @@ export class ClusterStore {
     this.options.batcher.cluster(cluster.published())
     before?.stop()
     this.#count()
-    this.options.onActive(cluster)
+    this.options.onSettled()
   }
 
   /** False: there is none, or it is static. */
@@ -288,6 +288,7 @@ export class ClusterStore {
       if (key.startsWith(`${cluster.config.statsName}.circuit_breakers.`)) this.#touched.delete(key)
     this.options.store.counter('cluster_manager.cluster_removed').inc()
     this.#count()
+    if (warming !== undefined) this.options.onSettled()
     return true
   }
 

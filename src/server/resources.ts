@@ -108,7 +108,7 @@ export class ResourceManager {
       onWarming: count => {
         if (this.#clustersInitialized) this.subscriptions?.warming(count)
       },
-      onActive: () => this.#checkClusters(),
+      onSettled: () => this.#checkClusters(),
     })
     this.listeners = new ListenerManager({
       concurrency: options.concurrency,

@@ -18,14 +18,18 @@ export interface XdsStreamHandler {
 /** Opens a stream; never throws, failures come through `onClosed`, not before it has returned. */
 export type OpenStream = (handler: XdsStreamHandler) => XdsStream
 
-/** What a stream is for: the mux. */
+/** What a stream is for: the mux. Only a rate limit keeps its requests waiting. */
 export interface StreamUser {
   /** A new stream: nothing said on an earlier one counts any more. */
   onStreamOpened(): void
   onMessage(message: Uint8Array): void
   onStreamLost(text: string): void
-  /** The request for a type as things stand now. */
-  requestFor(typeUrl: string): Uint8Array
+  /** A request is due. */
+  hasRequest(): boolean
+  /** That request, as things stand now. */
+  takeRequest(): Uint8Array
+  /** For the gauge pending_requests. */
+  waitingRequests(): number
 }
 
 export interface AdsStreamOptions {
@@ -64,8 +68,6 @@ export class AdsStream implements TimerOwner {
   #stream: XdsStream | null = null
   #closed = false
   #interval: number
-  /** Type URLs of requests that are due; only a rate limit keeps them waiting. */
-  #queue: string[] = []
   #tokens: number
   #tokensAt: number
   #failureStatus = 0
@@ -95,7 +97,6 @@ export class AdsStream implements TimerOwner {
     this.#stream = this.#options.open(connection)
     // As Envoy, which counts a stream as connected when it could be created.
     this.#connected.set(1)
-    this.#queue = []
     this.#pending.set(0)
     this.#user.onStreamOpened()
   }
@@ -109,11 +110,12 @@ export class AdsStream implements TimerOwner {
     this.#connected.set(0)
   }
 
-  /** Sends the request for a type, as soon as the rate limit lets it. */
-  queue(typeUrl: string): void {
-    if (this.#stream === null) return
-    this.#queue.push(typeUrl)
-    this.#drain()
+  /** Sends the requests that are due, as soon as the rate limit lets them. */
+  flush(): void {
+    while (this.#stream !== null && this.#user.hasRequest() && this.#takeToken()) {
+      this.#stream.send(this.#user.takeRequest())
+    }
+    this.#pending.set(this.#user.waitingRequests())
   }
 
   received(message: Uint8Array): void {
@@ -128,7 +130,6 @@ export class AdsStream implements TimerOwner {
   lost(status: number, message: string): void {
     if (this.#closed) return
     this.#stream = null
-    this.#queue = []
     this.#pending.set(0)
     this.#connected.set(0)
     this.#options.timers.cancel(this.#tokenTimer)
@@ -142,14 +143,7 @@ export class AdsStream implements TimerOwner {
 
   onTimer(kind: number): void {
     if (kind === TIMER_RETRY) this.start()
-    else this.#drain()
-  }
-
-  #drain(): void {
-    while (this.#stream !== null && this.#queue.length > 0 && this.#takeToken()) {
-      this.#stream.send(this.#user.requestFor(this.#queue.shift()!))
-    }
-    this.#pending.set(this.#queue.length)
+    else this.flush()
   }
 
   #takeToken(): boolean {

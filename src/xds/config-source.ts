@@ -16,6 +16,8 @@ export interface ApiSource {
   readonly maxTokens: number
   readonly fillRate: number
   readonly nodeOnFirstMessageOnly: boolean
+  /** api_type DELTA_GRPC: the incremental protocol. */
+  readonly delta: boolean
 }
 
 /** A config source that can be followed. */
@@ -56,16 +58,15 @@ export function planSource(
   })
 }
 
-/** An ApiConfigSource of type GRPC (ads_config is one, too). Throws ConfigError. */
+/** An ApiConfigSource of type GRPC or DELTA_GRPC (ads_config is one, too). Throws ConfigError. */
 export function planApi(
   proto: ApiConfigSourceProto,
   clusters: ReadonlyMap<string, ClusterProto>,
   at: FieldPath,
 ): ApiSource {
   const type = proto.api_type ?? 'DEPRECATED_AND_UNAVAILABLE_DO_NOT_USE'
-  if (type !== 'GRPC') {
-    const delta = String(type).includes('DELTA')
-    const advice = delta ? 'use api_type GRPC: the incremental protocol is not there yet' : 'use api_type GRPC'
+  if (type !== 'GRPC' && type !== 'DELTA_GRPC') {
+    const advice = 'use api_type GRPC or DELTA_GRPC'
     throw new ConfigError('CONFIG_UNSUPPORTED', at.field('api_type'), `api_type ${type} is not supported`, { advice })
   }
   // Unset and AUTO mean V3 since v2 is gone; configurations in the wild leave it out.
@@ -93,5 +94,6 @@ export function planApi(
     // Envoy's floor is a token a year; a rate of 0 would be a division by it.
     fillRate: Math.max(limit?.fill_rate ?? 10, 1e-6),
     nodeOnFirstMessageOnly: proto.set_node_on_first_message_only ?? false,
+    delta: type === 'DELTA_GRPC',
   }
 }

@@ -51,7 +51,7 @@ export function decodeResponse(bytes: Uint8Array): DiscoveryResponse {
 }
 
 /** Any {type_url = 1, value = 2}; ControlPlane {identifier = 1} has the same first field. */
-function decodeAny(bytes: Uint8Array): RawResource {
+export function decodeAny(bytes: Uint8Array): RawResource {
   const reader = new WireReader(bytes)
   let typeUrl = ''
   let value: Uint8Array = new Uint8Array(0)
@@ -65,7 +65,7 @@ function decodeAny(bytes: Uint8Array): RawResource {
 }
 
 /** gRPC's INVALID_ARGUMENT, which Envoy puts into every NACK (Status::WellKnownGrpcStatus::Internal is 13, as seen on the wire). */
-const NACK_CODE = 13
+export const NACK_CODE = 13
 
 export function encodeRequest(request: SotwRequest, node: envoy.config.core.v3.Node | undefined): Uint8Array {
   return encodeMessage('envoy.service.discovery.v3.DiscoveryRequest', {
@@ -78,11 +78,73 @@ export function encodeRequest(request: SotwRequest, node: envoy.config.core.v3.N
   })
 }
 
-function text(bytes: Uint8Array): string {
+/** A SotW request as a server or relay reads it. */
+export interface RequestMessage {
+  readonly version: string
+  /** The encoded Node; null = none came. */
+  readonly node: Uint8Array | null
+  readonly names: readonly string[]
+  readonly typeUrl: string
+  readonly nonce: string
+  /** Message of error_detail; null: no NACK. */
+  readonly error: string | null
+}
+
+/** For servers and relays. Throws WireError on malformed bytes. */
+export function decodeRequest(bytes: Uint8Array): RequestMessage {
+  const reader = new WireReader(bytes)
+  let version = ''
+  let node: Uint8Array | null = null
+  let typeUrl = ''
+  let nonce = ''
+  let error: string | null = null
+  const names: string[] = []
+  while (reader.at < reader.end) {
+    const tag = reader.uint32()
+    switch (tag) {
+      case 0x0a:
+        version = text(take(reader))
+        break
+      case 0x12:
+        node = take(reader)
+        break
+      case 0x1a:
+        names.push(text(take(reader)))
+        break
+      case 0x22:
+        typeUrl = text(take(reader))
+        break
+      case 0x2a:
+        nonce = text(take(reader))
+        break
+      case 0x32:
+        // google.rpc.Status {code = 1, message = 2}
+        error = text(decodeAny(take(reader)).bytes)
+        break
+      default:
+        reader.skip(tag & 7)
+    }
+  }
+  return { version, node, names, typeUrl, nonce, error }
+}
+
+/** For servers and relays: the resources go out as they are. */
+export function encodeResponse(response: DiscoveryResponse): Uint8Array {
+  return encodeMessage('envoy.service.discovery.v3.DiscoveryResponse', {
+    version_info: response.version,
+    resources: response.resources.map(({ typeUrl, bytes }) => ({ type_url: typeUrl, value: bytes })),
+    type_url: response.typeUrl,
+    nonce: response.nonce,
+    ...(response.controlPlane === '' ? {} : { control_plane: { identifier: response.controlPlane } }),
+  })
+}
+
+export function text(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')
 }
 
-function take(reader: WireReader): Uint8Array {
+/** The length-delimited value at the reader, without a copy. */
+export function take(reader: WireReader): Uint8Array {
   const end = reader.delimited()
   const part = reader.bytes.subarray(reader.at, end)
   reader.at = end

@@ -123,7 +123,7 @@ class FileWatch implements Watch {
       for (const _ of loaded.unknownFields) this.#policy.countUnknown()
       version = loaded.message.version_info ?? ''
       const all = loaded.message.resources ?? []
-      resources = all.map((any, i) => this.#resource(any, i, loaded))
+      resources = all.map((any, i) => this.#resource(any, i, version, loaded))
     } catch (error) {
       if (error instanceof ConfigError && BROKEN_RULES.has(error.code)) this.#reject(error)
       else this.#fail(error)
@@ -153,7 +153,7 @@ class FileWatch implements Watch {
     this.#watcher.onFailure(text, false)
   }
 
-  #resource(outer: AnyMessage, i: number, loaded: LoadedMessage<FileResponse>): XdsResource {
+  #resource(outer: AnyMessage, i: number, version: string, loaded: LoadedMessage<FileResponse>): XdsResource {
     let any = outer
     let at = FieldPath.root().field('resources').index(i).any()
     let name = ''
@@ -171,7 +171,8 @@ class FileWatch implements Watch {
     const message = any.message ?? {}
     if (name === '') name = (message as Record<string, string | undefined>)[type.nameField] ?? ''
     const bytes = any.value ?? encodeMessage(type.typeName, message)
-    return new XdsResource(type, name, bytes, this.#policy, { message, at, locate: error => loaded.locate(error) })
+    const origin = { message, at, locate: (error: ConfigError) => loaded.locate(error) }
+    return new XdsResource(type, name, bytes, this.#policy, version, origin)
   }
 }
 

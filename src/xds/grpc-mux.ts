@@ -59,6 +59,8 @@ export class GrpcMux implements ResourceSource, StreamUser {
   readonly #types = new Map<string, TypeState>()
   /** Pauses of types that nobody follows yet. */
   readonly #pausedEarly = new Map<string, number>()
+  /** Type URLs of requests that are due. */
+  #queue: string[] = []
   #firstMessage = true
 
   constructor(options: MuxOptions) {
@@ -116,17 +118,27 @@ export class GrpcMux implements ResourceSource, StreamUser {
 
   onStreamOpened(): void {
     this.#firstMessage = true
+    this.#queue = []
     for (const state of this.#types.values()) state.subscription.onStreamOpened()
     for (const typeUrl of this.#types.keys()) this.#request(typeUrl)
   }
 
   onStreamLost(text: string): void {
+    this.#queue = []
     for (const state of this.#types.values())
       for (const { watcher } of state.latestFirst()) watcher.onFailure(text, true)
   }
 
-  requestFor(typeUrl: string): Uint8Array {
-    const state = this.#types.get(typeUrl)!
+  hasRequest(): boolean {
+    return this.#queue.length > 0
+  }
+
+  waitingRequests(): number {
+    return this.#queue.length
+  }
+
+  takeRequest(): Uint8Array {
+    const state = this.#types.get(this.#queue.shift()!)!
     const { subscription } = state
     subscription.want(state.names())
     const withNode = this.#firstMessage || !this.#options.nodeOnFirstMessageOnly
@@ -182,7 +194,7 @@ export class GrpcMux implements ResourceSource, StreamUser {
   #deliver(state: TypeState, response: DiscoveryResponse): void {
     const { type } = state
     const { version } = response
-    const resources = response.resources.map(raw => readResource(type, raw, this.#options.policy))
+    const resources = response.resources.map(raw => readResource(type, raw, version, this.#options.policy))
     const byName = new Map<string, XdsResource>()
     for (const resource of resources) {
       // One broken resource refuses a response before anything of it is applied; complete types check what changed only.
@@ -208,13 +220,18 @@ export class GrpcMux implements ResourceSource, StreamUser {
   }
 
   #request(typeUrl: string): void {
-    if (this.#stream.available && this.#types.get(typeUrl)!.subscription.due()) this.#stream.queue(typeUrl)
+    if (this.#stream.available && this.#types.get(typeUrl)!.subscription.due()) this.#send(typeUrl)
+  }
+
+  #send(typeUrl: string): void {
+    this.#queue.push(typeUrl)
+    this.#stream.flush()
   }
 
   #resume(typeUrl: string): void {
     const state = this.#types.get(typeUrl)
     if (state !== undefined) {
-      if (state.subscription.resume() && this.#stream.available) this.#stream.queue(typeUrl)
+      if (state.subscription.resume() && this.#stream.available) this.#send(typeUrl)
       return
     }
     const early = this.#pausedEarly.get(typeUrl) ?? 0

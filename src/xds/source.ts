@@ -7,6 +7,11 @@ export interface ResourceUpdate {
   readonly version: string
   /** In the order of the response; of several with one name the first counts, except for wildcard watchers, who get all. */
   readonly resources: readonly XdsResource[]
+  /**
+   * Incremental protocol: names the server no longer has, and what is in neither list is as it was. undefined: state of the world,
+   * the list is all there is (complete types).
+   */
+  readonly removed?: readonly string[]
 }
 
 /** Whoever follows resources of one type (a Subscription, which keeps the statistics and hands over to `resources/*`). */

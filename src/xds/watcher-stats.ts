@@ -39,7 +39,6 @@ export class SubscriptionStats {
 
   /** An update was taken over; `began` on the clock's monotonic time. */
   accepted(version: string, began: number): void {
-    this.attempt.inc()
     this.success.inc()
     this.#stats.exactGauge(`${this.#prefix}version`, xxHash64(Buffer.from(version, 'utf8')))
     this.#stats.text(`${this.#prefix}version_text`, version)

@@ -9,6 +9,8 @@ export type Unavailable = 'timeout' | 'rejected' | 'missing'
 
 /** Who takes resources over: one of the watchers in resources/. */
 export interface UpdateHandler {
+  /** Throws when resources break the rules of their fields: such an update is refused before it is looked at any further. */
+  check?(update: ResourceUpdate): void
   /** Throws to reject. */
   onUpdate(update: ResourceUpdate): void
   /** No answer within initial_fetch_timeout, or a bad one: do not wait any longer. The subscription goes on. May come repeatedly. */
@@ -47,7 +49,13 @@ export class XdsSubscription implements ResourceWatcher, TimerOwner {
   onUpdate(update: ResourceUpdate): void {
     this.#timers.cancel(this.#fetchTimer)
     const began = this.#clock.now()
+    // Envoy counts an incremental attempt before it takes it over, and once more when that is refused.
+    if (update.removed !== undefined) {
+      this.#handler.check?.(update)
+      this.#stats.attempt.inc()
+    }
     this.#handler.onUpdate(update)
+    if (update.removed === undefined) this.#stats.attempt.inc()
     this.#stats.accepted(update.version, began)
   }
 

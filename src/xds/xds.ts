@@ -9,6 +9,7 @@ import type { envoy } from '../config/gen/messages.d.ts'
 import type { Counter } from '../stats/stats.ts'
 import type { OpenStream } from './ads-stream.ts'
 import { type ApiSource, type ConfigSourceProto, planApi, planSource, type SourcePlan } from './config-source.ts'
+import { DeltaMux } from './delta-mux.ts'
 import { FileSource } from './filesystem.ts'
 import { GrpcMux } from './grpc-mux.ts'
 import type { GrpcTarget } from './grpc-target.ts'
@@ -54,7 +55,12 @@ export interface XdsDeps {
 const FETCH_TIMEOUT = 15_000
 const CDS_PREFIX = 'cluster_manager.cds.'
 const LDS_PREFIX = 'listener_manager.lds.'
-const ADS_METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources'
+const ADS = {
+  method: '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources',
+  deltaMethod: '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources',
+}
+
+type Mux = GrpcMux | DeltaMux
 
 /** All subscriptions of the process. Nothing is sent or read before `start` and the `follow…` calls. */
 export class XdsClient {
@@ -63,7 +69,7 @@ export class XdsClient {
   readonly #warnings: WarningDigest
   /** Static ones by name. */
   readonly #clusters: ReadonlyMap<string, envoy.config.cluster.v3.Cluster>
-  readonly #ads: GrpcMux | null
+  readonly #ads: Mux | null
   readonly #cds: SourcePlan | null
   readonly #lds: SourcePlan | null
   /** Ends the pause of CDS while clusters warm. */
@@ -89,7 +95,7 @@ export class XdsClient {
     this.#ads =
       dynamic.ads_config === undefined
         ? null
-        : this.#mux(planApi(dynamic.ads_config, this.#clusters, at.field('ads_config')), ADS_METHOD, deps.stats)
+        : this.#mux(planApi(dynamic.ads_config, this.#clusters, at.field('ads_config')), ADS, deps.stats)
     if (this.#ads !== null) this.#checkNode('ads', at.field('ads_config'))
     const followed = (type: ResourceType, field: string, source: ConfigSourceProto | undefined): SourcePlan | null => {
       if (source === undefined) return null
@@ -187,7 +193,14 @@ export class XdsClient {
       reloads.inc()
       reloadTime.set(Math.floor(clock.wall()))
     }
-    const resource = new NamedResource(listener, true, onApplied, () => empty.inc())
+    // That a route configuration is gone is not heeded (rds_route_config_subscription.cc): what uses it goes by LDS.
+    const resource = new NamedResource(
+      listener,
+      true,
+      onApplied,
+      () => empty.inc(),
+      () => {},
+    )
     const end = this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), RDS, [name], prefix, resource)
     return () => {
       end()
@@ -232,7 +245,9 @@ export class XdsClient {
     const missing = (): never => {
       throw new Error(`Missing SDS resources for ${name} in onConfigUpdate()`)
     }
-    const resource = new NamedResource(listener, false, () => {}, missing)
+    // "It should never be removed except by the modification of the referenced cluster/listener" (sds_api.cc): no longer waited for.
+    const removed = (): void => listener.onUnavailable('missing')
+    const resource = new NamedResource(listener, false, () => {}, missing, removed)
     const plan = this.#plan(source, FieldPath.root())
     return this.#follow(plan, timeoutOf(source), SDS, [name], secretPrefix(name), resource)
   }
@@ -293,13 +308,13 @@ export class XdsClient {
     this.#prefixes.set(prefix, users + 1)
     const stats = new SubscriptionStats(deps.stats, prefix, deps.clock, users > 0)
     const subscription = new XdsSubscription(deps.timers, deps.clock, stats, handler)
-    let own: GrpcMux | null = null
+    let own: Mux | null = null
     if (plan.kind === 'ads') subscription.start(this.#ads!, type, names, fetchTimeout)
     else if (plan.kind === 'file') {
       // A file is there or it is not: Envoy has no first-fetch timeout for it.
       subscription.start(new FileSource(plan.path, plan.watchedDirectory, this.#policy, deps.log), type, names, 0)
     } else {
-      own = this.#mux(plan.api, type.method, prefixed(deps.stats, prefix))
+      own = this.#mux(plan.api, type, prefixed(deps.stats, prefix))
       subscription.start(own, type, names, fetchTimeout)
       own.start()
     }
@@ -315,9 +330,10 @@ export class XdsClient {
     return close
   }
 
-  #mux(api: ApiSource, method: string, stats: XdsDeps['stats']): GrpcMux {
+  #mux(api: ApiSource, methods: typeof ADS, stats: XdsDeps['stats']): Mux {
     const { node, timers, random, log, openStream } = this.#deps
-    return new GrpcMux({
+    const method = api.delta ? methods.deltaMethod : methods.method
+    return new (api.delta ? DeltaMux : GrpcMux)({
       ...api,
       open: (openStream ?? grpcTransport)(api.target, method),
       method: method.slice(method.lastIndexOf('/') + 1),

@@ -7,4 +7,5 @@ export const CDS: ResourceType = {
   nameField: 'name',
   complete: true,
   method: '/envoy.service.cluster.v3.ClusterDiscoveryService/StreamClusters',
+  deltaMethod: '/envoy.service.cluster.v3.ClusterDiscoveryService/DeltaClusters',
 }

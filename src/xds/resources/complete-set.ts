@@ -10,6 +10,7 @@ export interface ResourceSink {
    * Takes a version over. Resources are judged one by one: those that are fine come into effect although others are refused, and
    * what was there before of a refused one stays (cds_api_helper.cc, lds_api.cc). Returns those that were refused; does not throw.
    *
+   * @param version of the answer as a whole
    * @param changed new ones, changed ones and those refused before; what came byte for byte as it already is, is not in the list
    * @param removed once accepted and now gone; LDS removes before it adds (addresses are free then), CDS after
    */
@@ -18,7 +19,7 @@ export interface ResourceSink {
   ready(): void
 }
 
-/** CDS and LDS: every response is the complete truth, so a resource that is missing was removed. */
+/** CDS and LDS: a response of the state of the world is the complete truth, so a resource that is missing was removed. */
 export class CompleteSet implements UpdateHandler {
   readonly #what: 'cluster(s)' | 'listener(s)'
   readonly #sink: ResourceSink
@@ -44,18 +45,21 @@ export class CompleteSet implements UpdateHandler {
     this.#onApplied = onApplied
   }
 
+  check(update: ResourceUpdate): void {
+    for (const resource of update.resources) if (this.#differs(resource)) resource.decode()
+  }
+
   onUpdate(update: ResourceUpdate): void {
     const changed: XdsResource[] = []
     const errors: ResourceError[] = []
     const seen = new Set<string>()
     for (const resource of update.resources) {
-      const { name, bytes } = resource
-      const before = this.#accepted.get(name)
+      const { name } = resource
       // A mesh pushes thousands of resources to change one: the others are compared, not decoded.
-      if (before === undefined || !Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).equals(before)) {
+      if (this.#differs(resource)) {
         // Throws for the response as a whole: a message that breaks its own rules is refused before anything is applied.
         resource.decode()
-        if (!seen.has(name) && !this.#fixed.has(name)) changed.push(resource)
+        if (!seen.has(name) && !this.#fixed.has(resource.ownName)) changed.push(resource)
       }
       if (seen.has(name)) {
         const word = resource.type.word.toLowerCase()
@@ -63,14 +67,15 @@ export class CompleteSet implements UpdateHandler {
       }
       seen.add(name)
     }
-    const removed = [...this.#accepted.keys()].filter(name => !seen.has(name))
+    const removed = update.removed ?? [...this.#accepted.keys()].filter(name => !seen.has(name))
     const refused = this.#sink.apply(update.version, changed, removed)
     for (const name of removed) this.#accepted.delete(name)
     const bad = new Map(refused.map(e => [e.name, e.error]))
     for (const resource of changed) {
-      const error = bad.get(resource.name)
+      const { ownName } = resource
+      const error = bad.get(ownName)
       if (error === undefined) this.#accepted.set(resource.name, Uint8Array.from(resource.bytes))
-      else bad.set(resource.name, resource.locate(error))
+      else bad.set(ownName, resource.locate(error))
     }
     this.#becomeReady()
     errors.unshift(...[...bad].map(([name, error]) => ({ name, error })))
@@ -80,6 +85,11 @@ export class CompleteSet implements UpdateHandler {
 
   onUnavailable(_why: Unavailable): void {
     this.#becomeReady()
+  }
+
+  #differs({ name, bytes }: XdsResource): boolean {
+    const before = this.#accepted.get(name)
+    return before === undefined || !Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).equals(before)
   }
 
   #becomeReady(): void {

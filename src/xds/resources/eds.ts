@@ -13,6 +13,7 @@ export const EDS: ResourceType = {
   nameField: 'cluster_name',
   complete: false,
   method: '/envoy.service.endpoint.v3.EndpointDiscoveryService/StreamEndpoints',
+  deltaMethod: '/envoy.service.endpoint.v3.EndpointDiscoveryService/DeltaEndpoints',
 }
 
 /** Where endpoints go: `upstream/clusters/eds.ts`. */
@@ -75,6 +76,8 @@ export class EndpointsListener implements ResourceListener {
 
   onResource(resource: XdsResource): void {
     const options = { dns: false, clusterType: 'EDS', warn: this.#warn }
+    const { ownName } = resource
+    if (ownName !== this.#name) throw new Error(`Unexpected EDS cluster (expecting ${this.#name}): ${ownName}`)
     const assignment = parseAssignment(resource.decode(), resource.at, options)
     this.#taker.onAssignment(assignment)
     this.#cache.put(this.#name, assignment)

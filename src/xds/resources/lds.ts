@@ -7,4 +7,5 @@ export const LDS: ResourceType = {
   nameField: 'name',
   complete: true,
   method: '/envoy.service.listener.v3.ListenerDiscoveryService/StreamListeners',
+  deltaMethod: '/envoy.service.listener.v3.ListenerDiscoveryService/DeltaListeners',
 }

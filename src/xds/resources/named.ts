@@ -17,22 +17,35 @@ export class NamedResource implements UpdateHandler {
   #bytes: Uint8Array | null = null
   readonly #onApplied: () => void
   readonly #onEmpty: () => void
+  readonly #onRemoved: (() => void) | null
 
   /**
    * @param onlyChanges the listener is not told about bytes it already has (RDS; EDS wants them, they renew endpoint_stale_after)
    * @param onApplied a change was taken over (config_reload)
    * @param onEmpty a file does not have it (update_empty)
+   * @param onRemoved the server says it has it no more; by default as when it is missing
    */
-  constructor(listener: ResourceListener, onlyChanges: boolean, onApplied = (): void => {}, onEmpty = (): void => {}) {
+  constructor(
+    listener: ResourceListener,
+    onlyChanges: boolean,
+    onApplied = (): void => {},
+    onEmpty = (): void => {},
+    onRemoved: (() => void) | null = null,
+  ) {
     this.#listener = listener
     this.#onlyChanges = onlyChanges
     this.#onApplied = onApplied
     this.#onEmpty = onEmpty
+    this.#onRemoved = onRemoved
   }
 
   onUpdate(update: ResourceUpdate): void {
     const resource = update.resources[0]
     if (resource === undefined) {
+      if (update.removed !== undefined && this.#onRemoved !== null) {
+        this.#onRemoved()
+        return
+      }
       this.#onEmpty()
       this.#listener.onUnavailable('missing')
       return
@@ -40,7 +53,7 @@ export class NamedResource implements UpdateHandler {
     const { bytes } = resource
     if (this.#onlyChanges && this.#bytes !== null && Buffer.compare(bytes, this.#bytes) === 0) return
     try {
-      this.#listener.onResource(resource, update.version)
+      this.#listener.onResource(resource, resource.version)
     } catch (error) {
       throw resource.locate(error as Error)
     }

@@ -7,4 +7,5 @@ export const RDS: ResourceType = {
   nameField: 'name',
   complete: false,
   method: '/envoy.service.route.v3.RouteDiscoveryService/StreamRoutes',
+  deltaMethod: '/envoy.service.route.v3.RouteDiscoveryService/DeltaRoutes',
 }

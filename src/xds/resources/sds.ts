@@ -7,4 +7,5 @@ export const SDS: ResourceType = {
   nameField: 'name',
   complete: false,
   method: '/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets',
+  deltaMethod: '/envoy.service.secret.v3.SecretDiscoveryService/DeltaSecrets',
 }

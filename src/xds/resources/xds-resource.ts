@@ -31,6 +31,8 @@ export class XdsResource {
   readonly name: string
   /** The encoded message; a part of the response, so what is to be kept must be copied. */
   readonly bytes: Uint8Array
+  /** Of its own (incremental protocol), or of the response it came in. */
+  readonly version: string
   #message: object | null
   readonly #policy: DecodePolicy
   readonly #origin: ResourceOrigin | null
@@ -40,14 +42,21 @@ export class XdsResource {
     name: string,
     bytes: Uint8Array,
     policy: DecodePolicy,
+    version = '',
     origin: ResourceOrigin | null = null,
   ) {
     this.type = type
     this.name = name
     this.bytes = bytes
+    this.version = version
     this.#policy = policy
     this.#origin = origin
     this.#message = origin?.message ?? null
+  }
+
+  /** The name in the message, which is what clusters and listeners go by; the name of the resource is what was asked for. */
+  get ownName(): string {
+    return this.bytes.length === 0 ? this.name : nameOf(this.bytes)
   }
 
   /** What the fields of this resource stand in, for errors. */
@@ -97,10 +106,20 @@ function unpack(typeName: string, bytes: Uint8Array, at: FieldPath): DecodeResul
   }
 }
 
-/** Throws ConfigError when the resource is of another type than its response, or WireError when it is malformed. */
-export function readResource(type: ResourceType, raw: RawResource, policy: DecodePolicy): XdsResource {
+/**
+ * Throws ConfigError when the resource is of another type than its response, or WireError when it is malformed.
+ *
+ * @param wireName what it is called outside its message (incremental protocol)
+ */
+export function readResource(
+  type: ResourceType,
+  raw: RawResource,
+  version: string,
+  policy: DecodePolicy,
+  wireName = '',
+): XdsResource {
   let { typeUrl, bytes } = raw
-  let name = ''
+  let name = wireName
   if (typeUrl === WRAPPER) {
     // Resource {resource = 2 (Any), name = 3, ttl = 6}: read by hand, the message inside is decoded once only.
     name = text(field(bytes, 3))
@@ -116,7 +135,7 @@ export function readResource(type: ResourceType, raw: RawResource, policy: Decod
       `${typeUrl} does not match the message-wide type URL ${type.typeUrl} in DiscoveryResponse`,
     )
   }
-  return new XdsResource(type, name === '' ? nameOf(bytes) : name, bytes, policy)
+  return new XdsResource(type, name === '' ? nameOf(bytes) : name, bytes, policy, version)
 }
 
 /** Field 1 of every xDS resource is its name. Malformed bytes have none; decoding them says what is wrong. */

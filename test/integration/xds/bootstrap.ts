@@ -1,5 +1,10 @@
 /** The bootstrap both the real proxy and our client get, as proto3 JSON. */
-export function bootstrap(ads: { port: number } | { pipe: string }, adminPort: number, cluster: object = {}): object {
+export function bootstrap(
+  ads: { port: number } | { pipe: string },
+  adminPort: number,
+  cluster: object = {},
+  apiType: 'GRPC' | 'DELTA_GRPC' = 'GRPC',
+): object {
   const address =
     'pipe' in ads ? { pipe: { path: ads.pipe } } : { socket_address: { address: '127.0.0.1', port_value: ads.port } }
   return {
@@ -7,7 +12,7 @@ export function bootstrap(ads: { port: number } | { pipe: string }, adminPort: n
     admin: { address: { socket_address: { address: '127.0.0.1', port_value: adminPort } } },
     dynamic_resources: {
       ads_config: {
-        api_type: 'GRPC',
+        api_type: apiType,
         transport_api_version: 'V3',
         set_node_on_first_message_only: true,
         grpc_services: [

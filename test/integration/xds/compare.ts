@@ -12,7 +12,7 @@ export function essence(request: SeenRequest, withError = true): object {
   const { error, ...rest } = request
   return {
     ...rest,
-    names: [...request.names].sort(),
+    ...(request.names === undefined ? {} : { names: [...request.names].sort() }),
     ...(error === undefined ? {} : { error: withError ? wordsOf(error) : 'some' }),
   }
 }

@@ -10,10 +10,18 @@ import { readJson } from '../../../src/config/json-reader.ts'
 
 /** One DiscoveryRequest as it came, in short: what a control plane can tell apart. */
 export interface SeenRequest {
+  /** Method of the service, when it is not ADS. */
+  readonly method?: string
   readonly type: string
-  readonly version: string
+  /** State of the world: version accepted last and names. */
+  readonly version?: string
   readonly nonce: string
-  readonly names: readonly string[]
+  readonly names?: readonly string[]
+  /** Incremental protocol. */
+  readonly subscribe?: readonly string[]
+  readonly unsubscribe?: readonly string[]
+  /** initial_resource_versions */
+  readonly initial?: Readonly<Record<string, string>>
   /** `code: message` of error_detail. */
   readonly error?: string
   readonly node?: string
@@ -26,6 +34,26 @@ interface Request {
   type_url?: string
   response_nonce?: string
   error_detail?: { code?: number; message?: string }
+}
+
+interface DeltaRequest {
+  node?: { id?: string }
+  type_url?: string
+  resource_names_subscribe?: string[]
+  resource_names_unsubscribe?: string[]
+  initial_resource_versions?: Record<string, string>
+  response_nonce?: string
+  error_detail?: { code?: number; message?: string }
+}
+
+/** A resource of an incremental response: `message` as proto3 JSON, without it there is no body (heartbeat, alias). */
+export interface DeltaResource {
+  readonly name: string
+  readonly version?: string
+  readonly message?: object
+  readonly aliases?: readonly string[]
+  /** Milliseconds. */
+  readonly ttl?: number
 }
 
 interface Response {
@@ -42,20 +70,33 @@ export const TYPES: Readonly<Record<string, string>> = {
   EDS: `${CONFIG}endpoint.v3.ClusterLoadAssignment`,
   LDS: `${CONFIG}listener.v3.Listener`,
   RDS: `${CONFIG}route.v3.RouteConfiguration`,
+  SDS: 'envoy.extensions.transport_sockets.tls.v3.Secret',
+  ECDS: `${CONFIG}core.v3.TypedExtensionConfig`,
 }
 
 const identity = (value: object): Buffer => value as Buffer
-const SERVICE: ServiceDefinition = {
-  StreamAggregatedResources: {
-    path: '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources',
-    requestStream: true,
-    responseStream: true,
-    requestSerialize: identity,
-    requestDeserialize: (bytes: Buffer) => bytes,
-    responseSerialize: identity,
-    responseDeserialize: (bytes: Buffer) => bytes,
-  },
+/** Both protocols of ADS, and the own services of secrets. */
+const METHODS: Readonly<Record<string, string>> = {
+  StreamAggregatedResources: 'envoy.service.discovery.v3.AggregatedDiscoveryService',
+  DeltaAggregatedResources: 'envoy.service.discovery.v3.AggregatedDiscoveryService',
+  StreamSecrets: 'envoy.service.secret.v3.SecretDiscoveryService',
+  DeltaSecrets: 'envoy.service.secret.v3.SecretDiscoveryService',
+  DeltaClusters: 'envoy.service.cluster.v3.ClusterDiscoveryService',
 }
+const SERVICE: ServiceDefinition = Object.fromEntries(
+  Object.entries(METHODS).map(([method, service]) => [
+    method,
+    {
+      path: `/${service}/${method}`,
+      requestStream: true,
+      responseStream: true,
+      requestSerialize: identity,
+      requestDeserialize: (bytes: Buffer) => bytes,
+      responseSerialize: identity,
+      responseDeserialize: (bytes: Buffer) => bytes,
+    },
+  ]),
+)
 
 type Stream = ServerDuplexStream<Buffer, Buffer>
 
@@ -65,14 +106,15 @@ export class ScriptedControlPlane {
   #seen: SeenRequest[] = []
   readonly metadata: Record<string, unknown>[] = []
   readonly #server = new Server({ 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 })
-  #stream: Stream | null = null
+  /** The latest stream of each method. */
+  readonly #streams = new Map<string, Stream>()
   #nonce = 0
   #waiting: { count: number; done: () => void } | null = null
 
   constructor() {
-    const methods: UntypedServiceImplementation = {
-      StreamAggregatedResources: (stream: Stream) => this.#open(stream),
-    }
+    const methods: UntypedServiceImplementation = Object.fromEntries(
+      Object.keys(METHODS).map(method => [method, (stream: Stream) => this.#open(method, stream)]),
+    )
     this.#server.addService(SERVICE, methods)
   }
 
@@ -89,17 +131,23 @@ export class ScriptedControlPlane {
     this.#server.forceShutdown()
   }
 
-  /** `type` is CDS, EDS, LDS or RDS; the nonce counts up over all streams. */
-  send(type: string, version: string, resources: readonly object[]): void {
+  /** `type` is a key of TYPES; the nonce counts up over all streams. */
+  send(type: string, version: string, resources: readonly object[], method = 'StreamAggregatedResources'): void {
     const typeName = TYPES[type]!
     this.sendRaw(
       `type.googleapis.com/${typeName}`,
       version,
       resources.map(r => ({ type_url: `type.googleapis.com/${typeName}`, value: encode(typeName, r) })),
+      method,
     )
   }
 
-  sendRaw(typeUrl: string, version: string, resources: { type_url: string; value: Uint8Array }[]): void {
+  sendRaw(
+    typeUrl: string,
+    version: string,
+    resources: { type_url: string; value: Uint8Array }[],
+    method = 'StreamAggregatedResources',
+  ): void {
     const response: Response = {
       version_info: version,
       resources,
@@ -107,13 +155,58 @@ export class ScriptedControlPlane {
       nonce: String(++this.#nonce),
       control_plane: { identifier: 'scripted' },
     }
-    this.#stream?.write(Buffer.from(encodeMessage('envoy.service.discovery.v3.DiscoveryResponse', response)))
+    const bytes = encodeMessage('envoy.service.discovery.v3.DiscoveryResponse', response)
+    this.#streams.get(method)?.write(Buffer.from(bytes))
   }
 
-  /** Ends the stream with a status. */
+  /** An incremental response. `more`: fields of DeltaDiscoveryResponse. */
+  delta(
+    type: string,
+    version: string,
+    resources: readonly DeltaResource[],
+    removed: readonly string[] = [],
+    method = 'DeltaAggregatedResources',
+  ): void {
+    const typeName = TYPES[type]!
+    const typeUrl = `type.googleapis.com/${typeName}`
+    this.deltaRaw(
+      typeUrl,
+      version,
+      resources.map(({ name, version = '', message, aliases = [], ttl }) => ({
+        name,
+        version,
+        aliases,
+        ...(ttl === undefined ? {} : { ttl }),
+        ...(message === undefined ? {} : { resource: { type_url: typeUrl, value: encode(typeName, message) } }),
+      })),
+      removed,
+      method,
+    )
+  }
+
+  deltaRaw(
+    typeUrl: string,
+    version: string,
+    resources: readonly object[],
+    removed: readonly string[] = [],
+    method = 'DeltaAggregatedResources',
+  ): void {
+    const response = {
+      system_version_info: version,
+      resources,
+      type_url: typeUrl,
+      nonce: String(++this.#nonce),
+      removed_resources: removed,
+      control_plane: { identifier: 'scripted' },
+    }
+    const bytes = encodeMessage('envoy.service.discovery.v3.DeltaDiscoveryResponse', response)
+    this.#streams.get(method)?.write(Buffer.from(bytes))
+  }
+
+  /** Ends all streams with a status. */
   disconnect(): void {
-    this.#stream?.emit('error', { code: 14, details: 'scripted end' })
-    this.#stream = null
+    for (const stream of this.#streams.values()) stream.emit('error', { code: 14, details: 'scripted end' })
+    this.#streams.clear()
   }
 
   /** Resolves when `count` requests have come since the last `take`. Scenarios wait for facts, not for time. */
@@ -130,30 +223,57 @@ export class ScriptedControlPlane {
     return seen
   }
 
-  #open(stream: Stream): void {
-    this.#stream = stream
+  #open(method: string, stream: Stream): void {
+    this.#streams.set(method, stream)
     this.metadata.push(stream.metadata.getMap())
-    stream.on('data', (bytes: Buffer) => this.#onRequest(bytes))
+    stream.on('data', (bytes: Buffer) => this.#onRequest(method, bytes))
     stream.on('end', () => stream.end())
     stream.on('error', () => {})
   }
 
-  #onRequest(bytes: Buffer): void {
-    const request = decodeMessage<Request>('envoy.service.discovery.v3.DiscoveryRequest', bytes).message
-    const error = request.error_detail
+  #onRequest(method: string, bytes: Buffer): void {
     this.#seen.push({
-      type: shortType(request.type_url ?? ''),
-      version: request.version_info ?? '',
-      nonce: request.response_nonce ?? '',
-      names: request.resource_names ?? [],
-      ...(error === undefined ? {} : { error: `${error.code ?? 0}: ${error.message ?? ''}` }),
-      ...(request.node === undefined ? {} : { node: request.node.id ?? '' }),
+      ...(method.endsWith('AggregatedResources') ? {} : { method }),
+      ...(method.startsWith('Delta') ? seenDelta(bytes) : seenSotw(bytes)),
     })
     if (this.#waiting !== null && this.#seen.length >= this.#waiting.count) {
       const { done } = this.#waiting
       this.#waiting = null
       done()
     }
+  }
+}
+
+function seenSotw(bytes: Buffer): SeenRequest {
+  const request = decodeMessage<Request>('envoy.service.discovery.v3.DiscoveryRequest', bytes).message
+  return {
+    type: shortType(request.type_url ?? ''),
+    version: request.version_info ?? '',
+    nonce: request.response_nonce ?? '',
+    names: request.resource_names ?? [],
+    ...answer(request),
+  }
+}
+
+function seenDelta(bytes: Buffer): SeenRequest {
+  const request = decodeMessage<DeltaRequest>('envoy.service.discovery.v3.DeltaDiscoveryRequest', bytes).message
+  const initial = request.initial_resource_versions ?? {}
+  return {
+    type: shortType(request.type_url ?? ''),
+    nonce: request.response_nonce ?? '',
+    subscribe: (request.resource_names_subscribe ?? []).toSorted(),
+    unsubscribe: (request.resource_names_unsubscribe ?? []).toSorted(),
+    ...(Object.keys(initial).length === 0
+      ? {}
+      : { initial: Object.fromEntries(Object.entries(initial).sort(([a], [b]) => (a < b ? -1 : 1))) }),
+    ...answer(request),
+  }
+}
+
+function answer({ error_detail: error, node }: Request): { error?: string; node?: string } {
+  return {
+    ...(error === undefined ? {} : { error: `${error.code ?? 0}: ${error.message ?? ''}` }),
+    ...(node === undefined ? {} : { node: node.id ?? '' }),
   }
 }
 

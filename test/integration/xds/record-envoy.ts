@@ -1,6 +1,6 @@
 /**
- * Writes what the real Envoy answers to the scenarios: `node test/integration/xds/record-envoy.ts <envoy binary> [port] [file]`.
- * The record is a fixture; the tests hold our client against it.
+ * Writes what the real Envoy answers to the scenarios: `node test/integration/xds/record-envoy.ts <envoy binary> [port] [set]`,
+ * where a set is `ads` or `delta`, by default both. The records are fixtures; the tests hold our client against them.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,7 +10,12 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bootstrap } from './bootstrap.ts'
 import { ScriptedControlPlane, type SeenRequest } from './control-plane.ts'
-import { SCENARIOS } from './scenarios.ts'
+import { DELTA_SCENARIOS } from './delta-scenarios.ts'
+import { type DumpEssence, dumpOf, statsOf } from './dump-essence.ts'
+import { SCENARIOS, type Step } from './scenarios.ts'
+
+/** Stands for the value of a statistic that is no longer there. */
+export const GONE = 'gone'
 
 /** A step is over when nothing has come for this long. */
 const QUIET_MS = 400
@@ -19,34 +24,16 @@ export interface RecordedStep {
   readonly step: string
   readonly requests: readonly SeenRequest[]
   readonly stats: Readonly<Record<string, string>>
+  /** Incremental protocol: what /config_dump says afterwards; left out when nothing changed. */
+  readonly dump?: DumpEssence
 }
 
-const INTERESTING =
-  /^(cluster_manager\.cds\.|listener_manager\.lds\.|control_plane\.|http\.in\.rds\.|cluster\.(a|b|c)\.(update|version|init_fetch|assignment))/
-
-async function stats(admin: number): Promise<Record<string, string>> {
-  const body = await (await fetch(`http://127.0.0.1:${admin}/stats`)).text()
-  const out: Record<string, string> = {}
-  for (const line of body.split('\n')) {
-    const [name, value] = line.split(': ')
-    if (
-      name === undefined ||
-      value === undefined ||
-      !INTERESTING.test(name) ||
-      /update_time|duration|reload_time/.test(name)
-    )
-      continue
-    out[name] = value
-  }
-  return out
-}
-
-async function record(envoy: string, name: string, port: number): Promise<RecordedStep[]> {
+async function record(envoy: string, scenario: readonly Step[], port: number, delta: boolean): Promise<RecordedStep[]> {
   const plane = new ScriptedControlPlane()
   await plane.listen(`127.0.0.1:${port}`)
   const directory = mkdtempSync(join(tmpdir(), 'xds-'))
   const config = join(directory, 'bootstrap.json')
-  writeFileSync(config, JSON.stringify(bootstrap({ port }, port + 1)))
+  writeFileSync(config, JSON.stringify(bootstrap({ port }, port + 1, {}, delta ? 'DELTA_GRPC' : 'GRPC')))
   const child = spawn(
     envoy,
     ['-c', config, '--concurrency', '1', '--disable-hot-restart', '-l', process.env['LEVEL'] ?? 'warning'],
@@ -56,8 +43,9 @@ async function record(envoy: string, name: string, port: number): Promise<Record
   )
   const steps: RecordedStep[] = []
   let before: Record<string, string> = {}
+  let dumpBefore = ''
   try {
-    for (const step of SCENARIOS[name]!) {
+    for (const step of scenario) {
       step.run(plane)
       if (step.name === 'connect') await plane.requests(1)
       const requests: SeenRequest[] = []
@@ -69,12 +57,16 @@ async function record(envoy: string, name: string, port: number): Promise<Record
         if (more.length === 0) break
         requests.push(...more)
       }
-      const now = await stats(port + 1)
+      const now = await statsOf(port + 1)
       const changed = Object.fromEntries(
         Object.entries(now).filter(([k, v]) => before[k] !== v && !(before[k] === undefined && v === '0')),
       )
+      for (const name of Object.keys(before)) if (now[name] === undefined) changed[name] = GONE
       before = now
-      steps.push({ step: step.name, requests, stats: changed })
+      const dump = delta ? await dumpOf(port + 1) : undefined
+      const news = dump !== undefined && JSON.stringify(dump) !== dumpBefore
+      if (news) dumpBefore = JSON.stringify(dump)
+      steps.push({ step: step.name, requests, stats: changed, ...(news ? { dump } : {}) })
     }
   } finally {
     child.kill('SIGTERM')
@@ -85,10 +77,20 @@ async function record(envoy: string, name: string, port: number): Promise<Record
   return steps
 }
 
-const [envoy, port] = process.argv.slice(2)
+const SETS: Readonly<Record<string, Readonly<Record<string, readonly Step[]>>>> = {
+  ads: SCENARIOS,
+  delta: DELTA_SCENARIOS,
+}
+
+const [envoy, port, only] = process.argv.slice(2)
 if (envoy !== undefined && import.meta.main) {
-  const recorded: Record<string, RecordedStep[]> = {}
-  for (const name of Object.keys(SCENARIOS)) recorded[name] = await record(envoy, name, Number(port ?? 28400))
-  const out = process.argv[4] ?? new URL('../../fixtures/envoy/ads-requests.json', import.meta.url)
-  writeFileSync(out, `${JSON.stringify(recorded, null, 1)}\n`)
+  for (const [set, scenarios] of Object.entries(SETS)) {
+    if (only !== undefined && only !== set) continue
+    const recorded: Record<string, RecordedStep[]> = {}
+    for (const [name, steps] of Object.entries(scenarios)) {
+      recorded[name] = await record(envoy, steps, Number(port ?? 28400), set !== 'ads')
+    }
+    const out = new URL(`../../fixtures/envoy/${set}-requests.json`, import.meta.url)
+    writeFileSync(out, `${JSON.stringify(recorded, null, 1)}\n`)
+  }
 }

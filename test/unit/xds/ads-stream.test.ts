@@ -10,12 +10,18 @@ function setUp(more: { maxTokens?: number; fillRate?: number } = {}) {
   const stats = new StatsStore()
   const log = new FakeLog()
   const events: string[] = []
+  let waiting: string[] = []
   const user: StreamUser = {
     onStreamOpened: () => void events.push('opened'),
     onMessage: () => void events.push('message'),
-    onStreamLost: text => void events.push(`lost ${text}`),
-    requestFor: typeUrl => {
-      events.push(`request ${typeUrl}`)
+    onStreamLost: text => {
+      waiting = []
+      events.push(`lost ${text}`)
+    },
+    hasRequest: () => waiting.length > 0,
+    waitingRequests: () => waiting.length,
+    takeRequest: () => {
+      events.push(`request ${waiting.shift()}`)
       return new Uint8Array(0)
     },
   }
@@ -36,7 +42,11 @@ function setUp(more: { maxTokens?: number; fillRate?: number } = {}) {
     },
     user,
   )
-  return { timers, plane, stats, log, events, stream }
+  const queue = (what: string): void => {
+    waiting.push(what)
+    stream.flush()
+  }
+  return { timers, plane, stats, log, events, stream, queue }
 }
 
 t.test('back-off doubles from 500 ms to 30 s and begins anew with the first message', t => {
@@ -81,9 +91,9 @@ t.test('connected_state follows the stream', t => {
 })
 
 t.test('a rate limit lets max_tokens through at once and then fill_rate a second', t => {
-  const { timers, stats, events, stream } = setUp({ maxTokens: 2, fillRate: 4 })
+  const { timers, stats, events, stream, queue } = setUp({ maxTokens: 2, fillRate: 4 })
   stream.start()
-  for (const type of ['a', 'b', 'c', 'd']) stream.queue(type)
+  for (const type of ['a', 'b', 'c', 'd']) queue(type)
   t.same(events, ['opened', 'request a', 'request b'])
   t.equal(stats.value('control_plane.pending_requests'), 2)
   t.ok(stats.value('control_plane.rate_limit_enforced') > 0)
@@ -98,10 +108,10 @@ t.test('a rate limit lets max_tokens through at once and then fill_rate a second
 })
 
 t.test('what waits for the rate limit is dropped with its stream', t => {
-  const { timers, plane, stats, events, stream } = setUp({ maxTokens: 1, fillRate: 1 })
+  const { timers, plane, stats, events, stream, queue } = setUp({ maxTokens: 1, fillRate: 1 })
   stream.start()
-  stream.queue('a')
-  stream.queue('b')
+  queue('a')
+  queue('b')
   plane.handler!.onClosed(14, 'away')
   t.equal(stats.value('control_plane.pending_requests'), 0)
   timers.pass(5000)
@@ -109,10 +119,10 @@ t.test('what waits for the rate limit is dropped with its stream', t => {
   t.end()
 })
 
-t.test('without a stream nothing is queued', t => {
-  const { events, stream } = setUp()
+t.test('without a stream nothing is sent', t => {
+  const { events, stream, queue } = setUp()
   t.equal(stream.available, false)
-  stream.queue('a')
+  queue('a')
   t.same(events, [])
   t.end()
 })

@@ -149,11 +149,12 @@ t.test('google_grpc: a plain URI only', t => {
 
 t.test('what is not spoken is refused by name', t => {
   const known = xds(tcp('127.0.0.1', 1))
-  t.throws(() => api({ ...grpc(), api_type: 'DELTA_GRPC' }, known), {
+  t.throws(() => api({ ...grpc(), api_type: 'REST' }, known), {
     code: 'CONFIG_UNSUPPORTED',
-    message: /api_type DELTA_GRPC is not supported\n {2}at api_type\n {2}use api_type GRPC/,
+    message: /api_type REST is not supported\n {2}at api_type\n {2}use api_type GRPC or DELTA_GRPC/,
   })
-  t.throws(() => api({ ...grpc(), api_type: 'REST' }, known), /REST/)
+  t.equal(api(grpc(), known).delta, false)
+  t.equal(api({ ...grpc(), api_type: 'DELTA_GRPC' }, known).delta, true)
   t.ok(api({ ...grpc(), transport_api_version: 'AUTO' }, known), 'unset and AUTO are V3')
   t.throws(() => api({ ...grpc(), transport_api_version: 'V2' }, known), /V2 xDS transport protocol version/)
   t.throws(() => api({ ...grpc(), grpc_services: [] }, known), /must have a single gRPC service specified/)

@@ -56,15 +56,26 @@ export interface Seen {
 export class FakePlane {
   /** One list of requests per stream. */
   readonly streams: Seen[][] = []
+  /** Requests of all streams as they came; of the incremental protocol only these. */
+  readonly bytes: Uint8Array[] = []
   handler: XdsStreamHandler | null = null
   closed = 0
+  readonly #delta: boolean
+
+  constructor(delta = false) {
+    this.#delta = delta
+  }
 
   readonly open: OpenStream = (handler: XdsStreamHandler): XdsStream => {
     const seen: Seen[] = []
     this.streams.push(seen)
     this.handler = handler
     return {
-      send: bytes => void seen.push(decodeMessage<Seen>('envoy.service.discovery.v3.DiscoveryRequest', bytes).message),
+      send: bytes => {
+        this.bytes.push(bytes)
+        if (this.#delta) return
+        seen.push(decodeMessage<Seen>('envoy.service.discovery.v3.DiscoveryRequest', bytes).message)
+      },
       close: () => void this.closed++,
     }
   }

@@ -26,8 +26,7 @@ class Source implements ResourceSource {
   }
 }
 
-const routes = (more: object = {}): XdsResource =>
-  new XdsResource(RDS, 'r', encode(RDS, { name: 'r', ...more }), lenient)
+const routes = (version = '1'): XdsResource => new XdsResource(RDS, 'r', encode(RDS, { name: 'r' }), lenient, version)
 
 function setUp(fetchTimeout: number, countsStart = true) {
   const timers = new VirtualTimers()
@@ -63,7 +62,7 @@ function setUp(fetchTimeout: number, countsStart = true) {
 t.test('an update counts, and version is the hash of version_info', t => {
   const { stats, source, events, count } = setUp(0)
   t.equal(count('update_attempt'), 1)
-  source.watcher!.onUpdate({ version: 'c1', resources: [routes()] })
+  source.watcher!.onUpdate({ version: 'c1', resources: [routes('c1')] })
   t.same(events, ['r c1'])
   t.equal(count('update_attempt'), 2)
   t.equal(count('update_success'), 1)
