@@ -36,7 +36,7 @@ function clusterFact(server: Server, cluster: MainCluster): ClusterFact {
     observabilityName: config.observabilityName,
     addedViaApi: viaApi,
     edsServiceName: config.type === 'EDS' && config.edsName !== config.name ? config.edsName : '',
-    outlierDetection: config.outlierDetection !== null,
+    successRates: cluster.outlier === null ? null : cluster.outlier.averages,
     limits: [low.max, high.max],
     hosts: hostFacts(server, cluster, cluster.hosts.current()),
   }

@@ -1,6 +1,7 @@
 import { compileRegex, regexError } from '../base/regex.ts'
 import { printJson } from '../config/json-writer.ts'
 import type { Address } from '../io/connection.ts'
+import type { RateAverages } from '../upstream/outlier.ts'
 import { HostHealth } from '../upstream/upstream.ts'
 import { addressJson } from './address-json.ts'
 import { type AdminHandler, badRequest, JSON_TYPE, text } from './handler.ts'
@@ -11,7 +12,8 @@ export interface ClusterFact {
   readonly addedViaApi: boolean
   /** service_name of an EDS cluster; '' when none. */
   readonly edsServiceName: string
-  readonly outlierDetection: boolean
+  /** Null without outlier detection. Of responses, and of what happened on the way to the hosts. */
+  readonly successRates: readonly [RateAverages, RateAverages] | null
   /** Limits by priority (default, high): connections, pending requests, requests, retries. */
   readonly limits: readonly [readonly number[], readonly number[]]
   /** By priority, as configured. */
@@ -84,13 +86,13 @@ export function clustersHandler(clusters: () => readonly ClusterFact[]): AdminHa
 
 function clusterText(c: ClusterFact): string {
   const lines = [`observability_name::${c.observabilityName}`]
-  if (c.outlierDetection) {
-    // -1 is Envoy's word for no interval with enough requests; the detector keeps no averages to show.
+  if (c.successRates !== null) {
+    const [external, local] = c.successRates
     lines.push(
-      'outlier::success_rate_average::-1',
-      'outlier::success_rate_ejection_threshold::-1',
-      'outlier::local_origin_success_rate_average::-1',
-      'outlier::local_origin_success_rate_ejection_threshold::-1',
+      `outlier::success_rate_average::${sixDigits(external.average)}`,
+      `outlier::success_rate_ejection_threshold::${sixDigits(external.threshold)}`,
+      `outlier::local_origin_success_rate_average::${sixDigits(local.average)}`,
+      `outlier::local_origin_success_rate_ejection_threshold::${sixDigits(local.threshold)}`,
     )
   }
   for (const [name, limits] of [
@@ -109,6 +111,11 @@ function clusterText(c: ClusterFact): string {
   if (c.edsServiceName !== '') lines.push(`eds_service_name::${c.edsServiceName}`)
   for (const host of c.hosts) hostLines(host, lines)
   return lines.map(line => `${c.name}::${line}\n`).join('')
+}
+
+/** C's `%g` for numbers of this size. */
+function sixDigits(n: number): string {
+  return `${Number(n.toPrecision(6))}`
 }
 
 function hostLines(h: HostFact, lines: string[]): void {
@@ -149,16 +156,28 @@ export function healthFlags(flags: number): string {
 
 /** envoy.admin.v3.ClusterStatus. */
 function clusterJson(c: ClusterFact): object {
+  const [external, local] = c.successRates ?? []
   return {
     name: c.name,
     ...(c.addedViaApi ? { added_via_api: true } : {}),
+    ...percentOver0('success_rate_ejection_threshold', external?.threshold),
     ...(c.hosts.length === 0 ? {} : { host_statuses: c.hosts.map(hostJson) }),
+    ...percentOver0('local_origin_success_rate_ejection_threshold', local?.threshold),
     circuit_breakers: {
       thresholds: [thresholds(c.limits[0]), { priority: 'HIGH', ...thresholds(c.limits[1]) }],
     },
     ...(c.observabilityName === '' ? {} : { observability_name: c.observabilityName }),
     ...(c.edsServiceName === '' ? {} : { eds_service_name: c.edsServiceName }),
   }
+}
+
+/** A Percent message: 0 is its default and not written. */
+function rateJson(name: string, rate: number): object {
+  return rate < 0 ? {} : { [name]: rate === 0 ? {} : { value: rate } }
+}
+
+function percentOver0(name: string, value: number | undefined): object {
+  return value === undefined || value <= 0 ? {} : { [name]: { value } }
 }
 
 function thresholds([connections, pending, requests, retries]: readonly number[]): object {
@@ -180,11 +199,11 @@ function hostJson(h: HostFact): object {
       ...GAUGES.map(name => ({ type: 'GAUGE', ...value(name), name })),
     ],
     health_status: healthJson(h.flags),
-    ...(h.successRate < 0 ? {} : { success_rate: { value: h.successRate } }),
+    ...rateJson('success_rate', h.successRate),
     weight: h.weight,
     ...(h.hostname === '' ? {} : { hostname: h.hostname }),
     ...(h.priority === 0 ? {} : { priority: h.priority }),
-    ...(h.localOriginSuccessRate < 0 ? {} : { local_origin_success_rate: { value: h.localOriginSuccessRate } }),
+    ...rateJson('local_origin_success_rate', h.localOriginSuccessRate),
     locality: {
       ...(h.region === '' ? {} : { region: h.region }),
       ...(h.zone === '' ? {} : { zone: h.zone }),

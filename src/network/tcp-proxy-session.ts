@@ -6,7 +6,9 @@ import { CloseHow, CloseReason, type Connection, type ConnectionHandler, Flow, R
 import type { FormatContext } from '../telemetry/format-context.ts'
 import { ResponseFlag, type StreamInfo } from '../telemetry/stream-info.ts'
 import {
+  type Cluster,
   type Host,
+  OutlierEvent,
   type PickContext,
   PoolFailure,
   type PoolHandle,
@@ -43,6 +45,8 @@ export class TcpProxySession
 
   readonly #proxy: TcpProxy
   #target: WeightedClusterConfig | null = null
+  /** Of the last attempt. */
+  #cluster: Cluster | null = null
   #pending: PoolHandle | null = null
   #upstream: Connection | null = null
   #lastActivity = 0
@@ -152,6 +156,7 @@ export class TcpProxySession
     const { info } = this
     const now = timers.now()
     this.#upstream = upstream
+    this.#cluster!.reportOutcome(host, 0, OutlierEvent.ConnectSuccessFinal)
     upstream.handler = this
     info.upstreamConnectEnd = now
     info.upstreamHost = host.address.text
@@ -176,6 +181,8 @@ export class TcpProxySession
       this.#giveUp()
       return
     }
+    const event = failure === PoolFailure.Timeout ? OutlierEvent.ConnectTimeout : OutlierEvent.ConnectFailed
+    this.#cluster!.reportOutcome(host, 0, event)
     info.setFlag(ResponseFlag.UpstreamConnectionFailure)
     info.upstreamTransportFailure = transportFailure
     const { config, timers } = this.#proxy
@@ -244,6 +251,7 @@ export class TcpProxySession
       this.#giveUp()
       return
     }
+    this.#cluster = cluster
     info.upstreamAttempts++
     if (info.upstreamConnectStart < 0) info.upstreamConnectStart = timers.now()
     const pending = cluster.tcpConnect(host, this, info, this.downstream)

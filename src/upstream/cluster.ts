@@ -216,13 +216,15 @@ export class WorkerCluster implements Cluster {
     }
   }
 
-  /** Main changed health flags: connections to failed hosts close now, if the cluster wants that. */
+  /**
+   * Main changed health flags. The pools of a host that failed begin anew, as another path to it may do better; TCP connections
+   * only close if the cluster wants that (ClusterManagerImpl::onHostHealthFailure).
+   */
   onHealthChange(): void {
-    if (!this.config.closeConnectionsOnHostHealthFailure) return
     for (const h of this.hosts.values()) {
-      if (h.health() !== 2) continue
+      if (!h.failsAnew()) continue
       h.pools?.drain()
-      h.closeTcp()
+      if (this.config.closeConnectionsOnHostHealthFailure) h.closeTcp()
     }
   }
 

@@ -33,6 +33,7 @@ export type Health = 0 | 1 | 2
 
 const UNHEALTHY = HostHealth.FailedActive | HostHealth.FailedOutlier | HostHealth.FailedEds | HostHealth.EdsDraining
 const DEGRADED = HostHealth.DegradedActive | HostHealth.DegradedEds
+const FAILED = HostHealth.FailedActive | HostHealth.FailedOutlier
 const EXCLUDED = HostHealth.PendingActive | HostHealth.ExcludedImmediate | HostHealth.EdsDraining
 
 /** Host::coarseHealth over the flag bits. */
@@ -89,6 +90,8 @@ export class WorkerHost implements Host {
   healthySince = -1
   /** False once no host set names it any more. */
   present = true
+  /** What had failed when it was last looked at: bits of FAILED. */
+  private failed = 0
   private readonly tcp = new Set<HostConnection>()
 
   constructor(cluster: Cluster, published: PublishedHost, cells: SharedCells) {
@@ -104,6 +107,14 @@ export class WorkerHost implements Host {
     this.subZone = published.subZone
     this.metadata = published.metadata
     this.healthStatus = published.healthStatus
+    this.failed = this.flags() & FAILED
+  }
+
+  /** Health checks or outlier detection have taken it out since this was last asked. */
+  failsAnew(): boolean {
+    const before = this.failed
+    this.failed = this.flags() & FAILED
+    return (this.failed & ~before) !== 0
   }
 
   /** Connections of tcp_proxy and the like, to be closed when the host goes and is to take them along. */

@@ -1,5 +1,5 @@
 import type { Counter, Gauge, StatsScope } from '../stats/stats.ts'
-import type { HostRecord } from './outlier.ts'
+import type { HostRecord, RateAverages } from './outlier.ts'
 
 export type EjectionType =
   | 'consecutive_5xx'
@@ -79,11 +79,19 @@ export function outlierEvent(
   enforced: boolean,
   since: number,
   wall: number,
+  averages: readonly [RateAverages, RateAverages],
 ): string {
   let detail: object = {}
   if (type === 'success_rate' || type === 'local_origin_success_rate') {
     const rate = type === 'success_rate' ? r.successRate : r.localOriginSuccessRate
-    detail = { eject_success_rate_event: { host_success_rate: Math.floor(rate) } }
+    const { average, threshold } = averages[type === 'success_rate' ? 0 : 1]
+    detail = {
+      eject_success_rate_event: {
+        host_success_rate: Math.floor(rate),
+        cluster_average_success_rate: Math.floor(average),
+        cluster_success_rate_ejection_threshold: Math.max(0, Math.floor(threshold)),
+      },
+    }
   } else if (type === 'failure_percentage' || type === 'local_origin_failure_percentage') {
     const rate = type === 'failure_percentage' ? r.successRate : r.localOriginSuccessRate
     detail = { eject_failure_percentage_event: { host_success_rate: Math.floor(rate) } }

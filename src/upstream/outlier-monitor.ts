@@ -39,10 +39,14 @@ export class OutlierMonitor {
       return
     }
     if (this.config.splitExternalLocalOriginErrors) {
-      this.putLocalOrigin(host, event === OutlierEvent.ConnectSuccess)
+      this.putLocalOrigin(host, event === OutlierEvent.ConnectSuccess || event === OutlierEvent.ConnectSuccessFinal)
       return
     }
     if (event === OutlierEvent.ConnectSuccess) return
+    if (event === OutlierEvent.ConnectSuccessFinal) {
+      this.putStatus(host, 200)
+      return
+    }
     const timeout = event === OutlierEvent.ConnectTimeout || event === OutlierEvent.RequestTimeout
     this.putStatus(host, status !== 0 ? status : timeout ? 504 : 503)
   }

@@ -36,6 +36,15 @@ export class HostRecord {
   }
 }
 
+/** Over the hosts with enough requests in the last interval; -1 = there were too few. `successRateAverage` … of /clusters. */
+export interface RateAverages {
+  readonly average: number
+  /** Hosts below it are outliers. */
+  readonly threshold: number
+}
+
+const NO_AVERAGES: RateAverages = { average: -1, threshold: -1 }
+
 /** Decides ejections of one cluster on main (Outlier::DetectorImpl). */
 export class OutlierDetector implements HostWatcher, TimerOwner {
   private readonly hosts: ClusterHosts
@@ -45,6 +54,8 @@ export class OutlierDetector implements HostWatcher, TimerOwner {
   private readonly records = new Map<MainHost, HostRecord>()
   private readonly intervalTimer = new TimerNode(this, 0)
   private ejected = 0
+  /** Of responses, and of what happened on the way to the host (split_external_local_origin_errors). */
+  readonly averages: [external: RateAverages, localOrigin: RateAverages] = [NO_AVERAGES, NO_AVERAGES]
 
   constructor(hosts: ClusterHosts, config: OutlierConfig, services: OutlierServices) {
     this.hosts = hosts
@@ -209,6 +220,7 @@ export class OutlierDetector implements HostWatcher, TimerOwner {
     const volume = this.integer('success_rate_request_volume', c.successRateRequestVolume)
     const failMinHosts = this.integer('failure_percentage_minimum_hosts', c.failurePercentageMinimumHosts)
     const failVolume = this.integer('failure_percentage_request_volume', c.failurePercentageRequestVolume)
+    this.averages[which] = NO_AVERAGES
     if (rates.size < minHosts && rates.size < failMinHosts) return
     const valid: [HostRecord, number][] = []
     const failValid: [HostRecord, number][] = []
@@ -224,7 +236,9 @@ export class OutlierDetector implements HostWatcher, TimerOwner {
     }
     if (valid.length > 0 && valid.length >= minHosts) {
       const factor = this.integer('success_rate_stdev_factor', c.successRateStdevFactor * 1000) / 1000
-      const threshold = ejectionThreshold(valid, factor)
+      const averages = rateAverages(valid, factor)
+      const { threshold } = averages
+      this.averages[which] = averages
       for (const [r, rate] of valid) {
         if (rate >= threshold) continue
         this.stats.successRate.inc()
@@ -254,7 +268,7 @@ export class OutlierDetector implements HostWatcher, TimerOwner {
     const { logEvent, clock } = this.services
     if (logEvent === null) return
     const since = last < 0 ? -1 : Math.floor((clock.now() - last) / 1000)
-    logEvent(outlierEvent(this.hosts.config.name, r, type, enforced, since, clock.wall()))
+    logEvent(outlierEvent(this.hosts.config.name, r, type, enforced, since, clock.wall(), this.averages))
   }
 }
 
@@ -272,12 +286,12 @@ function isEjected(host: MainHost): boolean {
   return (host.flags() & HostHealth.FailedOutlier) !== 0
 }
 
-/** Mean less `factor` standard deviations. */
-function ejectionThreshold(rates: readonly (readonly [unknown, number])[], factor: number): number {
+/** The mean, and the mean less `factor` standard deviations. */
+function rateAverages(rates: readonly (readonly [unknown, number])[], factor: number): RateAverages {
   let sum = 0
   for (const [, rate] of rates) sum += rate
-  const mean = sum / rates.length
+  const average = sum / rates.length
   let variance = 0
-  for (const [, rate] of rates) variance += (rate - mean) ** 2
-  return mean - factor * Math.sqrt(variance / rates.length)
+  for (const [, rate] of rates) variance += (rate - average) ** 2
+  return { average, threshold: average - factor * Math.sqrt(variance / rates.length) }
 }

@@ -168,9 +168,12 @@ export const OutlierEvent = {
   Response: 0,
   ConnectFailed: 1,
   ConnectTimeout: 2,
+  /** Connected; how it goes is told by what follows. */
   ConnectSuccess: 3,
   RequestReset: 4,
   RequestTimeout: 5,
+  /** Connected, and nothing more will be told: TCP. */
+  ConnectSuccessFinal: 6,
 } as const
 export type OutlierEvent = (typeof OutlierEvent)[keyof typeof OutlierEvent]
 

@@ -208,6 +208,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     const info = s.info
     const now = this.timers.now()
     this.upstreamStarted = true
+    this.cluster!.reportOutcome(attempt.host, 0, OutlierEvent.ConnectSuccess)
     this.charges.started()
     noteUpstream(info, attempt)
     info.upstreamProtocol = protocol

@@ -23,6 +23,7 @@ export function loopbackCluster(name: string, port: number, loop: SocketLoop, st
     },
     limits: { canTake: () => true },
     pick: () => (port === 0 ? null : host),
+    reportOutcome: () => {},
     tcpConnect: (_: Host, user: TcpPoolUser) => new Dialer(host, user, loop, timeout),
   }
   return cluster as unknown as Cluster

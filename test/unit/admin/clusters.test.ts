@@ -36,7 +36,10 @@ const staticA: ClusterFact = {
   observabilityName: 'static_a',
   addedViaApi: false,
   edsServiceName: '',
-  outlierDetection: true,
+  successRates: [
+    { average: -1, threshold: -1 },
+    { average: -1, threshold: -1 },
+  ],
   limits: [
     [100, 50, 200, 5],
     [1000, 1024, 1024, 3],
@@ -59,7 +62,7 @@ const staticA: ClusterFact = {
     }),
   ],
 }
-const other: ClusterFact = { ...staticA, name: 'other', hosts: [], outlierDetection: false }
+const other: ClusterFact = { ...staticA, name: 'other', hosts: [], successRates: null }
 const handler = clustersHandler(() => [other, staticA])
 
 t.test('the text form is that of the real Envoy, line for line', async t => {
