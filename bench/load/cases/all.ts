@@ -1,0 +1,60 @@
+import type { BenchCase, ProfileName } from '../case.ts'
+import { body1m, body4k, body100m, upload1m } from './bodies.ts'
+import { connections256, connections2000 } from './connections.ts'
+import { endpointUpdate } from './endpoint-update.ts'
+import { grpcUnary } from './grpc.ts'
+import { handshakeEc, handshakeResumed, handshakeRsa } from './handshakes.ts'
+import { headers } from './headers.ts'
+import { http1Small } from './http1-small.ts'
+import { http2Both, http2Small } from './http2.ts'
+import { istioInbound, istioOutbound } from './istio.ts'
+import { latencyOpenLoop } from './latency.ts'
+import { memoryHttp1, memoryIdle, memoryStream, memoryTls } from './memory.ts'
+import { routing } from './routing.ts'
+import { scaleStart, startOne } from './start.ts'
+import { tcpSmall } from './tcp.ts'
+import { mutualTls, tlsHttp1, tlsHttp2 } from './tls.ts'
+import { workersTwo } from './workers.ts'
+
+/** In the order they are run; those of one configuration stand together and share their processes. */
+export const CASES: readonly BenchCase[] = [
+  http1Small,
+  connections256,
+  connections2000,
+  ...headers,
+  latencyOpenLoop,
+  istioInbound,
+  istioOutbound,
+  http2Small,
+  http2Both,
+  grpcUnary,
+  tlsHttp1,
+  handshakeRsa,
+  handshakeResumed,
+  handshakeEc,
+  tlsHttp2,
+  mutualTls,
+  tcpSmall,
+  body4k,
+  body1m,
+  body100m,
+  upload1m,
+  workersTwo,
+  ...routing,
+  memoryIdle,
+  memoryHttp1,
+  memoryStream,
+  memoryTls,
+  startOne,
+  ...scaleStart,
+  endpointUpdate,
+]
+
+const ORDER: readonly ProfileName[] = ['smoke', 'standard', 'full']
+
+/** Cases of a profile; with `only`, those among all whose id begins with or whose group is one of its words. */
+export function selectCases(profile: ProfileName, only: readonly string[]): readonly BenchCase[] {
+  if (only.length > 0)
+    return CASES.filter(one => only.some(word => one.id.startsWith(word) || one.group === word))
+  return CASES.filter(one => ORDER.indexOf(one.from) <= ORDER.indexOf(profile))
+}

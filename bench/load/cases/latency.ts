@@ -1,0 +1,71 @@
+import { atLeast, type BenchCase, type Plan, type Sample } from '../case.ts'
+import { HTTP1 } from '../configurations/plain-http.ts'
+import { wrkLoad } from '../drivers/wrk-load.ts'
+import { runOpenLoop } from '../open-loop/command.ts'
+import type { Target } from '../target.ts'
+
+const CONNECTIONS = 32
+
+/** Requests per second in all, decided by `prepare` for the run: half of what saturates the real Envoy (or Remora, alone). */
+let rate = 0
+
+export const latencyOpenLoop: BenchCase = {
+  id: 'latency-open-loop',
+  title: "HTTP/1.1, latency at half of Envoy's saturation, constant arrival rate",
+  group: 'latency',
+  series: null,
+  axis: null,
+  configuration: HTTP1,
+  metric: { name: '99th percentile of latency', unit: 'µs', higherIsBetter: false },
+  value: 'own',
+  goal: atLeast(1),
+  from: 'smoke',
+  headline: false,
+  fresh: false,
+  needs: ['wrk'],
+  commands: plan => [`open-loop ${argumentsFor(plan).join(' ')} --url http://127.0.0.1:{port}/`],
+  prepare,
+  measure,
+}
+
+async function prepare(targets: readonly Target[], plan: Plan): Promise<void> {
+  const reference = targets.find(target => target.peer.id === 'envoy') ?? targets[0]
+  if (reference === undefined) return
+  const seconds = plan.profile === 'smoke' ? 1 : 3
+  const sample = await wrkLoad({ connections: CONNECTIONS }, reference, { ...plan, seconds })
+  const saturation = sample.count / sample.seconds
+  rate = Math.round(saturation / 2)
+  plan.notes.push(`${reference.peer.title} saturates at ${Math.round(saturation)} requests/s; ${rate} were offered`)
+}
+
+async function measure(target: Target, plan: Plan): Promise<Sample> {
+  const prefix = plan.pinning.load === null ? [] : ['taskset', '-c', plan.pinning.load]
+  const result = await runOpenLoop(
+    [...argumentsFor(plan), '--url', `http://127.0.0.1:${target.sites.listen}/`],
+    prefix,
+  )
+  const latency = result.latency.percentiles.map(({ percentile, micros }) => ({ percentile, microseconds: micros }))
+  const at = (percentile: number): number =>
+    latency.find(point => point.percentile === percentile)?.microseconds ?? Number.NaN
+  const late = result.lateness.percentiles.find(point => point.percentile === 99)?.micros ?? 0
+  const errors = Object.values(result.errors).reduce((sum, count) => sum + count, 0)
+  return {
+    seconds: result.seconds,
+    count: result.answered,
+    errors,
+    latency,
+    value: at(99),
+    extra: {
+      'p50 µs': at(50),
+      'p99 µs': at(99),
+      'p99.9 µs': at(99.9),
+      'requests per second': result.achievedRate,
+      'p99 lateness of the generator µs': late,
+    },
+  }
+}
+
+function argumentsFor(plan: Plan): string[] {
+  const seconds = plan.profile === 'smoke' ? 1 : Math.max(3, plan.seconds)
+  return ['--rate', String(rate), '--connections', String(CONNECTIONS), '--seconds', String(seconds)]
+}

@@ -1,0 +1,49 @@
+import { atMost, type BenchCase } from '../case.ts'
+import { HTTP1 } from '../configurations/plain-http.ts'
+import { manyClusters } from '../configurations/scale.ts'
+import { treeMemory } from '../processes/tree.ts'
+
+export const startOne: BenchCase = startCase({
+  id: 'start-live',
+  title: 'Start to LIVE, one cluster, one worker',
+  group: 'start',
+  configuration: HTTP1,
+  goal: atMost(150, 'at most 150 ms'),
+  from: 'smoke',
+})
+
+const BOUNDS: Readonly<Record<number, number | undefined>> = { 1000: 500, 10000: 2500 }
+
+/** Time to ready and memory against the number of clusters and virtual hosts, two workers, YAML. */
+export const scaleStart: readonly BenchCase[] = [1, 1000, 10_000].map(count => {
+  const bound = BOUNDS[count]
+  return startCase({
+    id: `start-clusters-${count}`,
+    title: `Start to LIVE, ${count} clusters and virtual hosts, two workers`,
+    group: 'scale',
+    series: 'start-clusters',
+    axis: { name: 'clusters', value: count },
+    configuration: manyClusters(count, 2),
+    goal: bound === undefined ? null : atMost(bound, `at most ${bound} ms`),
+    from: 'standard',
+  })
+})
+
+function startCase(own: Pick<BenchCase, 'id' | 'title' | 'group' | 'configuration' | 'goal' | 'from'> & Partial<BenchCase>): BenchCase {
+  return {
+    series: null,
+    axis: null,
+    metric: { name: 'time to LIVE', unit: 'ms', higherIsBetter: false },
+    value: 'own',
+    headline: false,
+    fresh: true,
+    needs: [],
+    commands: () => [],
+    measure: async target => {
+      const memory = treeMemory(target.process.pid)
+      const extra = { 'RSS bytes': memory.rssBytes, 'PSS bytes': memory.pssBytes, 'anonymous bytes': memory.anonBytes }
+      return { seconds: target.readySeconds, count: 1, errors: 0, value: target.readySeconds * 1000, extra }
+    },
+    ...own,
+  }
+}
