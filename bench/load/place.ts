@@ -4,6 +4,9 @@ import { dirname, join } from 'node:path'
 /** Root of the clone or of the installed package. */
 export const packageRoot = findRoot(import.meta.dirname)
 
+/** False in the installed package, which has bundles and no sources. */
+export const inClone = existsSync(join(packageRoot, 'bench/load'))
+
 /** A program of the bench that runs as a process of its own: its source in a clone, its bundle in the installed package. */
 export function benchScript(name: string): string {
   const source = join(packageRoot, 'bench/load', `${name}.ts`)

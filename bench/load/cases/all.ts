@@ -54,7 +54,6 @@ const ORDER: readonly ProfileName[] = ['smoke', 'standard', 'full']
 
 /** Cases of a profile; with `only`, those among all whose id begins with or whose group is one of its words. */
 export function selectCases(profile: ProfileName, only: readonly string[]): readonly BenchCase[] {
-  if (only.length > 0)
-    return CASES.filter(one => only.some(word => one.id.startsWith(word) || one.group === word))
+  if (only.length > 0) return CASES.filter(one => only.some(word => one.id.startsWith(word) || one.group === word))
   return CASES.filter(one => ORDER.indexOf(one.from) <= ORDER.indexOf(profile))
 }

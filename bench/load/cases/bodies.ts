@@ -49,7 +49,9 @@ export const upload1m: BenchCase = wrkCase(
     metric: BYTES_PER_CPU,
     value: 'bytes-per-cpu-second',
     goal: atLeast(1),
-    commands: plan => [wrkCommand({ connections: 8, path: '/upload', script: 'UPLOAD.lua' }, '{port}', plan.seconds).join(' ')],
+    commands: plan => [
+      wrkCommand({ connections: 8, path: '/upload', script: 'UPLOAD.lua' }, '{port}', plan.seconds).join(' '),
+    ],
     measure: async (target, plan) => {
       const sample = await wrkLoad({ connections: 8, path: '/upload', script: uploadScript(plan) }, target, plan)
       return { ...sample, bytes: sample.count * UPLOAD_BYTES }

@@ -1,8 +1,8 @@
 import { atMost, type BenchCase, type Plan, type Sample } from '../case.ts'
 import { ask } from '../checks/ask.ts'
 import { manyEndpoints } from '../configurations/scale.ts'
-import type { Target } from '../target.ts'
 import { treeCpuSeconds } from '../processes/tree.ts'
+import type { Target } from '../target.ts'
 
 const CLUSTERS = 10_000
 

@@ -7,7 +7,7 @@ export const handshakeRsa: BenchCase = handshakes('handshake-rsa', 'Full TLS han
 export const handshakeEc: BenchCase = handshakes('handshake-p256', 'Full TLS handshakes, P-256', TLS_EC, false)
 export const handshakeResumed: BenchCase = handshakes(
   'handshake-resumed',
-  'Resumed TLS handshakes, RSA 2048',
+  'Resumed TLS handshakes with a request each, RSA 2048',
   TLS_RSA,
   true,
 )

@@ -8,7 +8,15 @@ export const headers: readonly BenchCase[] = [0, 10, 40].map(count =>
     `headers-${count}`,
     `HTTP/1.1, ${count} further request headers`,
     HTTP1,
-    { connections: 32, headers: Array.from({ length: count }, (_, i) => `X-Bench-Header-${i}: value-${i}-${'v'.repeat(24)}`) },
-    { group: 'http1', series: 'headers', axis: { name: 'headers', value: count }, from: count === 10 ? 'full' : 'standard' },
+    {
+      connections: 32,
+      headers: Array.from({ length: count }, (_, i) => `X-Bench-Header-${i}: value-${i}-${'v'.repeat(24)}`),
+    },
+    {
+      group: 'http1',
+      series: 'headers',
+      axis: { name: 'headers', value: count },
+      from: count === 10 ? 'full' : 'standard',
+    },
   ),
 )

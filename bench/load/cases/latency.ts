@@ -40,10 +40,7 @@ async function prepare(targets: readonly Target[], plan: Plan): Promise<void> {
 
 async function measure(target: Target, plan: Plan): Promise<Sample> {
   const prefix = plan.pinning.load === null ? [] : ['taskset', '-c', plan.pinning.load]
-  const result = await runOpenLoop(
-    [...argumentsFor(plan), '--url', `http://127.0.0.1:${target.sites.listen}/`],
-    prefix,
-  )
+  const result = await runOpenLoop([...argumentsFor(plan), '--url', `http://127.0.0.1:${target.sites.listen}/`], prefix)
   const latency = result.latency.percentiles.map(({ percentile, micros }) => ({ percentile, microseconds: micros }))
   const at = (percentile: number): number =>
     latency.find(point => point.percentile === percentile)?.microseconds ?? Number.NaN

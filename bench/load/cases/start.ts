@@ -29,7 +29,9 @@ export const scaleStart: readonly BenchCase[] = [1, 1000, 10_000].map(count => {
   })
 })
 
-function startCase(own: Pick<BenchCase, 'id' | 'title' | 'group' | 'configuration' | 'goal' | 'from'> & Partial<BenchCase>): BenchCase {
+function startCase(
+  own: Pick<BenchCase, 'id' | 'title' | 'group' | 'configuration' | 'goal' | 'from'> & Partial<BenchCase>,
+): BenchCase {
   return {
     series: null,
     axis: null,

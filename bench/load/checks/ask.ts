@@ -1,8 +1,8 @@
+import { readFileSync } from 'node:fs'
 import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { request as requestHttps } from 'node:https'
 import type { TLSSocket } from 'node:tls'
-import { readFileSync } from 'node:fs'
 import type { KeyPair } from '../certificates.ts'
 
 export interface Question {
@@ -38,17 +38,14 @@ export function ask(question: Question): Promise<Answer> {
 function tlsOptions(question: Question): object {
   if (!question.tls) return {}
   const own =
-    question.client === null
-      ? {}
-      : { cert: readFileSync(question.client.cert), key: readFileSync(question.client.key) }
+    question.client === null ? {} : { cert: readFileSync(question.client.cert), key: readFileSync(question.client.key) }
   return { ...own, rejectUnauthorized: false, servername: 'bench.test' }
 }
 
 function askHttp1(question: Question): Promise<Answer> {
   const started = performance.now()
   return new Promise(resolve => {
-    const fail = (error: string): void =>
-      resolve({ ...NOTHING, error, seconds: (performance.now() - started) / 1000 })
+    const fail = (error: string): void => resolve({ ...NOTHING, error, seconds: (performance.now() - started) / 1000 })
     const options = {
       host: '127.0.0.1',
       port: question.port,
@@ -86,7 +83,10 @@ function askHttp1(question: Question): Promise<Answer> {
 function askHttp2(question: Question): Promise<Answer> {
   const started = performance.now()
   return new Promise(resolve => {
-    const session = connectHttp2(`${question.tls ? 'https' : 'http'}://127.0.0.1:${question.port}`, tlsOptions(question))
+    const session = connectHttp2(
+      `${question.tls ? 'https' : 'http'}://127.0.0.1:${question.port}`,
+      tlsOptions(question),
+    )
     let settled = false
     const settle = (answer: Answer): void => {
       if (settled) return
@@ -141,7 +141,15 @@ const NOTHING: Answer = {
 
 /** GET on an admin port: the body, or null when there is no 200. */
 export async function admin(port: number, path: string): Promise<string | null> {
-  const answer = await ask({ port, path, host: 'admin', protocol: 'http1', tls: false, client: null, timeoutSeconds: 30 })
+  const answer = await ask({
+    port,
+    path,
+    host: 'admin',
+    protocol: 'http1',
+    tls: false,
+    client: null,
+    timeoutSeconds: 30,
+  })
   return answer.status === 200 ? answer.body.toString('utf8') : null
 }
 

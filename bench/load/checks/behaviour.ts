@@ -10,6 +10,7 @@ import { checkTcp } from './tcp.ts'
  * on the same file, leaves out those that wait: time-outs, retries and the access log.
  */
 export async function checkBehaviour(target: Target, depth: 'full' | 'quick' = 'full'): Promise<Check[]> {
+  if (target.configuration.ownChecks !== undefined) return target.configuration.ownChecks(target)
   switch (target.configuration.checks.kind) {
     case 'http':
       return checkHttp(target, depth)

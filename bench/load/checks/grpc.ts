@@ -41,7 +41,7 @@ export async function checkGrpc(target: Target): Promise<Check[]> {
     checks.add('x-envoy-upstream-service-time', /^\d+$/.test(String(time)), `${time}`)
     const after = await stats(sites.admin)
     const { cluster, statPrefix } = configuration.checks
-    const names = [`http.${statPrefix}.downstream_rq_2xx`, `cluster.${cluster}.grpc.bench.Echo.Unary.success`]
+    const names = [`http.${statPrefix}.downstream_rq_2xx`, `cluster.${cluster}.upstream_rq_200`]
     const still = names.filter(name => (after.get(name) ?? 0) <= (before.get(name) ?? 0))
     checks.add('stats moved', still.length === 0, still.length === 0 ? names.join(', ') : `still: ${still.join(', ')}`)
   }

@@ -11,7 +11,9 @@ export async function checkHttp(target: Target, depth: 'full' | 'quick'): Promis
   const checks = new Checks()
   const { peer, configuration } = target
   const plan =
-    depth === 'full' ? configuration.checks : { ...configuration.checks, retries: false, stallSeconds: null, log: false }
+    depth === 'full'
+      ? configuration.checks
+      : { ...configuration.checks, retries: false, stallSeconds: null, log: false }
   const before = peer.isEnvoy ? await stats(target.sites.admin) : new Map<string, number>()
 
   const mark = `/check-${randomUUID()}`

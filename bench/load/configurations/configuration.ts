@@ -1,6 +1,7 @@
-import type { PeerId } from '../result.ts'
-import type { Sites } from '../sites.ts'
 import type { CheckPlan } from '../checks/plan.ts'
+import type { Check } from '../result.ts'
+import type { Sites } from '../sites.ts'
+import type { Target } from '../target.ts'
 
 /** One configuration of the proxies. Envoy and Remora get the same text; the others get an equivalent where they have one. */
 export interface Configuration {
@@ -15,8 +16,12 @@ export interface Configuration {
   readonly tls: boolean
   /** What is checked on every process before it is measured. */
   readonly checks: CheckPlan
-  /** What a peer cannot do although it has an equivalent in general, with the reason. */
-  readonly without?: Partial<Record<PeerId, string>>
+  /** Endpoints come from the bench's control plane. */
+  readonly controlPlane?: boolean
+  /** Ports that stand in the file and cannot be chosen; such a configuration runs on one proxy at a time. */
+  readonly ports?: { readonly listen: number; readonly admin: number }
+  /** Checks of its own, instead of those of the plan. */
+  readonly ownChecks?: (target: Target) => Promise<Check[]>
 }
 
 /** A proxy in plain words, for nginx, HAProxy and the proxies on Node's own modules. */

@@ -122,10 +122,9 @@ export function cluster(name: string, port: number, http2 = false, more: Readonl
 }
 
 const HTTP2_UPSTREAM: Plain = {
-  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed(
-    'extensions.upstreams.http.v3.HttpProtocolOptions',
-    { explicit_http_config: { http2_protocol_options: {} } },
-  ),
+  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed('extensions.upstreams.http.v3.HttpProtocolOptions', {
+    explicit_http_config: { http2_protocol_options: {} },
+  }),
 }
 
 export function downstreamTls(tls: DownstreamTls): Plain {
@@ -135,9 +134,7 @@ export function downstreamTls(tls: DownstreamTls): Plain {
       require_client_certificate: tls.clientCa === null ? undefined : true,
       common_tls_context: {
         alpn_protocols: ['h2', 'http/1.1'],
-        tls_certificates: [
-          { certificate_chain: { filename: tls.pair.cert }, private_key: { filename: tls.pair.key } },
-        ],
+        tls_certificates: [{ certificate_chain: { filename: tls.pair.cert }, private_key: { filename: tls.pair.key } }],
         validation_context: tls.clientCa === null ? undefined : { trusted_ca: { filename: tls.clientCa } },
       },
     }),

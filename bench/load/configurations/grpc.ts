@@ -1,12 +1,12 @@
 import { HTTP_PLAN } from '../checks/plan.ts'
 import type { Configuration } from './configuration.ts'
-import { bootstrap, cluster, httpListener, oneRoute, ROUTE_TIMEOUT_SECONDS, typed } from './envoy-http.ts'
+import { bootstrap, cluster, httpListener, oneRoute, ROUTE_TIMEOUT_SECONDS } from './envoy-http.ts'
 import { toYaml } from './yaml.ts'
 
-/** gRPC through HTTP/2 on both sides, with the statistics per method that a mesh has. */
+/** gRPC through HTTP/2 on both sides. */
 export const GRPC: Configuration = {
   id: 'grpc',
-  title: 'gRPC, HTTP/2 to HTTP/2, grpc_stats',
+  title: 'gRPC, HTTP/2 to HTTP/2',
   workers: 1,
   tls: false,
   equivalent: {
@@ -18,24 +18,12 @@ export const GRPC: Configuration = {
     timeoutSeconds: ROUTE_TIMEOUT_SECONDS,
   },
   checks: { ...HTTP_PLAN, kind: 'grpc', protocol: 'http2', retries: false },
-  envoy: ({ listen, admin, log, upstreams }) => {
-    const stats = typed('extensions.filters.http.grpc_stats.v3.FilterConfig', {
-      emit_filter_state: true,
-      stats_for_all_methods: true,
-    })
-    return toYaml(
+  envoy: ({ listen, admin, log, upstreams }) =>
+    toYaml(
       bootstrap(
         admin,
-        [
-          httpListener({
-            port: listen,
-            log,
-            routes: oneRoute('upstream'),
-            filters: [{ name: 'envoy.filters.http.grpc_stats', typed_config: stats }],
-          }),
-        ],
+        [httpListener({ port: listen, log, routes: oneRoute('upstream') })],
         [cluster('upstream', upstreams.grpc, true)],
       ),
-    )
-  },
+    ),
 }

@@ -6,7 +6,8 @@ import { type Plain, toYaml } from './yaml.ts'
 
 /**
  * The filter chains an Istio sidecar has on its way in and out, less the filters that only Istio's build of Envoy knows
- * (istio.metadata_exchange, istio.alpn, istio.stats): what is left runs on both. Clusters are static.
+ * (istio.metadata_exchange, istio.alpn, istio.stats) and that Remora does not have (grpc_stats): what is left runs on both.
+ * Clusters are static.
  */
 export const ISTIO_INBOUND: Configuration = istio('istio-inbound', "Istio's inbound filter chain", inbound, {
   server: 'istio-envoy',
@@ -28,13 +29,6 @@ const LOG_FORMAT =
   '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n'
 
 const FILTERS: readonly Plain[] = [
-  {
-    name: 'envoy.filters.http.grpc_stats',
-    typed_config: typed('extensions.filters.http.grpc_stats.v3.FilterConfig', {
-      emit_filter_state: true,
-      stats_for_all_methods: false,
-    }),
-  },
   { name: 'envoy.filters.http.fault', typed_config: typed('extensions.filters.http.fault.v3.HTTPFault') },
   { name: 'envoy.filters.http.cors', typed_config: typed('extensions.filters.http.cors.v3.Cors') },
 ]
@@ -48,14 +42,21 @@ const MANAGER: Readonly<Record<string, Plain>> = {
   normalize_path: true,
   path_with_escaped_slashes_action: 'KEEP_UNCHANGED',
   request_id_extension: {
-    typed_config: typed('extensions.request_id.uuid.v3.UuidRequestIdConfig', { use_request_id_for_trace_sampling: true }),
+    typed_config: typed('extensions.request_id.uuid.v3.UuidRequestIdConfig', {
+      use_request_id_for_trace_sampling: true,
+    }),
   },
 }
 
 const UNLIMITED: Readonly<Record<string, Plain>> = {
   circuit_breakers: {
     thresholds: [
-      { max_connections: 4294967295, max_pending_requests: 4294967295, max_requests: 4294967295, max_retries: 4294967295 },
+      {
+        max_connections: 4294967295,
+        max_pending_requests: 4294967295,
+        max_requests: 4294967295,
+        max_retries: 4294967295,
+      },
     ],
   },
 }

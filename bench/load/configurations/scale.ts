@@ -36,6 +36,7 @@ export function manyEndpoints(count: number): Configuration {
   const middle = count >> 1
   return {
     id: `endpoints-${count}`,
+    controlPlane: true,
     title: `${count} clusters with endpoints by delta xDS`,
     workers: 2,
     tls: false,
@@ -105,4 +106,3 @@ export const IDLE: Configuration = {
     )
   },
 }
-

@@ -27,7 +27,11 @@ export async function exchangeLoad(options: ExchangeOptions, target: Target, pla
     await driver.line(20)
     const before = treeCpuSeconds(target.process.pid)
     driver.go()
-    const result = JSON.parse(await driver.line(plan.seconds + 20)) as { count: number; errors: number; seconds: number }
+    const result = JSON.parse(await driver.line(plan.seconds + 20)) as {
+      count: number
+      errors: number
+      seconds: number
+    }
     return { ...result, cpuSeconds: treeCpuSeconds(target.process.pid) - before }
   } finally {
     await driver.end()

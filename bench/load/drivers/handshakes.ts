@@ -1,6 +1,7 @@
 /**
  * `handshakes --port P --seconds S --connections C [--resume]`: TLS handshakes one after another on C lanes, each on a new connection.
- * Without --resume every one is full; with it, every lane takes the ticket of its last connection along. Prints
+ * Without --resume every one is full; with it, every lane takes the ticket of its last connection along, and sends a request on each,
+ * because BoringSSL holds tickets back until it has something else to write. Prints
  * {"count", "resumed", "errors", "seconds", "protocol", "cipher"}.
  */
 import { connect, type TLSSocket } from 'node:tls'
@@ -66,6 +67,7 @@ function handshake(session: Buffer | undefined): Promise<Buffer | undefined> {
         // In TLS 1.3 the ticket comes after the handshake.
         socket.once('session', done)
         socket.resume()
+        socket.write('GET / HTTP/1.1\r\nhost: bench.test\r\n\r\n')
         timer = setTimeout(() => done(session), TICKET_WAIT_MS)
       }
     })

@@ -82,7 +82,11 @@ function findEnvoy(given: string): { readonly path: string; readonly version: st
 
 /** A launcher of Remora is a short script. */
 function isRemora(path: string): boolean {
-  const where = path.includes('/') ? path : (spawnSync('sh', ['-c', `command -v ${path}`]).stdout?.toString().trim() ?? '')
+  const where = path.includes('/')
+    ? path
+    : (spawnSync('sh', ['-c', `command -v ${path}`])
+        .stdout?.toString()
+        .trim() ?? '')
   try {
     return readFileSync(where).subarray(0, 4096).toString('latin1').startsWith('#!')
   } catch {

@@ -8,7 +8,7 @@ import {
   request as requestHttp,
   type ServerResponse,
 } from 'node:http'
-import { createSecureServer, createServer as createHttp2Server } from 'node:http2'
+import { createServer as createHttp2Server, createSecureServer } from 'node:http2'
 import proxy from 'http2-proxy'
 import type { NodeProxyOptions } from './node.ts'
 import { NodeLog, newRequestId } from './node-log.ts'

@@ -4,8 +4,8 @@ import { Agent, createServer, type IncomingMessage, request as requestHttp, type
 import {
   type ClientHttp2Session,
   connect as connectHttp2,
-  createSecureServer,
   createServer as createHttp2Server,
+  createSecureServer,
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
   type ServerHttp2Stream,
@@ -48,7 +48,14 @@ function forward(request: IncomingMessage, response: ServerResponse): void {
   headers['x-request-id'] = id
   headers['x-forwarded-proto'] = tls === null ? 'http' : 'https'
   const finish = (status: number): void => log.add(request.method!, request.url!, status, id, started)
-  const target = { host: '127.0.0.1', port: options.upstream, method: request.method, path: request.url, headers, agent }
+  const target = {
+    host: '127.0.0.1',
+    port: options.upstream,
+    method: request.method,
+    path: request.url,
+    headers,
+    agent,
+  }
   const outgoing = requestHttp({ ...target, timeout }, incoming => {
     const { connection: ___, 'keep-alive': ____, ...answer } = incoming.headers
     response.writeHead(incoming.statusCode!, answer)

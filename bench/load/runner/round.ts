@@ -14,7 +14,7 @@ export async function measureRound(one: BenchCase, target: Target, plan: Plan, i
   return {
     peer: target.peer.id,
     index,
-    value: valueOf(one, sample, cpuSeconds),
+    value: roundValue(one, sample, cpuSeconds),
     seconds: sample.seconds,
     count: sample.count,
     errors: sample.errors,
@@ -26,7 +26,7 @@ export async function measureRound(one: BenchCase, target: Target, plan: Plan, i
   }
 }
 
-export function valueOf(one: Pick<BenchCase, 'value'>, sample: Sample, cpuSeconds: number): number {
+export function roundValue(one: Pick<BenchCase, 'value'>, sample: Sample, cpuSeconds: number): number {
   // The system counts CPU in ticks of 10 ms: less than one tick is no measurement.
   const cpu = Math.max(cpuSeconds, 0.01)
   switch (one.value) {

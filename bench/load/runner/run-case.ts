@@ -50,7 +50,13 @@ export async function runOnTargets(
         : []
     all.push({ peer: target.peer.id, checks: [...(checks.get(target) ?? []), ...settled] })
   }
-  return conclude(one, plan, targets.map(target => target.peer), rounds, all)
+  return conclude(
+    one,
+    plan,
+    targets.map(target => target.peer),
+    rounds,
+    all,
+  )
 }
 
 /** A case that starts a new process for each measurement, checks it and measures it. */

@@ -8,7 +8,7 @@ import { ask } from '../checks/ask.ts'
 import type { Configuration } from '../configurations/configuration.ts'
 import { workerUser } from '../peers/find.ts'
 import type { PeerProgram } from '../peers/peer.ts'
-import { pinned, type Pinning, proxyCpus } from '../pinning.ts'
+import { type Pinning, pinned, proxyCpus } from '../pinning.ts'
 import { nodeCommand } from '../place.ts'
 import { Ports } from '../ports.ts'
 import { Child, stopAll } from '../processes/child.ts'
@@ -36,10 +36,6 @@ export class Session {
   constructor(pinning: Pinning, firstPort: number) {
     this.pinning = pinning
     this.#ports = new Ports(firstPort)
-  }
-
-  get certificates(): Certificates | null {
-    return this.#certificates
   }
 
   /** Starts nginx and the others; makes certificates where `tls`. Throws when one of them does not come up. */
@@ -71,26 +67,15 @@ export class Session {
     await listening(upstreams.tcp, node)
   }
 
-  /** The control plane of the cases that have one; the port of its control. */
-  async controlPlane(): Promise<number> {
-    const { xds, xdsControl, http1 } = this.#upstreams!
-    if (!this.#xdsStarted) {
-      this.#xdsStarted = true
-      const ports = ['--port', xds, '--control', xdsControl, '--endpoint', http1].map(String)
-      const command = pinned(this.pinning.upstream, nodeCommand('upstreams/delta-xds', ...ports))
-      await listening(xdsControl, new Child(command, join(this.folder, 'xds.err')))
-    }
-    return xdsControl
-  }
-
   /** Starts a proxy and resolves when it is ready. Throws with its log when it does not get there. */
   async start(peer: PeerProgram, configuration: Configuration, timeoutSeconds = 60): Promise<Target> {
     const name = `${peer.id}-${configuration.id}`
     const folder = join(this.folder, `${name}-${this.#started++}`)
     mkdirSync(folder)
+    if (configuration.controlPlane === true) await this.#startControlPlane()
     const sites: Sites = {
-      listen: await this.#ports.take(),
-      admin: await this.#ports.take(),
+      listen: configuration.ports?.listen ?? (await this.#ports.take()),
+      admin: configuration.ports?.admin ?? (await this.#ports.take()),
       log: join(folder, 'access.log'),
       folder,
       workers: configuration.workers,
@@ -123,6 +108,15 @@ export class Session {
   async close(): Promise<void> {
     await stopAll()
     if (process.env['BENCH_KEEP'] === undefined) rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  async #startControlPlane(): Promise<void> {
+    const { xds, xdsControl, http1 } = this.#upstreams!
+    if (this.#xdsStarted) return
+    this.#xdsStarted = true
+    const ports = ['--port', xds, '--control', xdsControl, '--endpoint', http1].map(String)
+    const command = pinned(this.pinning.upstream, nodeCommand('upstreams/delta-xds', ...ports))
+    await listening(xdsControl, new Child(command, join(this.folder, 'xds.err')))
   }
 
   #remember(peer: PeerProgram, configuration: Configuration, text: string, command: readonly string[]): void {

@@ -3,7 +3,11 @@ import type { MemoryUse, PeerChecks, PeerId, PeerSummary, Ratio, Round } from '.
 import { compare } from '../statistics/ratio.ts'
 import { medianLatency, medianMemory, medianOf, spreadOf } from '../statistics/spread.ts'
 
-export function summarise(peers: readonly PeerId[], rounds: readonly Round[], one: Pick<BenchCase, 'value'>): PeerSummary[] {
+export function summarise(
+  peers: readonly PeerId[],
+  rounds: readonly Round[],
+  one: Pick<BenchCase, 'value'>,
+): PeerSummary[] {
   const summaries: PeerSummary[] = []
   for (const peer of peers) {
     const own = rounds.filter(round => round.peer === peer)
