@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import { headerValue, MessageReader } from '../harness/http1-message.ts'
+import { headerValue, MessageReader } from '../../bench/wire/http1-message.ts'
 import { allocatePort } from '../harness/ports.ts'
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'

@@ -1,8 +1,8 @@
 import { connect as connectTcp, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from 'node:tls'
+import type { Fate } from '../../bench/wire/http1-client.ts'
 import { dataFrame, frame, H2Peer, headersFrames, RST_STREAM, word } from './h2-frames.ts'
 import type { Field } from './hpack.ts'
-import type { Fate } from './http1-client.ts'
 
 /** One request stream. Fields go out exactly as given, pseudo-headers included. */
 export interface StreamScript {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
+import { headerValue, type Message, MessageReader } from '../../bench/wire/http1-message.ts'
 import type { Action, UpstreamRecord, UpstreamState } from './behaviour.ts'
-import { headerValue, type Message, MessageReader } from './http1-message.ts'
 
 /** A date that cannot be mistaken for one a proxy put there. */
 export const UPSTREAM_DATE = 'Thu, 01 Jan 1970 00:00:00 GMT'

@@ -1,4 +1,4 @@
-import type { AdminAnswer } from '../harness/proxy-process.ts'
+import type { AdminAnswer } from '../../bench/wire/proxy-process.ts'
 import { bodyText } from './observation.ts'
 import type { Step } from './scenario.ts'
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import t from 'tap'
-import { differences } from './diff.ts'
+import { differences } from '../../bench/wire/differences.ts'
 import type { ScenarioObservation } from './observation.ts'
 import { type Group, get, scenario } from './scenario.ts'
 import { runGroups } from './suite.ts'

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { gunzipSync } from 'node:zlib'
+import type { ClientResult } from '../../bench/wire/http1-client.ts'
+import { headerValue, type Message } from '../../bench/wire/http1-message.ts'
 import type { UpstreamRecord } from '../harness/behaviour.ts'
 import type { H2Result } from '../harness/h2-client.ts'
-import type { ClientResult } from '../harness/http1-client.ts'
-import { headerValue, type Message } from '../harness/http1-message.ts'
 
 /** What is recorded and compared: plain JSON, readable in a diff. Bytes are latin1 text. */
 export interface ScenarioObservation {

@@ -1,5 +1,5 @@
+import type { ClientAction } from '../../bench/wire/http1-client.ts'
 import type { StreamScript } from '../harness/h2-client.ts'
-import type { ClientAction } from '../harness/http1-client.ts'
 import type { UpstreamSpec } from '../harness/upstream.ts'
 
 /**

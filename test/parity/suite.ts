@@ -1,6 +1,6 @@
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { differences } from './diff.ts'
+import { differences } from '../../bench/wire/differences.ts'
 import type { ScenarioObservation } from './observation.ts'
 import { GroupRun } from './runner.ts'
 import type { Group, Scenario } from './scenario.ts'
