@@ -1,5 +1,4 @@
 import type { Loggers } from '../base/log.ts'
-import { parseCluster } from '../config/cluster.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { type ResourceError, reasonOf } from '../xds/nack.ts'
 import { CDS } from '../xds/resources/cds.ts'
@@ -40,7 +39,7 @@ export class ClusterSink implements ResourceSink {
           skipped++
           continue
         }
-        const config = parseCluster(resource.decode<ClusterProto>(), resource.at, this.#resources.parser)
+        const config = this.#resources.parseCluster(resource.decode<ClusterProto>(), resource.at)
         const kept = keptBytes(CDS.typeName, Uint8Array.from(resource.bytes))
         clusters.add(config, kept, resource.version, true).start()
         taken++

@@ -1,4 +1,5 @@
 import type { Loggers } from '../base/log.ts'
+import type { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import type { SecretData } from '../config/services.ts'
 import type { EdsDiscovery } from '../upstream/clusters/eds.ts'
@@ -41,6 +42,14 @@ export class DynamicResources implements Subscriptions {
     this.#resources = resources
     this.#loggers = loggers
     this.#xds = xds
+  }
+
+  checkRoutes(source: ConfigSource, at: FieldPath): void {
+    this.#xds.checkRoutes(source, at)
+  }
+
+  checkSecrets(message: object, at: FieldPath): void {
+    for (const { api, source } of sdsReferences(message).values()) this.#xds.checkSecret(api, source, at)
   }
 
   begin(): () => void {

@@ -10,6 +10,7 @@ import type { NodeInfo, Runtime } from '../config/services.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import type { RouteConfig } from '../routing/route-config.ts'
 import type { StatsStore } from '../stats/store.ts'
+import type { ClusterConfig } from '../upstream/cluster-config.ts'
 import type { EdsDiscovery } from '../upstream/clusters/eds.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { SharedStateAllocator } from '../upstream/shared-state.ts'
@@ -49,6 +50,10 @@ export interface ResourceContext {
 
 /** What the subscriptions do for the resources. `NoSubscriptions` until there is a dynamic configuration. */
 export interface Subscriptions {
+  /** Throws ConfigError when the route configuration cannot be followed. */
+  checkRoutes(source: envoy.config.core.v3.ConfigSource, at: FieldPath): void
+  /** Throws ConfigError when a secret that the listener or cluster refers to cannot be followed. */
+  checkSecrets(message: object, at: FieldPath): void
   /** Opens the stream. Endpoints and secrets asked for until the returned function is called go into one request. */
   begin(): () => void
   /** The same for routes. */
@@ -152,7 +157,7 @@ export class ResourceManager {
     config.info(`loading ${clusters.length} cluster(s)`)
     for (const [i, proto] of clusters.entries()) {
       const place = at.field('clusters').index(i)
-      const parsed = parseCluster(proto, place, this.parser)
+      const parsed = this.parseCluster(proto, place)
       if (this.clusters.has(parsed.name)) {
         throw new ConfigError('CONFIG_DUPLICATE', place, `cluster manager: duplicate cluster '${parsed.name}'`)
       }
@@ -180,6 +185,17 @@ export class ResourceManager {
     this.#checkDuplicateAddresses()
   }
 
+  /** Parses a cluster; its secrets must be such that they can be followed. Throws ConfigError. */
+  parseCluster(proto: envoy.config.cluster.v3.Cluster, at: FieldPath): ClusterConfig {
+    const config = parseCluster(proto, at, this.parser)
+    const { transport_socket, transport_socket_matches } = proto
+    if (transport_socket !== undefined) this.subscriptions?.checkSecrets(transport_socket, at.field('transport_socket'))
+    if (transport_socket_matches !== undefined) {
+      this.subscriptions?.checkSecrets(transport_socket_matches, at.field('transport_socket_matches'))
+    }
+    return config
+  }
+
   /** Parses a listener and holds its inline routes against the clusters there are. Throws ConfigError. */
   parseListener(
     proto: envoy.config.listener.v3.Listener,
@@ -188,7 +204,11 @@ export class ResourceManager {
     viaApi: boolean,
   ): MainListener {
     const listener = this.listeners.parse(proto, at, version, viaApi)
+    this.subscriptions?.checkSecrets(proto, at)
     for (const { hcm, at: place } of placedConnectionManagersOf(proto, at)) {
+      if (hcm.rds !== undefined) {
+        this.subscriptions?.checkRoutes(hcm.rds.config_source ?? {}, place.field('rds').field('config_source'))
+      }
       if (hcm.route_config !== undefined) this.parseRoute(hcm.route_config, place.field('route_config'), true)
     }
     return listener

@@ -2,6 +2,8 @@ import type { envoy } from '../config/gen/messages.d.ts'
 
 export interface SecretReference {
   readonly name: string
+  /** Envoy's name of the subscription. */
+  readonly api: string
   readonly source: envoy.config.core.v3.ConfigSource
 }
 
@@ -25,14 +27,24 @@ export function sdsReferences(
   }
   for (const [key, value] of Object.entries(message)) {
     if (/sds_secret_configs?$|^sds_config$/.test(key)) {
-      for (const item of Array.isArray(value) ? value : [value]) note(item as SdsSecretConfig, found)
+      for (const item of Array.isArray(value) ? value : [value]) note(key, item as SdsSecretConfig, found)
     } else if (typeof value === 'object') sdsReferences(value, found)
   }
   return found
 }
 
-function note(config: SdsSecretConfig, found: Map<string, SecretReference>): void {
+const API_OF: Readonly<Record<string, string>> = {
+  tls_certificate_sds_secret_configs: 'TlsCertificateSdsApi',
+  validation_context_sds_secret_config: 'CertificateValidationContextSdsApi',
+  session_ticket_keys_sds_secret_config: 'TlsSessionTicketKeysSdsApi',
+}
+
+function note(field: string, config: SdsSecretConfig, found: Map<string, SecretReference>): void {
   if (config.name !== undefined && config.name !== '' && config.sds_config !== undefined) {
-    found.set(config.name, { name: config.name, source: config.sds_config })
+    found.set(config.name, {
+      name: config.name,
+      api: API_OF[field] ?? 'GenericSecretSdsApi',
+      source: config.sds_config,
+    })
   }
 }

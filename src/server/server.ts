@@ -143,6 +143,7 @@ export class Server {
       bootstrap: this.bootstrap,
       node: fullNode(this.bootstrap.node),
       rejectUnknown: this.options.rejectUnknownDynamicFields,
+      validating: this.options.mode === 'validate',
       timers: this.timers,
       clock: systemClock,
       random: new XorShift((Math.random() * 0x7fffffff) | 0),

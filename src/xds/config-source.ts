@@ -51,6 +51,14 @@ export function planSource(
     return { kind: 'file', path, watchedDirectory: pathSource?.watched_directory?.path ?? '' }
   }
   if (source.api_config_source !== undefined) {
+    const name = source.api_config_source.grpc_services?.[0]?.envoy_grpc?.cluster_name
+    const cluster = name === undefined ? undefined : clusters.get(name)
+    if (name !== undefined && (cluster === undefined || cluster.type === 'EDS')) {
+      const text =
+        'envoy.config.core.v3.ApiConfigSource must have a statically defined non-EDS cluster: ' +
+        `'${name}' does not exist, was added via api, or is an EDS cluster`
+      throw new ConfigError('CONFIG_REFERENCE', at.field('api_config_source').field('grpc_services').index(0), text)
+    }
     return { kind: 'grpc', api: planApi(source.api_config_source, clusters, at.field('api_config_source')) }
   }
   throw new ConfigError('CONFIG_UNSUPPORTED', at, 'the config source `self` is not supported', {

@@ -47,6 +47,8 @@ export interface XdsDeps {
   readonly stats: XdsStats & { drop(prefix: string): void }
   /** The `config` logger. */
   readonly log: Log
+  /** --mode validate */
+  readonly validating?: boolean
   /** How streams are opened; tests give fakes. */
   readonly openStream?: (target: GrpcTarget, method: string) => OpenStream
 }
@@ -103,7 +105,8 @@ export class XdsClient {
       return this.#plan(source, at.field(field))
     }
     this.#cds = followed(CDS, 'cds_config', dynamic.cds_config)
-    this.#lds = followed(LDS, 'lds_config', dynamic.lds_config)
+    // --mode validate never makes the LDS API, in Envoy: its source may be one of another machine.
+    this.#lds = deps.validating === true ? null : followed(LDS, 'lds_config', dynamic.lds_config)
     // The names are there from the beginning, although listeners begin only when the clusters are warm.
     if (this.#cds !== null) new SubscriptionStats(deps.stats, CDS_PREFIX, deps.clock)
     if (this.#lds !== null) new SubscriptionStats(deps.stats, LDS_PREFIX, deps.clock)
@@ -145,9 +148,17 @@ export class XdsClient {
     this.#ads?.close()
   }
 
-  /** Throws ConfigError when a source cannot be followed: to be asked while the resource that has it is parsed. */
-  check(source: ConfigSourceProto, at: FieldPath): void {
+  /** Throws ConfigError when routes cannot be followed: to be asked while the listener that has the source is parsed. */
+  checkRoutes(source: ConfigSourceProto, at: FieldPath): void {
+    this.#checkNode(RDS.typeUrl, at)
     this.#plan(source, at)
+  }
+
+  /** The same for secrets of a listener or cluster. `what`: Envoy's name of the subscription, for the error. */
+  checkSecret(what: string, source: ConfigSourceProto, at: FieldPath): void {
+    this.#checkNode(what, at)
+    // Where an API is, is only asked when it is followed.
+    if (source.api_config_source === undefined) this.#plan(source, at)
   }
 
   /**
@@ -292,7 +303,8 @@ export class XdsClient {
   }
 
   #plan(source: ConfigSourceProto, at: FieldPath): SourcePlan {
-    return planSource(source, this.#clusters, this.#ads !== null, at)
+    // Nothing is followed with --mode validate, and Envoy does not mind then that there is no ADS.
+    return planSource(source, this.#clusters, this.#ads !== null || this.#deps.validating === true, at)
   }
 
   #follow(
