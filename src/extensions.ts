@@ -2,6 +2,7 @@ import { registeredFactories, registerFactories } from './config/registry.ts'
 import { earlyHeaderMutationFactory } from './http/early-header-mutation/header-mutation.ts'
 import { corsFactory } from './http/filters/cors.ts'
 import { faultFactory } from './http/filters/fault.ts'
+import { jwtAuthnFactory } from './http/filters/jwt-authn.ts'
 import { rbacFactory } from './http/filters/rbac.ts'
 import { routerFactory } from './http/filters/router.ts'
 import { xffDetectionFactory } from './http/original-ip-detection/xff.ts'
@@ -32,6 +33,7 @@ const EXTENSIONS = [
   routerFactory,
   corsFactory,
   faultFactory,
+  jwtAuthnFactory,
   rbacFactory,
   xffDetectionFactory,
   earlyHeaderMutationFactory,

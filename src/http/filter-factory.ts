@@ -6,6 +6,8 @@ import type { HttpFilter } from './filter.ts'
 export interface HttpFilterServices extends WorkerServices {
   /** `http.<stat_prefix>.` */
   readonly httpPrefix: string
+  /** The machine's own address: what call-outs of a filter name as their client. */
+  readonly localAddress: string
 }
 
 /** Factory of an HTTP filter: category `envoy.filters.http`. */
