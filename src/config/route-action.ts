@@ -56,7 +56,7 @@ const SUPPORT = defineSupport<Action>('envoy.config.route.v3.RouteAction', {
   rate_limits: 'yes',
   include_vh_rate_limits: 'warn',
   hash_policy: 'yes',
-  cors: 'reject',
+  cors: 'yes',
   max_grpc_timeout: 'yes',
   grpc_timeout_offset: 'yes',
   upgrade_configs: 'yes',

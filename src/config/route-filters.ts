@@ -6,6 +6,9 @@ import type { envoy } from './gen/messages.d.ts'
 import { findFactory, findOverrideFactory, typeNameOf, unregistered } from './registry.ts'
 import type { RouteParseServices } from './route.ts'
 
+/** Where the deprecated `cors` of a route or virtual host stands among the overrides: the filter's own name is the user's choice. */
+export const DEPRECATED_CORS = 'cors (deprecated field)'
+
 const WRAPPER = 'envoy.config.route.v3.FilterConfig'
 
 /**
@@ -23,6 +26,19 @@ export function parseFilterOverrides(
     if (parsed !== null) out[name] = parsed
   }
   return out
+}
+
+/** The deprecated `cors` field, for the filter of that kind: a message of the same fields as its per-filter configuration. */
+export function withDeprecatedCors(
+  overrides: FilterOverridesConfig,
+  proto: envoy.config.route.v3.CorsPolicy | undefined,
+  at: FieldPath,
+  services: RouteParseServices,
+): FilterOverridesConfig {
+  const factory = findOverrideFactory('envoy.filters.http', 'envoy.extensions.filters.http.cors.v3.CorsPolicy')
+  if (proto === undefined || factory?.parseOverride === undefined) return overrides
+  const config = factory.parseOverride(proto, at, services.warnings)
+  return { ...overrides, [DEPRECATED_CORS]: { disabled: undefined, config } }
 }
 
 function parseOverride(

@@ -4,7 +4,7 @@ import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
 import { asciiLower, latin1, parseHeaderMatchers } from './matcher.ts'
 import { parseMirrors, parseRouteAction, type VirtualHostDefaults } from './route-action.ts'
-import { parseFilterOverrides } from './route-filters.ts'
+import { parseFilterOverrides, withDeprecatedCors } from './route-filters.ts'
 import { parseHeaderMutations } from './route-headers.ts'
 import { parseRouteMatch } from './route-match.ts'
 import { parseDirectResponse, parseRedirect } from './route-reply.ts'
@@ -57,7 +57,7 @@ const VHOST_SUPPORT = defineSupport<envoy.config.route.v3.VirtualHost>('envoy.co
   request_headers_to_remove: 'yes',
   response_headers_to_add: 'yes',
   response_headers_to_remove: 'yes',
-  cors: 'reject',
+  cors: 'yes',
   typed_per_filter_config: 'yes',
   include_request_attempt_count: 'yes',
   include_attempt_count_in_response: 'yes',
@@ -152,7 +152,12 @@ function parseVirtualHost(
     virtualClusters: (proto.virtual_clusters ?? []).map((cluster, i) => parseVirtualCluster(cluster, at, i)),
     rateLimits: rateLimits(proto.rate_limits, at.field('rate_limits'), services),
     headers: parseHeaderMutations(proto, at),
-    filters: parseFilterOverrides(proto.typed_per_filter_config, at.field('typed_per_filter_config'), services),
+    filters: withDeprecatedCors(
+      parseFilterOverrides(proto.typed_per_filter_config, at.field('typed_per_filter_config'), services),
+      proto.cors,
+      at.field('cors'),
+      services,
+    ),
     includeRequestAttemptCount: proto.include_request_attempt_count ?? false,
     includeAttemptCountInResponse: proto.include_attempt_count_in_response ?? false,
     includeIsTimeoutRetryHeader: proto.include_is_timeout_retry_header ?? false,
@@ -201,7 +206,12 @@ function parseRoute(
     nonForwarding: proto.non_forwarding_action !== undefined,
     metadata: filterMetadata(proto.metadata),
     headers: parseHeaderMutations(proto, at),
-    filters: parseFilterOverrides(proto.typed_per_filter_config, at.field('typed_per_filter_config'), services),
+    filters: withDeprecatedCors(
+      parseFilterOverrides(proto.typed_per_filter_config, at.field('typed_per_filter_config'), services),
+      proto.route?.cors,
+      at.field('route').field('cors'),
+      services,
+    ),
     statPrefix: proto.stat_prefix ?? '',
   }
 }

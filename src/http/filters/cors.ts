@@ -2,6 +2,7 @@ import { HeaderBlock } from '../../codec/header-block.ts'
 import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
 import { type FractionConfig, parseFraction, parseStringMatcher, type StringMatchConfig } from '../../config/matcher.ts'
+import { DEPRECATED_CORS } from '../../config/route-filters.ts'
 import { compileStringMatch, type StringMatch } from '../../config/string-match.ts'
 import { defineSupport } from '../../config/support.ts'
 import type { Counter } from '../../stats/stats.ts'
@@ -108,8 +109,12 @@ class CorsFilter implements HttpFilter<CorsState> {
   decodeHeaders(s: StreamContext, h: HeaderBlock): HeadersVerdict {
     const origin = h.get('origin')
     if (origin === undefined || origin === '') return HeadersVerdict.Continue
-    const configs = s.route()?.filterConfigs(this.name) as readonly CorsPolicyConfig[] | undefined
-    if (configs === undefined || configs.length === 0) return HeadersVerdict.Continue
+    const route = s.route()
+    if (route === null) return HeadersVerdict.Continue
+    let configs = route.filterConfigs(this.name) as readonly CorsPolicyConfig[]
+    // One per-filter policy, wherever it stands, and the deprecated ones do not count.
+    if (configs.length === 0) configs = route.filterConfigs(DEPRECATED_CORS) as readonly CorsPolicyConfig[]
+    if (configs.length === 0) return HeadersVerdict.Continue
     const policies = this.compile(configs)
     const enabled = this.isOn(policies[0]!.config.enabled)
     const shadow = policies[0]!.config.shadow
