@@ -72,8 +72,9 @@ export interface SecretData {
     readonly privateKey: Uint8Array
     readonly password: string
     readonly ocspStaple: Uint8Array | null
-    /** Where it was read from, as error texts name it: a path or `<inline>`. */
+    /** Where chain and key were read from, as error texts name it: a path or `<inline>`. */
     readonly source: string
+    readonly keySource: string
   }
   /** The resource as read (snake_case message of config/gen/messages.d.ts) with its data sources replaced by inline bytes. */
   readonly validationContext?: object

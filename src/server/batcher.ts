@@ -11,6 +11,7 @@ export class Batcher {
   #routes = new Map<string, Published>()
   #removedRoutes = new Set<string>()
   #secrets = new Map<string, Published>()
+  #removedSecrets = new Set<string>()
   #scheduled = false
 
   constructor(send: (batch: ConfigBatch) => void) {
@@ -54,7 +55,14 @@ export class Batcher {
   }
 
   secret(secret: Published): void {
+    this.#removedSecrets.delete(secret.name)
     this.#secrets.set(secret.name, secret)
+    this.#schedule()
+  }
+
+  removeSecret(name: string): void {
+    this.#secrets.delete(name)
+    this.#removedSecrets.add(name)
     this.#schedule()
   }
 
@@ -70,6 +78,7 @@ export class Batcher {
       routes: [...this.#routes.values()],
       removedRoutes: [...this.#removedRoutes],
       secrets: [...this.#secrets.values()],
+      removedSecrets: [...this.#removedSecrets],
     }
     this.#clusters = new Map()
     this.#removedClusters = new Set()
@@ -78,6 +87,7 @@ export class Batcher {
     this.#routes = new Map()
     this.#removedRoutes = new Set()
     this.#secrets = new Map()
+    this.#removedSecrets = new Set()
     this.#send(batch)
   }
 

@@ -2,6 +2,7 @@ import type { Loggers } from '../base/log.ts'
 import type { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import type { SecretData } from '../config/services.ts'
+import type { Counter, StatsScope } from '../stats/stats.ts'
 import type { EdsDiscovery } from '../upstream/clusters/eds.ts'
 import { EDS } from '../xds/resources/eds.ts'
 import { RDS } from '../xds/resources/rds.ts'
@@ -9,23 +10,31 @@ import { SDS } from '../xds/resources/sds.ts'
 import type { ResourceListener, XdsClient, XdsResource } from '../xds/xds.ts'
 import { ClusterSink } from './apply-clusters.ts'
 import { ListenerSink } from './apply-listeners.ts'
+import { checkSecret } from './check-secret.ts'
 import type { MainCluster } from './clusters.ts'
-import { keptBytes } from './kept.ts'
+import { keptBytes, keptMessage } from './kept.ts'
 import { connectionManagersOf, type MainListener } from './listeners.ts'
 import type { ResourceManager, Subscriptions } from './resources.ts'
-import { sdsReferences } from './sds-references.ts'
+import { type SecretReference, type SecretUse, sdsReferences } from './sds-references.ts'
 import { SecretFiles } from './secret-files.ts'
+import { withFileContents } from './secrets.ts'
 
 type ConfigSource = envoy.config.core.v3.ConfigSource
 
 /** Something followed by name: a route configuration or a secret. */
 interface Followed {
   close: () => void
-  /** Each version of a listener or cluster for itself: the old one goes on needing it while it drains. */
-  readonly users: Set<object>
+  /** Each version of a listener or cluster for itself: the old one goes on needing it while it drains. Of secrets, for what. */
+  readonly users: Map<object, SecretUser | null>
   /** It arrived, or is not waited for any longer. */
   settled: boolean
   readonly waiting: (() => void)[]
+}
+
+interface SecretUser {
+  readonly uses: readonly SecretUse[]
+  /** ssl_context_update_by_sds of the listener or cluster. */
+  readonly updates: Counter
 }
 
 /** The dynamic part of the configuration: what to follow for whom, and where it goes. */
@@ -33,12 +42,14 @@ export class DynamicResources implements Subscriptions {
   readonly #resources: ResourceManager
   readonly #loggers: Loggers
   readonly #xds: XdsClient
+  readonly #stats: StatsScope
   readonly #routes = new Map<string, Followed>()
   readonly #secrets = new Map<string, Followed>()
   /** Listeners and clusters that wait, and what is to be done then. */
   readonly #waiting = new Map<object, () => void>()
 
-  constructor(resources: ResourceManager, loggers: Loggers, xds: XdsClient) {
+  constructor(resources: ResourceManager, loggers: Loggers, xds: XdsClient, stats: StatsScope) {
+    this.#stats = stats
     this.#resources = resources
     this.#loggers = loggers
     this.#xds = xds
@@ -81,8 +92,9 @@ export class DynamicResources implements Subscriptions {
 
   cluster(cluster: MainCluster, ready: () => void): () => void {
     const { wait, begun } = this.#waiter(cluster, ready)
-    for (const [name, { source }] of sdsReferences(cluster.kept.message())) {
-      wait(this.#followSecret(name, source, cluster))
+    const updates = `cluster.${cluster.config.statsName}.client_ssl_socket_factory.ssl_context_update_by_sds`
+    for (const reference of sdsReferences(cluster.kept.message()).values()) {
+      wait(this.#followSecret(reference, cluster, updates))
     }
     begun()
     return () => {
@@ -104,8 +116,9 @@ export class DynamicResources implements Subscriptions {
       if (name === '' || this.#routes.get(name)?.users.has(listener) === true) continue
       wait(this.#followRoute(name, hcm.rds?.config_source ?? {}, hcm.stat_prefix ?? '', listener))
     }
-    for (const [name, { source }] of sdsReferences(listener.proto)) {
-      wait(this.#followSecret(name, source, listener))
+    const updates = `listener.${listener.config.statAddress}.server_ssl_socket_factory.ssl_context_update_by_sds`
+    for (const reference of sdsReferences(listener.proto).values()) {
+      wait(this.#followSecret(reference, listener, updates))
     }
     begun()
   }
@@ -134,7 +147,7 @@ export class DynamicResources implements Subscriptions {
   }
 
   #followRoute(name: string, source: ConfigSource, statPrefix: string, user: object): Followed {
-    return this.#follow(this.#routes, name, user, settle =>
+    return this.#follow(this.#routes, name, user, null, settle =>
       this.#xds.followRoutes(
         name,
         source,
@@ -149,10 +162,13 @@ export class DynamicResources implements Subscriptions {
     )
   }
 
-  #followSecret(name: string, source: ConfigSource, user: object): Followed {
+  #followSecret({ name, source, uses }: SecretReference, user: object, updates: string): Followed {
     const { dynamic, secrets } = this.#resources
     const log = this.#loggers.get('secret')
-    return this.#follow(this.#secrets, name, user, settle => {
+    const secretUser = { uses, updates: this.#stats.counter(updates) }
+    // The context is made at once from what is there, and counts as updated by it.
+    if (secrets.get(name) !== null) secretUser.updates.add(uses.length)
+    return this.#follow(this.#secrets, name, user, secretUser, settle => {
       dynamic.warmingSecrets.add(name)
       const files = new SecretFiles(name, log, this.#xds.keyRotationFailed(name))
       const end = this.#xds.followSecret(
@@ -160,34 +176,50 @@ export class DynamicResources implements Subscriptions {
         source,
         taker(settle, (resource, version) => {
           const proto = resource.decode<envoy.extensions.transport_sockets.tls.v3.Secret>()
-          const read = (): SecretData => secrets.parse(proto, resource.at, version)
+          const read = (): SecretData => {
+            const secret = secrets.parse(proto, resource.at, version)
+            checkSecret(secret, this.#usesOf(name), resource.at)
+            return secret
+          }
+          const put = (secret: SecretData): void => {
+            secrets.put(secret)
+            dynamic.secrets.set(name, { ...keptMessage(withFileContents(proto, secret)), version })
+            for (const user of this.#secrets.get(name)?.users.values() ?? []) user?.updates.add(user.uses.length)
+          }
           const secret = read()
-          secrets.put(secret)
-          files.follow(proto, secret, read, again => secrets.put(again))
-          const bytes = Uint8Array.from(resource.bytes)
+          put(secret)
+          files.follow(proto, secret, read, put)
           dynamic.warmingSecrets.delete(name)
-          dynamic.secrets.set(name, { ...keptBytes(SDS.typeName, bytes), version })
         }),
       )
       return () => {
         end()
         files.close()
+        dynamic.warmingSecrets.delete(name)
+        dynamic.secrets.delete(name)
+        secrets.remove(name)
       }
     })
+  }
+
+  #usesOf(name: string): SecretUse[] {
+    return [...(this.#secrets.get(name)?.users.values() ?? [])].flatMap(user => user?.uses ?? [])
   }
 
   #follow(
     map: Map<string, Followed>,
     name: string,
     user: object,
+    secretUser: SecretUser | null,
     subscribe: (settle: () => void) => () => void,
   ): Followed {
     const known = map.get(name)
     if (known !== undefined) {
-      known.users.add(user)
+      known.users.set(user, secretUser)
       return known
     }
-    const followed: Followed = { close: () => {}, users: new Set([user]), settled: false, waiting: [] }
+    const users = new Map([[user, secretUser]])
+    const followed: Followed = { close: () => {}, users, settled: false, waiting: [] }
     map.set(name, followed)
     followed.close = subscribe(() => {
       if (followed.settled) return

@@ -1,4 +1,3 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { type FSWatcher, watch } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Log } from '../base/log.ts'
@@ -33,7 +32,7 @@ export class SecretFiles {
     this.#failed = failed
   }
 
-  /** A new version of the secret was taken over: `read` reads its files again (throws ConfigError), `put` takes the result. */
+  /** A new version of the secret was taken over: `read` reads its files again and checks them (throws ConfigError), `put` takes the result. */
   follow(proto: SecretProto, now: SecretData, read: () => SecretData, put: (secret: SecretData) => void): void {
     this.close()
     this.#read = read
@@ -68,7 +67,6 @@ export class SecretFiles {
       const secret = this.#read()
       const seen = fingerprint(secret)
       if (seen === this.#seen) return
-      checkKey(secret)
       this.#seen = seen
       this.#put(secret)
     } catch (error) {
@@ -77,16 +75,6 @@ export class SecretFiles {
       this.#log.warning(`sds: failed to reload certificates of ${this.#name}: ${(error as Error).message}`)
     }
   }
-}
-
-function checkKey({ tlsCertificate }: SecretData): void {
-  if (tlsCertificate === undefined || tlsCertificate.privateKey.length === 0) return
-  const { certificateChain, privateKey, password } = tlsCertificate
-  const key = createPrivateKey({
-    key: Buffer.from(privateKey),
-    ...(password === '' ? {} : { passphrase: password }),
-  })
-  if (!new X509Certificate(certificateChain).checkPrivateKey(key)) throw new Error('the key does not match')
 }
 
 function fingerprint(secret: SecretData): string {

@@ -52,6 +52,7 @@ export class SecretStore implements SecretSource {
               password: Buffer.from(data(certificate.password, 'tls_certificate') ?? []).toString('utf8'),
               ocspStaple: data(certificate.ocsp_staple, 'tls_certificate'),
               source: certificate.certificate_chain?.filename ?? '<inline>',
+              keySource: certificate.private_key?.filename ?? '<inline>',
             },
           }),
       ...(validation === undefined ? {} : { validationContext: inlined(validation, at.field('validation_context')) }),
@@ -68,6 +69,11 @@ export class SecretStore implements SecretSource {
     this.#secrets.set(secret.name, secret)
     this.#batcher.secret(publish(secret.name, secret.version, secret))
     for (const changed of this.#watchers.get(secret.name) ?? []) changed()
+  }
+
+  /** Nobody follows it any more. */
+  remove(name: string): void {
+    if (this.#secrets.delete(name)) this.#batcher.removeSecret(name)
   }
 
   get(name: string): SecretData | null {
@@ -89,6 +95,41 @@ export class SecretStore implements SecretSource {
       this.#watchers.get(name)?.delete(changed)
     }
   }
+}
+
+/** The secret as it is in use: what files gave stands in their place (sds_api.cc, resolveDataSource), and dumps show that. */
+export function withFileContents(proto: SecretProto, data: SecretData): SecretProto {
+  const { tls_certificate: certificate, validation_context: validation } = proto
+  const { tlsCertificate, validationContext } = data
+  const content = (source: DataSource | undefined, bytes: Uint8Array | undefined): DataSource | undefined =>
+    source?.filename === undefined || bytes === undefined ? source : { inline_bytes: bytes }
+  return {
+    ...proto,
+    ...(certificate === undefined || tlsCertificate === undefined
+      ? {}
+      : {
+          tls_certificate: withoutAbsent({
+            ...certificate,
+            certificate_chain: content(certificate.certificate_chain, tlsCertificate.certificateChain),
+            private_key: content(certificate.private_key, tlsCertificate.privateKey),
+          }),
+        }),
+    ...(validation === undefined || validationContext === undefined
+      ? {}
+      : {
+          validation_context: withoutAbsent({
+            ...validation,
+            trusted_ca: content(
+              validation.trusted_ca,
+              (validationContext as ValidationContext).trusted_ca?.inline_bytes as Uint8Array | undefined,
+            ),
+          }),
+        }),
+  } as SecretProto
+}
+
+function withoutAbsent<T extends object>(message: T): T {
+  return Object.fromEntries(Object.entries(message).filter(([, value]) => value !== undefined)) as T
 }
 
 type ValidationContext = envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext

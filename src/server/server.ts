@@ -150,7 +150,7 @@ export class Server {
       stats: this.store,
       log: this.loggers.get('config'),
     })
-    this.resources.subscriptions = new DynamicResources(this.resources, this.loggers, xds)
+    this.resources.subscriptions = new DynamicResources(this.resources, this.loggers, xds, this.store)
     this.resources.configure()
   }
 

@@ -132,6 +132,7 @@ function apply(batch: ConfigBatch): Promise<void>[] {
   for (const page of batch.pages ?? []) pages.add(page)
   if (batch.runtime !== undefined) runtime.load(batch.runtime)
   for (const secret of batch.secrets ?? []) secrets.put(secret)
+  for (const name of batch.removedSecrets ?? []) secrets.remove(name)
   for (const cluster of batch.clusters ?? []) {
     clusterSnapshot.put(cluster)
     clusters.onReplaced(cluster.name)

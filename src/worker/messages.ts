@@ -74,6 +74,7 @@ export interface ConfigBatch {
   readonly routes?: readonly Published[]
   readonly removedRoutes?: readonly string[]
   readonly secrets?: readonly Published[]
+  readonly removedSecrets?: readonly string[]
   readonly runtime?: readonly (readonly [string, string])[]
   readonly hosts?: readonly { readonly cluster: string; readonly update: HostsUpdate }[]
   /** Clusters in which a health flag of a host changed. */

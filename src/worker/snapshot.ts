@@ -93,6 +93,11 @@ export class SecretSnapshot implements SecretSource {
     if (watchers !== undefined) for (const changed of watchers) changed()
   }
 
+  /** Nobody new may use it; whoever does keeps what he made of it. */
+  remove(name: string): void {
+    this.#secrets.delete(name)
+  }
+
   get(name: string): SecretData | null {
     return this.#secrets.get(name) ?? null
   }

@@ -258,7 +258,7 @@ export class XdsClient {
     }
     // "It should never be removed except by the modification of the referenced cluster/listener" (sds_api.cc): no longer waited for.
     const removed = (): void => listener.onUnavailable('missing')
-    const resource = new NamedResource(listener, false, () => {}, missing, removed)
+    const resource = new NamedResource(listener, true, () => {}, missing, removed)
     const plan = this.#plan(source, FieldPath.root())
     return this.#follow(plan, timeoutOf(source), SDS, [name], secretPrefix(name), resource)
   }

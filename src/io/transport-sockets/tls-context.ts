@@ -61,7 +61,6 @@ export class TlsContext {
       this.#unwatch.push(
         services.secrets.watch(name, () => {
           this.#stale = true
-          this.stats.updateBySds.inc()
           this.onChange()
         }),
       )

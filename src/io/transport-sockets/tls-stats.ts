@@ -11,7 +11,6 @@ export class TlsStats {
   readonly failVerifySan: Counter
   readonly failVerifyCertHash: Counter
   readonly secretsNotReady: Counter
-  readonly updateBySds: Counter
   readonly #scope: StatsScope
   readonly #named = new Map<string, Counter>()
 
@@ -28,7 +27,6 @@ export class TlsStats {
     this.failVerifyCertHash = ssl.counter('fail_verify_cert_hash')
     for (const name of ['failed', 'omitted', 'requests', 'responses']) ssl.counter(`ocsp_staple_${name}`)
     const factory = scope.scope(server ? 'server_ssl_socket_factory.' : 'client_ssl_socket_factory.')
-    this.updateBySds = factory.counter('ssl_context_update_by_sds')
     const down = factory.counter('downstream_context_secrets_not_ready')
     const up = factory.counter('upstream_context_secrets_not_ready')
     this.secretsNotReady = server ? down : up

@@ -259,7 +259,14 @@ t.test('secrets: not ready, then ready, then rotated', async t => {
     services.secrets.put({
       name: 'default',
       version: '1',
-      tlsCertificate: { certificateChain: cert, privateKey: key, password: '', ocspStaple: null, source: '' },
+      tlsCertificate: {
+        certificateChain: cert,
+        privateKey: key,
+        password: '',
+        ocspStaple: null,
+        source: '',
+        keySource: '',
+      },
     })
   }
   put('server')

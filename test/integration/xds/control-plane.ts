@@ -106,7 +106,7 @@ export class ScriptedControlPlane {
   #seen: SeenRequest[] = []
   readonly metadata: Record<string, unknown>[] = []
   readonly #server = new Server({ 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 })
-  /** The latest stream of each method. */
+  /** The latest stream of each method; of those with a stream per resource `<method> <name>`. */
   readonly #streams = new Map<string, Stream>()
   #nonce = 0
   #waiting: { count: number; done: () => void } | null = null
@@ -224,18 +224,18 @@ export class ScriptedControlPlane {
   }
 
   #open(method: string, stream: Stream): void {
-    this.#streams.set(method, stream)
+    if (method.endsWith('AggregatedResources')) this.#streams.set(method, stream)
     this.metadata.push(stream.metadata.getMap())
-    stream.on('data', (bytes: Buffer) => this.#onRequest(method, bytes))
+    stream.on('data', (bytes: Buffer) => this.#onRequest(method, bytes, stream))
     stream.on('end', () => stream.end())
     stream.on('error', () => {})
   }
 
-  #onRequest(method: string, bytes: Buffer): void {
-    this.#seen.push({
-      ...(method.endsWith('AggregatedResources') ? {} : { method }),
-      ...(method.startsWith('Delta') ? seenDelta(bytes) : seenSotw(bytes)),
-    })
+  #onRequest(method: string, bytes: Buffer, stream: Stream): void {
+    const request = method.startsWith('Delta') ? seenDelta(bytes) : seenSotw(bytes)
+    const [name] = request.names ?? request.subscribe ?? []
+    if (name !== undefined && !method.endsWith('AggregatedResources')) this.#streams.set(`${method} ${name}`, stream)
+    this.#seen.push({ ...(method.endsWith('AggregatedResources') ? {} : { method }), ...request })
     if (this.#waiting !== null && this.#seen.length >= this.#waiting.count) {
       const { done } = this.#waiting
       this.#waiting = null

@@ -14,7 +14,7 @@ interface Entry {
   name?: string
   cluster?: { name?: string }
   route_config?: { name?: string }
-  secret?: { name?: string }
+  secret?: Record<string, unknown>
   ecds_filter?: { name?: string }
   endpoint_config?: { cluster_name?: string }
   active_state?: { version_info?: string }
@@ -53,6 +53,15 @@ export async function dumpOf(admin: number): Promise<DumpEssence> {
   return { versions, resources: Object.fromEntries(Object.entries(resources).sort(([a], [b]) => (a < b ? -1 : 1))) }
 }
 
+/** Fields of a secret, with what is hidden of it. */
+function secretOf(message: unknown): string {
+  return JSON.stringify(message, (key, value: unknown) => {
+    if (key !== 'inline_bytes' && key !== 'inline_string') return value
+    const text = Buffer.from(String(value), 'base64').toString()
+    return text === '[redacted]' || value === '[redacted]' ? `redacted ${key}` : 'shown'
+  }).replaceAll(/"filename":"[^"]*"/g, '"filename"')
+}
+
 function versionsOf(entry: Entry): string {
   const parts: string[] = []
   if (entry.version_info !== undefined) parts.push(entry.version_info)
@@ -61,12 +70,13 @@ function versionsOf(entry: Entry): string {
     // How long an old version drains is a matter of time, not of xDS.
     if (found !== undefined && state !== 'draining') parts.push(`${state} ${found.version_info ?? ''}`)
   }
+  if (entry.secret !== undefined) parts.push(secretOf(entry.secret))
   if (entry.error_state !== undefined) parts.push('(refused)')
   return parts.join(' ')
 }
 
 const INTERESTING =
-  /^(cluster_manager\.cds\.|listener_manager\.lds\.|control_plane\.|http\.in\.rds\.|sds\.|cluster\.(a|b|c)\.(update|version|init_fetch|assignment)|.*extension_config_discovery\.)/
+  /^(.*ssl_context_update_by_sds|.*secrets_not_ready|cluster_manager\.cds\.|listener_manager\.lds\.|control_plane\.|http\.in\.rds\.|sds\.|cluster\.(a|b|c)\.(update|version|init_fetch|assignment)|.*extension_config_discovery\.)/
 
 /** What is counted about xDS, but times. */
 export async function statsOf(admin: number): Promise<Record<string, string>> {

@@ -1,6 +1,6 @@
 /**
  * Writes what the real Envoy answers to the scenarios: `node test/integration/xds/record-envoy.ts <envoy binary> [port] [set]`,
- * where a set is `ads` or `delta`, by default both. The records are fixtures; the tests hold our client against them.
+ * where a set is `ads`, `delta` or `sds`, by default all. The records are fixtures; the tests hold our client against them.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,6 +13,8 @@ import { ScriptedControlPlane, type SeenRequest } from './control-plane.ts'
 import { DELTA_SCENARIOS } from './delta-scenarios.ts'
 import { type DumpEssence, dumpOf, statsOf } from './dump-essence.ts'
 import { SCENARIOS, type Step } from './scenarios.ts'
+import { SDS_SCENARIOS } from './sds-scenarios.ts'
+import { visit } from './visit.ts'
 
 /** Stands for the value of a statistic that is no longer there. */
 export const GONE = 'gone'
@@ -26,6 +28,8 @@ export interface RecordedStep {
   readonly stats: Readonly<Record<string, string>>
   /** Incremental protocol: what /config_dump says afterwards; left out when nothing changed. */
   readonly dump?: DumpEssence
+  /** What the client saw. */
+  readonly visit?: string
 }
 
 async function record(envoy: string, scenario: readonly Step[], port: number, delta: boolean): Promise<RecordedStep[]> {
@@ -50,9 +54,7 @@ async function record(envoy: string, scenario: readonly Step[], port: number, de
       if (step.name === 'connect') await plane.requests(1)
       const requests: SeenRequest[] = []
       for (;;) {
-        await sleep(
-          step.name.includes('breaks') && step.name.includes('stream') && requests.length === 0 ? 1500 : QUIET_MS,
-        )
+        await sleep(/stream.* breaks?$/.test(step.name) && requests.length === 0 ? 1500 : QUIET_MS)
         const more = plane.take()
         if (more.length === 0) break
         requests.push(...more)
@@ -66,7 +68,8 @@ async function record(envoy: string, scenario: readonly Step[], port: number, de
       const dump = delta ? await dumpOf(port + 1) : undefined
       const news = dump !== undefined && JSON.stringify(dump) !== dumpBefore
       if (news) dumpBefore = JSON.stringify(dump)
-      steps.push({ step: step.name, requests, stats: changed, ...(news ? { dump } : {}) })
+      const seen = step.visit === undefined ? {} : { visit: await visit(step.visit) }
+      steps.push({ step: step.name, requests, stats: changed, ...(news ? { dump } : {}), ...seen })
     }
   } finally {
     child.kill('SIGTERM')
@@ -80,6 +83,7 @@ async function record(envoy: string, scenario: readonly Step[], port: number, de
 const SETS: Readonly<Record<string, Readonly<Record<string, readonly Step[]>>>> = {
   ads: SCENARIOS,
   delta: DELTA_SCENARIOS,
+  sds: SDS_SCENARIOS,
 }
 
 const [envoy, port, only] = process.argv.slice(2)

@@ -17,6 +17,13 @@ export interface Step {
   readonly name: string
   /** How many requests the real Envoy answers with; the record is what really came. */
   run(plane: ScriptedControlPlane): void
+  /** Then a client comes to this port, with this certificate of the harness. */
+  readonly visit?: {
+    readonly port: number
+    readonly tls: boolean
+    readonly certificate?: string
+    readonly path?: string
+  }
 }
 
 /** What is sent, step by step, on one stream. Each step is over when the proxy is quiet. */
