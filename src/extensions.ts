@@ -2,6 +2,8 @@ import { registeredFactories, registerFactories } from './config/registry.ts'
 import { earlyHeaderMutationFactory } from './http/early-header-mutation/header-mutation.ts'
 import { corsFactory } from './http/filters/cors.ts'
 import { faultFactory } from './http/filters/fault.ts'
+import { grpcStatsFactory } from './http/filters/grpc-stats.ts'
+import { istioAlpnFactory } from './http/filters/istio-alpn.ts'
 import { jwtAuthnFactory } from './http/filters/jwt-authn.ts'
 import { rbacFactory } from './http/filters/rbac.ts'
 import { routerFactory } from './http/filters/router.ts'
@@ -33,6 +35,8 @@ const EXTENSIONS = [
   routerFactory,
   corsFactory,
   faultFactory,
+  grpcStatsFactory,
+  istioAlpnFactory,
   jwtAuthnFactory,
   rbacFactory,
   xffDetectionFactory,

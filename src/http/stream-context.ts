@@ -6,6 +6,7 @@ import { Flow, ReadHold } from '../io/connection.ts'
 import type { Route } from '../routing/route.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
 import { ResponseFlag, StreamInfo } from '../telemetry/stream-info.ts'
+import type { AlpnOverride } from '../upstream/host-pools.ts'
 import type { Cluster } from '../upstream/upstream.ts'
 import type { ConnectionManager } from './connection-manager.ts'
 import { DecodePath } from './decode-path.ts'
@@ -69,6 +70,8 @@ export class StreamContext implements FormatContext, TimerOwner {
   private routeKnown = false
   /** Cluster of the matched route; null when it is unknown or the route needs none. */
   cluster: Cluster | null = null
+  /** ALPN protocols that a filter wants for the upstream connection; null = as configured. */
+  upstreamAlpn: AlpnOverride | null = null
   private readonly request: DecodePath
   private readonly response: EncodePath
 
@@ -319,6 +322,7 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.routeValue = null
     this.routeKnown = false
     this.cluster = null
+    this.upstreamAlpn = null
     this.request.reset()
     this.response.reset()
     this.slots.length = 0

@@ -109,6 +109,15 @@ export interface Address {
   readonly text: string
 }
 
+/**
+ * Bytes before the stream proper that a filter exchanges with the peer (Istio's metadata exchange): it reads ahead of the
+ * handler, until it sets `c.prelude` to null.
+ */
+export interface Prelude {
+  /** @returns what the handler is to get (may be empty), or null to wait for more */
+  read(c: Connection, chunk: Uint8Array, end: boolean): Uint8Array | null
+}
+
 export interface Connection {
   /** Unique in the process (worker index in the high bits), as %CONNECTION_ID%. */
   readonly id: number
@@ -136,6 +145,7 @@ export interface Connection {
   handler: ConnectionHandler
   /** Facts that the network filters of the connection share; made by the first that needs it (network/connection-info.ts). */
   streamInfo: StreamInfo | null
+  prelude: Prelude | null
 
   /**
    * Queues bytes; strings are latin1. All that is queued in one event-loop turn leaves in one write.

@@ -11,6 +11,7 @@ import {
   type Connection,
   type ConnectionHandler,
   Flow,
+  type Prelude,
   type TlsInfo,
 } from './connection.ts'
 import { connectFailure } from './errno.ts'
@@ -88,6 +89,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   inspectorFailure = ''
   handler: ConnectionHandler
   streamInfo: StreamInfo | null = null
+  prelude: Prelude | null = null
   readHolds: number
   bytesReceived = 0
   bytesSent = 0
@@ -332,7 +334,9 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
       return
     }
     this.bytesReceived += chunk.length
-    if (!this.closed) this.handler.onData(this, chunk, false)
+    if (this.closed) return
+    if (this.prelude === null) this.handler.onData(this, chunk, false)
+    else this.#readPrelude(chunk, false)
   }
 
   onEnd(): void {
@@ -340,7 +344,8 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     else if (this.#phase === Phase.Handshaking) this.#destroy()
     else if (this.closed) return
     else if (this.readHolds !== 0) this.#unreadEnd = true
-    else this.handler.onData(this, EMPTY, true)
+    else if (this.prelude === null) this.handler.onData(this, EMPTY, true)
+    else this.#readPrelude(EMPTY, true)
   }
 
   onError(error: NodeJS.ErrnoException): void {
@@ -397,13 +402,20 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     if (this.#ended) this.#socket.end()
   }
 
+  #readPrelude(chunk: Uint8Array, end: boolean): void {
+    const rest = this.prelude!.read(this, chunk, end)
+    if (rest !== null && !this.closed && (rest.length > 0 || end)) this.handler.onData(this, rest, end)
+  }
+
   #deliverUnread(): void {
     const bytes = this.#unread
     const end = this.#unreadEnd
     this.#unread = EMPTY
     this.#unreadEnd = false
     this.bytesReceived += bytes.length
-    if (!this.closed && (bytes.length > 0 || end)) this.handler.onData(this, bytes, end)
+    if (this.closed || (bytes.length === 0 && !end)) return
+    if (this.prelude === null) this.handler.onData(this, bytes, end)
+    else this.#readPrelude(bytes, end)
   }
 
   #send(): void {

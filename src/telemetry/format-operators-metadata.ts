@@ -38,14 +38,27 @@ function filterState(args: string): FormatReader {
     if (found === undefined || found === null) return null
     if (kind === 'PLAIN') return plain(found)
     if (kind === 'FIELD') {
-      const inner = typeof found === 'object' ? (found as Record<string, unknown>)[field] : undefined
+      const inner = isStateObject(found) ? found.field?.(field) : (found as Record<string, unknown>)[field]
       return inner === undefined ? null : plain(inner)
     }
-    return typeof found === 'string' ? new QuotedText(found) : value(found)
+    if (typeof found === 'string') return new QuotedText(found)
+    return value(isStateObject(found) ? found.toJSON() : found)
   }
 }
 
+/** An object that filters share through filter state: it knows its JSON, its text and its fields. */
+export interface StateObject {
+  toJSON(): object
+  toString(): string
+  field?(name: string): string | undefined
+}
+
+function isStateObject(found: unknown): found is StateObject {
+  return typeof found === 'object' && found !== null && 'toJSON' in found
+}
+
 function plain(found: unknown): FormatValue {
+  if (isStateObject(found)) return latin1(found.toString())
   return typeof found === 'object' ? latin1(JSON.stringify(found)) : latin1(String(found))
 }
 

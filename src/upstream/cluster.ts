@@ -8,7 +8,7 @@ import type { ClusterConfig, DropOverload } from './cluster-config.ts'
 import { ClusterStats } from './cluster-stats.ts'
 import type { ClientCodecs, Connector, UpstreamConnectOptions } from './connector.ts'
 import { type HostsUpdate, type PublishedHost, WorkerHost } from './host.ts'
-import { HostPools, PoolKind } from './host-pools.ts'
+import { type AlpnOverride, HostPools, PoolKind } from './host-pools.ts'
 import { type LocalityHosts, type LocalityName, PrioritySet } from './host-set.ts'
 import type { Balancer } from './load-balancing-policies/balancer.ts'
 import { createBalancer } from './load-balancing-policies/create.ts'
@@ -123,6 +123,7 @@ export class WorkerCluster implements Cluster {
     downstreamProtocol: string,
     downstream: Connection | null,
     serverName = '',
+    alpn: AlpnOverride | null = null,
   ): HttpPool {
     const h = host as WorkerHost
     const http = this.config.http
@@ -134,11 +135,12 @@ export class WorkerCluster implements Cluster {
     const perDownstream = this.config.connectionPoolPerDownstreamConnection && downstream !== null
     const sni = http.autoSni ? serverName : ''
     const san = http.autoSanValidation ? serverName : ''
-    if (!perDownstream && sni === '' && san === '') return pools.get(priority, kind)
+    if (!perDownstream && sni === '' && san === '') return pools.get(priority, kind, alpn)
     return pools.getVariant(priority, kind, {
       serverName: sni,
       verifyName: san,
       downstream: perDownstream ? downstream : null,
+      alpn,
     })
   }
 
@@ -269,8 +271,8 @@ export class WorkerCluster implements Cluster {
   }
 
   private poolsOf(h: WorkerHost): HostPools {
-    h.pools ??= new HostPools(this, h, this.services, (serverName, verifyName, kind) =>
-      this.connectOptions(h, serverName, verifyName, ALPN[kind]!),
+    h.pools ??= new HostPools(this, h, this.services, (serverName, verifyName, kind, alpn) =>
+      this.connectOptions(h, serverName, verifyName, alpn === null ? ALPN[kind]! : alpn.protocols, alpn !== null),
     )
     return h.pools
   }
@@ -280,6 +282,7 @@ export class WorkerCluster implements Cluster {
     serverName: string,
     verifyName: string,
     alpn: readonly string[],
+    alpnOverrides = false,
   ): UpstreamConnectOptions {
     const config = this.config
     return {
@@ -292,6 +295,7 @@ export class WorkerCluster implements Cluster {
       serverName,
       verifyName,
       alpn,
+      alpnOverrides,
     }
   }
 }

@@ -29,6 +29,8 @@ export interface UpstreamConnectOptions {
   readonly verifyName: string
   /** ALPN offered when the transport socket configures none. */
   readonly alpn: readonly string[]
+  /** A filter chose `alpn`: it is offered whatever the transport socket configures. */
+  readonly alpnOverrides: boolean
 }
 
 /** Whom a codec works for: a worker's cluster or a health checker. Options are made once per owner. */

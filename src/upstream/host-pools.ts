@@ -17,6 +17,46 @@ export interface PoolVariant {
   /** Name the certificate must carry; '' = as configured. */
   readonly verifyName: string
   readonly downstream: Connection | null
+  /** Protocols to offer instead of the configured ones; null = as configured. */
+  readonly alpn: AlpnOverride | null
+}
+
+/** A list of protocols that a filter chose; equal lists are one object (`alpnOverride`), so pools are found by identity. */
+export interface AlpnOverride {
+  readonly protocols: readonly string[]
+  readonly key: string
+}
+
+const overrides = new Map<string, AlpnOverride>()
+
+/** For configurations only: lists are kept for good. */
+export function alpnOverride(protocols: readonly string[]): AlpnOverride {
+  const key = protocols.join(',')
+  let known = overrides.get(key)
+  if (known === undefined) {
+    known = { protocols: [...protocols], key }
+    overrides.set(key, known)
+  }
+  return known
+}
+
+/** What the pools of one host need to connect. */
+export type PoolOptions = (
+  serverName: string,
+  verifyName: string,
+  kind: PoolKind,
+  alpn: AlpnOverride | null,
+) => UpstreamConnectOptions
+
+type PlainPools = (HttpConnectionPool | null)[]
+
+class AlpnPools {
+  readonly alpn: AlpnOverride
+  readonly pools: PlainPools = [null, null, null, null, null, null]
+
+  constructor(alpn: AlpnOverride) {
+    this.alpn = alpn
+  }
 }
 
 /** The pools of one host (ConnPoolMap). Plain ones are found by index, others by key. */
@@ -24,40 +64,45 @@ export class HostPools {
   private readonly cluster: Cluster
   private readonly host: WorkerHost
   private readonly services: PoolServices
-  private readonly options: (serverName: string, verifyName: string, kind: PoolKind) => UpstreamConnectOptions
-  private readonly plain: (HttpConnectionPool | null)[] = [null, null, null, null, null, null]
+  private readonly options: PoolOptions
+  private readonly plain: PlainPools = [null, null, null, null, null, null]
+  private readonly byAlpn: AlpnPools[] = []
   private variants: Map<string, { pool: HttpConnectionPool; priority: 0 | 1 }> | null = null
 
-  constructor(
-    cluster: Cluster,
-    host: WorkerHost,
-    services: PoolServices,
-    options: (serverName: string, verifyName: string, kind: PoolKind) => UpstreamConnectOptions,
-  ) {
+  constructor(cluster: Cluster, host: WorkerHost, services: PoolServices, options: PoolOptions) {
     this.cluster = cluster
     this.host = host
     this.services = services
     this.options = options
   }
 
-  get(priority: 0 | 1, kind: PoolKind): HttpPool {
+  get(priority: 0 | 1, kind: PoolKind, alpn: AlpnOverride | null): HttpPool {
     const i = priority * 3 + kind
-    const pool = this.plain[i]
+    const pools = alpn === null ? this.plain : this.poolsFor(alpn)
+    const pool = pools[i]
     if (pool !== null && pool !== undefined) return pool
-    const made = this.make(priority, kind, '', '')
+    const made = this.make(priority, kind, '', '', alpn)
     if (made === null) return new FullPool(this.host)
-    this.plain[i] = made
+    pools[i] = made
     return made
+  }
+
+  private poolsFor(alpn: AlpnOverride): PlainPools {
+    const { byAlpn } = this
+    for (let i = 0; i < byAlpn.length; i++) if (byAlpn[i]!.alpn === alpn) return byAlpn[i]!.pools
+    const made = new AlpnPools(alpn)
+    byAlpn.push(made)
+    return made.pools
   }
 
   getVariant(priority: 0 | 1, kind: PoolKind, v: PoolVariant): HttpPool {
     const id = v.downstream === null ? 0 : v.downstream.id
-    const key = `${priority}|${kind}|${id}|${v.serverName}|${v.verifyName}`
+    const key = `${priority}|${kind}|${id}|${v.serverName}|${v.verifyName}|${v.alpn === null ? '' : v.alpn.key}`
     this.variants ??= new Map()
     const entry = this.variants.get(key)
     if (entry !== undefined) return entry.pool
     this.dropIdle()
-    const made = this.make(priority, kind, v.serverName, v.verifyName)
+    const made = this.make(priority, kind, v.serverName, v.verifyName, v.alpn)
     if (made === null) return new FullPool(this.host)
     this.variants.set(key, { pool: made, priority })
     return made
@@ -73,12 +118,18 @@ export class HostPools {
     for (const pool of this.all()) pool.closeAll()
   }
 
-  private make(priority: 0 | 1, kind: PoolKind, serverName: string, verifyName: string): HttpConnectionPool | null {
+  private make(
+    priority: 0 | 1,
+    kind: PoolKind,
+    serverName: string,
+    verifyName: string,
+    alpn: AlpnOverride | null,
+  ): HttpConnectionPool | null {
     if (!this.cluster.limits.tryTake(priority, Resource.ConnectionPools)) {
       this.cluster.counters.upstreamCxPoolOverflow.inc()
       return null
     }
-    const options = this.options(serverName, verifyName, kind)
+    const options = this.options(serverName, verifyName, kind, alpn)
     switch (kind) {
       case PoolKind.Http1:
         return new Http1Pool(this.cluster, this.host, priority, options, this.services)
@@ -100,10 +151,13 @@ export class HostPools {
   }
 
   private forget(): void {
-    for (let i = 0; i < this.plain.length; i++) {
-      if (this.plain[i] !== null) this.cluster.limits.give(i < 3 ? 0 : 1, Resource.ConnectionPools)
-      this.plain[i] = null
+    for (const pools of [this.plain, ...this.byAlpn.map(entry => entry.pools)]) {
+      for (let i = 0; i < pools.length; i++) {
+        if (pools[i] !== null) this.cluster.limits.give(i < 3 ? 0 : 1, Resource.ConnectionPools)
+        pools[i] = null
+      }
     }
+    this.byAlpn.length = 0
     for (const { priority } of this.variants?.values() ?? [])
       this.cluster.limits.give(priority, Resource.ConnectionPools)
     this.variants = null
@@ -111,6 +165,7 @@ export class HostPools {
 
   private all(): HttpConnectionPool[] {
     const out = this.plain.filter(p => p !== null)
+    for (const { pools } of this.byAlpn) out.push(...pools.filter(p => p !== null))
     for (const { pool } of this.variants?.values() ?? []) out.push(pool)
     return out
   }

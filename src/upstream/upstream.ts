@@ -3,6 +3,7 @@ import type { HeaderBlock } from '../codec/header-block.ts'
 import type { Address, Connection, Flow } from '../io/connection.ts'
 import type { StatsScope } from '../stats/stats.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
+import type { AlpnOverride } from './host-pools.ts'
 import type { PriorityLoads } from './priority-load.ts'
 
 /** Int32 cells per host in the shared state (see `shared-state.ts`): counted with Atomics so that all workers see one truth. */
@@ -149,6 +150,8 @@ export interface Cluster {
     downstream: Connection | null,
     /** SNI for this request when `config.http.autoSni`: the authority (or override header) without port; '' = as configured. */
     serverName?: string,
+    /** Protocols that a filter wants offered instead of the configured ones. */
+    alpn?: AlpnOverride | null,
   ): HttpPool
   tcpConnect(host: Host, user: TcpPoolUser, info: StreamInfo, downstream: Connection | null): PoolHandle | null
   /** Per-host rq_success / rq_error by status, as /clusters prints them. */

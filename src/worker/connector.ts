@@ -67,8 +67,10 @@ export class WorkerConnector implements Connector {
 }
 
 /** What the codec speaks is only offered when the TLS context names no protocols itself (applicationProtocolFallback). */
+// A filter's list always is (applicationProtocolListOverride).
 function driverFor(tls: ClientTls, options: UpstreamConnectOptions): TlsDriver {
-  const alpn = tls.config.alpn.length > 0 || options.alpn.length === 0 ? null : options.alpn
+  const fallback = tls.config.alpn.length > 0 || options.alpn.length === 0 ? null : options.alpn
+  const alpn = options.alpnOverrides ? options.alpn : fallback
   return tls.driver(options.hostname, options.serverName, alpn, options.verifyName)
 }
 

@@ -8831,12 +8831,17 @@ export declare namespace io.istio.http.peer_metadata {
     readonly baggage?: $io.istio.http.peer_metadata.Config_Baggage | undefined
     readonly workload_discovery?: $io.istio.http.peer_metadata.Config_WorkloadDiscovery | undefined
     readonly istio_headers?: $io.istio.http.peer_metadata.Config_IstioHeaders | undefined
+    readonly upstream_filter_state?: $io.istio.http.peer_metadata.Config_UpstreamFilterState | undefined
   }
   interface Config_IstioHeaders {
     readonly skip_external_clusters?: boolean | undefined
   }
   interface Config_PropagationMethod {
     readonly istio_headers?: $io.istio.http.peer_metadata.Config_IstioHeaders | undefined
+    readonly baggage?: $io.istio.http.peer_metadata.Config_Baggage | undefined
+  }
+  interface Config_UpstreamFilterState {
+    readonly peer_metadata_key?: string | undefined
   }
   interface Config_WorkloadDiscovery {
   }
@@ -9490,8 +9495,8 @@ export declare namespace stats {
     readonly metrics?: readonly $stats.MetricConfig[] | undefined
     readonly definitions?: readonly $stats.MetricDefinition[] | undefined
     readonly reporter?: $stats.Reporter | undefined
-    readonly rescoping_duration?: Milliseconds | undefined
-    readonly scope_grace_period_duration?: Milliseconds | undefined
+    readonly rotation_interval?: Milliseconds | undefined
+    readonly graceful_deletion_interval?: Milliseconds | undefined
   }
   type Reporter = 'UNSPECIFIED' | 'SERVER_GATEWAY' | number
 }

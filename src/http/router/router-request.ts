@@ -313,7 +313,8 @@ export class RouterRequest implements ResponseSource, TimerOwner {
       return
     }
     const serverName = autoServerName(cluster, this.headers!)
-    const pool = cluster.httpPool(host, action.priority, s.info.protocol, this.pick.downstream, serverName)
+    const { downstream } = this.pick
+    const pool = cluster.httpPool(host, action.priority, s.info.protocol, downstream, serverName, s.upstreamAlpn)
     const handle = pool.newStream(attempt)
     if (!attempt.done && attempt.stream === null) attempt.handle = handle
   }

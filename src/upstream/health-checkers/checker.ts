@@ -155,6 +155,7 @@ export class HealthChecker implements HostWatcher {
       serverName: '',
       verifyName: '',
       alpn: this.config.alpnProtocols.length > 0 ? this.config.alpnProtocols : alpn,
+      alpnOverrides: this.config.alpnProtocols.length > 0,
     }
   }
 

@@ -156,6 +156,7 @@ export class FakeConnection implements Connection {
   applicationProtocols: readonly string[] = []
   transportProtocol = ''
   streamInfo = null
+  prelude = null
   tls: TlsInfo | null = null
   transportFailure = ''
   readonly inspectorFailure = ''

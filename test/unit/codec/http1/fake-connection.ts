@@ -22,6 +22,7 @@ export class FakeConnection implements Connection {
   applicationProtocols: readonly string[] = []
   transportProtocol = ''
   streamInfo = null
+  prelude = null
   readonly tls: TlsInfo | null = null
   readonly transportFailure = ''
   readonly inspectorFailure = ''
