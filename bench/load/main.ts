@@ -120,7 +120,9 @@ async function writeFiles(report: BenchReport, options: BenchOptions): Promise<v
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, 'result.json'), `${JSON.stringify(report, null, 1)}\n`)
   writeFileSync(join(folder, 'result.csv'), toCsv(report))
-  print(`\n${join(folder, 'result.json')}, result.csv\n`)
+  const { renderReport } = await import('./report/render.ts')
+  writeFileSync(join(folder, 'report.html'), renderReport(report))
+  print(`\n${join(folder, 'report.html')}, result.json, result.csv\n`)
 }
 
 function print(text: string): void {

@@ -1,7 +1,11 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { nodeCommand } from '../../bench/load/place.ts'
 import { FlagError, type FlagSpec, parseFlags } from './flags.ts'
 
 /** `remora`: what is not needed in a pod. */
 const USAGE = `Usage:
+  remora bench [options]                                measures Remora beside other proxies; --help says how
   remora lab up [--once] [--explicit] [--proxy BINARY]   a small mesh on this machine, and a tour through it
 
 Flags of lab up:
@@ -24,6 +28,8 @@ async function main(argv: readonly string[]): Promise<number> {
     switch (command) {
       case 'lab':
         return await lab(rest)
+      case 'bench':
+        return await bench(rest)
       case 'lab-app':
         // Runs on until it is ended; the event loop keeps it.
         await (await import('../lab/apps/run.ts')).runApp(rest)
@@ -44,6 +50,18 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`Error: ${error.message}\n`)
     return 1
   }
+}
+
+/** A process of its own: what is measured and what measures share nothing, and this bundle does not carry it. */
+async function bench(argv: readonly string[]): Promise<number> {
+  process.title = 'remora bench'
+  const [node, ...args] = nodeCommand('run', ...argv)
+  const child = spawn(node!, args, { stdio: 'inherit' })
+  // A terminal sends its interrupt to both; this one stays until the bench has cleaned up. kill(1) reaches only this one.
+  process.on('SIGINT', () => {})
+  process.on('SIGTERM', () => child.kill('SIGTERM'))
+  const [code] = (await once(child, 'exit')) as [number | null]
+  return code ?? 1
 }
 
 async function lab(argv: readonly string[]): Promise<number> {

@@ -81,6 +81,17 @@ t.test('the commands say what they are', async t => {
   t.equal(command('remora', '--help').status, 0)
 })
 
+t.test('the bench and the programs it starts are in it', async t => {
+  const list = command('remora', 'bench', '--list')
+  t.equal(list.status, 0, list.stderr)
+  t.match(list.stdout, 'http1-small')
+  t.equal(command('remora', 'bench', '--no-such-option').status, 1)
+  const run = command('remora', 'bench', '--profile', 'smoke', '--only', 'tcp-small', '--first-port', '26500')
+  t.equal(run.status, 0, run.stderr + run.stdout)
+  // Where there is no nginx, it says so and measures nothing.
+  t.match(run.stdout, /remora +[\d,]+|nginx/)
+})
+
 t.test('remora-init finds the agent of its package', async t => {
   const init = join(installed, 'scripts/remora-init')
   const rules = spawnSync('env', clean(SYSTEM_PATH, [init, '--dry-run']), { encoding: 'utf8', cwd: folder })

@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { nodeCommand } from '../place.ts'
 import type { OpenLoopResult } from './result.ts'
 
 /**
@@ -27,10 +26,8 @@ export function runOpenLoop(argv: readonly string[], prefix: readonly string[] =
   })
 }
 
-/** The sources of a clone, or the bundle of the installed package, which lies beside this code. */
 export function openLoopCommand(): readonly string[] {
-  const source = join(import.meta.dirname, 'main.ts')
-  const script = existsSync(source) ? source : join(import.meta.dirname, 'open-loop.js')
+  const [node, ...script] = nodeCommand('open-loop/main')
   // A young generation that a second of load fits into: scavenges are short and rare.
-  return [process.execPath, '--disable-warning=ExperimentalWarning', '--max-semi-space-size=64', script]
+  return [node!, '--max-semi-space-size=64', ...script]
 }

@@ -43,7 +43,7 @@ export function goalLine(result: CaseResult, goal: Goal): string {
 function header(result: CaseResult): string[] {
   const cells = ['', result.metric.name, 'min–max']
   if (result.summaries.some(summary => summary.perSecond !== null)) cells.push('per second', 'CPU µs each')
-  if (hasLatency(result)) cells.push('p50 ms', 'p99 ms')
+  for (const percentile of percentilesOf(result)) cells.push(`p${percentile} ms`)
   return [...cells, 'RSS MiB', 'PSS', 'anon', 'errors']
 }
 
@@ -54,13 +54,16 @@ function row(result: CaseResult, summary: PeerSummary): string[] {
   const cells = [summary.peer as string, figure(value.median, unit), range]
   if (result.summaries.some(one => one.perSecond !== null))
     cells.push(perSecond === null ? '' : count(perSecond.median), cpu === null ? '' : cpu.median.toFixed(1))
-  if (hasLatency(result)) cells.push(milliseconds(summary, 50), milliseconds(summary, 99))
+  for (const percentile of percentilesOf(result)) cells.push(milliseconds(summary, percentile))
   cells.push(mebibytes(memory?.rssBytes), mebibytes(memory?.pssBytes), mebibytes(memory?.anonBytes))
   return [...cells, String(summary.errors)]
 }
 
-function hasLatency(result: CaseResult): boolean {
-  return result.summaries.some(summary => summary.latency !== null)
+/** Those of the usual three that some proxy has. */
+function percentilesOf(result: CaseResult): number[] {
+  return [50, 99, 99.9].filter(wanted =>
+    result.summaries.some(summary => summary.latency?.some(point => point.percentile === wanted) === true),
+  )
 }
 
 function milliseconds(summary: PeerSummary, percentile: number): string {

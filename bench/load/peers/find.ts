@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { packageRoot } from '../place.ts'
+import { dependencyFolder, packageRoot } from '../place.ts'
 import { EnvoyPeer } from './envoy.ts'
 import { HaproxyPeer } from './haproxy.ts'
 import { NginxPeer } from './nginx.ts'
@@ -112,12 +112,9 @@ function revision(root: string): string {
 }
 
 function packageVersion(name: string): string | null {
-  try {
-    const file = import.meta.resolve(`${name}/package.json`)
-    return (JSON.parse(readFileSync(new URL(file), 'utf8')) as { version: string }).version
-  } catch {
-    return null
-  }
+  const folder = dependencyFolder(name)
+  if (folder === null) return null
+  return (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }).version
 }
 
 function isExecutable(path: string): boolean {
