@@ -23,7 +23,6 @@ function download(file: string, title: string, connections: number): BenchCase {
       metric: BYTES_PER_CPU,
       value: 'bytes-per-cpu-second',
       goal: atLeast(1),
-      from: file === '4k' ? 'smoke' : 'standard',
       // Bytes of answers that are not finished when the time is over count too (wrk counts what it read); requests do not.
       ...(file === '100m' ? { measure: measureLarge } : {}),
     },

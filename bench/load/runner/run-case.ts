@@ -77,7 +77,8 @@ export async function runFresh(
         const target = await session.start(peer, one.configuration, 120)
         try {
           const first = checks.get(peer)
-          if (first === undefined) checks.set(peer, await checkBehaviour(target))
+          if (first === undefined)
+            checks.set(peer, await checkBehaviour(target, plan.profile === 'smoke' ? 'quick' : 'full'))
           else first.push(...(await checkBehaviour(target, 'quick')).filter(check => !check.passed))
           rounds.push(await measureRound(one, target, plan, index))
         } finally {
