@@ -1,4 +1,5 @@
-import { X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
+import { lazyCrypto } from '../base/lazy-modules.ts'
 import { printJson } from '../config/json-writer.ts'
 import { formatTimestamp } from '../config/well-known.ts'
 import { certificateNames } from '../io/transport-sockets/certificate.ts'
@@ -41,7 +42,7 @@ function details({ path, pem }: PemFact, now: number): object[] {
   if (block === null) return []
   let certificate: X509Certificate
   try {
-    certificate = new X509Certificate(block[0])
+    certificate = new (lazyCrypto().X509Certificate)(block[0])
   } catch {
     return []
   }

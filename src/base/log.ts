@@ -144,7 +144,7 @@ function callerPlace(): string {
   const stack = new Error().stack ?? ''
   Error.stackTraceLimit = limit
   const line = stack.split('\n')[4] ?? ''
-  const place = /(?:\/|^)((?:src|dist)\/[^():]+:\d+):\d+\)?$/.exec(line)
+  const place = /(?:[/( ]|^)((?:src|dist)\/[^():]+:\d+):\d+\)?$/.exec(line)
   return place?.[1] ?? 'src:0'
 }
 

@@ -1,5 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
-import { RE2JS, RE2JSException } from 're2js'
+import type { RE2JS } from 're2js'
+import { lazyRe2 } from './lazy-modules.ts'
 
 /**
  * Regular expressions with RE2's syntax and meaning (envoy.type.matcher.v3.RegexMatcher), safe against hostile input.
@@ -21,6 +22,7 @@ export interface Regex {
 
 /** Null when RE2 accepts the pattern, else RE2's error text. */
 export function regexError(pattern: string): string | null {
+  const { RE2JS, RE2JSException } = lazyRe2()
   try {
     RE2JS.compile(pattern)
     return null
@@ -97,7 +99,7 @@ class Re2Regex implements Regex {
   readonly #re: RE2JS
 
   constructor(pattern: string) {
-    this.#re = RE2JS.compile(pattern)
+    this.#re = lazyRe2().RE2JS.compile(pattern)
   }
 
   fullMatch(subject: string): boolean {

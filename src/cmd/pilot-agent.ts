@@ -106,7 +106,9 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   },
 }
 
-process.exitCode = await main(process.argv.slice(2))
+void main(process.argv.slice(2)).then(status => {
+  process.exitCode = status
+})
 
 async function main(argv: readonly string[]): Promise<number> {
   process.title = 'pilot-agent'

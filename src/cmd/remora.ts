@@ -20,7 +20,9 @@ const LAB_FLAGS: readonly FlagSpec[] = [
   { name: 'proxy', kind: 'string', default: '', usage: 'proxy to run', env: ['REMORA_PROXY'] },
 ]
 
-process.exitCode = await main(process.argv.slice(2))
+void main(process.argv.slice(2)).then(status => {
+  process.exitCode = status
+})
 
 async function main(argv: readonly string[]): Promise<number> {
   const [command, ...rest] = argv

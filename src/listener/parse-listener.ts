@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import { isIP } from 'node:net'
 import { ConfigError } from '../base/errors.ts'
+import { lazyCrypto } from '../base/lazy-modules.ts'
 import { parseAccessLogs } from '../config/access-log.ts'
 import { parseSocketAddress } from '../config/endpoint.ts'
 import type { FieldPath } from '../config/field-path.ts'
@@ -128,7 +128,7 @@ export function parseListener(proto: Proto, at: FieldPath, warnings: string[]): 
   checkMatches(proto, filterChains, text, at)
   return {
     // Envoy names it so, too; without a name it can be neither updated nor removed.
-    name: name === '' ? randomUUID() : name,
+    name: name === '' ? lazyCrypto().randomUUID() : name,
     addresses,
     statAddress:
       proto.stat_prefix === undefined || proto.stat_prefix === '' ? text.replaceAll(':', '_') : proto.stat_prefix,

@@ -1,9 +1,9 @@
-import { fileURLToPath } from 'node:url'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import type { Loggers } from '../base/log.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { FromWorker, PublishedListener, ToWorker, WorkerBirth } from '../worker/messages.ts'
+import { takeThread } from './worker-threads.ts'
 
 /** What the server hears about its workers. */
 export interface WorkerEvents {
@@ -131,11 +131,8 @@ export class WorkerPool {
     const slot = this.#slots[index]!
     slot.generation++
     slot.started = performance.now()
-    const worker = new Worker(workerFile(), {
-      workerData: this.#birth(index, slot.generation),
-      name: `wrk:worker_${index}`,
-      resourceLimits: { maxYoungGenerationSizeMb: 96 },
-    })
+    const worker = takeThread(index)
+    worker.postMessage(this.#birth(index, slot.generation))
     slot.worker = worker
     worker.on('message', (message: FromWorker) => this.#receive(index, message))
     worker.on('error', (error: Error) => {
@@ -208,10 +205,4 @@ export class WorkerPool {
     if (delay === 0) this.#spawn(index)
     else setTimeout(() => this.#spawn(index), delay)
   }
-}
-
-/** The TypeScript source in a clone, the built file beside this one in the package. */
-function workerFile(): string {
-  const here = import.meta.url
-  return fileURLToPath(new URL(here.endsWith('.ts') ? '../worker/main.ts' : './worker.js', here))
 }

@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import { lazyCrypto } from '../base/lazy-modules.ts'
 import { coalesceArgs, type FormatToken } from '../config/format-string.ts'
 import type { AccessLogType, FormatContext } from './format-context.ts'
 import { CONNECTION_OPERATORS } from './format-operators-connection.ts'
@@ -72,7 +72,7 @@ const STREAM_OPERATORS: OperatorTable = {
   RESPONSE_FLAGS_LONG: () => c => responseFlagNames(c.info.flagOrder, true),
   ROUTE_NAME: () => c => orNull(c.info.routeName),
   STREAM_ID: () => c => orNull(c.info.requestId),
-  UNIQUE_ID: () => () => randomUUID(),
+  UNIQUE_ID: () => () => lazyCrypto().randomUUID(),
   VIRTUAL_CLUSTER_NAME: () => c => orNull(c.info.virtualClusterName),
   UPSTREAM_CLUSTER: () => c => orNull(c.info.upstreamClusterStatName || c.info.upstreamClusterName),
   UPSTREAM_CLUSTER_RAW: () => c => orNull(c.info.upstreamClusterName),

@@ -5,7 +5,7 @@ import type { HostsUpdate } from '../upstream/host.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { SharedBlock, SharedPageView } from '../upstream/shared-state.ts'
 
-/** What a worker thread is born with (`workerData`). */
+/** What a worker thread is told first. */
 export interface WorkerBirth {
   readonly workerIndex: number
   readonly concurrency: number

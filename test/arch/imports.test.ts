@@ -5,8 +5,16 @@ import t from 'tap'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
-/** Packages that cost tens of milliseconds to load; each is imported when a configuration first needs it. */
-const HEAVY = ['@grpc/grpc-js', 'protobufjs', 'yaml', 'prom-client']
+/**
+ * Packages and modules of Node that cost 5 to 30 ms to load, in every thread; each is loaded when a configuration first needs it
+ * (src/base/lazy-modules.ts).
+ */
+const HEAVY = [
+  ...['@grpc/grpc-js', 'protobufjs', 'yaml', 'prom-client', 're2js', 'koffi', 'jose'],
+  ...['crypto', 'dgram', 'dns', 'dns/promises', 'http', 'http2', 'https', 'stream', 'tls', 'zlib'].map(
+    n => `node:${n}`,
+  ),
+]
 
 /** What is loaded before the first line of `entry` runs: file or package → who imports it first. Type imports load nothing. */
 function loadedBy(entry: string): Map<string, string> {

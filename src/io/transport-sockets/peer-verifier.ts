@@ -1,5 +1,6 @@
-import { createHash, type X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import type tls from 'node:tls'
+import { lazyCrypto } from '../../base/lazy-modules.ts'
 import { certificateNames, type SubjectAltName } from './certificate.ts'
 import { dnsNameMatch, SanMatcher } from './san-matcher.ts'
 import { PEER_WITHOUT_CERTIFICATE, tlsErrorText, verifyAlert, verifyErrorText } from './tls-errors.ts'
@@ -86,11 +87,14 @@ export class PeerVerifier {
       }
     }
     if (config.hashes.length === 0 && config.spki.length === 0) return ''
-    if (config.hashes.length > 0 && config.hashes.includes(createHash('sha256').update(peer.raw).digest('hex')))
+    if (
+      config.hashes.length > 0 &&
+      config.hashes.includes(lazyCrypto().createHash('sha256').update(peer.raw).digest('hex'))
+    )
       return ''
     if (config.spki.length > 0) {
       const spki = peer.publicKey.export({ type: 'spki', format: 'der' })
-      if (config.spki.includes(createHash('sha256').update(spki).digest('base64'))) return ''
+      if (config.spki.includes(lazyCrypto().createHash('sha256').update(spki).digest('base64'))) return ''
     }
     stats.failVerifyCertHash.inc()
     return 'cert hash and spki'

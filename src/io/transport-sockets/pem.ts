@@ -1,4 +1,5 @@
-import { X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
+import { lazyCrypto } from '../../base/lazy-modules.ts'
 
 const CERTIFICATE =
   /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[\s\S]*?-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g
@@ -12,6 +13,7 @@ export function isCertificates(pem: Uint8Array): boolean {
 export function readCertificates(pem: Uint8Array): X509Certificate[] | null {
   const blocks = Buffer.from(pem.buffer, pem.byteOffset, pem.byteLength).toString('latin1').match(CERTIFICATE)
   if (blocks === null) return null
+  const { X509Certificate } = lazyCrypto()
   try {
     return blocks.map(block => new X509Certificate(block))
   } catch {

@@ -1,5 +1,6 @@
 import net from 'node:net'
-import tls from 'node:tls'
+import type tls from 'node:tls'
+import { lazyTls } from '../../base/lazy-modules.ts'
 import type { WorkerServices } from '../../config/services.ts'
 import type { StatsScope } from '../../stats/stats.ts'
 import type { TlsInfo } from '../connection.ts'
@@ -54,7 +55,7 @@ export class ClientTls {
       const options = baseOptions(this.config, material)
       options.ecdhCurve = clientGroups(this.config.curves)
       if (material.certificates.length > 0) withCertificates(options, material.certificates)
-      this.#secure = tls.createSecureContext(options)
+      this.#secure = lazyTls().createSecureContext(options)
     }
     return this.#secure
   }
@@ -120,7 +121,7 @@ class ClientTlsDriver implements TlsDriver {
     if (this.#sni !== '' && net.isIP(this.#sni) === 0) options.servername = this.#sni
     const session = this.#tls.takeSession(this.#sessionKey)
     if (session !== undefined) options.session = session
-    const secured = tls.connect(options)
+    const secured = lazyTls().connect(options)
     if (this.#tls.config.maxSessionKeys > 0) secured.on('session', this.#onSession)
     return secured
   }

@@ -1,6 +1,6 @@
-import { createPrivateKey } from 'node:crypto'
-import tls from 'node:tls'
+import type tls from 'node:tls'
 import { ConfigError } from '../../base/errors.ts'
+import { lazyCrypto, lazyTls } from '../../base/lazy-modules.ts'
 import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
 import { defineSupport, unsupportedValue } from '../../config/support.ts'
@@ -299,9 +299,9 @@ export function checkCertificate(
     })
   }
   try {
-    const key = createPrivateKey({ key: Buffer.from(c.key), passphrase: c.password })
+    const key = lazyCrypto().createPrivateKey({ key: Buffer.from(c.key), passphrase: c.password })
     if (!chain[0]!.checkPrivateKey(key)) throw new Error(MISMATCH)
-    tls.createSecureContext({ cert: Buffer.from(c.chain), key: Buffer.from(c.key), passphrase: c.password })
+    lazyTls().createSecureContext({ cert: Buffer.from(c.chain), key: Buffer.from(c.key), passphrase: c.password })
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error)
     const advice = cause === MISMATCH ? `the key does not belong to the certificate ${chainSource}` : undefined

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto'
-import tls from 'node:tls'
+import type tls from 'node:tls'
+import { lazyCrypto, lazyTls } from '../../base/lazy-modules.ts'
 import type { Log } from '../../base/log.ts'
 import { FieldPath } from '../../config/field-path.ts'
 import type { WorkerServices } from '../../config/services.ts'
@@ -98,7 +98,7 @@ export class TlsContext {
   }
 
   #load(): TlsMaterial | null {
-    const hash = createHash('sha256')
+    const hash = lazyCrypto().createHash('sha256')
     const certificates: LoadedCertificate[] = []
     for (const c of this.config.certificates) certificates.push(this.#certificate(c, ''))
     for (const name of this.config.certificateSecrets) {
@@ -162,7 +162,7 @@ export function baseOptions(config: CommonTlsConfig, material: TlsMaterial): tls
   }
   if (config.signatureAlgorithms !== '') options.sigalgs = config.signatureAlgorithms
   if (validation.ca !== null) options.ca = Buffer.from(validation.ca)
-  else if (validation.systemRoots) options.ca = tls.getCACertificates('system')
+  else if (validation.systemRoots) options.ca = lazyTls().getCACertificates('system')
   if (validation.crl !== null) options.crl = Buffer.from(validation.crl)
   return options
 }

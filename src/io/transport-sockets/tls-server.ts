@@ -1,6 +1,6 @@
-import { constants } from 'node:crypto'
 import type net from 'node:net'
-import tls from 'node:tls'
+import type tls from 'node:tls'
+import { lazyCrypto, lazyTls } from '../../base/lazy-modules.ts'
 import type { WorkerServices } from '../../config/services.ts'
 import type { StatsScope } from '../../stats/stats.ts'
 import type { TlsInfo } from '../connection.ts'
@@ -50,7 +50,7 @@ export class ServerTls implements TlsDriver {
     }
     const { secure, local } = this.#pick(material, name, hello?.tls13 ?? true)
     connection.localCertificate = local
-    return new tls.TLSSocket(socket, {
+    return new (lazyTls().TLSSocket)(socket, {
       isServer: true,
       secureContext: secure,
       requestCert: material.verifier.active,
@@ -134,7 +134,7 @@ export class ServerTls implements TlsDriver {
     withCertificates(options, chosen)
     // BoringSSL follows the server's order up to TLS 1.2 and the client's in TLS 1.3.
     if (!tls13 && !config.preferClientCiphers) options.honorCipherOrder = true
-    if (!config.tickets) options.secureOptions = constants.SSL_OP_NO_TICKET
+    if (!config.tickets) options.secureOptions = lazyCrypto().constants.SSL_OP_NO_TICKET
     if (config.sessionTimeout > 0) options.sessionTimeout = config.sessionTimeout
     options.sessionIdContext = material.identity.toString('hex').slice(0, 32)
     const configured = config.ticketKeys[0] ?? this.#context.secret(config.ticketKeySecret)?.sessionTicketKeys?.[0]
@@ -142,7 +142,7 @@ export class ServerTls implements TlsDriver {
       configured === undefined
         ? processTicketKeys(material.identity)
         : configuredTicketKeys(configured, material.identity)
-    return { secure: tls.createSecureContext(options), local: chosen[0]! }
+    return { secure: lazyTls().createSecureContext(options), local: chosen[0]! }
   }
 }
 

@@ -1,6 +1,7 @@
-import { Resolver } from 'node:dns/promises'
+import type { Resolver } from 'node:dns/promises'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { lazyDns } from '../../base/lazy-modules.ts'
 import type { DnsConfig } from '../cluster-config.ts'
 import type { DnsAnswer, DnsResolver } from './dns-target.ts'
 
@@ -23,7 +24,7 @@ export class CaresResolver implements DnsResolver {
   private readonly resolvConf: string
 
   constructor(config: DnsConfig, etcHosts = '/etc/hosts', resolvConf = '/etc/resolv.conf') {
-    this.resolver = new Resolver({
+    this.resolver = new (lazyDns().Resolver)({
       ...(config.queryTimeout > 0 ? { timeout: config.queryTimeout } : { timeout: 5000 }),
       tries: config.queryTries > 0 ? config.queryTries : 4,
     })

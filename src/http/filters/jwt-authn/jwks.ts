@@ -1,4 +1,5 @@
-import crypto, { constants, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
+import { lazyCrypto } from '../../../base/lazy-modules.ts'
 import { decodeBase64Url, type Jwt, parseObject } from './jwt.ts'
 import { JwtStatus, type JwtStatusName } from './status.ts'
 
@@ -44,16 +45,21 @@ function verifies(key: Key, jwt: Jwt): boolean {
   const family = jwt.alg.slice(0, 2)
   switch (key.kty) {
     case 'RSA':
-      if (family === 'RS') return crypto.verify(hash, data, key.key, jwt.signature)
+      if (family === 'RS') return lazyCrypto().verify(hash, data, key.key, jwt.signature)
       if (family !== 'PS') return false
-      return crypto.verify(hash, data, { key: key.key, padding: constants.RSA_PKCS1_PSS_PADDING }, jwt.signature)
+      return lazyCrypto().verify(
+        hash,
+        data,
+        { key: key.key, padding: lazyCrypto().constants.RSA_PKCS1_PSS_PADDING },
+        jwt.signature,
+      )
     case 'EC':
-      return crypto.verify(hash, data, { key: key.key, dsaEncoding: 'ieee-p1363' }, jwt.signature)
+      return lazyCrypto().verify(hash, data, { key: key.key, dsaEncoding: 'ieee-p1363' }, jwt.signature)
     case 'OKP':
-      return crypto.verify(null, data, key.key, jwt.signature)
+      return lazyCrypto().verify(null, data, key.key, jwt.signature)
     default: {
-      const mac = crypto.createHmac(hash, key.key).update(data).digest()
-      return mac.length === jwt.signature.length && crypto.timingSafeEqual(mac, jwt.signature)
+      const mac = lazyCrypto().createHmac(hash, key.key).update(data).digest()
+      return mac.length === jwt.signature.length && lazyCrypto().timingSafeEqual(mac, jwt.signature)
     }
   }
 }
@@ -80,7 +86,7 @@ function readCertificates(set: Fields, keys: Key[]): JwtStatusName {
   }
   for (const [kid, pem] of entries) {
     try {
-      keys.push({ kty: 'RSA', kid, alg: '', key: new crypto.X509Certificate(pem as string).publicKey })
+      keys.push({ kty: 'RSA', kid, alg: '', key: new (lazyCrypto().X509Certificate)(pem as string).publicKey })
     } catch {
       return 'JwksX509ParseError'
     }
@@ -146,7 +152,7 @@ function secret(fields: Fields, alg: string | null): KeyObject | JwtStatusName {
   if (k === undefined) return 'JwksOctMissingK'
   if (typeof k !== 'string') return 'JwksOctBadK'
   const bytes = decodeBase64Url(k)
-  return bytes === null || bytes.length === 0 ? 'JwksOctBadBase64' : crypto.createSecretKey(bytes)
+  return bytes === null || bytes.length === 0 ? 'JwksOctBadBase64' : lazyCrypto().createSecretKey(bytes)
 }
 
 function edwardsKey(fields: Fields, alg: string | null): KeyObject | JwtStatusName {
@@ -164,7 +170,7 @@ function edwardsKey(fields: Fields, alg: string | null): KeyObject | JwtStatusNa
 
 function publicKey(jwk: Record<string, string>): KeyObject | null {
   try {
-    return crypto.createPublicKey({ key: jwk, format: 'jwk' })
+    return lazyCrypto().createPublicKey({ key: jwk, format: 'jwk' })
   } catch {
     return null
   }

@@ -1,0 +1,19 @@
+/**
+ * Modules of Node, and one package, that take 5 to 25 ms each to load, per thread, and that most configurations never need. Importing
+ * them at the head of a file would put that on every start (test/arch forbids it); these load on first use and cost a map
+ * lookup afterwards.
+ */
+import { createRequire } from 'node:module'
+
+export const lazyTls = (): typeof import('node:tls') => process.getBuiltinModule('node:tls')
+
+export const lazyCrypto = (): typeof import('node:crypto') => process.getBuiltinModule('node:crypto')
+
+export const lazyDns = (): typeof import('node:dns/promises') => process.getBuiltinModule('node:dns/promises')
+
+let re2: typeof import('re2js') | null = null
+
+export function lazyRe2(): typeof import('re2js') {
+  re2 ??= createRequire(import.meta.url)('re2js') as typeof import('re2js')
+  return re2
+}

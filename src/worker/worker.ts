@@ -1,0 +1,169 @@
+import type { MessagePort } from 'node:worker_threads'
+import { systemClock } from '../base/clock.ts'
+import { Loggers } from '../base/log.ts'
+import { XorShift } from '../base/random.ts'
+import { TimerWheel } from '../base/timer-wheel.ts'
+import { disableExtension } from '../config/registry.ts'
+import type { WorkerServices } from '../config/services.ts'
+import { registerExtensions } from '../extensions.ts'
+import { SocketLoop } from '../io/socket-loop.ts'
+import { createRouteTable } from '../routing/route-table.ts'
+import { Slab } from '../stats/slab.ts'
+import { flushAccessLogs, reopenAccessLogs } from '../telemetry/access-loggers/file-writer.ts'
+import { WorkerClusterManager } from '../upstream/cluster-manager.ts'
+import { BuiltinCodecs } from '../upstream/codecs.ts'
+import { SharedPages } from '../upstream/shared-state.ts'
+import { WorkerConnector } from './connector.ts'
+import { WorkerDrainState } from './drain-state.ts'
+import { WorkerListeners } from './listeners.ts'
+import type { ConfigBatch, FromWorker, ToWorker, WorkerBirth } from './messages.ts'
+import { RuntimeView } from './runtime.ts'
+import { ClusterSnapshot, RouteSnapshot, SecretSnapshot } from './snapshot.ts'
+
+/**
+ * A worker thread: everything that touches traffic. It holds no descriptors, no protobuf, and parses no configuration.
+ * Says `ready` on `port` when it takes messages.
+ */
+export function startWorker(port: MessagePort, birth: WorkerBirth): void {
+  const post = (message: FromWorker): void => port.postMessage(message)
+
+  const thread = process.pid + 1 + birth.workerIndex
+  const loggers = new Loggers(
+    {
+      write: (component, level, text, place, from, wall) =>
+        post({ type: 'log', component, level, text, place, thread: from, wall }),
+    },
+    thread,
+  )
+  loggers.levels.load(birth.logLevels)
+  registerExtensions()
+  for (const name of birth.disabledExtensions) disableExtension(...splitExtension(name))
+
+  const timers = new TimerWheel(systemClock)
+  const random = new XorShift(birth.seed)
+  const slab = new Slab(update => post({ type: 'slab', update }))
+  const runtime = new RuntimeView()
+  const loop = new SocketLoop(timers, birth.workerIndex)
+  const pages = new SharedPages()
+  const secrets = new SecretSnapshot()
+  const drain = new WorkerDrainState(birth.control, systemClock, random, birth.drainStrategy, birth.drainTime)
+  const clusterSnapshot = new ClusterSnapshot(config => connector.adopt(config))
+
+  const services = {
+    workerIndex: birth.workerIndex,
+    concurrency: birth.concurrency,
+    timers,
+    clock: systemClock,
+    random,
+    stats: slab.root,
+    runtime,
+    secrets,
+    drain,
+    node: birth.node,
+    fileFlushInterval: birth.fileFlushInterval,
+    log: component => loggers.get(component),
+    nextConnectionId: () => loop.nextId(),
+    get clusters() {
+      return clusters
+    },
+    get routes() {
+      return routes
+    },
+  } as WorkerServices
+
+  const routes = new RouteSnapshot(config => createRouteTable(config, services))
+  const connector = new WorkerConnector(loop, services)
+  const clusters = new WorkerClusterManager(
+    clusterSnapshot,
+    {
+      timers,
+      random,
+      runtime,
+      stats: slab.root,
+      connector,
+      codecs: new BuiltinCodecs(timers),
+      pages,
+      locality: localityOf(birth),
+      requestEjection: request => post({ type: 'ejection', request }),
+    },
+    birth.localCluster,
+  )
+  const listeners = new WorkerListeners(
+    loop,
+    services,
+    birth.localAddress,
+    birth.control,
+    birth.drainTime,
+    (listener, error) => post({ type: 'listening', listener, error }),
+  )
+
+  port.on('message', (message: ToWorker) => {
+    switch (message.type) {
+      case 'config': {
+        const accepting = apply(message.batch)
+        if (message.first === true) void Promise.all(accepting).then(() => post({ type: 'serving' }))
+        return
+      }
+      case 'log-levels':
+        loggers.levels.load(message.levels)
+        return
+      case 'flush-stats':
+        slab.flushNames()
+        post({ type: 'histograms', update: slab.drainHistograms() })
+        post({ type: 'flushed' })
+        return
+      case 'drop-stats':
+        slab.drop(message.prefix)
+        return
+      case 'reopen-logs':
+        reopenAccessLogs()
+        return
+      case 'drain':
+        listeners.drain(message.listeners, message.stop)
+        return
+      case 'shutdown':
+        flushAccessLogs()
+        process.exit(0)
+    }
+  })
+
+  /** One batch is one turn: no request sees half of it. Order as Envoy's: what is referred to before what refers. */
+  function apply(batch: ConfigBatch): Promise<void>[] {
+    const accepting: Promise<void>[] = []
+    const { epoch = 0 } = batch
+    for (const page of batch.pages ?? []) pages.add(page)
+    if (batch.runtime !== undefined) runtime.load(batch.runtime)
+    for (const secret of batch.secrets ?? []) secrets.put(secret)
+    for (const name of batch.removedSecrets ?? []) secrets.remove(name)
+    for (const cluster of batch.clusters ?? []) {
+      clusterSnapshot.put(cluster)
+      clusters.onReplaced(cluster.name)
+    }
+    for (const { cluster, update } of batch.hosts ?? []) {
+      clusterSnapshot.putHosts(cluster, update)
+      clusters.onHosts(cluster, update)
+    }
+    for (const name of batch.healthChanges ?? []) clusters.onHealthChange(name)
+    for (const route of batch.routes ?? []) routes.put(route)
+    for (const listener of batch.listeners ?? []) accepting.push(listeners.put(listener))
+    for (const name of batch.removedListeners ?? []) listeners.remove(name)
+    for (const name of batch.removedRoutes ?? []) routes.remove(name)
+    for (const name of batch.removedClusters ?? []) {
+      clusterSnapshot.remove(name)
+      clusters.onReplaced(name)
+    }
+    if (epoch > 0) post({ type: 'applied', epoch })
+    return accepting
+  }
+  post({ type: 'ready' })
+}
+
+function localityOf({ node }: WorkerBirth): { region: string; zone: string; subZone: string } | null {
+  if (node.region === '' && node.zone === '' && node.subZone === '') return null
+  return { region: node.region, zone: node.zone, subZone: node.subZone }
+}
+
+function splitExtension(name: string): [string, string] {
+  const slash = name.indexOf('/')
+  return [name.slice(0, slash), name.slice(slash + 1)]
+}
