@@ -1,5 +1,6 @@
 import { ConfigError } from '../base/errors.ts'
 import { regexError } from '../base/regex.ts'
+import { regexProgramSize } from '../base/regex-size.ts'
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
 
@@ -56,11 +57,36 @@ export interface FractionConfig {
 
 type StringMatcher = envoy.type.matcher.v3.StringMatcher
 
+/**
+ * How large the program of a regex may be, by runtime `re2.max_program_size.error_level` and `.warn_level`. One setting of the
+ * process, as in Envoy, which asks its runtime singleton: set once when the bootstrap is read.
+ */
+export const regexLimits = { error: 100, warn: Number.POSITIVE_INFINITY, tell: (_text: string): void => {} }
+
 export function parseRegex(proto: envoy.type.matcher.v3.RegexMatcher, at: FieldPath): string {
   const pattern = proto.regex ?? ''
   const error = regexError(pattern)
   if (error !== null) throw new ConfigError('CONFIG_INVALID', at.field('regex'), error)
+  checkProgramSize(pattern, proto.google_re2?.max_program_size, at)
   return pattern
+}
+
+/** The deprecated field alone counts where it is set (CompiledGoogleReMatcher). */
+function checkProgramSize(pattern: string, own: number | undefined, at: FieldPath): void {
+  const { error, warn, tell } = regexLimits
+  const limit = own ?? Math.min(error, warn)
+  const size = regexProgramSize(pattern)
+  if (size <= limit) return
+  const text = (max: number, level: string): string =>
+    `regex '${pattern}' RE2 program size of ${size} > max program size of ${max}${level}. Increase configured max program ` +
+    'size if necessary.'
+  if (own !== undefined) throw new ConfigError('CONFIG_INVALID', at.field('regex'), text(own, ''))
+  if (size > error) {
+    throw new ConfigError('CONFIG_INVALID', at.field('regex'), text(error, ' set for the error level threshold'), {
+      advice: 'raise it with the runtime key re2.max_program_size.error_level (layered_runtime)',
+    })
+  }
+  tell(text(warn, ' set for the warn level threshold'))
 }
 
 export function parseStringMatcher(proto: StringMatcher, at: FieldPath): StringMatchConfig {

@@ -168,8 +168,6 @@ function checkDeprecation(
         `The following field is deprecated and fails: ${text}`,
       )
     warnings.push(`Deprecated field: type ${type.name} ${text}`)
-    const without = WITHOUT_EFFECT[`${type.name}.${field.name}`]
-    if (without !== undefined) warnings.push(`${at.field(field.name)}: has no effect: ${without}`)
   }
   if (!field.isEnum || typeof value !== 'string') return
   const deprecated = field.enum.deprecated[value]
@@ -182,12 +180,6 @@ function checkDeprecation(
       `The following value is deprecated and fails: ${text}`,
     )
   warnings.push(`Deprecated field: type ${type.name} ${text}`)
-}
-
-/** Deprecated fields that are read by nobody and stand in messages used all over the API. */
-const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
-  'envoy.type.matcher.v3.RegexMatcher.GoogleRE2.max_program_size':
-    'there is no RE2 program to measure, and matching takes linear time whatever the pattern',
 }
 
 const DEPRECATION_ADVICE =

@@ -8,6 +8,7 @@ import { TimerWheel } from '../base/timer-wheel.ts'
 import { parseSocketAddress } from '../config/endpoint.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
+import { regexLimits } from '../config/matcher.ts'
 import type { NodeInfo } from '../config/services.ts'
 import type { Address } from '../io/connection.ts'
 import { boundAddress, openListenSocket } from '../io/listen-socket.ts'
@@ -134,6 +135,10 @@ export class Server {
       this.pool.broadcast({ type: 'config', batch: { runtime: entries } })
     })
     this.runtimeView.load(this.runtime.entries())
+    const misc = this.loggers.get('misc')
+    regexLimits.error = this.runtimeView.integer('re2.max_program_size.error_level', 100)
+    regexLimits.warn = this.runtimeView.integer('re2.max_program_size.warn_level', 2 ** 32 - 1)
+    regexLimits.tell = text => misc.warning(text)
     const { stats_config } = this.bootstrap
     this.tags = tagExtractor(stats_config, this.options.statsTags)
     this.buckets = bucketsOf(stats_config)
