@@ -3,9 +3,10 @@ import { build } from 'esbuild'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** Each runs as a process of its own: `remora bench`, its load generators, its upstreams, the proxies written for Node. */
+/** Each runs as a process of its own: `remora bench` and `compare`, their load generators, its upstreams, the proxies written for Node. */
 const PROGRAMS = [
   'run',
+  'compare',
   'open-loop/main',
   'drivers/exchange',
   'drivers/handshakes',

@@ -31,21 +31,25 @@ export class ProxyProcess {
     })
   }
 
-  /** Starts `command` on a configuration file and resolves when /ready says LIVE; throws with its log otherwise. */
+  /**
+   * Starts `command` on a configuration file and resolves when /ready says LIVE; throws with its log otherwise. `directory`
+   * takes its log, `cwd` is where relative paths of the configuration begin.
+   */
   static async start(
     command: readonly string[],
     config: string,
     directory: string,
     adminPort: number,
     extra: readonly string[] = [],
+    cwd = directory,
   ): Promise<ProxyProcess> {
     const errorLog = join(directory, 'proxy.log')
     const log = openSync(errorLog, 'a')
     const common = ['--concurrency', '1', '--disable-hot-restart', '--file-flush-interval-msec', '20', '-l', 'warning']
     const args = [...command.slice(1), '-c', config, ...common, ...extra]
-    // The proxy runs in the group's directory, so a relative command must be found from here.
+    // The proxy may run in another directory, so a relative command must be found from here.
     const program = command[0]!.includes('/') ? resolve(command[0]!) : command[0]!
-    const child = spawn(program, args, { stdio: ['ignore', log, log], cwd: directory })
+    const child = spawn(program, args, { stdio: ['ignore', log, log], cwd })
     const proxy = new ProxyProcess(child, adminPort, errorLog)
     const deadline = Date.now() + 20_000
     while (Date.now() < deadline && proxy.exit === null) {

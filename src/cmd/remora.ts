@@ -7,6 +7,7 @@ import { FlagError, type FlagSpec, parseFlags } from './flags.ts'
 const USAGE = `Usage:
   remora bench [options]                                measures Remora beside other proxies; --help says how
   remora lab up [--once] [--explicit] [--proxy BINARY]   a small mesh on this machine, and a tour through it
+  remora compare --envoy BINARY --config FILE --trace FILE   the real Envoy and Remora on the same bytes; see compare --help
 
 Flags of lab up:
   --once       end after the tour, with status 0 or 1
@@ -31,11 +32,13 @@ async function main(argv: readonly string[]): Promise<number> {
       case 'lab':
         return await lab(rest)
       case 'bench':
-        return await bench(rest)
+        return await program('bench', 'run', rest)
       case 'lab-app':
         // Runs on until it is ended; the event loop keeps it.
         await (await import('../lab/apps/run.ts')).runApp(rest)
         return 0
+      case 'compare':
+        return await program('compare', 'compare', rest)
       case '--help':
       case '-h':
       case 'help':
@@ -55,11 +58,11 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 /** A process of its own: what is measured and what measures share nothing, and this bundle does not carry it. */
-async function bench(argv: readonly string[]): Promise<number> {
-  process.title = 'remora bench'
-  const [node, ...args] = nodeCommand('run', ...argv)
+async function program(name: string, script: string, argv: readonly string[]): Promise<number> {
+  process.title = `remora ${name}`
+  const [node, ...args] = nodeCommand(script, ...argv)
   const child = spawn(node!, args, { stdio: 'inherit' })
-  // A terminal sends its interrupt to both; this one stays until the bench has cleaned up. kill(1) reaches only this one.
+  // A terminal sends its interrupt to both; this one stays until that one has cleaned up. kill(1) reaches only this one.
   process.on('SIGINT', () => {})
   process.on('SIGTERM', () => child.kill('SIGTERM'))
   const [code] = (await once(child, 'exit')) as [number | null]

@@ -92,6 +92,18 @@ t.test('the bench and the programs it starts are in it', async t => {
   t.match(run.stdout, /remora +[\d,]+|nginx/)
 })
 
+t.test('remora compare works from it: a proxy is equal to itself', async t => {
+  const config = join(folder, 'compare.json')
+  writeFileSync(config, JSON.stringify(bootstrap(8080, 9901)))
+  writeFileSync(join(folder, 'urls'), 'http://packed.test:8080/\n')
+  const inputs = ['--config', config, '--trace', join(folder, 'urls'), '--html', join(folder, 'compare.html')]
+  const own = join(modules, '.bin/envoy')
+  const run = command('remora', 'compare', '--envoy', own, ...inputs, '--no-measure', '--first-port', '26700')
+  t.equal(run.status, 0, run.stderr + run.stdout)
+  t.match(run.stdout, /1 of 1 requests agree/)
+  t.match(readFileSync(join(folder, 'compare.html'), 'utf8'), 'Both behave the same')
+})
+
 t.test('remora-init finds the agent of its package', async t => {
   const init = join(installed, 'scripts/remora-init')
   const rules = spawnSync('env', clean(SYSTEM_PATH, [init, '--dry-run']), { encoding: 'utf8', cwd: folder })

@@ -11,6 +11,8 @@ export interface WrkOptions {
   readonly headers?: readonly string[]
   readonly tls?: boolean
   readonly script?: string
+  /** Requests are of a kind that may be answered with any status: only lost ones are errors. */
+  readonly anyStatus?: boolean
 }
 
 export function wrkCommand(options: WrkOptions, port: number | '{port}', seconds: number): string[] {
@@ -27,7 +29,7 @@ export async function wrkLoad(options: WrkOptions, target: Target, plan: Plan): 
   return {
     seconds: result.seconds,
     count: result.requests,
-    errors: result.errors,
+    errors: result.errors + (options.anyStatus === true ? 0 : result.refused),
     bytes: result.bytesRead,
     latency: result.latency,
   }

@@ -4,8 +4,10 @@ export interface WrkResult {
   readonly requests: number
   readonly seconds: number
   readonly bytesRead: number
-  /** Responses that are not 2xx or 3xx, and socket errors. */
+  /** Socket errors. */
   readonly errors: number
+  /** Responses that are not 2xx or 3xx. */
+  readonly refused: number
   readonly latency: readonly LatencyPoint[]
 }
 
@@ -13,10 +15,11 @@ export interface WrkResult {
 export function parseWrk(output: string): WrkResult {
   const total = /^\s*(\d+) requests in ([\d.]+)(us|ms|s|m|h), ([\d.]+)(B|KB|MB|GB|TB) read/m.exec(output)
   if (total === null) throw new Error(`wrk printed no result:\n${output}`)
-  let errors = Number(/^\s*Non-2xx or 3xx responses: (\d+)/m.exec(output)?.[1] ?? 0)
+  const refused = Number(/^\s*Non-2xx or 3xx responses: (\d+)/m.exec(output)?.[1] ?? 0)
   const sockets = /^\s*Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/m.exec(output)
+  let errors = 0
   // Time-outs of wrk (2 s) are slow answers, not lost ones: they are among the requests all the same.
-  if (sockets !== null) errors += Number(sockets[1]) + Number(sockets[2]) + Number(sockets[3])
+  if (sockets !== null) errors = Number(sockets[1]) + Number(sockets[2]) + Number(sockets[3])
   const latency: LatencyPoint[] = []
   for (const line of output.matchAll(/^\s+([\d.]+)%\s+([\d.]+)(us|ms|s|m)\s*$/gm))
     latency.push({ percentile: Number(line[1]), microseconds: Number(line[2]) * MICROSECONDS[line[3]!]! })
@@ -25,6 +28,7 @@ export function parseWrk(output: string): WrkResult {
     seconds: (Number(total[2]) * MICROSECONDS[total[3]!]!) / 1e6,
     bytesRead: Number(total[4]) * BYTES[total[5]!]!,
     errors,
+    refused,
     latency,
   }
 }

@@ -100,8 +100,8 @@ function latencyFindings(one: CaseResult): Finding[] {
   const trusted = one.checks.every(({ checks }) => checks.every(check => check.passed))
   for (const against of peers) {
     for (const percentile of JUDGED) {
-      // What the metric of the case says already.
-      if (one.metric.name.split(/\s+/).includes(`p${percentile}`)) continue
+      // What the metric of the case says already: "99th percentile of latency", "latency p99".
+      if (new RegExp(`(^|[^\\d.])${percentile}(th)?($|[^\\d.])`).test(one.metric.name)) continue
       const own = perRound(one, 'remora', percentile)
       const other = perRound(one, against, percentile)
       const ratios: number[] = []

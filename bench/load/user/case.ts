@@ -48,7 +48,7 @@ export function userCase(options: BenchOptions): BenchCase {
       wrkCommand({ connections: CONNECTIONS, script: 'REQUESTS.lua' }, '{port}', plan.seconds).join(' '),
     ],
     measure: async (proxy, plan) => {
-      const load = { connections: CONNECTIONS, script: scriptFile(plan, requests) }
+      const load = { connections: CONNECTIONS, script: scriptFile(plan, requests), anyStatus: true }
       // Every round has a new process here, because the ports stand in the file: it is warmed up first.
       if (plan.profile !== 'smoke') await wrkLoad(load, proxy, { ...plan, seconds: 2 })
       return { ...(await wrkLoad(load, proxy, plan)) }
@@ -78,10 +78,11 @@ function configurationOf(
 }
 
 /** Every request must be answered, and by the second proxy with the status it had from the first. */
-async function checkRequests(
+export async function checkRequests(
   target: Target,
   requests: readonly UserRequest[],
   reference: Map<string, number>,
+  tls = false,
 ): Promise<Check[]> {
   const checks: Check[] = []
   const total = async (): Promise<number> => {
@@ -102,7 +103,7 @@ async function checkRequests(
       headers: request.headers,
       body: Buffer.from(request.body),
       protocol: 'http1',
-      tls: false,
+      tls,
       client: null,
     })
     const known = reference.get(key)

@@ -1,0 +1,112 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { versionLine } from '../load/peers/find.ts'
+import { packageRoot } from '../load/place.ts'
+import { renderReport } from '../load/report/render.ts'
+import { type Binaries, compare, listenerFor } from './compare.ts'
+import { measure, type Work } from './measure.ts'
+import { CompareError, type CompareOptions, parseOptions, USAGE } from './options.ts'
+import type { Comparison } from './result.ts'
+import { type RewrittenListener, readConfig } from './rewrite.ts'
+import { comparisonSection } from './section.ts'
+import { requestText, summaryText } from './text.ts'
+import { readTrace, type Trace } from './trace.ts'
+
+/** `remora compare`. Resolves to the exit status: 0 equal, 1 differences, 2 not compared. */
+export async function compareMain(argv: readonly string[]): Promise<number> {
+  try {
+    const options = parseOptions(argv, process.env)
+    if (options === null) {
+      process.stdout.write(USAGE)
+      return 0
+    }
+    return await run(options, argv)
+  } catch (error) {
+    if (!(error instanceof CompareError)) throw error
+    process.stderr.write(`Error: ${error.message}\n`)
+    return 2
+  }
+}
+
+async function run(options: CompareOptions, argv: readonly string[]): Promise<number> {
+  const startedAt = new Date().toISOString()
+  const config = readConfig(read(options.config), options.config)
+  const trace = readTrace(read(options.trace), options.trace, options.limit)
+  const binaries = {
+    envoy: options.envoy,
+    remora: options.remora === '' ? join(packageRoot, 'bin/envoy') : options.remora,
+  }
+  const versions = { envoy: versionOf(binaries.envoy), remora: versionOf(binaries.remora) }
+  // With --json nothing else may be on standard output.
+  const say = (text: string): void => void (options.json ? process.stderr : process.stdout).write(`${text}\n`)
+  const commandLine = ['remora', 'compare', ...argv].join(' ')
+  const facts = { startedAt, commandLine, versions }
+  const { comparison, listeners } = await compare(config, trace, options, binaries, facts, done => {
+    if (done.differences.length > 0) say(requestText(done))
+  })
+  say(summaryText(comparison))
+  const needsReport = options.html !== '' || options.measures
+  const report = needsReport
+    ? await measure(comparison, options, binaries, workOf(config, trace, listeners), say)
+    : null
+  for (const one of report?.cases ?? []) {
+    for (const summary of one.summaries) {
+      const each = summary.cpuMicrosecondsPerOperation
+      if (each !== null)
+        say(
+          `${summary.peer}: ${each.median.toFixed(1)} µs of CPU per request (${each.min.toFixed(1)}–${each.max.toFixed(1)})`,
+        )
+    }
+    for (const ratio of one.ratios) {
+      const figure = ratio.conclusive
+        ? `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)})`
+        : `open, ${ratio.why}`
+      say(`${ratio.of} against ${ratio.to}: ${figure}`)
+    }
+    for (const note of one.notes) say(`note: ${note}`)
+  }
+  if (report !== null && options.html !== '') {
+    const first = { id: 'comparison', name: 'Comparison', body: comparisonSection(comparison) }
+    write(options.html, renderReport(report, { title: 'Remora and Envoy compared', first }))
+    say(options.html)
+  }
+  if (options.json) process.stdout.write(`${JSON.stringify(withMeasurement(comparison, report), null, 1)}\n`)
+  return comparison.equal ? 0 : 1
+}
+
+function withMeasurement(comparison: Comparison, report: Awaited<ReturnType<typeof measure>> | null): object {
+  return { ...comparison, measurement: report?.cases.length === 0 ? null : report }
+}
+
+/** The requests of the listener that most of them go to. */
+function workOf(config: Work['config'], trace: Trace, listeners: readonly RewrittenListener[]): Work | null {
+  const byListener = new Map<number, Trace['entries'][number][]>()
+  for (const entry of trace.entries) {
+    const index = listenerFor(entry, listeners)
+    byListener.set(index, [...(byListener.get(index) ?? []), entry])
+  }
+  const [most] = [...byListener].sort((a, b) => b[1].length - a[1].length)
+  return most === undefined ? null : { config, entries: most[1], place: listeners[most[0]]! }
+}
+
+function versionOf(binary: Binaries['envoy']): string {
+  const line = versionLine([binary, '--version'])
+  if (line === null) throw new CompareError(`${binary}: cannot be run`)
+  return line
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new CompareError((error as Error).message)
+  }
+}
+
+function write(file: string, text: string): void {
+  try {
+    writeFileSync(file, text)
+  } catch (error) {
+    throw new CompareError((error as Error).message)
+  }
+}

@@ -1,0 +1,79 @@
+/** What `remora compare` found; what `--json` prints. Plain data. */
+export interface Comparison {
+  readonly version: 1
+  /** ISO 8601, UTC. */
+  readonly startedAt: string
+  readonly commandLine: string
+  readonly configuration: string
+  readonly trace: string
+  readonly sides: { readonly envoy: SideFacts; readonly remora: SideFacts }
+  /** Whether every request and every stat name agreed. */
+  readonly equal: boolean
+  readonly requests: readonly RequestComparison[]
+  readonly stats: StatComparison
+  /** How the configuration was changed to run both at once, and what of the trace was left out. */
+  readonly notes: readonly string[]
+  /** What was made equal before comparing, in words. Everything else is compared byte for byte. */
+  readonly normalisation: readonly string[]
+}
+
+export interface SideFacts {
+  readonly command: string
+  readonly version: string
+  /** As rewritten. */
+  readonly configuration: string
+}
+
+export interface RequestComparison {
+  /** Place in the trace, from 1. */
+  readonly number: number
+  readonly method: string
+  readonly url: string
+  readonly envoy: Exchange
+  readonly remora: Exchange
+  readonly differences: readonly Difference[]
+}
+
+export type Aspect = 'status' | 'headers' | 'body' | 'connection' | 'flags' | 'details' | 'attempts' | 'log'
+
+export interface Difference {
+  readonly aspect: Aspect
+  /** Which header, which attempt; '' where there is one only. */
+  readonly what: string
+  readonly envoy: string
+  readonly remora: string
+}
+
+/** One request on one proxy, normalised. */
+export interface Exchange {
+  /** `HTTP/1.1 200 OK`; what became of the connection where no answer came. */
+  readonly status: string
+  /** `name: value`, in the order received. */
+  readonly headers: readonly string[]
+  readonly body: string
+  readonly trailers: readonly string[]
+  /** `kept`, `closed`, `reset`, `timeout` … */
+  readonly connection: string
+  /** Fields of the access log by operator name; empty when no line came. */
+  readonly log: Readonly<Record<string, string>>
+  /** What the upstreams got for it, in order. */
+  readonly attempts: readonly Attempt[]
+}
+
+export interface Attempt {
+  readonly cluster: string
+  readonly protocol: 'HTTP/1.1' | 'HTTP/2'
+  /** Request line, or pseudo headers, then the fields as received. */
+  readonly head: readonly string[]
+  readonly body: string
+  readonly end: string
+}
+
+export interface StatComparison {
+  readonly onlyEnvoy: readonly string[]
+  readonly onlyRemora: readonly string[]
+  /** Counters that grew by different amounts. */
+  readonly counts: readonly { readonly name: string; readonly envoy: number; readonly remora: number }[]
+  /** Names that both have. */
+  readonly common: number
+}
