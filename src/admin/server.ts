@@ -57,7 +57,7 @@ export class AdminServer implements AcceptHandler, AdminHost {
   }
 
   close(): void {
-    this.#acceptor.close()
+    this.#acceptor.close(true)
     for (const connection of this.#connections) connection.close()
   }
 

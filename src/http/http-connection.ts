@@ -51,7 +51,7 @@ export class HttpConnection implements TimerOwner {
     this.connection.setDelayedCloseTimeout(config.delayedCloseTimeout)
     stats.cxTotal.inc()
     stats.cxActive.inc()
-    if (this.connection.tls !== null) {
+    if (this.connection.encrypted) {
       stats.cxSslTotal.inc()
       stats.cxSslActive.inc()
     }
@@ -87,7 +87,7 @@ export class HttpConnection implements TimerOwner {
     timers.cancel(this.maxDurationTimer)
     timers.cancel(this.drainTimer)
     timers.cancel(this.headTimer)
-    const local = why === CloseReason.Local || why === CloseReason.IdleTimeout
+    const local = why === CloseReason.Local || why === CloseReason.IdleTimeout || why === CloseReason.ConnectTimeout
     stats.cxDestroy.inc()
     if (c.delayedCloseExpired === true) stats.cxDelayedCloseTimeout.inc()
     ;(local ? stats.cxDestroyLocal : stats.cxDestroyRemote).inc()
@@ -96,7 +96,7 @@ export class HttpConnection implements TimerOwner {
       ;(local ? stats.cxDestroyLocalActiveRq : stats.cxDestroyRemoteActiveRq).inc()
     }
     stats.cxActive.dec()
-    if (c.tls !== null) stats.cxSslActive.dec()
+    if (c.encrypted) stats.cxSslActive.dec()
     if (this.codec !== null) {
       ;(this.isHttp2 ? stats.cxHttp2Active : stats.cxHttp1Active).dec()
       this.codec.onConnectionClosed(ResetReason.ConnectionTermination)

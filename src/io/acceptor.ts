@@ -1,6 +1,7 @@
 import net from 'node:net'
+import { acceptQueued } from './listen-socket.ts'
 
-/** Receives accepted sockets as libuv handles, for `accept` of `socket-connection.ts`. */
+/** Receives accepted sockets as libuv handles or descriptors, for `accept` of `socket-connection.ts`. */
 export interface AcceptHandler {
   onAccept(handle: unknown): void
   /** accept(2) failed (EMFILE, ENFILE, ENOBUFS …). */
@@ -8,6 +9,7 @@ export interface AcceptHandler {
 }
 
 interface ListenHandle {
+  readonly fd?: number
   onconnection: (status: number, client: unknown) => void
 }
 
@@ -51,10 +53,20 @@ export class Acceptor {
     return this.#server.address()
   }
 
-  /** Stops accepting; connections go on. */
-  close(): void {
+  /**
+   * Stops accepting; connections go on. `last`: the socket goes with this descriptor, and the kernel resets what waits in its queue,
+   * so that is taken first. Whoever comes between the two is lost all the same.
+   */
+  close(last: boolean): void {
     if (this.#closed) return
+    if (last) this.#acceptWaiting()
     this.#closed = true
     this.#server.close()
+  }
+
+  #acceptWaiting(): void {
+    const { fd = -1 } = (this.#server as unknown as { _handle: ListenHandle | null })._handle ?? {}
+    if (fd < 0) return
+    for (let accepted = acceptQueued(fd); accepted >= 0; accepted = acceptQueued(fd)) this.#handler.onAccept(accepted)
   }
 }

@@ -53,7 +53,7 @@ export type CloseReason = (typeof CloseReason)[keyof typeof CloseReason]
 
 /** Callbacks of one connection. One object per connection, never a closure per event. */
 export interface ConnectionHandler {
-  /** TCP (and TLS, if any) is established. Called once, for upstream connections and after downstream handshakes. */
+  /** TCP (and TLS, if any) is established. Called once, for upstream connections. */
   onConnected?(c: Connection): void
   /** Bytes from the peer. The receiver owns `chunk` and may keep it. `end`: the peer half-closed after it (chunk may be empty). */
   onData(c: Connection, chunk: Uint8Array, end: boolean): void
@@ -136,6 +136,8 @@ export interface Connection {
   applicationProtocols: readonly string[]
   /** `tls`, `raw_buffer` or '' as found by listener filters. */
   transportProtocol: string
+  /** TLS, from the moment that its filter chain is known; `tls` is there after the handshake only. */
+  readonly encrypted: boolean
   /** Present once the handshake is done on a TLS connection. */
   readonly tls: TlsInfo | null
   /** Error text of the transport socket after a failure (Envoy's wording); '' when none. */

@@ -10,6 +10,7 @@ export interface Libc {
   getsockname(fd: number, address: Uint8Array, length: Uint8Array): number
   bind(fd: number, address: Uint8Array, length: number): number
   listen(fd: number, backlog: number): number
+  accept4(fd: number, address: Uint8Array | null, length: Uint8Array | null, flags: number): number
   dup(fd: number): number
   close(fd: number): number
   /** Name of the last error, as Node's codes: `EADDRINUSE`. */
@@ -50,6 +51,7 @@ function load(): Libc | null {
     getsockname: library.func('int getsockname(int fd, uint8_t *address, uint8_t *length)'),
     bind: library.func('int bind(int fd, const uint8_t *address, uint32_t length)'),
     listen: library.func('int listen(int fd, int backlog)'),
+    accept4: library.func('int accept4(int fd, uint8_t *address, uint8_t *length, int flags)'),
     // A descriptor must not leak into the programs that the agent starts.
     dup: fd => fcntl(fd, CLOSE_ON_EXEC_DUP, 0),
     close: library.func('int close(int fd)'),

@@ -76,7 +76,7 @@ const IPV6_FREEBIND = 78
 const TCP_FASTOPEN = 23
 
 /**
- * Makes and binds a socket; the worker's `Acceptor.listen` makes it listen. The caller owns the descriptor.
+ * Makes and binds a socket; `startListening` makes it listen. The caller owns the descriptor.
  * Throws ListenError. Linux only: ask `canMakeSockets` first.
  */
 export function openListenSocket(address: Address, options: ListenSocketOptions): number {
@@ -102,11 +102,16 @@ export function openListenSocket(address: Address, options: ListenSocketOptions)
   }
 }
 
-/** Makes a bound socket listen at once, for sockets that must not wait for their worker. */
+/** Makes a bound socket listen: clients queue from now on, and its worker takes them when it is there. Throws ListenError. */
 export function startListening(fd: number, backlog: number, options: readonly SocketOptionConfig[] = []): void {
   const c = libc()!
   if (c.listen(fd, backlog) < 0) throw failure(c, 'cannot listen() errno=')
   apply(c, fd, options, 'STATE_LISTENING')
+}
+
+/** A connection that waits in the queue of a listening socket; -1 = none. The caller owns the descriptor. */
+export function acceptQueued(fd: number): number {
+  return libc()?.accept4(fd, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK) ?? -1
 }
 
 /** A second descriptor of the same socket, for a worker: when that worker dies, the queue of the socket lives on. */

@@ -33,7 +33,8 @@ const FLUSH_STALL = 3_600_000
 const TIMER_CLOSE = 0
 const TIMER_CONNECT = 1
 
-const Phase = { Connecting: 0, Handshaking: 1, Ready: 2, Flushing: 3, Draining: 4, Gone: 5 } as const
+/** Hello: accepted, and TLS is to come. */
+const Phase = { Connecting: 0, Hello: 1, Handshaking: 2, Ready: 3, Flushing: 4, Draining: 5, Gone: 6 } as const
 type Phase = (typeof Phase)[keyof typeof Phase]
 
 /** Takes over an accepted socket handle (see `acceptor.ts`); reading starts when the last hold is cleared. */
@@ -78,6 +79,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   requestedServerName = ''
   applicationProtocols: readonly string[] = NONE
   transportProtocol = ''
+  encrypted = false
   tls: TlsInfo | null = null
   transportFailure = ''
   /** Set by listener filters or the listener before `secure`. */
@@ -158,6 +160,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   begin(address: Address, options: ConnectOptions): void {
     const { source } = options
     this.#driver = options.tls
+    this.encrypted = options.tls !== null
     if (options.connectTimeout > 0) {
       this.#connectTimer = new TimerNode(this, TIMER_CONNECT)
       this.#loop.timers.arm(this.#connectTimer, options.connectTimeout)
@@ -170,6 +173,12 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     } else {
       this.#tcp.connect({ host: address.ip, port: address.port, localAddress: source.ip, localPort: source.port })
     }
+  }
+
+  /** TLS is to come: what is written waits for it. `handler` reads the ClientHello, when nobody holds reading, and calls `secure`. */
+  expectTls(): void {
+    this.encrypted = true
+    this.#phase = Phase.Hello
   }
 
   /** Starts TLS on an accepted connection. `first`: bytes that listener filters have read, given to TLS untouched. */
@@ -269,7 +278,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   holdReading(bit: number, hold: boolean): void {
     const before = this.readHolds
     this.readHolds = hold ? before | bit : before & ~bit
-    if (this.#phase !== Phase.Ready || before === this.readHolds) return
+    if ((this.#phase !== Phase.Ready && this.#phase !== Phase.Hello) || before === this.readHolds) return
     if (before === 0) this.#socket.pause()
     else if (this.readHolds === 0) {
       if (this.#unread.length > 0 || this.#unreadEnd) this.#deliverUnread()
@@ -403,7 +412,8 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   }
 
   #readPrelude(chunk: Uint8Array, end: boolean): void {
-    const rest = this.prelude!.read(this, chunk, end)
+    // The ClientHello comes before the stream that it is the prelude of.
+    const rest = this.#phase === Phase.Hello ? chunk : this.prelude!.read(this, chunk, end)
     if (rest !== null && !this.closed && (rest.length > 0 || end)) this.handler.onData(this, rest, end)
   }
 

@@ -5,6 +5,7 @@ import { onRead } from './socket-events.ts'
 import type { SocketLoop } from './socket-loop.ts'
 export const NO_ADDRESS: Address = pipeAddress('')
 
+/** `handle`: of an accepted connection, as libuv's handle or as a descriptor that it takes over; undefined for one that is to connect. */
 export function newSocket(loop: SocketLoop, handle: unknown): net.Socket {
   const options: Record<string, unknown> = {
     allowHalfOpen: true,
@@ -12,7 +13,7 @@ export function newSocket(loop: SocketLoop, handle: unknown): net.Socket {
     onread: { buffer: loop.readBuffer, callback: onRead },
   }
   if (handle !== undefined) {
-    options['handle'] = handle
+    options[typeof handle === 'number' ? 'fd' : 'handle'] = handle
     options['readable'] = true
     options['writable'] = true
     options['manualStart'] = true

@@ -1,71 +1,125 @@
 import { findFactory } from '../config/registry.ts'
 import type { DrainDecision } from '../config/services.ts'
+import type { CloseHow, CloseReason } from '../io/connection.ts'
+import type { SocketConnection } from '../io/socket-connection.ts'
 import type { ServerTransport } from '../io/transport-sockets/tls.ts'
 import type { ServerTls } from '../io/transport-sockets/tls-server.ts'
 import type { NetworkFilterFactory } from '../network/filter.ts'
-import type { NetworkFilterServices } from '../network/filter-factory.ts'
-import type { StatsScope } from '../stats/stats.ts'
-import type { ListenerEnvironment } from './listener.ts'
-import type { FilterChainConfig, ListenerConfig } from './listener-config.ts'
+import { type FilterChainOwner, NetworkFilterChain } from '../network/filter-chain.ts'
+import type { NetworkFilterExtension, NetworkFilterServices } from '../network/filter-factory.ts'
+import { ownGauges, type SharedGauge } from '../upstream/shared-state.ts'
+import { HelloReader } from './hello-reader.ts'
+import type { Listener } from './listener.ts'
+import type { FilterChainConfig } from './listener-config.ts'
 
-/** A filter chain on a worker: its filters and TLS context are made when a connection first matches it. */
-export class ChainRuntime {
+/**
+ * A filter chain on a worker with its connections: its filters and TLS context are made when a connection first matches it. It
+ * outlives updates of its listener that leave it as it is.
+ */
+export class ChainRuntime implements FilterChainOwner {
   readonly config: FilterChainConfig
-  readonly #listener: ListenerConfig
-  readonly #scope: StatsScope
-  readonly #environment: ListenerEnvironment
+  readonly #listener: Listener
+  readonly #gauges: readonly SharedGauge[]
   readonly #drain: DrainDecision
+  readonly #connections = new Set<SocketConnection>()
   #factories: readonly NetworkFilterFactory[] | null = null
   #tls: ServerTls | null = null
   #tlsMade = false
 
-  constructor(
-    config: FilterChainConfig,
-    listener: ListenerConfig,
-    scope: StatsScope,
-    environment: ListenerEnvironment,
-    drain: DrainDecision,
-  ) {
-    this.#drain = drain
+  /** `gauges`: as many as `sharedGaugesOf` says; null = those of this worker alone. */
+  constructor(config: FilterChainConfig, listener: Listener, gauges: readonly SharedGauge[] | null) {
     this.config = config
     this.#listener = listener
-    this.#scope = scope
-    this.#environment = environment
+    this.#gauges = gauges ?? ownGauges(sharedGaugesOf(config))
+    this.#drain = listener.environment.services.drain.decision(listener.config.modifyOnly)
   }
 
-  factories(): readonly NetworkFilterFactory[] {
+  get connectionCount(): number {
+    return this.#connections.size
+  }
+
+  /** `bytes` have been read by listener filters; `ended`: the client has finished its side. */
+  open(connection: SocketConnection, bytes: Uint8Array, ended: boolean): void {
+    const { environment, config } = this.#listener
+    this.#connections.add(connection)
+    connection.setWatermarks(config.bufferLimit)
+    const filters = new NetworkFilterChain(this)
+    const tls = this.#transport()
+    if (tls === null) {
+      connection.handler = filters
+      filters.start(connection, this.#filterFactories())
+      if (!connection.closed) connection.unread(bytes, ended)
+      return
+    }
+    const { transportSocketConnectTimeout: timeout } = this.config
+    const hello = new HelloReader(connection, filters, tls, timeout, environment.services.timers)
+    connection.handler = hello
+    connection.expectTls()
+    filters.start(connection, this.#filterFactories())
+    if (!connection.closed) hello.start(bytes, ended)
+  }
+
+  onConnectionClosed(connection: SocketConnection, why: CloseReason): void {
+    this.#connections.delete(connection)
+    this.#listener.onConnectionClosed(this.config.name, connection, why)
+  }
+
+  /** From now on connections are told to go with their next response; idle ones stay, as Envoy's do. */
+  drain(): void {
+    this.#drain.start()
+  }
+
+  /** The end of the drain time: what is left is closed. */
+  closeAll(how: CloseHow): void {
+    for (const connection of [...this.#connections]) connection.close(how)
+    this.#tls?.close()
+  }
+
+  #filterFactories(): readonly NetworkFilterFactory[] {
     if (this.#factories === null) {
-      const services: NetworkFilterServices = Object.create(this.#environment.services, {
-        listenerName: { value: this.#listener.name, enumerable: true },
-        listenerAddress: { value: this.#listener.statAddress, enumerable: true },
+      const { environment, config } = this.#listener
+      const placed = {
+        listenerName: { value: config.name, enumerable: true },
+        listenerAddress: { value: config.statAddress, enumerable: true },
         filterChainName: { value: this.config.name, enumerable: true },
-        listenerMetadata: { value: this.#listener.metadata, enumerable: true },
+        listenerMetadata: { value: config.metadata, enumerable: true },
         filterChainMetadata: { value: this.config.metadata, enumerable: true },
+        localAddress: { value: environment.localAddress, enumerable: true },
+        bufferLimit: { value: config.bufferLimit, enumerable: true },
         drainDecision: { value: this.#drain, enumerable: true },
-        localAddress: { value: this.#environment.localAddress, enumerable: true },
-        bufferLimit: { value: this.#listener.bufferLimit, enumerable: true },
+      }
+      let used = 0
+      this.#factories = this.config.filters.map(f => {
+        const factory = networkFilter(f.typeUrl)
+        const gauges = this.#gauges.slice(used, used + (factory.sharedGauges ?? 0))
+        used += gauges.length
+        const own = { ...placed, gauges: { value: gauges, enumerable: true } }
+        return factory.create(f.config as never, Object.create(environment.services, own) as NetworkFilterServices)
       })
-      this.#factories = this.config.filters.map(
-        f =>
-          findFactory('envoy.filters.network', f.typeUrl)!.create(f.config as never, services) as NetworkFilterFactory,
-      )
     }
     return this.#factories
   }
 
   /** Null = plain TCP. */
-  transport(): ServerTls | null {
+  #transport(): ServerTls | null {
     const socket = this.config.transportSocket
     if (!this.#tlsMade && socket !== null) {
       const factory = findFactory('envoy.transport_sockets.downstream', socket.typeUrl)!
-      const make = factory.create(socket.config as never, this.#environment.services) as ServerTransport
-      this.#tls = make(this.#scope)
+      const make = factory.create(socket.config as never, this.#listener.environment.services) as ServerTransport
+      this.#tls = make(this.#listener.scope)
     }
     this.#tlsMade = true
     return this.#tls
   }
+}
 
-  close(): void {
-    this.#tls?.close()
-  }
+/** How many gauges the filters of a chain share with other workers. */
+export function sharedGaugesOf(config: FilterChainConfig): number {
+  let count = 0
+  for (const { typeUrl } of config.filters) count += networkFilter(typeUrl).sharedGauges ?? 0
+  return count
+}
+
+function networkFilter(typeUrl: string): NetworkFilterExtension<object, unknown> {
+  return findFactory('envoy.filters.network', typeUrl) as unknown as NetworkFilterExtension<object, unknown>
 }

@@ -6,7 +6,7 @@ import type { ServerTls } from '../io/transport-sockets/tls-server.ts'
 
 /**
  * TLS begins: the ClientHello is read first, because the certificate, the ALPN offer and the order of ciphers depend on it. With
- * tls_inspector it is there already.
+ * tls_inspector it is there already. As long as a filter holds reading (tcp_proxy connects), the handshake waits, as in Envoy.
  */
 export class HelloReader implements ConnectionHandler, TimerOwner {
   readonly #connection: SocketConnection
@@ -16,7 +16,6 @@ export class HelloReader implements ConnectionHandler, TimerOwner {
   readonly #timers: Timers
   readonly #timer: TimerNode
   #bytes: Uint8Array = new Uint8Array(0)
-  #timedOut = false
 
   /** `timeout`: transport_socket_connect_timeout, 0 = none. It covers this and the handshake. */
   constructor(
@@ -34,34 +33,34 @@ export class HelloReader implements ConnectionHandler, TimerOwner {
     this.#timer = new TimerNode(this, 0)
   }
 
-  start(bytes: Uint8Array): void {
-    this.#bytes = bytes
-    this.#connection.handler = this
-    if (this.#connection.clientHello !== null) this.#secure()
-    else if (!this.#look() && this.#timeout > 0) this.#timers.arm(this.#timer, this.#timeout)
+  /** `bytes`: what the listener filters have read. */
+  start(bytes: Uint8Array, ended: boolean): void {
+    if (this.#timeout > 0) this.#timers.arm(this.#timer, this.#timeout)
+    this.#connection.unread(bytes, ended)
   }
 
   onData(c: Connection, chunk: Uint8Array, end: boolean): void {
     if (chunk.length > 0) this.#bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk])
-    if (!this.#look() && end) c.close(CloseHow.NoFlush)
+    if (!this.#look() && end) c.close(CloseHow.NoFlush, CloseReason.Remote)
   }
 
   onClose(c: Connection, why: CloseReason): void {
     this.#timers.cancel(this.#timer)
-    this.#next.onClose(c, this.#timedOut ? CloseReason.ConnectTimeout : why)
+    this.#next.onClose(c, why)
   }
 
   onTimer(): void {
-    this.#timedOut = true
-    this.#connection.close(CloseHow.NoFlush)
+    this.#connection.close(CloseHow.NoFlush, CloseReason.ConnectTimeout)
   }
 
   #look(): boolean {
     if (this.#bytes.length === 0) return false
-    const { state, hello } = parseClientHello(this.#bytes)
-    if (state === HelloState.NeedMore) return false
-    // What is no ClientHello goes to OpenSSL all the same: it knows best what is wrong with it.
-    this.#connection.clientHello = hello
+    if (this.#connection.clientHello === null) {
+      const { state, hello } = parseClientHello(this.#bytes)
+      if (state === HelloState.NeedMore) return false
+      // What is no ClientHello goes to OpenSSL all the same: it knows best what is wrong with it.
+      this.#connection.clientHello = hello
+    }
     this.#secure()
     return true
   }

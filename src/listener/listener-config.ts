@@ -14,6 +14,8 @@ export interface ListenerConfig {
   readonly bindToPort: boolean
   readonly useOriginalDst: boolean
   readonly reusePort: boolean
+  /** connection_balance_config.exact_balance */
+  readonly exactBalance: boolean
   readonly transparent: boolean
   readonly freebind: boolean
   readonly fastOpen: number

@@ -1,20 +1,20 @@
 import type { Timers } from '../base/timer.ts'
 import { findFactory } from '../config/registry.ts'
-import type { DrainDecision, WorkerServices } from '../config/services.ts'
+import type { WorkerServices } from '../config/services.ts'
 import { type AcceptHandler, Acceptor } from '../io/acceptor.ts'
 import { isPipe } from '../io/address.ts'
 import { type Address, CloseHow, CloseReason, ReadHold } from '../io/connection.ts'
 import { accept, type SocketConnection } from '../io/socket-connection.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
-import { type FilterChainOwner, NetworkFilterChain } from '../network/filter-chain.ts'
 import type { StatsScope } from '../stats/stats.ts'
 import type { AccessLogConfig } from '../telemetry/access-loggers/config.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
+import { ownGauges, type SharedGauge } from '../upstream/shared-state.ts'
 import { ChainRuntime } from './chain-runtime.ts'
+import type { ConnectionBalance } from './connection-balance.ts'
 import { FilterChainMatcher } from './filter-chain-match.ts'
 import type { ListenerFilter } from './filters/listener-filter.ts'
-import { HelloReader } from './hello-reader.ts'
-import type { ListenerConfig, PortPredicate } from './listener-config.ts'
+import type { FilterChainConfig, ListenerConfig, PortPredicate } from './listener-config.ts'
 import { ListenerLog } from './listener-log.ts'
 import { ListenerStats } from './listener-stats.ts'
 import { PendingSocket } from './pending-connection.ts'
@@ -36,6 +36,28 @@ export interface ListenerEnvironment {
   accessLogger(config: AccessLogConfig): AccessLogger
   /** Null = unlimited. */
   readonly connectionLimit: ConnectionLimit | null
+  /**
+   * Gives an accepted socket to another worker, where `tag` names the listener. `counted`: by the connection limit. False: that
+   * worker cannot be reached.
+   */
+  handOver(worker: number, tag: number, handle: unknown, counted: boolean): boolean
+}
+
+/** What a listener has in common with itself on other workers. */
+export interface ListenerShares {
+  /** The same on all workers; an update in place keeps it. */
+  readonly tag: number
+  /** Its open connections. */
+  readonly open: SharedGauge
+  /** Those of the filters, by filter chain; the default chain comes last. Null = a chain that has none. */
+  readonly gauges: readonly (readonly SharedGauge[] | null)[]
+  /** exact_balance; null = connections stay where the kernel put them. */
+  readonly balance: ConnectionBalance | null
+}
+
+/** For a listener that is alone: only one worker has it. */
+function ownShares(): ListenerShares {
+  return { tag: 0, open: ownGauges(1)[0]!, gauges: [], balance: null }
 }
 
 export interface ListenerFilterInstance {
@@ -47,52 +69,72 @@ const NO_LIMIT = Number.MAX_SAFE_INTEGER
 const NOTHING = new Uint8Array(0)
 
 /**
- * One listener on one worker: accept → listener filters → filter chain match → transport socket → network filters. Immutable but
- * for its connections; an update makes a new one and drains this.
+ * One listener on one worker: accept → listener filters → filter chain match → transport socket → network filters. An update of
+ * filter chains alone goes into it (`updateChains`); any other makes a new one and drains this.
  */
-export class Listener implements AcceptHandler, FilterChainOwner {
-  readonly config: ListenerConfig
+export class Listener implements AcceptHandler {
+  config: ListenerConfig
+  filters: readonly ListenerFilterInstance[]
   readonly stats: ListenerStats
   readonly timers: Timers
-  readonly filters: readonly ListenerFilterInstance[]
   readonly scope: StatsScope
-  readonly #environment: ListenerEnvironment
-  readonly #matcher = new FilterChainMatcher()
-  readonly #chains: ChainRuntime[]
-  readonly #defaultChain: ChainRuntime | null
-  readonly #log: ListenerLog
-  readonly #drain: DrainDecision
+  readonly environment: ListenerEnvironment
+  readonly #shares: ListenerShares
+  #matcher: FilterChainMatcher
+  #chains: readonly ChainRuntime[]
+  #defaultChain: ChainRuntime | null
+  #log: ListenerLog
   readonly #limitKey: string
   readonly #acceptors: Acceptor[] = []
   readonly #pending = new Set<SocketConnection>()
-  readonly #active = new Map<SocketConnection, NetworkFilterChain>()
+  #openConnections = 0
   #acceptedNow = 0
 
-  constructor(config: ListenerConfig, environment: ListenerEnvironment) {
+  constructor(config: ListenerConfig, environment: ListenerEnvironment, shares: ListenerShares = ownShares()) {
     const { services } = environment
     this.config = config
-    this.#environment = environment
+    this.environment = environment
+    this.#shares = shares
     this.timers = services.timers
     this.scope = services.stats.scope(`listener.${config.statAddress}.`)
     this.stats = new ListenerStats(this.scope, services.workerIndex)
-    this.filters = config.listenerFilters.map(f => ({
-      filter: findFactory('envoy.filters.listener', f.typeUrl)!.create(f.config as never, services) as ListenerFilter,
-      disabled: f.disabled,
-    }))
-    this.#drain = services.drain.decision(config.modifyOnly)
-    this.#chains = config.filterChains.map(
-      chain => new ChainRuntime(chain, config, this.scope, environment, this.#drain),
-    )
-    this.#chains.forEach((chain, i) => void this.#matcher.add(chain.config.match, i))
-    this.#defaultChain =
-      config.defaultFilterChain === null
-        ? null
-        : new ChainRuntime(config.defaultFilterChain, config, this.scope, environment, this.#drain)
-    this.#log = new ListenerLog(
-      config.accessLogs.map(log => environment.accessLogger(log)),
-      config.name,
-    )
+    this.filters = this.#makeFilters()
+    this.#chains = config.filterChains.map((chain, i) => new ChainRuntime(chain, this, shares.gauges[i] ?? null))
+    this.#matcher = matcherOf(config)
+    const { filterChains, defaultFilterChain } = config
+    const gauges = shares.gauges[filterChains.length] ?? null
+    this.#defaultChain = defaultFilterChain === null ? null : new ChainRuntime(defaultFilterChain, this, gauges)
+    this.#log = this.#makeLog()
     this.#limitKey = `envoy.resource_limits.listener.${config.name}.connection_limit`
+  }
+
+  /**
+   * Takes over a configuration that differs in its filter chains (Envoy: in-place filter chain update). `kept[i]` is the number of
+   * the present chain that new chain number i is, -1 = a new one; the default chain counts as the one after the last, in both.
+   * `gauges` as in `ListenerShares`. Returns the chains that are no more, with their connections: they drain from now on.
+   */
+  updateChains(
+    config: ListenerConfig,
+    kept: readonly number[],
+    gauges: readonly (readonly SharedGauge[] | null)[],
+  ): readonly ChainRuntime[] {
+    const before = [...this.#chains, this.#defaultChain]
+    const left = new Set<ChainRuntime | null>(before)
+    this.config = config
+    const chainAt = (i: number, chain: FilterChainConfig): ChainRuntime => {
+      const same = before[kept[i] ?? -1] ?? null
+      left.delete(same)
+      return same ?? new ChainRuntime(chain, this, gauges[i] ?? null)
+    }
+    this.#chains = config.filterChains.map((chain, i) => chainAt(i, chain))
+    const { filterChains, defaultFilterChain } = config
+    this.#defaultChain = defaultFilterChain === null ? null : chainAt(filterChains.length, defaultFilterChain)
+    this.#matcher = matcherOf(config)
+    this.filters = this.#makeFilters()
+    this.#log = this.#makeLog()
+    const gone = [...left].filter(chain => chain !== null)
+    for (const chain of gone) chain.drain()
+    return gone
   }
 
   /** `descriptors`: bound sockets, one per address; the listener owns them. Rejects with the system's error. */
@@ -118,56 +160,76 @@ export class Listener implements AcceptHandler, FilterChainOwner {
   }
 
   get connectionCount(): number {
-    return this.#active.size + this.#pending.size
+    return this.#openConnections
   }
 
-  /** Stops accepting; connections go on. */
-  stop(): void {
-    for (const acceptor of this.#acceptors) acceptor.close()
+  /** Stops accepting; connections go on. `last` as in `Acceptor.close`: no other version listens on these sockets. */
+  stop(last: boolean): void {
+    for (const acceptor of this.#acceptors) acceptor.close(last)
   }
 
   /** From now on connections are told to go with their next response; idle ones stay, as Envoy's do. */
   drain(): void {
-    this.#drain.start()
+    for (const chain of this.#chains) chain.drain()
+    this.#defaultChain?.drain()
   }
 
   /** The end of the drain time: what is left is closed. */
   closeAll(how: CloseHow): void {
-    for (const connection of [...this.#pending, ...this.#active.keys()]) connection.close(how)
-    for (const chain of this.#chains) chain.close()
-    this.#defaultChain?.close()
+    for (const connection of [...this.#pending]) connection.close(how)
+    for (const chain of this.#chains) chain.closeAll(how)
+    this.#defaultChain?.closeAll(how)
   }
 
   onAccept(handle: unknown): void {
     this.#countAccept()
-    const limit = this.#environment.connectionLimit
+    const { connectionLimit: limit, services } = this.environment
     if (limit !== null && !this.config.ignoreGlobalLimit && !limit.tryTake()) {
       this.stats.globalOverflow.inc()
-      accept(this.#environment.loop, handle, REFUSED, ReadHold.Setup)?.close(CloseHow.NoFlush)
+      this.#refuse(handle)
       return
     }
-    const connection = accept(this.#environment.loop, handle, REFUSED, ReadHold.Setup)
-    if (connection === null) {
-      this.#give()
-      return
-    }
-    const allowed = this.#environment.services.runtime.integer(this.#limitKey, NO_LIMIT)
-    if (this.connectionCount >= allowed) {
+    const { balance, open, tag } = this.#shares
+    if (open.value >= services.runtime.integer(this.#limitKey, NO_LIMIT)) {
       this.stats.overflow.inc()
-      this.#give()
-      connection.close(CloseHow.NoFlush)
+      this.#giveGlobal()
+      this.#refuse(handle)
       return
     }
-    this.#begin(connection, NOTHING, this.config.useOriginalDst)
+    if (balance !== null) {
+      const worker = balance.pick()
+      if (worker !== services.workerIndex) {
+        if (this.environment.handOver(worker, tag, handle, !this.config.ignoreGlobalLimit)) return
+        balance.keep(worker)
+      }
+    }
+    this.receive(handle)
+  }
+
+  /** An accepted socket, of this worker or from another: it counts here from now on. */
+  receive(handle: unknown): void {
+    this.#openConnections++
+    this.#shares.open.take()
+    const connection = accept(this.environment.loop, handle, REFUSED, ReadHold.Setup)
+    if (connection === null) this.#give()
+    else this.#begin(connection, NOTHING, this.config.useOriginalDst)
+  }
+
+  /** A connection that another worker had picked this one for did not arrive. */
+  missed(): void {
+    this.#shares.balance?.give()
   }
 
   onAcceptError(code: number): void {
     // EMFILE and its like pass; libuv goes on accepting when descriptors are free again.
-    this.#environment.services.log('conn_handler').debug(`accept failed on ${this.config.name}: ${code}`)
+    this.environment.services.log('conn_handler').debug(`accept failed on ${this.config.name}: ${code}`)
   }
 
-  /** From another listener by use_original_dst. `bytes` are seen by the filters of this one again. */
+  /** From another listener of this worker by use_original_dst. `bytes` are seen by the filters of this one again. */
   take(connection: SocketConnection, bytes: Uint8Array): void {
+    this.#openConnections++
+    this.#shares.open.take()
+    this.#shares.balance?.take()
     this.#begin(connection, bytes, false)
   }
 
@@ -181,8 +243,9 @@ export class Listener implements AcceptHandler, FilterChainOwner {
     this.#pending.delete(connection)
     connection.holdReading(ReadHold.Setup, false)
     if (handOver && connection.localRestored) {
-      const other = this.#environment.findByDestination(connection.local)
+      const other = this.environment.findByDestination(connection.local)
       if (other !== null && other !== this) {
+        this.#leave()
         other.take(connection, bytes)
         return
       }
@@ -197,11 +260,15 @@ export class Listener implements AcceptHandler, FilterChainOwner {
       connection.close(refusal(bytes))
       return
     }
-    this.#activate(connection, chain, bytes, ended)
+    const { stats } = this
+    stats.total.inc()
+    stats.workerTotal.inc()
+    stats.active.inc()
+    stats.workerActive.inc()
+    chain.open(connection, bytes, ended)
   }
 
-  onConnectionClosed(chain: NetworkFilterChain, connection: SocketConnection, why: CloseReason): void {
-    this.#active.delete(connection)
+  onConnectionClosed(chain: string, connection: SocketConnection, why: CloseReason): void {
     this.#give()
     const { stats } = this
     const now = this.timers.now()
@@ -211,7 +278,7 @@ export class Listener implements AcceptHandler, FilterChainOwner {
     stats.lengthMs.record(Math.max(0, now - connection.startTime))
     const timedOut = why === CloseReason.ConnectTimeout
     if (timedOut) stats.transportTimeout.inc()
-    if (this.#log.active) this.#log.ended(connection, now, chain.name, timedOut)
+    if (this.#log.active) this.#log.ended(connection, now, chain, timedOut)
   }
 
   #begin(connection: SocketConnection, bytes: Uint8Array, handOver: boolean): void {
@@ -220,33 +287,47 @@ export class Listener implements AcceptHandler, FilterChainOwner {
     pending.start()
   }
 
-  #activate(connection: SocketConnection, chain: ChainRuntime, bytes: Uint8Array, ended: boolean): void {
-    const { stats } = this
-    stats.total.inc()
-    stats.workerTotal.inc()
-    stats.active.inc()
-    stats.workerActive.inc()
-    connection.setWatermarks(this.config.bufferLimit)
-    const filters = new NetworkFilterChain(chain.factories(), chain.config.name, this)
-    this.#active.set(connection, filters)
-    const tls = chain.transport()
-    if (tls === null) {
-      connection.handler = filters
-      filters.onConnected(connection)
-      if (!connection.closed) connection.unread(bytes, ended)
-    } else {
-      new HelloReader(connection, filters, tls, chain.config.transportSocketConnectTimeout, this.timers).start(bytes)
-    }
-  }
-
   #acceptor(): Acceptor {
     const acceptor = new Acceptor(this)
     this.#acceptors.push(acceptor)
     return acceptor
   }
 
+  #refuse(handle: unknown): void {
+    accept(this.environment.loop, handle, REFUSED, ReadHold.Setup)?.close(CloseHow.NoFlush)
+  }
+
+  /** A connection is gone. */
   #give(): void {
-    if (!this.config.ignoreGlobalLimit) this.#environment.connectionLimit?.give()
+    this.#leave()
+    this.#giveGlobal()
+  }
+
+  /** It is gone from this listener. */
+  #leave(): void {
+    this.#openConnections--
+    this.#shares.open.give()
+    this.#shares.balance?.give()
+  }
+
+  #giveGlobal(): void {
+    if (!this.config.ignoreGlobalLimit) this.environment.connectionLimit?.give()
+  }
+
+  #makeFilters(): ListenerFilterInstance[] {
+    const { services } = this.environment
+    return this.config.listenerFilters.map(f => ({
+      filter: findFactory('envoy.filters.listener', f.typeUrl)!.create(f.config as never, services) as ListenerFilter,
+      disabled: f.disabled,
+    }))
+  }
+
+  #makeLog(): ListenerLog {
+    const { accessLogs, name } = this.config
+    return new ListenerLog(
+      accessLogs.map(log => this.environment.accessLogger(log)),
+      name,
+    )
   }
 
   #countAccept(): void {
@@ -256,6 +337,12 @@ export class Listener implements AcceptHandler, FilterChainOwner {
       this.#acceptedNow = 0
     })
   }
+}
+
+function matcherOf(config: ListenerConfig): FilterChainMatcher {
+  const matcher = new FilterChainMatcher()
+  config.filterChains.forEach((chain, i) => void matcher.add(chain.match, i))
+  return matcher
 }
 
 /** Envoy's listener filters only peek: bytes that nobody has read make the kernel answer a close with RST. */

@@ -45,8 +45,7 @@ const support = defineSupport<Proto>('envoy.config.listener.v3.Listener', {
   socket_options: 'yes',
   tcp_fast_open_queue_length: 'yes',
   traffic_direction: 'yes',
-  // Accepted: each worker has its own socket and the kernel spreads connections; connections are not moved afterwards.
-  connection_balance_config: 'warn',
+  connection_balance_config: 'yes',
   reuse_port: 'yes',
   enable_reuse_port: 'yes',
   access_log: 'yes',
@@ -135,6 +134,7 @@ export function parseListener(proto: Proto, at: FieldPath, warnings: string[]): 
     bindToPort,
     useOriginalDst,
     reusePort: proto.enable_reuse_port ?? proto.reuse_port ?? true,
+    exactBalance: parseBalance(proto.connection_balance_config, at.field('connection_balance_config')),
     transparent: proto.transparent ?? false,
     freebind: proto.freebind ?? false,
     fastOpen: proto.tcp_fast_open_queue_length ?? 0,
@@ -152,6 +152,17 @@ export function parseListener(proto: Proto, at: FieldPath, warnings: string[]): 
     ignoreGlobalLimit: proto.ignore_global_conn_limit ?? false,
     metadata: proto.metadata?.filter_metadata ?? null,
   }
+}
+
+function parseBalance(proto: Proto['connection_balance_config'], at: FieldPath): boolean {
+  if (proto === undefined) return false
+  if (proto.extend_balance !== undefined) {
+    throw unsupportedValue(at.field('extend_balance'), proto.extend_balance.name ?? '', 'exact_balance is supported')
+  }
+  if (proto.exact_balance !== undefined) return true
+  throw new ConfigError('CONFIG_INVALID', at, 'No valid balance type for connection balance', {
+    advice: 'set exact_balance, or remove it',
+  })
 }
 
 function parseAddress(

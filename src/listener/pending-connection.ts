@@ -12,6 +12,8 @@ export class PendingSocket implements ConnectionHandler, PendingConnection, Time
   readonly connection: SocketConnection
   bytes: Uint8Array
   readonly #listener: Listener
+  /** As they were when it came: the listener may be updated meanwhile. */
+  readonly #filters: readonly ListenerFilterInstance[]
   readonly #handOver: boolean
   readonly #timer: TimerNode
   #at = 0
@@ -21,6 +23,7 @@ export class PendingSocket implements ConnectionHandler, PendingConnection, Time
   /** `handOver`: whether use_original_dst may still pass it on (once only). `bytes`: read by the listener before. */
   constructor(listener: Listener, connection: SocketConnection, bytes: Uint8Array, handOver: boolean) {
     this.#listener = listener
+    this.#filters = listener.filters
     this.connection = connection
     this.bytes = bytes
     this.#handOver = handOver
@@ -66,7 +69,7 @@ export class PendingSocket implements ConnectionHandler, PendingConnection, Time
   }
 
   #run(): void {
-    const { filters } = this.#listener
+    const filters = this.#filters
     while (this.#at < filters.length) {
       const instance = filters[this.#at]!
       if (!this.#applies(instance)) {

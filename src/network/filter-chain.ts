@@ -4,32 +4,25 @@ import { NetVerdict, type NetworkFilter, type NetworkFilterFactory } from './fil
 
 /** Who made the chain and counts its connection. */
 export interface FilterChainOwner {
-  onConnectionClosed(chain: NetworkFilterChain, c: SocketConnection, why: CloseReason): void
+  onConnectionClosed(c: SocketConnection, why: CloseReason): void
 }
 
 /**
- * The network filters of one connection, made when it is established (after the TLS handshake: a filter sees no
- * unauthenticated client). A filter that answers Stop keeps what it was given; the filters behind it are first called with the
- * next bytes that it lets through (Envoy: StopIteration / Continue of read filters).
+ * The network filters of one connection, made when it is accepted: as in Envoy before the TLS handshake, whose failure they count
+ * and log. A filter that answers Stop keeps what it was given; the filters behind it are first called with the next bytes that it
+ * lets through (Envoy: StopIteration / Continue of read filters).
  */
 export class NetworkFilterChain implements ConnectionHandler {
-  readonly name: string
-  readonly #factories: readonly NetworkFilterFactory[]
   readonly #filters: NetworkFilter[] = []
   readonly #owner: FilterChainOwner
-  #connected = false
   /** How many filters have seen `onConnection`. */
   #begun = 0
 
-  constructor(factories: readonly NetworkFilterFactory[], name: string, owner: FilterChainOwner) {
-    this.#factories = factories
-    this.name = name
+  constructor(owner: FilterChainOwner) {
     this.#owner = owner
   }
 
-  onConnected(c: Connection): void {
-    const factories = this.#factories
-    this.#connected = true
+  start(c: Connection, factories: readonly NetworkFilterFactory[]): void {
     for (let i = 0; i < factories.length; i++) this.#filters.push(factories[i]!.newInstance(c))
     // Envoy: "closing connection: no filters".
     if (this.#filters.length === 0) c.close(CloseHow.NoFlush)
@@ -52,11 +45,7 @@ export class NetworkFilterChain implements ConnectionHandler {
   onClose(c: Connection, why: CloseReason): void {
     const filters = this.#filters
     for (let i = 0; i < filters.length; i++) filters[i]!.onClose(c, why)
-    if (!this.#connected) {
-      const factories = this.#factories
-      for (let i = 0; i < factories.length; i++) factories[i]!.onRefused?.(c, why)
-    }
-    this.#owner.onConnectionClosed(this, c as SocketConnection, why)
+    this.#owner.onConnectionClosed(c as SocketConnection, why)
   }
 
   /** Introduces filters up to number `upTo`; false when one of them wants to wait before the next hears of the connection. */

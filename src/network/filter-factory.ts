@@ -1,5 +1,6 @@
 import type { ExtensionFactory } from '../config/registry.ts'
 import type { DrainDecision, WorkerServices } from '../config/services.ts'
+import type { SharedGauge } from '../upstream/shared-state.ts'
 import type { NetworkFilterFactory } from './filter.ts'
 
 /** What a network filter's `create` gets: the worker's services and the listener it stands in. */
@@ -17,6 +18,8 @@ export interface NetworkFilterServices extends WorkerServices {
   readonly localAddress: string
   /** per_connection_buffer_limit_bytes of the listener. */
   readonly bufferLimit: number
+  /** As many as the filter asked for by `sharedGauges`: they count over all workers, and for this place of the filter alone. */
+  readonly gauges: readonly SharedGauge[]
 }
 
 /** Factory of a network filter: category `envoy.filters.network`. */
@@ -24,5 +27,7 @@ export interface NetworkFilterExtension<P extends object, C>
   extends ExtensionFactory<P, C, never, NetworkFilterFactory> {
   /** Must be the last of its chain; the others must not. */
   readonly terminal: boolean
+  /** How many counts each place of the filter shares with its fellows on other workers. Absent = 0. */
+  readonly sharedGauges?: number
   create(config: C, services: NetworkFilterServices): NetworkFilterFactory
 }

@@ -6,6 +6,7 @@ export type NetVerdict = (typeof NetVerdict)[keyof typeof NetVerdict]
 
 /** A network filter instance: one per connection (made by its factory's `create().newInstance`). */
 export interface NetworkFilter {
+  /** Accepted. With TLS the handshake is still to come: what is written waits for it, and `c.tls` is null. */
   onConnection(c: Connection): NetVerdict
   onData(c: Connection, d: Uint8Array, end: boolean): NetVerdict
   onWritable?(c: Connection): void
@@ -15,6 +16,4 @@ export interface NetworkFilter {
 /** What `create()` of a network filter factory gives: makes an instance per connection. */
 export interface NetworkFilterFactory {
   newInstance(c: Connection): NetworkFilter
-  /** The connection ended before it was established (TLS failed): no instance was made for it. For access logs. */
-  onRefused?(c: Connection, why: CloseReason): void
 }

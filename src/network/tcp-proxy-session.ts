@@ -59,6 +59,7 @@ export class TcpProxySession
 
   constructor(proxy: TcpProxy, downstream: Connection) {
     this.#proxy = proxy
+    proxy.stats.total.inc()
     this.downstream = downstream
     this.info = connectionInfo(downstream)
     this.#idle = new TimerNode(this, TIMER_IDLE)
@@ -73,8 +74,7 @@ export class TcpProxySession
   }
 
   onConnection(c: Connection): NetVerdict {
-    const { timers, config, stats } = this.#proxy
-    stats.total.inc()
+    const { timers, config } = this.#proxy
     if (config.maxConnectionDuration > 0) {
       this.#duration = new TimerNode(this, TIMER_DURATION)
       timers.arm(this.#duration, this.#proxy.connectionDuration())
@@ -305,6 +305,7 @@ export class TcpProxySession
       upstream.close(abort ? CloseHow.Reset : remote ? CloseHow.Flush : CloseHow.NoFlush)
     }
     const { info } = this
+    if (why === CloseReason.ConnectTimeout) info.connectionTerminationDetails = 'transport socket timeout was reached'
     info.end = timers.now()
     info.downstreamWireBytesReceived = this.downstream.bytesReceived
     info.downstreamWireBytesSent = this.downstream.bytesSent

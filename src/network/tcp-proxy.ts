@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
-import { CloseReason, type Connection } from '../io/connection.ts'
+import type { Connection } from '../io/connection.ts'
 import type { Counter, Gauge, StatsScope } from '../stats/stats.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
 import type { ClusterManager } from '../upstream/upstream.ts'
@@ -92,16 +92,6 @@ export class TcpProxy implements NetworkFilterFactory {
 
   newInstance(c: Connection): NetworkFilter {
     return new TcpProxySession(this, c)
-  }
-
-  /** Envoy logs the connections whose handshake failed, too. It has an upstream connection by then; there is none here. */
-  onRefused(c: Connection, why: CloseReason): void {
-    this.stats.total.inc()
-    const session = new TcpProxySession(this, c)
-    if (why === CloseReason.ConnectTimeout) {
-      session.info.connectionTerminationDetails = 'transport socket timeout was reached'
-    }
-    session.onClose(c, why)
   }
 
   pickTarget(): WeightedClusterConfig {

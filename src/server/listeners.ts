@@ -1,21 +1,18 @@
 import { ConfigError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { TimerNode, type TimerOwner, type Timers } from '../base/timer.ts'
+import { TimerNode, type Timers } from '../base/timer.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
-import type { HcmConfig } from '../http/connection-manager-config.ts'
 import type { Address } from '../io/connection.ts'
-import { boundAddress, closeSocket, duplicate, openListenSocket } from '../io/listen-socket.ts'
+import { boundAddress, closeSocket, duplicate, openListenSocket, startListening } from '../io/listen-socket.ts'
 import type { ListenAddressConfig, ListenerConfig } from '../listener/listener-config.ts'
 import { parseListener } from '../listener/parse-listener.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { PublishedListener } from '../worker/messages.ts'
+import { drainedChains, keptChains, onlyFilterChainsDiffer } from './filter-chain-update.ts'
+import type { ListenerShareStore, Shares } from './listener-shares.ts'
+import { declareListenerStats } from './listener-stat-names.ts'
 import { publish } from './publisher.ts'
-import { declareRouteStats } from './route-stat-names.ts'
-import { HTTP_STATS, LISTENER_HTTP_STATS, LISTENER_STATS, LISTENER_WORKER_STATS, tlsStats } from './stat-names.ts'
-
-const LISTENER_TLS_STATS = tlsStats('server')
-const DOWNSTREAM_TLS = 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'
 
 type ListenerProto = envoy.config.listener.v3.Listener
 
@@ -25,7 +22,7 @@ export interface MainListener {
   readonly proto: ListenerProto
   /** Wall clock when it was taken over. */
   readonly updated: number
-  readonly version: string
+  version: string
   readonly viaApi: boolean
   /** Names of route configurations it waits for. */
   readonly routes: readonly string[]
@@ -36,6 +33,7 @@ interface SocketSet {
   /** Where it is bound: the port is the kernel's choice when 0 was configured. */
   readonly address: Address
   readonly descriptors: readonly number[]
+  listening: boolean
   users: number
 }
 
@@ -45,8 +43,11 @@ export interface ListenerManagerOptions {
   readonly log: Log
   /** About configuration that has no effect. */
   readonly warn: (text: string) => void
-  /** Workers are to take over or replace this listener. */
-  readonly publish: (listener: MainListener) => void
+  readonly shares: ListenerShareStore
+  /** From now on an update may be one in place: the workers have the listeners. */
+  readonly workersServe: () => boolean
+  /** Workers are to take over or replace this listener; `kept` as in `PublishedListener`. */
+  readonly publish: (listener: MainListener, kept: readonly number[] | null) => void
   readonly withdraw: (name: string) => void
   readonly timers: Timers
   /** --drain-time-s, milliseconds. */
@@ -64,8 +65,13 @@ export class ListenerManager {
   readonly #active = new Map<string, MainListener>()
   readonly #warming = new Map<string, MainListener>()
   /** Replaced or removed, and not closed yet: their connections still need routes and secrets. */
-  readonly #draining = new Map<MainListener, TimerNode>()
+  readonly #draining = new Set<MainListener>()
   readonly #sockets = new Map<string, SocketSet>()
+  /** Warming versions that differ from the active one in filter chains only. */
+  readonly #inPlace = new Set<MainListener>()
+  /** Of what is or was active. */
+  readonly #shares = new Map<MainListener, Shares>()
+  #chainsDraining = 0
 
   constructor(options: ListenerManagerOptions) {
     this.#options = options
@@ -80,7 +86,7 @@ export class ListenerManager {
   }
 
   get draining(): Iterable<MainListener> {
-    return this.#draining.keys()
+    return this.#draining
   }
 
   get(name: string): MainListener | undefined {
@@ -118,9 +124,14 @@ export class ListenerManager {
       throw error
     }
     const replaced = this.#warming.get(config.name)
-    if (replaced !== undefined) this.#releaseAll(replaced)
+    if (replaced !== undefined) this.#cool(replaced)
     this.#warming.set(config.name, listener)
-    this.#declare(listener)
+    const active = this.#active.get(config.name)
+    if (active !== undefined && this.#options.workersServe() && onlyFilterChainsDiffer(active.proto, listener.proto)) {
+      this.#inPlace.add(listener)
+      this.#options.store.counter('listener_manager.listener_in_place_updated').inc()
+    }
+    declareListenerStats(this.#options.store, config, this.#options.concurrency)
     this.#options.store.counter(`listener_manager.listener_${before === undefined ? 'added' : 'modified'}`).inc()
     this.#count()
   }
@@ -132,11 +143,13 @@ export class ListenerManager {
     this.#warming.delete(name)
     const before = this.#active.get(name)
     this.#active.set(name, listener)
-    this.#options.publish(listener)
-    if (before !== undefined) {
-      this.#releaseAll(before)
-      this.#drain(before)
+    if (before !== undefined && this.#inPlace.delete(listener)) this.#updateChains(before, listener)
+    else {
+      this.#shares.set(listener, this.#options.shares.make(listener.config))
+      this.#options.publish(listener, null)
+      if (before !== undefined) this.#drain(before)
     }
+    if (before !== undefined) this.#releaseAll(before)
     this.#options.store.counter('listener_manager.listener_create_success').add(this.#options.concurrency)
     this.#count()
   }
@@ -149,7 +162,7 @@ export class ListenerManager {
     this.#warming.delete(name)
     this.#active.delete(name)
     if (warming !== undefined) {
-      this.#releaseAll(warming)
+      this.#cool(warming)
       this.#options.gone(warming)
     }
     if (active !== undefined) {
@@ -187,29 +200,78 @@ export class ListenerManager {
   }
 
   /** A listener with descriptors of its own for `worker`; the receiver closes them. */
-  publishedFor(worker: number, listener: MainListener): PublishedListener {
+  publishedFor(worker: number, listener: MainListener, kept: readonly number[] | null = null): PublishedListener {
     const { config } = listener
-    const descriptors = config.addresses.map(({ address }) => {
+    const shares = this.#shares.get(listener)!
+    const published = { ...publish(config.name, listener.version, config), ...shares, kept }
+    return { ...published, descriptors: kept === null ? this.#descriptorsFor(worker, config) : [] }
+  }
+
+  #descriptorsFor(worker: number, config: ListenerConfig): number[] {
+    return config.addresses.map(({ address, options }) => {
       const set = this.#sockets.get(socketKey(config, address))
       if (set === undefined || set.descriptors.length === 0) return -1
+      if (!set.listening && !this.#listen(set, config, options)) return -1
       return duplicate(set.descriptors[worker % set.descriptors.length]!)
     })
-    return { ...publish(config.name, listener.version, config), descriptors }
+  }
+
+  /** ListenerManagerImpl::doFinalPreWorkerListenerInit. False: it failed, and that is reported. */
+  #listen(set: SocketSet, config: ListenerConfig, options: ListenAddressConfig['options']): boolean {
+    try {
+      for (const fd of set.descriptors) startListening(fd, config.backlog, options)
+      set.listening = true
+    } catch (error) {
+      this.#options.store.counter('listener_manager.listener_create_failure').inc()
+      const why = error instanceof Error ? error.message : String(error)
+      this.#options.log.error(`final pre-worker listener init for listener '${config.name}' failed: ${why}`)
+    }
+    return set.listening
+  }
+
+  /** ListenerManagerImpl::inPlaceFilterChainUpdate: what is the same goes on, the other chains of `before` drain. */
+  #updateChains(before: MainListener, listener: MainListener): void {
+    const { shares, publish, gone } = this.#options
+    const kept = keptChains(before.proto, listener.proto)
+    const old = this.#shares.get(before)!
+    const own = shares.update(old, listener.config, kept)
+    // As Envoy, which goes on naming the version that the listener came with.
+    listener.version = before.version
+    this.#shares.delete(before)
+    this.#shares.set(listener, own)
+    publish(listener, kept)
+    const count = drainedChains(before.proto, kept)
+    this.#chainsDraining += count
+    this.#afterDrainTime(() => {
+      this.#chainsDraining -= count
+      this.#count()
+      shares.retire(old, own)
+      gone(before)
+    })
   }
 
   /** For as long as its connections may live on workers (worker/listeners.ts closes them after the same time). */
   #drain(listener: MainListener): void {
-    const { timers, drainTime, gone } = this.#options
-    const drained: TimerOwner = {
-      onTimer: () => {
-        this.#draining.delete(listener)
-        this.#count()
-        gone(listener)
-      },
-    }
-    const node = new TimerNode(drained, 0)
-    this.#draining.set(listener, node)
-    timers.arm(node, drainTime)
+    const { gone, shares } = this.#options
+    const own = this.#shares.get(listener)!
+    this.#draining.add(listener)
+    this.#afterDrainTime(() => {
+      this.#draining.delete(listener)
+      this.#shares.delete(listener)
+      this.#count()
+      shares.retire(own, null)
+      gone(listener)
+    })
+  }
+
+  #afterDrainTime(onTimer: () => void): void {
+    this.#options.timers.arm(new TimerNode({ onTimer }, 0), this.#options.drainTime)
+  }
+
+  /** A warming version that never becomes active. */
+  #cool(listener: MainListener): void {
+    this.#inPlace.delete(listener)
+    this.#releaseAll(listener)
   }
 
   #checkAddresses(config: ListenerConfig): void {
@@ -261,7 +323,7 @@ export class ListenerManager {
       for (const fd of descriptors) closeSocket(fd)
       throw error
     }
-    this.#sockets.set(key, { address, descriptors, users: 1 })
+    this.#sockets.set(key, { address, descriptors, listening: false, users: 1 })
   }
 
   #releaseAll(listener: MainListener): void {
@@ -277,27 +339,12 @@ export class ListenerManager {
     for (const fd of set.descriptors) closeSocket(fd)
   }
 
-  #declare(listener: MainListener): void {
-    const { store, concurrency } = this.#options
-    const prefix = `listener.${listener.config.statAddress}.`
-    store.declare(prefix, LISTENER_STATS)
-    const { filterChains, defaultFilterChain } = listener.config
-    if ([...filterChains, defaultFilterChain].some(chain => chain?.transportSocket?.typeUrl === DOWNSTREAM_TLS)) {
-      store.declare(prefix, LISTENER_TLS_STATS)
-    }
-    for (let i = 0; i < concurrency; i++) store.declare(`${prefix}worker_${i}.`, LISTENER_WORKER_STATS)
-    for (const { statPrefix, routeConfig } of parsedManagers(listener.config)) {
-      store.declare(`http.${statPrefix}.`, HTTP_STATS)
-      store.declare(`${prefix}http.${statPrefix}.`, LISTENER_HTTP_STATS)
-      if (routeConfig !== null) declareRouteStats(store, routeConfig)
-    }
-  }
-
   #count(): void {
     const scope = this.#options.store.scope('listener_manager.')
     scope.gauge('total_listeners_active').set(this.#active.size)
     scope.gauge('total_listeners_warming').set(this.#warming.size)
     scope.gauge('total_listeners_draining').set(this.#draining.size)
+    scope.gauge('total_filter_chains_draining').set(this.#chainsDraining)
   }
 }
 
@@ -341,18 +388,4 @@ function routesOf(proto: ListenerProto): string[] {
     if (name !== undefined && name !== '') names.add(name)
   }
   return [...names]
-}
-
-type ParsedManager = Pick<HcmConfig, 'statPrefix' | 'routeConfig'>
-
-function parsedManagers(config: ListenerConfig): ParsedManager[] {
-  const managers: ParsedManager[] = []
-  const chains =
-    config.defaultFilterChain === null ? config.filterChains : [...config.filterChains, config.defaultFilterChain]
-  for (const chain of chains) {
-    for (const filter of chain.filters) {
-      if (filter.typeUrl.endsWith('HttpConnectionManager')) managers.push(filter.config as HcmConfig)
-    }
-  }
-  return managers
 }

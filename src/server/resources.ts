@@ -22,6 +22,7 @@ import { DynamicFacts } from './dynamic-facts.ts'
 import type { EnvoyOptions } from './envoy-options.ts'
 import type { InitManager } from './init-manager.ts'
 import { keptMessage } from './kept.ts'
+import { ListenerShareStore } from './listener-shares.ts'
 import { ListenerManager, type MainListener, placedConnectionManagersOf } from './listeners.ts'
 import { mainServices } from './main-services.ts'
 import { publish } from './publisher.ts'
@@ -86,6 +87,7 @@ export class ResourceManager {
   readonly #context: ResourceContext
   readonly #warnings: WarningDigest
   readonly #clusterWarnings: WarningDigest
+  readonly #shares: ListenerShareStore
   readonly #routes = new Map<string, Published>()
   #staticListeners: MainListener[] = []
   #onClustersReady: (() => void) | null = null
@@ -115,12 +117,15 @@ export class ResourceManager {
       },
       onSettled: () => this.#checkClusters(),
     })
+    this.#shares = new ListenerShareStore(context.allocator, options.concurrency)
     this.listeners = new ListenerManager({
       concurrency: options.concurrency,
       store,
       log: loggers.get('config'),
       warn: text => this.#warnings.add(text),
-      publish: listener => this.#publishListener(listener),
+      shares: this.#shares,
+      workersServe: () => context.pool.serving,
+      publish: (listener, kept) => this.#publishListener(listener, kept),
       withdraw: name => context.broadcast({ removedListeners: [name] }),
       timers: context.timers,
       drainTime: options.drainTime * 1000,
@@ -317,6 +322,10 @@ export class ResourceManager {
     return [...this.listeners.active.values()].map(l => this.listeners.publishedFor(worker, l))
   }
 
+  onWorkerDied(worker: number): void {
+    this.#shares.onWorkerDied(worker)
+  }
+
   onEjection(request: EjectionRequest): void {
     this.clusters.onEjection(request)
   }
@@ -346,12 +355,12 @@ export class ResourceManager {
     next()
   }
 
-  #publishListener(listener: MainListener): void {
+  #publishListener(listener: MainListener, kept: readonly number[] | null): void {
     const { pool } = this.#context
     // What the listener refers to goes first.
     this.batcher.flush()
     for (let i = 0; i < pool.count; i++) {
-      pool.sendListener(i, () => this.listeners.publishedFor(i, listener))
+      pool.sendListener(i, () => this.listeners.publishedFor(i, listener, kept))
     }
   }
 

@@ -96,7 +96,10 @@ export class Server {
       {
         onStarted: index => this.#onWorkerStarted(index),
         onServing: index => this.#onServing(index),
-        onDied: index => this.allocator.releaseWorker(index),
+        onDied: index => {
+          this.resources.onWorkerDied(index)
+          this.allocator.releaseWorker(index)
+        },
         onEjection: request => this.resources.onEjection(request),
         onApplied: (index, epoch) => this.allocator.acknowledge(index, epoch),
         onListening: (index, listener, error) => this.resources.onListening(index, listener, error),

@@ -1,4 +1,4 @@
-import type { Worker } from 'node:worker_threads'
+import { MessageChannel, type Worker } from 'node:worker_threads'
 import type { Loggers } from '../base/log.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
@@ -107,6 +107,10 @@ export class WorkerPool {
     }
   }
 
+  get serving(): boolean {
+    return this.#serving
+  }
+
   /** From now on listeners go to workers one by one; before, each gets all of them at once. */
   serve(): void {
     this.#serving = true
@@ -145,6 +149,7 @@ export class WorkerPool {
     const slot = this.#slots[index]!
     switch (message.type) {
       case 'ready':
+        this.#introduce(index)
         slot.ready = true
         this.#events.onStarted(index)
         return
@@ -179,6 +184,17 @@ export class WorkerPool {
       case 'applied':
         this.#events.onApplied(index, message.epoch)
         return
+    }
+  }
+
+  /** To all that are there: workers give connections to each other directly. */
+  #introduce(index: number): void {
+    const newcomer = this.#slots[index]!.worker!
+    for (const [other, { worker, ready }] of this.#slots.entries()) {
+      if (!ready || worker === null || other === index) continue
+      const { port1, port2 } = new MessageChannel()
+      worker.postMessage({ type: 'peer', worker: index, port: port1 } satisfies ToWorker, [port1])
+      newcomer.postMessage({ type: 'peer', worker: other, port: port2 } satisfies ToWorker, [port2])
     }
   }
 

@@ -61,7 +61,7 @@ export class SharedStateAllocator {
   private readonly pages: Page[] = []
   private readonly workers: number
   private readonly acknowledged: number[]
-  /** Free blocks by size: only two sizes exist, so exact fit is enough. */
+  /** Free blocks by size: few sizes exist, so exact fit is enough. */
   private readonly free = new Map<number, SharedBlock[]>()
   private retired: Retired[] = []
   private epoch = 0
@@ -266,4 +266,48 @@ export class SharedCells {
   clearBits(index: number, bits: number): number {
     return Atomics.and(this.shared, this.base + index, ~bits)
   }
+}
+
+/** One gauge of a block, with whom it counts for: what filters and listeners count over all workers. */
+export class SharedGauge {
+  readonly #cells: SharedCells
+  readonly #index: number
+
+  constructor(cells: SharedCells, index: number) {
+    this.#cells = cells
+    this.#index = index
+  }
+
+  /** What all workers hold. */
+  get value(): number {
+    return this.#cells.load(this.#index)
+  }
+
+  /** Takes one unless `max` are taken already. */
+  tryTake(max: number): boolean {
+    return this.#cells.takeBelow(this.#index, max)
+  }
+
+  take(): void {
+    this.#cells.take(this.#index, 1)
+  }
+
+  give(): void {
+    this.#cells.take(this.#index, -1)
+  }
+}
+
+/** The gauges of a block that has nothing else. */
+export function gaugesOf(cells: SharedCells, count: number): SharedGauge[] {
+  return Array.from({ length: count }, (_, i) => new SharedGauge(cells, i + 1))
+}
+
+/** Gauges of one thread alone, where main has allocated none. */
+export function ownGauges(count: number): SharedGauge[] {
+  return gaugesOf(new SharedCells(new Int32Array(count + 1), null, 0), count)
+}
+
+/** What `gaugesOf` reads. */
+export function gaugeBlock(count: number): BlockKind {
+  return { cells: count + 1, gauges: count }
 }

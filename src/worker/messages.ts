@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads'
 import type { LogLevel } from '../base/log.ts'
 import type { NodeInfo } from '../config/services.ts'
 import type { HistogramUpdate, SlabUpdate } from '../stats/slab.ts'
@@ -57,8 +58,18 @@ export interface PublishedCluster extends Published {
 }
 
 export interface PublishedListener extends Published {
-  /** Listening descriptors of this worker, one per address; the worker owns them. */
+  /** Names what the workers have together; an update in place has that of the version it updates. */
+  readonly tag: number
+  /** Listening descriptors of this worker, one per address; the worker owns them. Empty in an update in place. */
   readonly descriptors: readonly number[]
+  /** One gauge: open connections. */
+  readonly open: SharedBlock
+  /** Gauges of the filters, by filter chain; the default chain comes last. Null = a chain without any. */
+  readonly gauges: readonly (SharedBlock | null)[]
+  /** exact_balance: `balanceMemory`. */
+  readonly balance: SharedArrayBuffer | null
+  /** Update in place: the number of the present filter chain that each chain is, -1 = new; the default chain comes last. */
+  readonly kept: readonly number[] | null
 }
 
 /** One atomic change of the configuration: a worker applies all of it in one turn. */
@@ -88,6 +99,8 @@ export type ToWorker =
   | { readonly type: 'flush-stats' }
   | { readonly type: 'drop-stats'; readonly prefix: string }
   | { readonly type: 'reopen-logs' }
+  /** How to reach another worker, or its replacement. */
+  | { readonly type: 'peer'; readonly worker: number; readonly port: MessagePort }
   /** Drain listeners: tell clients to go; `stop`: close the listening sockets (now, or after the drain time). */
   | {
       readonly type: 'drain'

@@ -91,6 +91,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
   const listeners = new WorkerListeners(
     loop,
     services,
+    pages,
     birth.localAddress,
     birth.control,
     birth.drainTime,
@@ -120,6 +121,9 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
         return
       case 'drain':
         listeners.drain(message.listeners, message.stop)
+        return
+      case 'peer':
+        listeners.peers.connect(message.worker, message.port)
         return
       case 'shutdown':
         flushAccessLogs()

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ConnectionOptions } from 'node:tls'
@@ -37,6 +37,7 @@ export class GroupRun {
     const { config } = this.group
     const template = typeof config === 'string' ? config : JSON.stringify(config, null, 1)
     const text = await this.fill(template)
+    for (const [name, content] of Object.entries(this.group.files ?? {})) await this.put(name, content)
     const file = join(this.directory, typeof config === 'string' ? 'config.yaml' : 'config.json')
     writeFileSync(file, text)
     const names = new Map([...this.ports].map(([name, port]) => [port, name]))
@@ -108,6 +109,9 @@ export class GroupRun {
       case 'wait':
         await sleep(step.ms)
         return `waited ${step.ms} ms`
+      case 'file':
+        await this.put(step.name, step.content)
+        return `wrote ${step.name}`
       case 'until':
         return this.until(step.stat, step.value, step.exact === true)
       case 'together': {
@@ -205,6 +209,12 @@ export class GroupRun {
     const port = await allocatePort()
     this.ports.set(name, port)
     return port
+  }
+
+  private async put(name: string, content: object): Promise<void> {
+    const path = join(this.directory, name)
+    writeFileSync(`${path}.new`, await this.fill(JSON.stringify(content)))
+    renameSync(`${path}.new`, path)
   }
 
   private async fill(template: string): Promise<string> {

@@ -12,6 +12,8 @@ export interface Group {
   readonly name: string
   readonly upstreams: Readonly<Record<string, UpstreamSpec>>
   readonly config: object | string
+  /** Files of the group's directory (`$tmp`) by name, written as JSON before the proxy starts; placeholders are filled in them too. */
+  readonly files?: Readonly<Record<string, object>>
   /** More command-line arguments of the proxy. */
   readonly args?: readonly string[]
   readonly scenarios: readonly Scenario[]
@@ -91,6 +93,8 @@ export type Step =
       readonly only?: string
     }
   | { readonly kind: 'wait'; readonly ms: number }
+  /** Replaces a file of the group's directory by rename, as configuration managers do. */
+  | { readonly kind: 'file'; readonly name: string; readonly content: object }
   /** Polls a stat until it has at least this value (or exactly, with `exact`); fails the scenario after 5 s. */
   | { readonly kind: 'until'; readonly stat: string; readonly value: number; readonly exact?: boolean }
   /** Runs steps at the same time; each may start later by `after` ms. */

@@ -95,7 +95,6 @@ export class ServerTls implements TlsDriver {
     // A peer that only went away is no TLS error, as in Envoy.
     if (text === '') return text
     if (error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') {
-      this.#context.stats.noCertificate.inc()
       this.#context.stats.failVerifyNoCert.inc()
       connection.transportFailure = PEER_WITHOUT_CERTIFICATE
       this.#context.warn(connection.remote.text, `${text}; ${this.#context.material()!.verifier.explain(undefined)}`)

@@ -4,6 +4,7 @@ import type { Runtime } from '../../config/services.ts'
 import { defineSupport } from '../../config/support.ts'
 import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
 import type { Counter, Gauge } from '../../stats/stats.ts'
+import type { SharedGauge } from '../../upstream/shared-state.ts'
 import { NetVerdict, type NetworkFilter, type NetworkFilterFactory } from '../filter.ts'
 import type { NetworkFilterExtension, NetworkFilterServices } from '../filter-factory.ts'
 
@@ -32,6 +33,7 @@ export const connectionLimitFactory: NetworkFilterExtension<Proto, ConnectionLim
   name: 'envoy.filters.network.connection_limit',
   typeUrls: ['envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit'],
   terminal: false,
+  sharedGauges: 1,
   parse(proto, at, warnings) {
     support.check(proto, at, warnings)
     return {
@@ -45,10 +47,7 @@ export const connectionLimitFactory: NetworkFilterExtension<Proto, ConnectionLim
   create: (config, services) => new ConnectionLimit(config, services),
 }
 
-/**
- * Each worker has its share of the limit, rounded up: workers share no counters of filters. With one worker it is exact, with more
- * a worker that the kernel gives more connections than its share refuses some that Envoy would still take.
- */
+/** The limit of one filter chain: its connections are counted over all workers, as in Envoy. */
 class ConnectionLimit implements NetworkFilterFactory {
   readonly delay: number
   readonly timers: Timers
@@ -56,13 +55,12 @@ class ConnectionLimit implements NetworkFilterFactory {
   readonly active: Gauge
   readonly #config: ConnectionLimitConfig
   readonly #runtime: Runtime
-  readonly #share: number
-  #count = 0
+  readonly #taken: SharedGauge
 
   constructor(config: ConnectionLimitConfig, services: NetworkFilterServices) {
     this.#config = config
     this.#runtime = services.runtime
-    this.#share = Math.ceil(config.maxConnections / services.concurrency)
+    this.#taken = services.gauges[0]!
     this.delay = config.delay
     this.timers = services.timers
     const scope = services.stats.scope(`connection_limit.${config.statPrefix}.`)
@@ -80,13 +78,11 @@ class ConnectionLimit implements NetworkFilterFactory {
   }
 
   tryTake(): boolean {
-    if (this.#count >= this.#share) return false
-    this.#count++
-    return true
+    return this.#taken.tryTake(this.#config.maxConnections)
   }
 
   give(): void {
-    this.#count--
+    this.#taken.give()
   }
 }
 
@@ -113,14 +109,16 @@ class LimitedConnection implements NetworkFilter, TimerOwner {
       c.close(CloseHow.NoFlush)
       return NetVerdict.Stop
     }
-    c.holdReading(ReadHold.Overload, true)
     this.#timer = new TimerNode(this, 0)
     limit.timers.arm(this.#timer, limit.delay)
     return NetVerdict.Stop
   }
 
-  onData(): NetVerdict {
-    return this.#refused === null ? NetVerdict.Continue : NetVerdict.Stop
+  onData(c: Connection): NetVerdict {
+    if (this.#refused === null) return NetVerdict.Continue
+    // Not before: a TLS client gets its handshake, as in Envoy.
+    c.holdReading(ReadHold.Overload, true)
+    return NetVerdict.Stop
   }
 
   onTimer(): void {

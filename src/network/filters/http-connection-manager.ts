@@ -355,9 +355,10 @@ class HttpConnectionFilter implements NetworkFilter {
 
   constructor(http: HttpConnection) {
     this.http = http
+    // Counted even if a filter before this one refuses it.
+    http.onConnection()
   }
   onConnection(): NetVerdict {
-    this.http.onConnection()
     return NetVerdict.Continue
   }
   onData(c: Connection, d: Uint8Array, end: boolean): NetVerdict {

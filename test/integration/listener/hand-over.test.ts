@@ -1,9 +1,12 @@
+import { once } from 'node:events'
 import { existsSync, rmSync, statSync } from 'node:fs'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
+import { TimerWheel } from '../../../src/base/timer-wheel.ts'
+import { Acceptor } from '../../../src/io/acceptor.ts'
 import { ipAddress, pipeAddress } from '../../../src/io/address.ts'
 import {
   canMakeSockets,
@@ -13,6 +16,9 @@ import {
   openListenSocket,
   startListening,
 } from '../../../src/io/listen-socket.ts'
+import { accept } from '../../../src/io/socket-connection.ts'
+import { SocketLoop } from '../../../src/io/socket-loop.ts'
+import { allocatePort } from '../../harness/ports.ts'
 
 const skip = canMakeSockets() ? false : 'needs Linux'
 const OPTIONS: ListenSocketOptions = {
@@ -47,23 +53,25 @@ async function startWorker(fd: number, name: string): Promise<Worker> {
 }
 
 t.test('each worker accepts from its own socket of one port', { skip }, async t => {
-  const address = ipAddress('127.0.0.1', 24001)
+  const port = await allocatePort()
+  const address = ipAddress('127.0.0.1', port)
   const fds = [openListenSocket(address, OPTIONS), openListenSocket(address, OPTIONS)]
   const workers = [await startWorker(duplicate(fds[0]!), 'w0'), await startWorker(duplicate(fds[1]!), 'w1')]
   const seen = new Set<string>()
-  for (let i = 0; i < 200 && seen.size < 2; i++) seen.add(await ask({ host: '127.0.0.1', port: 24001 }))
+  for (let i = 0; i < 200 && seen.size < 2; i++) seen.add(await ask({ host: '127.0.0.1', port }))
   t.same([...seen].sort(), ['w0', 'w1'])
   for (const worker of workers) await worker.terminate()
   for (const fd of fds) closeSocket(fd)
 })
 
 t.test('the queue of a worker that died is served by its replacement', { skip }, async t => {
-  const fd = openListenSocket(ipAddress('127.0.0.1', 24002), OPTIONS)
+  const port = await allocatePort()
+  const fd = openListenSocket(ipAddress('127.0.0.1', port), OPTIONS)
   startListening(fd, 64)
   const first = await startWorker(duplicate(fd), 'first')
-  t.equal(await ask({ host: '127.0.0.1', port: 24002 }), 'first')
+  t.equal(await ask({ host: '127.0.0.1', port }), 'first')
   await first.terminate()
-  const waiting = ask({ host: '127.0.0.1', port: 24002 })
+  const waiting = ask({ host: '127.0.0.1', port })
   const second = await startWorker(duplicate(fd), 'second')
   t.equal(await waiting, 'second')
   await second.terminate()
@@ -71,9 +79,10 @@ t.test('the queue of a worker that died is served by its replacement', { skip },
 })
 
 t.test('IPv6 and dual stack', { skip }, async t => {
-  const fd = openListenSocket(ipAddress('::', 24003), { ...OPTIONS, ipv4Compat: true })
+  const port = await allocatePort()
+  const fd = openListenSocket(ipAddress('::', port), { ...OPTIONS, ipv4Compat: true })
   const worker = await startWorker(duplicate(fd), 'dual')
-  t.equal(await ask({ host: '127.0.0.1', port: 24003 }), 'dual')
+  t.equal(await ask({ host: '127.0.0.1', port }), 'dual')
   await worker.terminate()
   closeSocket(fd)
 })
@@ -99,19 +108,39 @@ t.test('Unix sockets: mode, leftovers, abstract names', { skip }, async t => {
 })
 
 t.test("errors are in Envoy's words", { skip }, async t => {
+  const port = await allocatePort()
   const single = { ...OPTIONS, reusePort: false }
-  const fd = openListenSocket(ipAddress('127.0.0.1', 24004), single)
+  const fd = openListenSocket(ipAddress('127.0.0.1', port), single)
   startListening(fd, 1)
-  t.throws(() => openListenSocket(ipAddress('127.0.0.1', 24004), single), {
-    message: "cannot bind '127.0.0.1:24004': Address already in use",
+  t.throws(() => openListenSocket(ipAddress('127.0.0.1', port), single), {
+    message: `cannot bind '127.0.0.1:${port}': Address already in use`,
     code: 'EADDRINUSE',
   })
   closeSocket(fd)
-  t.throws(() => openListenSocket(ipAddress('192.0.2.99', 24004), single), {
-    message: "cannot bind '192.0.2.99:24004': Cannot assign requested address",
+  t.throws(() => openListenSocket(ipAddress('192.0.2.99', port), single), {
+    message: `cannot bind '192.0.2.99:${port}': Cannot assign requested address`,
   })
   t.throws(() => openListenSocket(pipeAddress('/nonexistent/x.sock'), single), {
     message: "cannot bind '/nonexistent/x.sock': No such file or directory",
   })
   t.throws(() => openListenSocket(pipeAddress(`/${'x'.repeat(200)}`), single), /too long/)
+})
+
+t.test('what waits in the queue of the last descriptor is served before it closes', { skip }, async t => {
+  const port = await allocatePort()
+  const fd = openListenSocket(ipAddress('127.0.0.1', port), { ...OPTIONS, reusePort: false })
+  startListening(fd, 8)
+  // The kernel accepts for itself: nobody has asked it for a connection yet.
+  const clients = Array.from({ length: 3 }, () => net.connect(port, '127.0.0.1'))
+  await Promise.all(clients.map(client => once(client, 'connect')))
+  const loop = new SocketLoop(new TimerWheel())
+  const acceptor = new Acceptor({
+    onAccept: handle => accept(loop, handle, { onData() {}, onClose() {} }, 0)?.write('served'),
+    onAcceptError() {},
+  })
+  await acceptor.listen({ fd, backlog: 8 })
+  acceptor.close(true)
+  const answers = clients.map(async client => String((await once(client, 'data'))[0]))
+  t.same(await Promise.all(answers), ['served', 'served', 'served'])
+  for (const client of clients) client.destroy()
 })

@@ -259,7 +259,7 @@ t.test('stop and drain: nobody new, connections go on until they are closed', as
   const { port, listener } = await w.listener({})
   const socket = net.connect(port, '127.0.0.1')
   await new Promise(done => socket.once('data', done))
-  listener.stop()
+  listener.stop(true)
   listener.drain()
   await t.rejects(talk(port, ''))
   socket.write('still here')

@@ -132,6 +132,7 @@ export function world(services: FakeServices = fakeServices(new TimerWheel())): 
         bindToPort: true,
         useOriginalDst: false,
         reusePort: true,
+        exactBalance: false,
         transparent: false,
         freebind: false,
         fastOpen: 0,
@@ -156,6 +157,7 @@ export function world(services: FakeServices = fakeServices(new TimerWheel())): 
         findByDestination: address => directory.find(address),
         accessLogger: () => logger,
         connectionLimit: self.limit,
+        handOver: () => false,
       })
       all.push(listener)
       directory.add(listener)
@@ -165,7 +167,7 @@ export function world(services: FakeServices = fakeServices(new TimerWheel())): 
     },
     close() {
       for (const listener of all) {
-        listener.stop()
+        listener.stop(true)
         listener.closeAll(CloseHow.NoFlush)
       }
     },

@@ -56,12 +56,12 @@ async function proxy(
   const connections: SocketConnection[] = []
   const acceptor = new Acceptor({
     onAccept(handle) {
-      const chain = new NetworkFilterChain([filter], 'fc', { onConnectionClosed() {} })
+      const chain = new NetworkFilterChain({ onConnectionClosed() {} })
       const c = accept(loop, handle, chain, 0)
       if (c === null) return
       c.setWatermarks(bufferLimit)
       connections.push(c)
-      chain.onConnected(c)
+      chain.start(c, [filter])
     },
     onAcceptError() {},
   })
@@ -74,18 +74,23 @@ async function proxy(
     stat: name => services.stats.value(name),
     cluster: (name, port) => void clusters.set(name, loopbackCluster(name, port, loop, services.stats)),
     refuse() {
-      const chain = new NetworkFilterChain([filter], 'fc', { onConnectionClosed() {} })
+      const chain = new NetworkFilterChain({ onConnectionClosed() {} })
       const c = {
         startTime: timers.now(),
         remote: ipAddress('127.0.0.1', 1),
         bytesReceived: 0,
         bytesSent: 0,
         transportFailure: '',
+        closed: false,
+        streamInfo: null,
+        holdReading() {},
+        close() {},
       }
+      chain.start(c as unknown as Connection, [filter])
       chain.onClose(c as unknown as Connection, CloseReason.ConnectTimeout)
     },
     close() {
-      acceptor.close()
+      acceptor.close(true)
       for (const c of connections) c.close(CloseHow.NoFlush)
     },
   }
@@ -305,7 +310,7 @@ t.test('weighted clusters: shares follow the weights', async t => {
   t.ok(a > 45 && a < 75, `${a} of 80`)
 })
 
-t.test('a connection that was refused in the handshake has its log line, and no upstream', async t => {
+t.test('a connection that ends in the handshake has its log line', async t => {
   const p = await proxy({})
   t.teardown(() => p.close())
   p.refuse()

@@ -71,7 +71,7 @@ export async function tlsServer(proto: Proto, services: FakeServices = fakeServi
     services,
     accepted,
     close() {
-      acceptor.close()
+      acceptor.close(true)
       driver.close()
       for (const a of accepted) a.connection.close(CloseHow.NoFlush)
     },

@@ -122,7 +122,7 @@ export async function loopback(holds = 0): Promise<Loopback> {
       return { connection, handler }
     },
     close() {
-      acceptor.close()
+      acceptor.close(true)
       for (const c of all) c.close(2)
     },
   }

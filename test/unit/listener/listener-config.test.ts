@@ -128,12 +128,19 @@ t.test('what Remora lacks is refused, not ignored', async t => {
     { filter_chain_matcher: {} },
     { enable_mptcp: true },
     { address: { envoy_internal_address: {} } },
+    { connection_balance_config: { extend_balance: { name: 'dlb' } } },
   ]) {
     t.throws(() => parse({ ...BASE, ...extra }), { code: 'CONFIG_UNSUPPORTED' })
   }
-  const warnings: string[] = []
-  parseListener({ ...BASE, connection_balance_config: { exact_balance: {} } }, FieldPath.root(), warnings)
-  t.equal(warnings.length, 1)
+})
+
+t.test('connection_balance_config: exact_balance, and nothing in it is an error', async t => {
+  t.equal(parse(BASE).exactBalance, false)
+  t.equal(parse({ ...BASE, connection_balance_config: { exact_balance: {} } }).exactBalance, true)
+  t.throws(
+    () => parse({ ...BASE, connection_balance_config: {} }),
+    says('No valid balance type for connection balance'),
+  )
 })
 
 t.test('tcp_proxy: defaults and refusals', async t => {

@@ -157,6 +157,7 @@ export class FakeConnection implements Connection {
   transportProtocol = ''
   streamInfo = null
   prelude = null
+  readonly encrypted = false
   tls: TlsInfo | null = null
   transportFailure = ''
   readonly inspectorFailure = ''

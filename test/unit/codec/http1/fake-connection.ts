@@ -23,6 +23,7 @@ export class FakeConnection implements Connection {
   transportProtocol = ''
   streamInfo = null
   prelude = null
+  readonly encrypted = false
   readonly tls: TlsInfo | null = null
   readonly transportFailure = ''
   readonly inspectorFailure = ''

@@ -1,0 +1,48 @@
+import type { ParsedExtension } from '../config/registry.ts'
+import type { HcmConfig } from '../http/connection-manager-config.ts'
+import type { ListenerConfig } from '../listener/listener-config.ts'
+import type { ConnectionLimitConfig } from '../network/filters/connection-limit.ts'
+import type { TcpProxyConfig } from '../network/tcp-proxy-config.ts'
+import type { StatsStore } from '../stats/store.ts'
+import { declareRouteStats } from './route-stat-names.ts'
+import {
+  CONNECTION_LIMIT_STATS,
+  HTTP_STATS,
+  LISTENER_HTTP_STATS,
+  LISTENER_STATS,
+  LISTENER_WORKER_STATS,
+  TCP_STATS,
+  tlsStats,
+} from './stat-names.ts'
+
+const LISTENER_TLS_STATS = tlsStats('server')
+const DOWNSTREAM_TLS = 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'
+
+/** What a listener and its network filters have at zero from the moment that it is configured. */
+export function declareListenerStats(store: StatsStore, config: ListenerConfig, concurrency: number): void {
+  const prefix = `listener.${config.statAddress}.`
+  store.declare(prefix, LISTENER_STATS)
+  for (let i = 0; i < concurrency; i++) store.declare(`${prefix}worker_${i}.`, LISTENER_WORKER_STATS)
+  for (const chain of [...config.filterChains, config.defaultFilterChain]) {
+    if (chain === null) continue
+    if (chain.transportSocket?.typeUrl === DOWNSTREAM_TLS) store.declare(prefix, LISTENER_TLS_STATS)
+    for (const filter of chain.filters) declareFilterStats(store, prefix, filter)
+  }
+}
+
+function declareFilterStats(store: StatsStore, listener: string, { typeUrl, config }: ParsedExtension): void {
+  switch (typeUrl.slice(typeUrl.lastIndexOf('.') + 1)) {
+    case 'HttpConnectionManager': {
+      const { statPrefix, routeConfig } = config as HcmConfig
+      store.declare(`http.${statPrefix}.`, HTTP_STATS)
+      store.declare(`${listener}http.${statPrefix}.`, LISTENER_HTTP_STATS)
+      if (routeConfig !== null) declareRouteStats(store, routeConfig)
+      return
+    }
+    case 'TcpProxy':
+      store.declare(`tcp.${(config as TcpProxyConfig).statPrefix}.`, TCP_STATS)
+      return
+    case 'ConnectionLimit':
+      store.declare(`connection_limit.${(config as ConnectionLimitConfig).statPrefix}.`, CONNECTION_LIMIT_STATS)
+  }
+}

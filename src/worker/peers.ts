@@ -1,0 +1,81 @@
+import type { MessagePort } from 'node:worker_threads'
+import { duplicate } from '../io/listen-socket.ts'
+
+/** An accepted connection on its way to another worker, or the answer that it has arrived. */
+type PeerMessage = { readonly tag: number; readonly fd: number; readonly counted: boolean } | { readonly taken: number }
+
+/** libuv's handle of an accepted socket that nobody reads. */
+interface IdleHandle {
+  readonly fd: number
+  close(): void
+}
+
+interface Given {
+  readonly handle: IdleHandle
+  readonly counted: boolean
+}
+
+/** What happens to connections that change workers. */
+export interface PeerEvents {
+  /** From another worker; the receiver owns the descriptor, -1 = no more descriptors can be had. `counted` as in `give`. */
+  onReceived(tag: number, fd: number, counted: boolean): void
+  /** The other worker died before it took the connection, which is closed. */
+  onLost(counted: boolean): void
+}
+
+/**
+ * The other workers. A connection is handed over as the number of its descriptor, of which the receiver makes a duplicate of its own;
+ * the giver keeps the original open, unread, until it hears that this is done, so that no death of a thread leaks a descriptor.
+ */
+export class Peers {
+  readonly #events: PeerEvents
+  readonly #ports = new Map<number, MessagePort>()
+  readonly #given = new Map<number, Map<number, Given>>()
+
+  constructor(events: PeerEvents) {
+    this.#events = events
+  }
+
+  /** Main has made a channel to `worker`. */
+  connect(worker: number, port: MessagePort): void {
+    const given = new Map<number, Given>()
+    this.#ports.set(worker, port)
+    this.#given.set(worker, given)
+    port.on('message', (message: PeerMessage) => {
+      if ('taken' in message) {
+        given.get(message.taken)?.handle.close()
+        given.delete(message.taken)
+      } else this.#receive(message.tag, message.fd, message.counted, port)
+    })
+    port.on('close', () => {
+      if (this.#ports.get(worker) === port) this.#ports.delete(worker)
+      for (const { handle, counted } of given.values()) {
+        handle.close()
+        this.#events.onLost(counted)
+      }
+      given.clear()
+    })
+  }
+
+  /** `counted`: a connection limit counts it. False: it stays with the caller. */
+  give(worker: number, tag: number, handle: unknown, counted: boolean): boolean {
+    const port = this.#ports.get(worker)
+    const socket = handle as IdleHandle
+    // Without a descriptor the client is gone already, or this is no system that has them.
+    if (port === undefined || !(socket.fd >= 0)) return false
+    this.#given.get(worker)!.set(socket.fd, { handle: socket, counted })
+    port.postMessage({ tag, fd: socket.fd, counted } satisfies PeerMessage)
+    return true
+  }
+
+  #receive(tag: number, fd: number, counted: boolean, port: MessagePort): void {
+    let own = -1
+    try {
+      own = duplicate(fd)
+    } catch {
+      // The process has no descriptors left: the giver's is the last one, and the client sees a close.
+    }
+    port.postMessage({ taken: fd } satisfies PeerMessage)
+    this.#events.onReceived(tag, own, counted)
+  }
+}

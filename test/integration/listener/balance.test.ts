@@ -1,0 +1,142 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { canMakeSockets } from '../../../src/io/listen-socket.ts'
+import { allocatePort } from '../../harness/ports.ts'
+
+/** How connections spread over worker threads, in the product as a whole. */
+const skip = canMakeSockets() ? false : 'needs Linux'
+const TYPE = 'type.googleapis.com/envoy.extensions.filters.network'
+const ECHO = { name: 'echo', typed_config: { '@type': `${TYPE}.echo.v3.Echo` } }
+const LIMIT = {
+  name: 'limit',
+  typed_config: { '@type': `${TYPE}.connection_limit.v3.ConnectionLimit`, stat_prefix: 'cl', max_connections: 10 },
+}
+const WORKERS = 3
+
+interface Proxy {
+  readonly port: number
+  /** Ends a worker thread, by its number among all that ever were. */
+  kill(nth: number): void
+  stats(pattern: RegExp): Promise<number[]>
+}
+
+async function start(
+  t: { teardown(fn: () => Promise<void>): void },
+  listener: object,
+  filters: readonly object[],
+): Promise<Proxy> {
+  const [admin, port] = [await allocatePort(), await allocatePort()]
+  const folder = mkdtempSync(join(tmpdir(), 'remora-balance-'))
+  const file = join(folder, 'envoy.json')
+  const address = (value: number): object => ({ socket_address: { address: '127.0.0.1', port_value: value } })
+  const one = { name: 'l', stat_prefix: 'l', address: address(port), filter_chains: [{ filters }], ...listener }
+  writeFileSync(file, JSON.stringify({ admin: { address: address(admin) }, static_resources: { listeners: [one] } }))
+  const program = fileURLToPath(new URL('../server/mortal-proxy.ts', import.meta.url))
+  const flags = ['-c', file, '--concurrency', String(WORKERS), '--disable-hot-restart', '-l', 'off']
+  const child: ChildProcess = fork(program, flags, { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+  t.teardown(async () => {
+    child.kill()
+    await once(child, 'exit')
+    rmSync(folder, { recursive: true })
+  })
+  const read = async (path: string): Promise<string> => (await fetch(`http://127.0.0.1:${admin}${path}`)).text()
+  await until(async () => (await read('/ready')) === 'LIVE\n')
+  return {
+    port,
+    kill: nth => void child.send(nth),
+    async stats(pattern) {
+      const lines = (await read('/stats')).split('\n').filter(line => pattern.test(line))
+      return lines.map(line => Number(line.slice(line.lastIndexOf(' '))))
+    },
+  }
+}
+
+async function until(done: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 15_000
+  while (!(await done().catch(() => false))) {
+    if (Date.now() > deadline) throw new Error('not in time')
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+}
+
+/** A connection that sent something at once; `answer`: what came back, '' when it was closed instead. */
+function dial(port: number): { socket: net.Socket; answer: Promise<string> } {
+  const socket = net.connect(port, '127.0.0.1', () => socket.write('hello'))
+  const answer = new Promise<string>(resolve => {
+    socket.once('data', d => resolve(d.toString()))
+    socket.once('close', () => resolve(''))
+  })
+  socket.on('error', () => {})
+  return { socket, answer }
+}
+
+const ACTIVE = /^listener\.l\.worker_\d\.downstream_cx_active/
+const TOTAL = /^listener\.l\.worker_\d\.downstream_cx_total/
+const EXACT = { connection_balance_config: { exact_balance: {} } }
+
+t.test('exact_balance: every connection goes to the worker that has the fewest', { skip }, async t => {
+  // One socket for all workers: whoever wakes first takes what is there.
+  const proxy = await start(t, { ...EXACT, enable_reuse_port: false }, [ECHO])
+  const open = Array.from({ length: 31 }, () => dial(proxy.port))
+  t.same(new Set(await Promise.all(open.map(c => c.answer))), new Set(['hello']), 'what was sent meanwhile is not lost')
+  t.same((await proxy.stats(ACTIVE)).sort(), [10, 10, 11])
+  for (const { socket } of open.splice(0, 16)) socket.destroy()
+  await until(async () => sum(await proxy.stats(ACTIVE)) === 15)
+  for (let i = 0; i < 9; i++) {
+    const one = dial(proxy.port)
+    open.push(one)
+    await one.answer
+  }
+  t.same(await proxy.stats(ACTIVE), [8, 8, 8], 'whatever was closed, the next ones level it')
+  t.equal(sum(await proxy.stats(TOTAL)), 40, 'each is counted once')
+  for (const { socket } of open) socket.destroy()
+})
+
+t.test(
+  'exact_balance: a worker that dies takes its connections along, and its replacement has its share',
+  { skip },
+  async t => {
+    const proxy = await start(t, EXACT, [ECHO])
+    const open = Array.from({ length: 12 }, () => dial(proxy.port))
+    await Promise.all(open.map(c => c.answer))
+    t.same(await proxy.stats(ACTIVE), [4, 4, 4])
+    proxy.kill(0)
+    await until(async () => open.filter(c => c.socket.destroyed).length === 4)
+    t.same(open.filter(c => !c.socket.destroyed).length, 8)
+    // The kernel still queues for the socket of the dead worker: its replacement takes them.
+    const more = Array.from({ length: 7 }, () => dial(proxy.port))
+    t.same(new Set(await Promise.all(more.map(c => c.answer))), new Set(['hello']))
+    // Until it was there, the others shared what they got; from then on it is levelled.
+    for (let i = 0; i < 9; i++) {
+      const one = dial(proxy.port)
+      more.push(one)
+      await one.answer
+    }
+    t.same(await proxy.stats(ACTIVE), [8, 8, 8])
+    for (const { socket } of [...open, ...more]) socket.destroy()
+  },
+)
+
+t.test('connection_limit counts over all workers', { skip }, async t => {
+  const proxy = await start(t, {}, [LIMIT, ECHO])
+  const answers = async (connections: readonly { answer: Promise<string> }[]): Promise<number> =>
+    (await Promise.all(connections.map(c => c.answer))).filter(answer => answer === 'hello').length
+  const open = Array.from({ length: 25 }, () => dial(proxy.port))
+  t.equal(await answers(open), 10)
+  t.same(await proxy.stats(/^connection_limit\.cl\.limited_connections/), [15])
+  for (const { socket } of open) socket.destroy()
+  await until(async () => (await proxy.stats(/^connection_limit\.cl\.active_connections/))[0] === 0)
+  const again = Array.from({ length: 12 }, () => dial(proxy.port))
+  t.equal(await answers(again), 10)
+  for (const { socket } of again) socket.destroy()
+})
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0)
+}
