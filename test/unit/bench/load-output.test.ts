@@ -23,6 +23,7 @@ t.test("wrk's requests, time, bytes and latencies are read with their units", as
     seconds: 1.1,
     bytesRead: 4.54 * 1024 ** 2,
     errors: 0,
+    refused: 0,
     latency: [
       { percentile: 50, microseconds: 56 },
       { percentile: 75, microseconds: 67 },
@@ -34,7 +35,8 @@ t.test("wrk's requests, time, bytes and latencies are read with their units", as
 
 t.test("wrk's errors are counted; its time-outs are slow answers, not lost ones", async t => {
   const text = `${WRK}  Socket errors: connect 1, read 2, write 3, timeout 40\n  Non-2xx or 3xx responses: 5\n`
-  t.equal(parseWrk(text).errors, 11)
+  t.equal(parseWrk(text).errors, 6)
+  t.equal(parseWrk(text).refused, 5)
 })
 
 t.test('what is no result of wrk is an error with its text', async t => {
