@@ -31,8 +31,21 @@ export interface BenchCase {
   /** Once, before the first round, with all proxies running. Not for fresh cases. */
   prepare?(targets: readonly Target[], plan: Plan): Promise<void>
   measure(target: Target, plan: Plan): Promise<Sample>
+  /** Further results from the same rounds: figures that `measure` puts into `extra`. */
+  readonly also?: readonly Derived[]
   /** Known reasons for a peer to be left out. */
   leavesOut?(peer: PeerProgram): string | null
+}
+
+export interface Derived {
+  readonly id: string
+  readonly title: string
+  /** Name in `Sample.extra`. */
+  readonly extra: string
+  readonly metric: Metric
+  readonly goal: Goal | null
+  readonly series?: string
+  readonly axis?: { readonly name: string; readonly value: number }
 }
 
 /** How a case is to be measured in this run. */

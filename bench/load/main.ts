@@ -11,6 +11,7 @@ import type { PeerProgram } from './peers/peer.ts'
 import { choosePinning, NOT_PINNED } from './pinning.ts'
 import { inClone, packageRoot } from './place.ts'
 import type { BenchReport, Peer } from './result.ts'
+import { growthLines } from './runner/across.ts'
 import { runAll } from './runner/run-all.ts'
 import { Session } from './runner/session.ts'
 import { userCase } from './user/case.ts'
@@ -74,7 +75,8 @@ async function bench(options: BenchOptions, argv: readonly string[]): Promise<nu
   try {
     await session.open(cases.some(one => one.configuration.tls))
     const results = await runAll(cases, found.peers, options, session, progress)
-    progress.end()
+    const growth = growthLines(results)
+    progress.end(growth)
     const report: BenchReport = {
       version: 1,
       startedAt: startedAt.toISOString(),

@@ -14,7 +14,7 @@ import { routing } from './routing.ts'
 import { scaleStart, startOne } from './start.ts'
 import { tcpSmall } from './tcp.ts'
 import { mutualTls, tlsHttp1, tlsHttp2 } from './tls.ts'
-import { workersTwo } from './workers.ts'
+import { workers } from './workers.ts'
 
 /** In the order they are run; those of one configuration stand together and share their processes. */
 export const CASES: readonly BenchCase[] = [
@@ -39,7 +39,7 @@ export const CASES: readonly BenchCase[] = [
   body1m,
   body100m,
   upload1m,
-  workersTwo,
+  ...workers,
   ...routing,
   memoryIdle,
   memoryHttp1,

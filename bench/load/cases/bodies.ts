@@ -45,6 +45,7 @@ export const upload1m: BenchCase = wrkCase(
   { connections: 8, path: '/upload' },
   {
     group: 'bodies',
+    from: 'full',
     metric: BYTES_PER_CPU,
     value: 'bytes-per-cpu-second',
     goal: atLeast(1),

@@ -26,6 +26,22 @@ export const latencyOpenLoop: BenchCase = {
   commands: plan => [`open-loop ${argumentsFor(plan).join(' ')} --url http://127.0.0.1:{port}/`],
   prepare,
   measure,
+  also: [
+    {
+      id: 'latency-p50',
+      title: "Median latency at half of Envoy's saturation",
+      extra: 'p50 µs',
+      metric: { name: 'median latency', unit: 'µs', higherIsBetter: false },
+      goal: atLeast(1),
+    },
+    {
+      id: 'latency-p999',
+      title: "99.9th percentile of latency at half of Envoy's saturation",
+      extra: 'p99.9 µs',
+      metric: { name: '99.9th percentile of latency', unit: 'µs', higherIsBetter: false },
+      goal: { kind: 'ratio', value: 1 / 1.5, text: "at most 1.5 × the real Envoy's" },
+    },
+  ],
 }
 
 async function prepare(targets: readonly Target[], plan: Plan): Promise<void> {

@@ -21,6 +21,15 @@ export const memoryIdle: BenchCase = {
     const extra = { 'RSS bytes': memory.rssBytes, 'PSS bytes': memory.pssBytes }
     return { seconds: 0, count: 1, errors: 0, value: memory.anonBytes, extra }
   },
+  also: [
+    {
+      id: 'memory-idle-pss',
+      title: 'Proportional memory (PSS), idle, one worker',
+      extra: 'PSS bytes',
+      metric: { name: 'PSS', unit: 'B', higherIsBetter: false },
+      goal: null,
+    },
+  ],
 }
 
 export const memoryHttp1: BenchCase = perIdle(

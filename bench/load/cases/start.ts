@@ -26,6 +26,17 @@ export const scaleStart: readonly BenchCase[] = [1, 1000, 10_000].map(count => {
     configuration: manyClusters(count, 2),
     goal: bound === undefined ? null : atMost(bound, `at most ${bound} ms`),
     from: 'standard',
+    also: [
+      {
+        id: `memory-clusters-${count}`,
+        title: `RSS when LIVE, ${count} clusters and virtual hosts, two workers`,
+        extra: 'RSS bytes',
+        metric: { name: 'RSS', unit: 'B', higherIsBetter: false },
+        goal: count === 10_000 ? atMost(200 * 1048576, 'at most 200 MB') : null,
+        series: 'memory-clusters',
+        axis: { name: 'clusters', value: count },
+      },
+    ],
   })
 })
 

@@ -1,12 +1,17 @@
 import type { BenchCase } from '../case.ts'
-import { HTTP1_TWO_WORKERS } from '../configurations/plain-http.ts'
+import type { Configuration } from '../configurations/configuration.ts'
+import { HTTP1_ONE_WORKER, HTTP1_TWO_WORKERS } from '../configurations/plain-http.ts'
 import { wrkCase } from './http1.ts'
 
-/** Cost per request with two workers; compare with one worker in `http1-small`. Not pinned: two workers need two cores. */
-export const workersTwo: BenchCase = wrkCase(
-  'workers-2',
-  'HTTP/1.1, small answers, 32 connections, two workers',
-  HTTP1_TWO_WORKERS,
-  { connections: 32 },
-  { group: 'workers', series: 'workers', axis: { name: 'workers', value: 2 } },
-)
+/** What the second worker costs per request. */
+export const workers: readonly BenchCase[] = [withWorkers(1, HTTP1_ONE_WORKER), withWorkers(2, HTTP1_TWO_WORKERS)]
+
+function withWorkers(count: number, configuration: Configuration): BenchCase {
+  return wrkCase(
+    `workers-${count}`,
+    `HTTP/1.1, small answers, 32 connections, ${count} worker${count === 1 ? '' : 's'} on all cores`,
+    configuration,
+    { connections: 32 },
+    { group: 'workers', series: 'workers', axis: { name: 'workers', value: count }, goal: null },
+  )
+}

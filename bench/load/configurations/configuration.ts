@@ -8,6 +8,8 @@ export interface Configuration {
   readonly id: string
   readonly title: string
   readonly workers: number
+  /** On all cores although it has one worker only. */
+  readonly allCores?: boolean
   /** Bootstrap for Envoy and Remora. */
   envoy(sites: Sites): string
   /** What the other proxies are asked for; null = there is nothing equivalent. */

@@ -20,7 +20,11 @@ export const HTTP2_BOTH: Configuration = plainHttp('http2-both', 'HTTP/2 to HTTP
   http2: true,
   upstream: 'http2',
 })
-/** Two workers, for cost per request against one. */
+/** One worker and two on all cores, for the cost of the second: two workers cannot be held on one core. */
+export const HTTP1_ONE_WORKER: Configuration = {
+  ...plainHttp('http1-one-worker', 'HTTP/1.1, one worker on all cores', 1, PLAIN),
+  allCores: true,
+}
 export const HTTP1_TWO_WORKERS: Configuration = plainHttp('http1-two-workers', 'HTTP/1.1, two workers', 2, PLAIN)
 export const HTTP1_BODIES: Configuration = plainHttp('bodies', 'HTTP/1.1, bodies', 1, { ...PLAIN, timeoutSeconds: 60 })
 

@@ -44,8 +44,11 @@ export class Progress implements Watcher {
     this.#print(`bench: ${text}\n`)
   }
 
-  end(): void {
+  /** `lines`: what is to be said across the cases. */
+  end(lines: readonly string[]): void {
     this.#clear()
+    for (const line of lines) this.#print(`\n${line}`)
+    if (lines.length > 0) this.#print('\n')
     this.#print(`\ntook ${duration((Date.now() - this.#started) / 1000)}\n`)
   }
 

@@ -79,6 +79,7 @@ function tlsLines(wanted: Equivalent, sites: Sites): string {
   const client = `    ssl_client_certificate ${certificates.ca};\n    ssl_verify_client on;\n`
   return `    ssl_certificate ${pair.cert};
     ssl_certificate_key ${pair.key};
+    ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_cache shared:bench:10m;
 ${wanted.clientCertificate ? client : ''}`
 }

@@ -97,7 +97,12 @@ function http2(): void {
 function http2ToHttp1(stream: ServerHttp2Stream, incoming: IncomingHttpHeaders): void {
   const started = performance.now()
   const id = (incoming['x-request-id'] as string | undefined) ?? newRequestId()
-  const headers: Record<string, string | string[]> = { host: incoming[':authority'] ?? '', 'x-request-id': id }
+  const proto = tls === null ? 'http' : 'https'
+  const headers: Record<string, string | string[]> = {
+    host: incoming[':authority'] ?? '',
+    'x-request-id': id,
+    'x-forwarded-proto': proto,
+  }
   for (const [name, value] of Object.entries(incoming))
     if (!name.startsWith(':') && value !== undefined) headers[name] = value
   const method = incoming[':method']!
@@ -128,7 +133,8 @@ function http2ToHttp1(stream: ServerHttp2Stream, incoming: IncomingHttpHeaders):
 function http2ToHttp2(stream: ServerHttp2Stream, incoming: IncomingHttpHeaders): void {
   const started = performance.now()
   const id = (incoming['x-request-id'] as string | undefined) ?? newRequestId()
-  const outgoing = upstreamSession().request({ ...incoming, 'x-request-id': id } as OutgoingHttpHeaders)
+  const added = { 'x-request-id': id, 'x-forwarded-proto': tls === null ? 'http' : 'https' }
+  const outgoing = upstreamSession().request({ ...incoming, ...added } as OutgoingHttpHeaders)
   outgoing.setTimeout(timeout, () => outgoing.close())
   let trailers: IncomingHttpHeaders | null = null
   outgoing.once('response', (answer, flags) => {
@@ -140,10 +146,7 @@ function http2ToHttp2(stream: ServerHttp2Stream, incoming: IncomingHttpHeaders):
   outgoing.once('trailers', headers => {
     trailers = headers
   })
-  stream.once('wantTrailers', () => {
-    if (trailers === null) stream.close()
-    else stream.sendTrailers(trailers as OutgoingHttpHeaders)
-  })
+  stream.once('wantTrailers', () => stream.sendTrailers((trailers ?? {}) as OutgoingHttpHeaders))
   outgoing.on('error', () => stream.destroy())
   stream.on('error', () => outgoing.destroy())
   outgoing.on('data', chunk => stream.write(chunk))

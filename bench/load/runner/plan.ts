@@ -12,7 +12,7 @@ interface Size {
 const SIZES: Readonly<Record<ProfileName, Size>> = {
   smoke: { rounds: 1, headlineRounds: 1, freshRounds: 1, seconds: 1 },
   standard: { rounds: 3, headlineRounds: 5, freshRounds: 3, seconds: 2 },
-  full: { rounds: 7, headlineRounds: 9, freshRounds: 5, seconds: 5 },
+  full: { rounds: 5, headlineRounds: 7, freshRounds: 5, seconds: 4 },
 }
 
 export interface PlanWish {
@@ -60,6 +60,6 @@ function takesPart(one: BenchCase, peer: PeerProgram, profile: ProfileName): boo
 
 /** A guess, for the progress bar. */
 export function estimatedSeconds(one: BenchCase, plan: Plan, peers: number): number {
-  const start = one.fresh ? 3 : 0
-  return peers * (plan.rounds * (plan.seconds + start + 0.3) + (plan.profile === 'smoke' ? 0 : 1))
+  if (one.fresh) return peers * (plan.rounds * 3 + 4)
+  return peers * (plan.rounds * (plan.seconds + 0.3) + (plan.profile === 'smoke' ? 0 : 1))
 }

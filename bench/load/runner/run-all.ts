@@ -3,6 +3,7 @@ import { checkBehaviour } from '../checks/behaviour.ts'
 import type { PeerProgram } from '../peers/peer.ts'
 import type { CaseResult, Check } from '../result.ts'
 import type { Target } from '../target.ts'
+import { derive } from './derive.ts'
 import { estimatedSeconds, type PlanWish, peersFor, planFor } from './plan.ts'
 import { runFresh, runOnTargets } from './run-case.ts'
 import type { Session } from './session.ts'
@@ -39,13 +40,15 @@ export async function runAll(
   })
   watcher.begin(jobs.reduce((sum, { one, plan, peers }) => sum + estimatedSeconds(one, plan, peers.length), 0))
   const results: CaseResult[] = []
-  const add = (result: CaseResult): void => {
-    results.push(result)
-    watcher.finished(result)
+  const add = (one: BenchCase, result: CaseResult): void => {
+    for (const each of [result, ...(one.also ?? []).map(derived => derive(result, derived))]) {
+      results.push(each)
+      watcher.finished(each)
+    }
   }
   for (const group of byConfiguration(jobs)) {
     const first = group[0]!
-    if (first.one.fresh) add(await runOne(first, session, watcher))
+    if (first.one.fresh) add(first.one, await runOne(first, session, watcher))
     else await runGroup(group, session, watcher, add)
   }
   return results
@@ -60,7 +63,7 @@ async function runGroup(
   group: readonly Job[],
   session: Session,
   watcher: Watcher,
-  add: (result: CaseResult) => void,
+  add: (one: BenchCase, result: CaseResult) => void,
 ): Promise<void> {
   const { configuration } = group[0]!.one
   const targets: Target[] = []
@@ -85,7 +88,7 @@ async function runGroup(
       const own = targets.filter(target => peers.includes(target.peer))
       if (own.length === 0) continue
       const step = estimatedSeconds(one, plan, 1) / plan.rounds
-      add(await runOnTargets(one, plan, own, checks, () => watcher.measured(step)))
+      add(one, await runOnTargets(one, plan, own, checks, () => watcher.measured(step)))
     }
   } finally {
     for (const target of targets) await session.stop(target)

@@ -19,7 +19,14 @@ export function nginxUpstream(ports: Upstreams, folder: string, user: string | n
     http2_max_concurrent_streams 10000;
     location / { default_type text/plain; return 200 "hello from upstream\\n"; }
     location = /inspect { default_type text/plain; return 200 "${SEEN}\\n"; }
-    location = /upload { client_max_body_size 0; default_type text/plain; return 200 "taken\\n"; }
+    location = /upload {
+      # Reads the whole body: an answer before its end would be another case.
+      client_max_body_size 0;
+      client_body_buffer_size 2m;
+      proxy_pass http://127.0.0.1:${ports.http1}/;
+      proxy_pass_request_body off;
+      proxy_set_header Content-Length "";
+    }
     location /files/ { alias ${folder}/files/; default_type application/octet-stream; }
     location /stall { proxy_pass http://127.0.0.1:${ports.stub}; proxy_read_timeout 600s; }
     location /flaky { proxy_pass http://127.0.0.1:${ports.stub}; }
