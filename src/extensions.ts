@@ -5,6 +5,7 @@ import { faultFactory } from './http/filters/fault.ts'
 import { grpcStatsFactory } from './http/filters/grpc-stats.ts'
 import { istioAlpnFactory } from './http/filters/istio-alpn.ts'
 import { jwtAuthnFactory } from './http/filters/jwt-authn.ts'
+import { peerMetadataFactory } from './http/filters/peer-metadata.ts'
 import { rbacFactory } from './http/filters/rbac.ts'
 import { routerFactory } from './http/filters/router.ts'
 import { xffDetectionFactory } from './http/original-ip-detection/xff.ts'
@@ -18,11 +19,13 @@ import { connectionLimitFactory } from './network/filters/connection-limit.ts'
 import { directResponseFactory } from './network/filters/direct-response.ts'
 import { echoFactory } from './network/filters/echo.ts'
 import { httpConnectionManagerFactory } from './network/filters/http-connection-manager.ts'
+import { metadataExchangeFactory } from './network/filters/metadata-exchange.ts'
 import { networkRbacFactory } from './network/filters/rbac.ts'
 import { tcpProxyFactory } from './network/filters/tcp-proxy.ts'
 import { fileAccessLog } from './telemetry/access-loggers/file.ts'
 import { stderrAccessLog } from './telemetry/access-loggers/stderr.ts'
 import { stdoutAccessLog } from './telemetry/access-loggers/stdout.ts'
+import { upstreamMetadataExchangeFactory } from './upstream/filters/metadata-exchange.ts'
 
 /** Every extension of the proxy, and the only list of them. Main parses with these, workers create from them. */
 const EXTENSIONS = [
@@ -32,12 +35,14 @@ const EXTENSIONS = [
   directResponseFactory,
   connectionLimitFactory,
   networkRbacFactory,
+  metadataExchangeFactory,
   routerFactory,
   corsFactory,
   faultFactory,
   grpcStatsFactory,
   istioAlpnFactory,
   jwtAuthnFactory,
+  peerMetadataFactory,
   rbacFactory,
   xffDetectionFactory,
   earlyHeaderMutationFactory,
@@ -45,6 +50,7 @@ const EXTENSIONS = [
   upstreamRawBuffer,
   downstreamTls,
   upstreamTls,
+  upstreamMetadataExchangeFactory,
   fileAccessLog,
   stdoutAccessLog,
   stderrAccessLog,

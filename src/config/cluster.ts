@@ -17,6 +17,7 @@ import { parseAssignment, parseSocketAddress } from './endpoint.ts'
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
 import { percent } from './percent.ts'
+import type { ParsedExtension } from './registry.ts'
 
 type Cluster = envoy.config.cluster.v3.Cluster
 
@@ -31,6 +32,8 @@ export interface ClusterParser {
     proto: readonly envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter[],
     at: FieldPath,
   ): readonly unknown[]
+  /** Cluster.filters. */
+  networkFilters(proto: readonly envoy.config.cluster.v3.Filter[], at: FieldPath): readonly ParsedExtension[]
   /** Codec options of both protocols, checked; limits 0 = the codec's default. */
   protocolOptions(
     http1: envoy.config.core.v3.Http1ProtocolOptions,
@@ -92,6 +95,7 @@ export function parseCluster(proto: Cluster, at: FieldPath, parser: ClusterParse
             interval: keepalive.keepalive_interval ?? 0,
           },
     metadata: proto.metadata?.filter_metadata ?? null,
+    networkFilters: parser.networkFilters(proto.filters ?? [], at.field('filters')),
     transportSocket,
     transportSocketMatches: (proto.transport_socket_matches ?? []).map((m, i) => ({
       name: m.name ?? '',
@@ -144,7 +148,6 @@ function rejectUnsupported(proto: Cluster, at: FieldPath): void {
     refuse('original_dst_lb_config', 'name the host in a header (use_http_header), not in metadata')
   }
   if (proto.transport_socket_matcher !== undefined) refuse('transport_socket_matcher', 'use transport_socket_matches')
-  if ((proto.filters ?? []).length > 0) refuse('filters', 'network filters of upstream connections cannot run')
   if (proto.upstream_config !== undefined) {
     const url = proto.upstream_config.typed_config?.type_url ?? ''
     // The generic pools are what a cluster without upstream_config uses; only others would change traffic.

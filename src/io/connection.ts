@@ -145,7 +145,7 @@ export interface Connection {
   /** Why tls_inspector took this for no TLS; for logs of the connection, not of its streams. */
   readonly inspectorFailure: string
   handler: ConnectionHandler
-  /** Facts that the network filters of the connection share; made by the first that needs it (network/connection-info.ts). */
+  /** Facts that the network filters of the connection share; made by the first that needs it (telemetry/connection-info.ts). */
   streamInfo: StreamInfo | null
   prelude: Prelude | null
 

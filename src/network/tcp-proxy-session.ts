@@ -3,6 +3,7 @@ import { xxHash64 } from '../base/xxhash64.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import { isPipe } from '../io/address.ts'
 import { CloseHow, CloseReason, type Connection, type ConnectionHandler, Flow, ReadHold } from '../io/connection.ts'
+import { connectionInfo } from '../telemetry/connection-info.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
 import { ResponseFlag, type StreamInfo } from '../telemetry/stream-info.ts'
 import {
@@ -15,7 +16,6 @@ import {
   Resource,
   type TcpPoolUser,
 } from '../upstream/upstream.ts'
-import { connectionInfo } from './connection-info.ts'
 import { NetVerdict, type NetworkFilter } from './filter.ts'
 import type { TcpProxy } from './tcp-proxy.ts'
 import type { WeightedClusterConfig } from './tcp-proxy-config.ts'

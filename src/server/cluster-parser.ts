@@ -4,6 +4,7 @@ import type { ClusterParser } from '../config/cluster.ts'
 import type { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { parseAny, unregistered } from '../config/registry.ts'
+import { unsupportedValue } from '../config/support.ts'
 import type { TransportSocketConfig } from '../upstream/cluster-config.ts'
 
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer'
@@ -32,6 +33,17 @@ export function clusterParser(warn: (text: string) => void): ClusterParser {
       const parsed = protos.map((filter, i) => {
         const place = at.index(i).field('typed_config')
         return parseAny(filter.typed_config, 'envoy.filters.http.upstream', filter.name ?? '', place, warnings)
+      })
+      tell()
+      return parsed
+    },
+    networkFilters(protos, at) {
+      const parsed = protos.map((filter, i) => {
+        const place = at.index(i)
+        const name = filter.name ?? ''
+        if (filter.config_discovery !== undefined) throw unsupportedValue(place.field('config_discovery'), name)
+        const typed = place.field('typed_config')
+        return parseAny(filter.typed_config, 'envoy.filters.upstream_network', name, typed, warnings)
       })
       tell()
       return parsed

@@ -1,5 +1,6 @@
 import type { Http1Options } from '../codec/http1/options.ts'
 import type { Http2Options } from '../codec/http2/options.ts'
+import type { ParsedExtension } from '../config/registry.ts'
 import type { Address } from '../io/connection.ts'
 
 /**
@@ -34,6 +35,8 @@ export interface ClusterConfig {
   readonly tcpKeepalive: TcpKeepaliveConfig | null
   /** `filter_metadata`; null when none. */
   readonly metadata: Readonly<Record<string, unknown>> | null
+  /** Network filters of upstream connections, in their order. */
+  readonly networkFilters: readonly ParsedExtension[]
   readonly transportSocket: TransportSocketConfig
   readonly transportSocketMatches: readonly TransportSocketMatchConfig[]
   readonly closeConnectionsOnHostHealthFailure: boolean

@@ -1,5 +1,6 @@
 import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
+import type { ParsedExtension } from '../config/registry.ts'
 import type { Runtime } from '../config/services.ts'
 import type { Connection } from '../io/connection.ts'
 import type { StatsScope } from '../stats/stats.ts'
@@ -12,6 +13,7 @@ import { type AlpnOverride, HostPools, PoolKind } from './host-pools.ts'
 import { type LocalityHosts, type LocalityName, PrioritySet } from './host-set.ts'
 import type { Balancer } from './load-balancing-policies/balancer.ts'
 import { createBalancer } from './load-balancing-policies/create.ts'
+import type { UpstreamNetworkFilter } from './network-filter.ts'
 import { type EjectionRequest, OutlierMonitor } from './outlier-monitor.ts'
 import { mayOverride } from './override-host.ts'
 import { tcpConnect } from './pool-tcp.ts'
@@ -43,6 +45,7 @@ export interface ClusterServices {
   readonly locality: LocalityName | null
   /** Asks main to eject a host. */
   requestEjection(r: EjectionRequest): void
+  networkFilter(config: ParsedExtension): UpstreamNetworkFilter
   /** Hosts of the local cluster; null when there is none. */
   localHosts(): PrioritySet | null
 }
@@ -58,6 +61,7 @@ export class WorkerCluster implements Cluster {
   readonly stats: StatsScope
   readonly counters: ClusterStats
   readonly metadata: Readonly<Record<string, unknown>> | null
+  readonly networkFilters: readonly UpstreamNetworkFilter[] | null
   readonly limits: ResourceManager
   protected readonly services: ClusterServices
   protected readonly cells: SharedCells
@@ -83,6 +87,8 @@ export class WorkerCluster implements Cluster {
     this.stats = services.stats.scope(`cluster.${config.statsName}.`)
     this.counters = new ClusterStats(this.stats)
     this.cells = services.pages.cells(block)
+    const { networkFilters } = config
+    this.networkFilters = networkFilters.length === 0 ? null : networkFilters.map(f => services.networkFilter(f))
     this.limits = new ResourceManager(
       config.name,
       this.cells,

@@ -107,6 +107,8 @@ export class PoolClient implements ConnectionHandler, TimerOwner {
     const pool = this.pool
     this.connected = true
     pool.cluster.counters.upstreamCxConnectMs.record(pool.timers.now() - this.startTime)
+    const { networkFilters } = pool.cluster
+    if (networkFilters !== null) for (const filter of networkFilters) filter.onConnected(c)
     pool.onConnected(this, c)
     const http = pool.cluster.config.http
     if (http.maxConnectionDuration > 0) {

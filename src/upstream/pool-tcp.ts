@@ -106,6 +106,8 @@ export class TcpClient implements ConnectionHandler, PoolHandle {
     stats.upstreamRqActive.inc()
     this.host.cells.take(HostCell.ActiveRequests, 1)
     this.host.cells.count(HostCell.RqTotal)
+    const { networkFilters } = this.cluster
+    if (networkFilters !== null) for (const filter of networkFilters) filter.onConnected(c)
     user.onTcpReady(c, this.host)
     if (c.handler !== this) {
       this.next = c.handler

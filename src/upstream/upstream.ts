@@ -4,6 +4,7 @@ import type { Address, Connection, Flow } from '../io/connection.ts'
 import type { StatsScope } from '../stats/stats.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
 import type { AlpnOverride } from './host-pools.ts'
+import type { UpstreamNetworkFilter } from './network-filter.ts'
 import type { PriorityLoads } from './priority-load.ts'
 
 /** Int32 cells per host in the shared state (see `shared-state.ts`): counted with Atomics so that all workers see one truth. */
@@ -140,6 +141,8 @@ export interface Cluster {
   readonly counters: import('./cluster-stats.ts').ClusterStats
   readonly metadata: Readonly<Record<string, unknown>> | null
   readonly limits: ResourceLimits
+  /** Filters of upstream connections; null = none. */
+  readonly networkFilters: readonly UpstreamNetworkFilter[] | null
   /** Picks a host; null = no healthy upstream. */
   pick(context: PickContext): Host | null
   /** Pool for `host` and what the downstream needs; `downstreamProtocol` matters for use_downstream_protocol_config. */

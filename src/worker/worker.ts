@@ -3,7 +3,7 @@ import { systemClock } from '../base/clock.ts'
 import { Loggers } from '../base/log.ts'
 import { XorShift } from '../base/random.ts'
 import { TimerWheel } from '../base/timer-wheel.ts'
-import { disableExtension } from '../config/registry.ts'
+import { disableExtension, findFactory } from '../config/registry.ts'
 import type { WorkerServices } from '../config/services.ts'
 import { registerExtensions } from '../extensions.ts'
 import { SocketLoop } from '../io/socket-loop.ts'
@@ -12,6 +12,7 @@ import { Slab } from '../stats/slab.ts'
 import { flushAccessLogs, reopenAccessLogs } from '../telemetry/access-loggers/file-writer.ts'
 import { WorkerClusterManager } from '../upstream/cluster-manager.ts'
 import { BuiltinCodecs } from '../upstream/codecs.ts'
+import type { UpstreamNetworkFilter } from '../upstream/network-filter.ts'
 import { SharedPages } from '../upstream/shared-state.ts'
 import { WorkerConnector } from './connector.ts'
 import { WorkerDrainState } from './drain-state.ts'
@@ -85,6 +86,8 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
       pages,
       locality: localityOf(birth),
       requestEjection: request => post({ type: 'ejection', request }),
+      networkFilter: ({ category, typeUrl, config }) =>
+        findFactory(category, typeUrl)!.create(config as never, services) as UpstreamNetworkFilter,
     },
     birth.localCluster,
   )

@@ -7,7 +7,7 @@ import { defineSupport } from '../../config/support.ts'
 import { deniedDetails, RbacEngine, RbacStats } from '../../http/filters/rbac/engine.ts'
 import { type ConditionConfig, parseRules, type RulesConfig } from '../../http/filters/rbac/rules-config.ts'
 import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
-import { connectionInfo } from '../connection-info.ts'
+import { connectionInfo } from '../../telemetry/connection-info.ts'
 import { NetVerdict, type NetworkFilter, type NetworkFilterFactory } from '../filter.ts'
 import type { NetworkFilterExtension, NetworkFilterServices } from '../filter-factory.ts'
 

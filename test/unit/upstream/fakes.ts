@@ -155,8 +155,8 @@ export class FakeConnection implements Connection {
   requestedServerName = ''
   applicationProtocols: readonly string[] = []
   transportProtocol = ''
-  streamInfo = null
-  prelude = null
+  streamInfo: Connection['streamInfo'] = null
+  prelude: Connection['prelude'] = null
   readonly encrypted = false
   tls: TlsInfo | null = null
   transportFailure = ''
@@ -276,6 +276,8 @@ export function parse(proto: ClusterProto): ClusterConfig {
     }),
     supportsAlpn: s => s.typeUrl.endsWith('UpstreamTlsContext'),
     httpFilters: p => p,
+    networkFilters: protos =>
+      protos.map(p => ({ name: p.name ?? '', category: 'envoy.filters.upstream_network', typeUrl: '', config: p })),
     warn: text => void warnings.push(text),
   })
 }

@@ -70,6 +70,7 @@ export class TestWorld {
         pages: this.pages,
         locality: null,
         requestEjection: r => void this.ejections.push(r),
+        networkFilter: () => ({ onConnected: () => undefined }),
       },
       '',
     )

@@ -21,8 +21,8 @@ export class FakeConnection implements Connection {
   requestedServerName = ''
   applicationProtocols: readonly string[] = []
   transportProtocol = ''
-  streamInfo = null
-  prelude = null
+  streamInfo: Connection['streamInfo'] = null
+  prelude: Connection['prelude'] = null
   readonly encrypted = false
   readonly tls: TlsInfo | null = null
   readonly transportFailure = ''

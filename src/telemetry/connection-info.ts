@@ -1,5 +1,5 @@
 import type { Connection } from '../io/connection.ts'
-import { StreamInfo } from '../telemetry/stream-info.ts'
+import { StreamInfo } from './stream-info.ts'
 
 /** The facts of a connection, one object for all of its network filters (Envoy: Connection::streamInfo). */
 export function connectionInfo(c: Connection): StreamInfo {

@@ -1,0 +1,221 @@
+import type { HeaderBlock } from '../../codec/header-block.ts'
+import type { FieldPath } from '../../config/field-path.ts'
+import type { io } from '../../config/gen/messages.d.ts'
+import { decodeStruct, encodeStruct } from '../../config/struct-wire.ts'
+import { defineSupport } from '../../config/support.ts'
+import {
+  DOWNSTREAM_PEER,
+  DOWNSTREAM_PEER_OBJECT,
+  ownWorkload,
+  UPSTREAM_PEER,
+  UPSTREAM_PEER_OBJECT,
+  type WorkloadMetadata,
+  workloadOfBaggage,
+  workloadOfStruct,
+} from '../../telemetry/workload-metadata.ts'
+import type { Cluster } from '../../upstream/upstream.ts'
+import { HeadersVerdict, type HttpFilter } from '../filter.ts'
+import type { HttpFilterFactory, HttpFilterServices } from '../filter-factory.ts'
+import type { StreamContext } from '../stream-context.ts'
+
+type Proto = io.istio.http.peer_metadata.Config
+type Discovery = io.istio.http.peer_metadata.Config_DiscoveryMethod
+type Propagation = io.istio.http.peer_metadata.Config_PropagationMethod
+
+const support = defineSupport<Proto>('io.istio.http.peer_metadata.Config', {
+  downstream_discovery: 'yes',
+  upstream_discovery: 'yes',
+  downstream_propagation: 'yes',
+  upstream_propagation: 'yes',
+  // Says what internal listeners behind this one may see; there are none.
+  shared_with_upstream: 'reject',
+  additional_labels: 'yes',
+})
+
+/** In the order of precedence. */
+type DiscoveryConfig = 'headers' | 'baggage'
+
+type PropagationConfig = { readonly kind: 'headers'; readonly skipExternal: boolean } | { readonly kind: 'baggage' }
+
+interface PeerMetadataConfig {
+  readonly downstreamDiscovery: readonly DiscoveryConfig[]
+  readonly upstreamDiscovery: readonly DiscoveryConfig[]
+  readonly downstreamPropagation: readonly PropagationConfig[]
+  readonly upstreamPropagation: readonly PropagationConfig[]
+  readonly additionalLabels: readonly string[]
+}
+
+/**
+ * io.istio.http.peer_metadata (Istio names it istio.metadata_exchange): learns from headers who the peer is, for telemetry, and
+ * tells the peer who we are (istio/proxy source/extensions/filters/http/peer_metadata).
+ */
+export const peerMetadataFactory: HttpFilterFactory<Proto, PeerMetadataConfig> = {
+  category: 'envoy.filters.http',
+  name: 'envoy.filters.http.peer_metadata',
+  typeUrls: ['io.istio.http.peer_metadata.Config'],
+  parse(proto, at, warnings) {
+    support.check(proto, at, warnings)
+    const discovery = (name: 'downstream_discovery' | 'upstream_discovery') =>
+      (proto[name] ?? []).flatMap((m, i) => parseDiscovery(m, name, at.field(name).index(i), warnings))
+    return {
+      downstreamDiscovery: discovery('downstream_discovery'),
+      upstreamDiscovery: discovery('upstream_discovery'),
+      downstreamPropagation: (proto.downstream_propagation ?? []).flatMap(parsePropagation),
+      upstreamPropagation: (proto.upstream_propagation ?? []).flatMap(parsePropagation),
+      additionalLabels: proto.additional_labels ?? [],
+    }
+  },
+  create: (config, services) => new PeerMetadataFilter(config, services),
+}
+
+function parseDiscovery(
+  proto: Discovery,
+  direction: 'downstream_discovery' | 'upstream_discovery',
+  at: FieldPath,
+  warnings: string[],
+): DiscoveryConfig[] {
+  if (proto.istio_headers !== undefined) return ['headers']
+  if (proto.baggage !== undefined) {
+    if (direction === 'downstream_discovery') return ['baggage']
+    warnings.push(`${at}: baggage tells nothing of upstream peers`)
+  }
+  // Without the bootstrap extension that serves workloads the real filter finds nothing either, and says nothing.
+  if (proto.upstream_filter_state !== undefined) {
+    warnings.push(`${at}: upstream_filter_state is not supported, no peer is found by it`)
+  }
+  return []
+}
+
+function parsePropagation(proto: Propagation): PropagationConfig[] {
+  if (proto.istio_headers !== undefined) {
+    return [{ kind: 'headers', skipExternal: proto.istio_headers.skip_external_clusters ?? false }]
+  }
+  return proto.baggage === undefined ? [] : [{ kind: 'baggage' }]
+}
+
+const METADATA = 'x-envoy-peer-metadata'
+const METADATA_ID = 'x-envoy-peer-metadata-id'
+/** Peers remembered by their id, so that their metadata is decoded once. */
+const MAX_PEERS = 500
+
+const Asked = { Metadata: 1, Id: 2 } as const
+
+class PeerState {
+  /** Which of the two headers the client sent: it is told as much. */
+  asked = 0
+}
+
+class PeerMetadataFilter implements HttpFilter<PeerState> {
+  index = 0
+  name = ''
+  readonly #config: PeerMetadataConfig
+  readonly #id: string
+  readonly #value: string
+  readonly #baggage: string
+  readonly #peers = new Map<string, WorkloadMetadata>()
+
+  constructor(config: PeerMetadataConfig, services: HttpFilterServices) {
+    this.#config = config
+    const own = ownWorkload(services.node, config.additionalLabels)
+    this.#id = services.node.id
+    this.#value = encodeStruct(own.toStruct()).toString('base64')
+    this.#baggage = Buffer.from(own.baggage(), 'utf8').toString('latin1')
+  }
+
+  newState(): PeerState {
+    return new PeerState()
+  }
+
+  decodeHeaders(s: StreamContext, h: HeaderBlock): HeadersVerdict {
+    const { downstreamDiscovery, upstreamPropagation } = this.#config
+    if (downstreamDiscovery.length > 0) this.#discover(s, h, downstreamDiscovery, true)
+    if (upstreamPropagation.length > 0) {
+      s.route()
+      this.#tell(s, h, upstreamPropagation, METADATA_BITS)
+    }
+    return HeadersVerdict.Continue
+  }
+
+  encodeHeaders(s: StreamContext, h: HeaderBlock): HeadersVerdict {
+    const { upstreamDiscovery, downstreamPropagation } = this.#config
+    if (upstreamDiscovery.length > 0) this.#discover(s, h, upstreamDiscovery, false)
+    if (downstreamPropagation.length > 0) {
+      this.#tell(s, h, downstreamPropagation, s.hasSlot(this.index) ? (s.slot(this.index) as PeerState).asked : 0)
+    }
+    return HeadersVerdict.Continue
+  }
+
+  #discover(s: StreamContext, h: HeaderBlock, methods: readonly DiscoveryConfig[], downstream: boolean): void {
+    let peer: WorkloadMetadata | null = null
+    for (let i = 0; i < methods.length && peer === null; i++) {
+      if (methods[i] === 'baggage') {
+        const baggage = h.get('baggage')
+        if (baggage !== undefined) peer = workloadOfBaggage(Buffer.from(baggage, 'latin1').toString('utf8'))
+        continue
+      }
+      const id = h.get(METADATA_ID)
+      const value = h.get(METADATA)
+      if (downstream && (id !== undefined || value !== undefined)) {
+        const state = s.slot(this.index) as PeerState
+        state.asked = (value === undefined ? 0 : Asked.Metadata) | (id === undefined ? 0 : Asked.Id)
+      }
+      if (value !== undefined && value !== '') peer = this.#lookUp(id ?? '', value)
+    }
+    if (methods.includes('headers')) {
+      h.remove(METADATA_ID)
+      h.remove(METADATA)
+    }
+    const key = downstream ? DOWNSTREAM_PEER : UPSTREAM_PEER
+    if (peer === null || s.info.state(key) !== undefined) return
+    s.info.setState(key, peer)
+    s.info.setState(downstream ? DOWNSTREAM_PEER_OBJECT : UPSTREAM_PEER_OBJECT, peer)
+  }
+
+  #tell(s: StreamContext, h: HeaderBlock, methods: readonly PropagationConfig[], asked: number): void {
+    for (let i = 0; i < methods.length; i++) {
+      const method = methods[i]!
+      if (method.kind === 'baggage') h.set('baggage', this.#baggage)
+      else if (!staysHere(s.cluster, method.skipExternal)) {
+        if ((asked & Asked.Id) !== 0) h.set(METADATA_ID, this.#id)
+        if ((asked & Asked.Metadata) !== 0) h.set(METADATA, this.#value)
+      }
+    }
+  }
+
+  #lookUp(id: string, value: string): WorkloadMetadata | null {
+    if (id !== '') {
+      const known = this.#peers.get(id)
+      if (known !== undefined) return known
+    }
+    let peer: WorkloadMetadata
+    try {
+      peer = workloadOfStruct(decodeStruct(Buffer.from(value, 'base64')), this.#config.additionalLabels)
+    } catch {
+      return null
+    }
+    if (id !== '') {
+      if (this.#peers.size > MAX_PEERS) this.#forgetSome()
+      this.#peers.set(id, peer)
+    }
+    return peer
+  }
+
+  #forgetSome(): void {
+    let left = MAX_PEERS / 4
+    for (const id of this.#peers.keys()) {
+      this.#peers.delete(id)
+      if (--left === 0) return
+    }
+  }
+}
+
+const METADATA_BITS = Asked.Metadata | Asked.Id
+
+/** Upstreams outside the mesh are not told who we are: cluster metadata `istio.external` or `istio.disable_mx`. */
+function staysHere(cluster: Cluster | null, skipExternal: boolean): boolean {
+  if (cluster === null) return false
+  if (skipExternal && cluster.name === 'PassthroughCluster') return true
+  const own = cluster.metadata?.['istio'] as Readonly<Record<string, unknown>> | undefined
+  if (own === undefined) return false
+  return (skipExternal && own['external'] === true) || own['disable_mx'] === true
+}

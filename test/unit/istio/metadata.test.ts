@@ -1,0 +1,292 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { FieldPath } from '../../../src/config/field-path.ts'
+import { decodeStruct, encodeStruct, type StructFields } from '../../../src/config/struct-wire.ts'
+import { peerMetadataFactory } from '../../../src/http/filters/peer-metadata.ts'
+import type { Connection } from '../../../src/io/connection.ts'
+import { metadataExchangeFactory } from '../../../src/network/filters/metadata-exchange.ts'
+import type { StreamInfo } from '../../../src/telemetry/stream-info.ts'
+import {
+  ownWorkload,
+  type WorkloadMetadata,
+  workloadOfBaggage,
+  workloadOfEndpoint,
+  workloadOfStruct,
+} from '../../../src/telemetry/workload-metadata.ts'
+import { upstreamMetadataExchangeFactory } from '../../../src/upstream/filters/metadata-exchange.ts'
+import { FakeServices, FakeStream, request, response } from '../http/fakes.ts'
+
+const SAMPLE = readFileSync(new URL('../../fixtures/istio/peer-metadata.txt', import.meta.url), 'utf8').trim()
+const NODE = {
+  id: 'sidecar~10.0.0.1~sleep.demo~demo.svc.cluster.local',
+  cluster: 'sleep.demo',
+  region: 'eu',
+  zone: 'eu-1',
+  subZone: '',
+  metadata: {
+    NAME: 'sleep-1',
+    NAMESPACE: 'demo',
+    WORKLOAD_NAME: 'sleep',
+    CLUSTER_ID: 'Kubernetes',
+    OWNER: 'kubernetes://apis/apps/v1/namespaces/demo/deployments/sleep',
+    LABELS: { app: 'sleep', 'service.istio.io/canonical-name': 'sleep', role: 'client' },
+  },
+}
+
+function withCluster(s: FakeStream, cluster: object | null = null): FakeStream {
+  return Object.assign(s, { cluster })
+}
+
+function servicesWithNode(): FakeServices {
+  const services = new FakeServices()
+  return Object.assign(services, { node: NODE })
+}
+
+t.test('a Struct survives both ways, and broken bytes are refused', async t => {
+  const struct: StructFields = { b: 'x', a: [1.5, true, null, 'é', { in: {} }], z: { k: -1 } }
+  const bytes = encodeStruct(struct)
+  t.same(decodeStruct(bytes), struct)
+  t.ok(bytes.indexOf('a') < bytes.indexOf('b'), 'sorted by name')
+  for (let i = 1; i < bytes.length; i++) {
+    try {
+      decodeStruct(bytes.subarray(0, i))
+    } catch (e) {
+      t.ok(e instanceof Error)
+    }
+  }
+  let deep: StructFields = {}
+  for (let i = 0; i < 60; i++) deep = { d: deep }
+  t.throws(() => decodeStruct(encodeStruct(deep)), /too deeply/)
+})
+
+t.test('baggage tells workload, service and app', async t => {
+  const fields = (baggage: string) => (name: string) => workloadOfBaggage(baggage).field(name)
+  const deployment = fields(
+    'k8s.deployment.name=foo,k8s.cluster.name=my-cluster,k8s.namespace.name=default,service.name=foo-service,service.version=v1alpha3,app.name=foo-app,app.version=latest',
+  )
+  t.same(
+    ['service', 'revision', 'type', 'workload', 'name', 'namespace', 'cluster', 'app', 'version'].map(deployment),
+    ['foo-service', 'v1alpha3', 'deployment', 'foo', '', 'default', 'my-cluster', 'foo-app', 'latest'],
+  )
+  const pod = fields('k8s.pod.name=p,k8s.instance.name=i,service.name=s,service.version=v')
+  t.same(['type', 'workload', 'name', 'app', 'version'].map(pod), ['pod', 'p', 'i', 's', 'v'])
+  const app = fields('app.name=a,app.version=1')
+  t.same(['service', 'revision', 'type'].map(app), ['a', '1', 'unknown'])
+})
+
+t.test('a workload prints itself as the real object does', async t => {
+  const own = ownWorkload(NODE, ['role', 'absent'])
+  t.equal(
+    own.toString(),
+    'type=deployment,workload=sleep,name=sleep-1,cluster=Kubernetes,namespace=demo,service=sleep,app=sleep,region=eu,availability_zone=eu-1,labels[]role=client',
+  )
+  t.equal(
+    own.baggage(),
+    'k8s.deployment.name=sleep,service.name=sleep,k8s.namespace.name=demo,k8s.cluster.name=Kubernetes,k8s.instance.name=sleep-1,cloud.region=eu,cloud.availability_zone=eu-1',
+  )
+  t.same(workloadOfStruct(own.toStruct(), ['role']).fields, own.fields)
+  t.same(own.toJSON()['labels'], { role: 'client' })
+})
+
+t.test('endpoint metadata has five parts', async t => {
+  t.match(workloadOfEndpoint('w;ns;svc;v1;c')!.fields, {
+    workload: 'w',
+    namespace: 'ns',
+    canonicalName: 'svc',
+    canonicalRevision: 'v1',
+    cluster: 'c',
+  })
+  t.equal(workloadOfEndpoint('w;ns;svc'), null)
+})
+
+t.test(
+  'HTTP: the client is read from its headers, which go no further; it is told who we are because it asked',
+  async t => {
+    const services = servicesWithNode()
+    const config = {
+      downstream_discovery: [{ istio_headers: {} }, { workload_discovery: {} }],
+      downstream_propagation: [{ istio_headers: {} }],
+    }
+    const filter = peerMetadataFactory.create(
+      peerMetadataFactory.parse(config, FieldPath.root(), []),
+      services.asServices,
+    )
+    const s = withCluster(new FakeStream(filter, services))
+    const h = request({ 'x-envoy-peer-metadata-id': 'peer', 'x-envoy-peer-metadata': SAMPLE })
+    s.decode(h)
+    t.same(h.list, [])
+    const peer = s.info.state('downstream_peer_obj') as WorkloadMetadata
+    t.match(peer.fields, {
+      cluster: 'client-cluster',
+      workload: 'productpage-v1',
+      app: 'productpage',
+      version: 'v1',
+      canonicalName: 'productpage-v1',
+      canonicalRevision: 'version-1',
+      namespace: 'default',
+      type: 'deployment',
+    })
+    t.equal(s.info.state('downstream_peer'), peer)
+    const answer = response(200)
+    filter.encodeHeaders!(s.asContext, answer, true)
+    t.equal(answer.get('x-envoy-peer-metadata-id'), NODE.id)
+    const own = workloadOfStruct(decodeStruct(Buffer.from(answer.get('x-envoy-peer-metadata')!, 'base64')), [])
+    t.equal(own.fields.workload, 'sleep')
+    const other = withCluster(new FakeStream(filter, services))
+    other.decode(request())
+    const plain = response(200)
+    filter.encodeHeaders!(other.asContext, plain, true)
+    t.same(plain.list, [], 'who does not ask is told nothing')
+  },
+)
+
+t.test('HTTP: upstreams are told who we are, unless they are outside the mesh', async t => {
+  const services = servicesWithNode()
+  const make = (skip: boolean) =>
+    peerMetadataFactory.create(
+      peerMetadataFactory.parse(
+        {
+          upstream_discovery: [{ istio_headers: {} }],
+          upstream_propagation: [{ istio_headers: { skip_external_clusters: skip } }, { baggage: {} }],
+        },
+        FieldPath.root(),
+        [],
+      ),
+      services.asServices,
+    )
+  const told = (cluster: object | null, skip = true): boolean => {
+    const filter = make(skip)
+    const s = withCluster(new FakeStream(filter, services), cluster)
+    const h = request()
+    s.decode(h)
+    t.ok(h.has('baggage'))
+    return h.has('x-envoy-peer-metadata') && h.has('x-envoy-peer-metadata-id')
+  }
+  t.ok(told(null))
+  t.ok(told({ name: 'c', metadata: { istio: {} } }))
+  t.notOk(told({ name: 'c', metadata: { istio: { external: true } } }))
+  t.ok(told({ name: 'c', metadata: { istio: { external: true } } }, false))
+  t.notOk(told({ name: 'c', metadata: { istio: { disable_mx: true } } }, false))
+  t.notOk(told({ name: 'PassthroughCluster', metadata: null }))
+  const filter = make(false)
+  const s = withCluster(new FakeStream(filter, services))
+  s.decode(request())
+  const answer = response(200, { 'x-envoy-peer-metadata': SAMPLE, 'x-envoy-peer-metadata-id': 'p' })
+  filter.encodeHeaders!(s.asContext, answer, true)
+  t.same(answer.list, [])
+  t.equal((s.info.state('upstream_peer') as WorkloadMetadata).fields.workload, 'productpage-v1')
+})
+
+t.test('HTTP: metadata that cannot be read is no peer', async t => {
+  const services = servicesWithNode()
+  const filter = peerMetadataFactory.create(
+    peerMetadataFactory.parse({ downstream_discovery: [{ istio_headers: {} }] }, FieldPath.root(), []),
+    services.asServices,
+  )
+  for (const bad of ['', 'AAAA', SAMPLE.slice(0, 100)]) {
+    const s = withCluster(new FakeStream(filter, services))
+    s.decode(request({ 'x-envoy-peer-metadata': bad }))
+    t.equal(s.info.state('downstream_peer'), undefined, bad.slice(0, 8))
+  }
+})
+
+/** The part of a connection that the exchange uses. */
+class Wire {
+  streamInfo: StreamInfo | null = null
+  prelude: Connection['prelude'] = null
+  readonly tls: { alpn: string } | null
+  written = Buffer.alloc(0)
+
+  constructor(alpn: string | null) {
+    this.tls = alpn === null ? null : { alpn }
+  }
+
+  write(bytes: Uint8Array): number {
+    this.written = Buffer.concat([this.written, bytes])
+    return 0
+  }
+
+  get asConnection(): Connection {
+    return this as unknown as Connection
+  }
+
+  /** What the handler would get. */
+  receive(bytes: Uint8Array, end = false): string | null {
+    if (this.prelude === null) return Buffer.from(bytes).toString()
+    const rest = this.prelude.read(this.asConnection, bytes, end)
+    return rest === null ? null : Buffer.from(rest).toString()
+  }
+}
+
+function exchanges() {
+  const services = servicesWithNode()
+  const parse = { protocol: 'istio-peer-exchange', enable_discovery: true }
+  const config = metadataExchangeFactory.parse(parse, FieldPath.root(), [])
+  const server = metadataExchangeFactory.create(config, services.asServices as never)
+  const client = upstreamMetadataExchangeFactory.create(config, services.asServices as never)
+  return { services, server, client, count: (name: string) => services.stats.get(`metadata_exchange.${name}`) }
+}
+
+t.test('TCP: both sides learn of each other before the first byte of the stream', async t => {
+  const { server, client, count } = exchanges()
+  const [up, down] = [new Wire('istio-peer-exchange'), new Wire('istio-peer-exchange')]
+  server.newInstance(down.asConnection).onConnection(down.asConnection)
+  client.onConnected(up.asConnection)
+  t.equal(up.written.readUInt32BE(0), 0x3d230467)
+  t.equal(up.written.readUInt32BE(4), up.written.length - 8)
+  t.equal(down.receive(Buffer.concat([up.written, Buffer.from('hello')])), 'hello')
+  t.equal(up.receive(Buffer.concat([down.written, Buffer.from('welcome')])), 'welcome')
+  t.equal((down.streamInfo!.state('downstream_peer_obj') as WorkloadMetadata).fields.workload, 'sleep')
+  t.equal((up.streamInfo!.state('upstream_peer_obj') as WorkloadMetadata).fields.namespace, 'demo')
+  t.equal(down.receive(Buffer.from('more')), 'more')
+  t.equal(count('alpn_protocol_found'), 2)
+  t.equal(count('metadata_added'), 2)
+})
+
+t.test('TCP: the metadata may come in pieces of any size', async t => {
+  const { server, client } = exchanges()
+  const up = new Wire('istio-peer-exchange')
+  client.onConnected(up.asConnection)
+  const bytes = Buffer.concat([up.written, Buffer.from('x')])
+  for (let cut = 1; cut < bytes.length - 1; cut += 7) {
+    const down = new Wire('istio-peer-exchange')
+    server.newInstance(down.asConnection).onConnection(down.asConnection)
+    t.equal(down.receive(bytes.subarray(0, cut)), null)
+    t.equal(down.receive(bytes.subarray(cut)), 'x')
+    t.ok(down.streamInfo!.state('downstream_peer'))
+  }
+})
+
+t.test('TCP: without the protocol nothing is exchanged, and the peer is known to be unknown', async t => {
+  const { server, count } = exchanges()
+  for (const alpn of [null, 'h2']) {
+    const down = new Wire(alpn)
+    server.newInstance(down.asConnection).onConnection(down.asConnection)
+    t.equal(down.written.length, 0)
+    t.equal(down.receive(Buffer.from('hi')), 'hi')
+    t.equal(down.streamInfo!.state('peer_not_found'), true)
+  }
+  t.equal(count('alpn_protocol_not_found'), 2)
+})
+
+t.test('TCP: a peer that sends something else is passed on untouched', async t => {
+  const { server, count } = exchanges()
+  const start = () => {
+    const down = new Wire('istio-peer-exchange')
+    server.newInstance(down.asConnection).onConnection(down.asConnection)
+    return down
+  }
+  const foreign = start()
+  t.equal(foreign.receive(Buffer.from('GET / HTTP/1.1')), 'GET / HTTP/1.1')
+  t.equal(foreign.streamInfo!.state('peer_not_found'), true)
+  t.equal(count('initial_header_not_found'), 1)
+  const short = start()
+  t.equal(short.receive(Buffer.from('hi'), true), 'hi', 'a stream shorter than the header')
+  const huge = start()
+  const header = Buffer.from('3d230467ffffffff', 'hex')
+  t.equal(Buffer.from(huge.receive(header)!, 'utf8').length > 0, true, 'gigabytes are not waited for')
+  const broken = start()
+  const bad = Buffer.from('3d23046700000002ffff', 'hex')
+  t.equal(broken.receive(Buffer.concat([bad, Buffer.from('rest')])), 'rest')
+  t.equal(count('header_not_found'), 1)
+})
