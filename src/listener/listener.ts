@@ -22,6 +22,8 @@ import { PendingSocket } from './pending-connection.ts'
 /** The process-wide bound on downstream connections, shared by all workers. */
 export interface ConnectionLimit {
   tryTake(): boolean
+  /** What is there already, whether or not there is room. */
+  take(): void
   give(): void
 }
 
@@ -190,7 +192,7 @@ export class Listener implements AcceptHandler {
       return
     }
     const { balance, open, tag } = this.#shares
-    if (open.value >= services.runtime.integer(this.#limitKey, NO_LIMIT)) {
+    if (!open.tryTake(services.runtime.integer(this.#limitKey, NO_LIMIT))) {
       this.stats.overflow.inc()
       this.#giveGlobal()
       this.#refuse(handle)
@@ -199,17 +201,26 @@ export class Listener implements AcceptHandler {
     if (balance !== null) {
       const worker = balance.pick()
       if (worker !== services.workerIndex) {
-        if (this.environment.handOver(worker, tag, handle, !this.config.ignoreGlobalLimit)) return
+        // Whoever has it counts it: what a worker took is given back when it dies.
+        if (this.environment.handOver(worker, tag, handle, !this.config.ignoreGlobalLimit)) {
+          open.give()
+          return
+        }
         balance.keep(worker)
       }
     }
-    this.receive(handle)
+    this.#serve(handle)
   }
 
-  /** An accepted socket, of this worker or from another: it counts here from now on. */
+  /** A socket that another worker has accepted. */
   receive(handle: unknown): void {
-    this.#openConnections++
     this.#shares.open.take()
+    if (!this.config.ignoreGlobalLimit) this.environment.connectionLimit?.take()
+    this.#serve(handle)
+  }
+
+  #serve(handle: unknown): void {
+    this.#openConnections++
     const connection = accept(this.environment.loop, handle, REFUSED, ReadHold.Setup)
     if (connection === null) this.#give()
     else this.#begin(connection, NOTHING, this.config.useOriginalDst)

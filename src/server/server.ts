@@ -16,11 +16,12 @@ import { SocketLoop } from '../io/socket-loop.ts'
 import { socketOptions } from '../listener/parse-listener.ts'
 import { StatsStore } from '../stats/store.ts'
 import type { TagExtractor } from '../stats/tags.ts'
-import { SharedStateAllocator } from '../upstream/shared-state.ts'
+import { gaugeBlock, type SharedBlock, SharedStateAllocator } from '../upstream/shared-state.ts'
 import { type ConfigBatch, ControlCell, type WorkerBirth } from '../worker/messages.ts'
 import { RuntimeView } from '../worker/runtime.ts'
 import { XdsClient } from '../xds/xds.ts'
 import type { AdminFactory, AdminPort } from './admin-port.ts'
+import { asksForMore, MONITOR_STATS, maxDownstreamConnections } from './downstream-limit.ts'
 import { DynamicResources } from './dynamic.ts'
 import type { EnvoyOptions } from './envoy-options.ts'
 import { InitManager } from './init-manager.ts'
@@ -65,6 +66,8 @@ export class Server {
   tags!: TagExtractor
   /** Bounds of the buckets of a histogram. */
   buckets!: (name: string) => readonly number[]
+  readonly #connections: SharedBlock
+  readonly #maxConnections: number
   #state: ServerState = ServerState.PRE_INITIALIZING
   readonly runtimeView = new RuntimeView()
   #failed = false
@@ -91,6 +94,8 @@ export class Server {
     this.timers = new TimerWheel(systemClock)
     this.loop = new SocketLoop(this.timers, 1023)
     this.allocator = new SharedStateAllocator(options.concurrency, index => this.#announcePage(index))
+    this.#connections = this.allocator.allocate(gaugeBlock(1))
+    this.#maxConnections = maxDownstreamConnections(bootstrap.overload_manager)
     this.pool = new WorkerPool(
       (index, generation) => this.#birth(index, generation),
       {
@@ -176,10 +181,14 @@ export class Server {
       this.init.start(() => process.exit(0))
       return
     }
-    main.warning(
-      'There is no configured limit to the number of allowed active downstream connections. Configure a limit in ' +
-        '`envoy.resource_monitors.global_downstream_max_connections` resource monitor.',
-    )
+    if (this.#maxConnections > 0) {
+      this.store.declare('overload.envoy.resource_monitors.global_downstream_max_connections.', MONITOR_STATS)
+    } else {
+      main.warning(
+        'There is no configured limit to the number of allowed active downstream connections. Configure a limit in ' +
+          '`envoy.resource_monitors.global_downstream_max_connections` resource monitor.',
+      )
+    }
     installSignals(main, { shutdown: () => this.shutdown(), reopenLogs: () => this.reopenLogs() })
     // Threads take tens of milliseconds to start: they do so while clusters warm, and get their listeners when all is ready.
     for (let i = 0; i < this.options.concurrency; i++) this.#waitingFor.add(i)
@@ -331,6 +340,7 @@ export class Server {
       drainTime: o.drainTime * 1000,
       seed: (Math.random() * 0x7fffffff) | 0,
       control: this.control,
+      downstream: { max: this.#maxConnections, taken: this.#connections },
       disabledExtensions: o.disabledExtensions,
       localAddress: localAddress(o.localAddressIpVersion),
       localCluster: this.bootstrap.cluster_manager?.local_cluster_name ?? '',
@@ -393,6 +403,10 @@ export class Server {
     if (load_stats_config !== undefined) {
       this.loggers.get('config').warning('cluster_manager.load_stats_config: not supported, no load is reported')
     }
+    if (b.overload_manager !== undefined && asksForMore(b.overload_manager)) {
+      const text = 'overload_manager: supported is only envoy.resource_monitors.global_downstream_max_connections'
+      this.loggers.get('config').warning(text)
+    }
     for (const field of [
       'application_log_config',
       'tracing',
@@ -402,7 +416,6 @@ export class Server {
       'watchdogs',
       'watchdog',
       'flags_path',
-      'overload_manager',
       'enable_dispatcher_stats',
       'memory_allocator_manager',
       'use_tcp_for_dns_lookups',

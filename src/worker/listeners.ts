@@ -1,5 +1,5 @@
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
-import type { WorkerServices } from '../config/services.ts'
+import type { Runtime, WorkerServices } from '../config/services.ts'
 import { type Address, CloseHow } from '../io/connection.ts'
 import { closeSocket } from '../io/listen-socket.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
@@ -7,11 +7,12 @@ import { ConnectionBalance } from '../listener/connection-balance.ts'
 import { type ConnectionLimit, Listener, type ListenerEnvironment } from '../listener/listener.ts'
 import type { ListenerConfig } from '../listener/listener-config.ts'
 import { ListenerDirectory } from '../listener/listener-directory.ts'
+import type { Counter } from '../stats/stats.ts'
 import type { AccessLogConfig } from '../telemetry/access-loggers/config.ts'
 import { createAccessLogger } from '../telemetry/access-loggers/create.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
 import { gaugesOf, type SharedBlock, type SharedGauge, type SharedPages } from '../upstream/shared-state.ts'
-import { ControlCell, type PublishedListener } from './messages.ts'
+import type { DownstreamLimit, PublishedListener } from './messages.ts'
 import { type PeerEvents, Peers } from './peers.ts'
 import { materialise } from './snapshot.ts'
 
@@ -23,7 +24,7 @@ export class WorkerListeners implements ListenerEnvironment, PeerEvents {
   readonly loop: SocketLoop
   readonly services: WorkerServices
   readonly localAddress: string
-  readonly connectionLimit: ConnectionLimit | null
+  readonly connectionLimit: ConnectionLimit
   readonly #listeners = new Map<string, Listener>()
   readonly #directory = new ListenerDirectory()
   /** Draining ones too: what other workers send is for a tag. */
@@ -39,7 +40,7 @@ export class WorkerListeners implements ListenerEnvironment, PeerEvents {
     services: WorkerServices,
     pages: SharedPages,
     localAddress: string,
-    control: SharedArrayBuffer,
+    downstream: DownstreamLimit,
     drainTime: number,
     listening: (listener: string, error: string) => void,
   ) {
@@ -47,7 +48,7 @@ export class WorkerListeners implements ListenerEnvironment, PeerEvents {
     this.services = services
     this.#pages = pages
     this.localAddress = localAddress
-    this.connectionLimit = new SharedConnectionLimit(control)
+    this.connectionLimit = new SharedConnectionLimit(downstream, pages, services)
     this.#drainTime = drainTime
     this.#listening = listening
   }
@@ -110,19 +111,15 @@ export class WorkerListeners implements ListenerEnvironment, PeerEvents {
     return this.peers.give(worker, tag, handle, counted)
   }
 
-  onReceived(tag: number, fd: number, counted: boolean): void {
+  onReceived(tag: number, fd: number): void {
     const listener = this.#byTag.get(tag)
-    if (listener !== undefined && fd >= 0) {
-      listener.receive(fd)
-      return
-    }
-    listener?.missed()
-    if (fd >= 0) closeSocket(fd)
-    this.onLost(counted)
+    if (fd < 0) listener?.missed()
+    else if (listener === undefined) closeSocket(fd)
+    else listener.receive(fd)
   }
 
-  onLost(counted: boolean): void {
-    if (counted) this.connectionLimit?.give()
+  onGiven(counted: boolean): void {
+    if (counted) this.connectionLimit.give()
   }
 
   #retire(listener: Listener, last: boolean): void {
@@ -152,23 +149,43 @@ interface Closable {
   closeAll(how: CloseHow): void
 }
 
-/** global_downstream_max_connections, counted over all workers. */
+/** The bound of the process, counted over all workers: as the overload manager says, else the deprecated runtime key. */
 class SharedConnectionLimit implements ConnectionLimit {
-  readonly #cells: Int32Array
+  readonly #limit: DownstreamLimit
+  readonly #pages: SharedPages
+  readonly #runtime: Runtime
+  readonly #refused: Counter | null
+  #gauge: SharedGauge | null = null
 
-  constructor(control: SharedArrayBuffer) {
-    this.#cells = new Int32Array(control)
+  constructor(limit: DownstreamLimit, pages: SharedPages, services: WorkerServices) {
+    this.#limit = limit
+    this.#pages = pages
+    this.#runtime = services.runtime
+    const monitor = 'overload.envoy.resource_monitors.global_downstream_max_connections.'
+    this.#refused = limit.max === 0 ? null : services.stats.counter(`${monitor}failed_updates`)
   }
 
   tryTake(): boolean {
-    const max = this.#cells[ControlCell.MaxDownstreamConnections]!
-    const taken = Atomics.add(this.#cells, ControlCell.DownstreamConnections, 1)
-    if (max === 0 || taken < max) return true
-    Atomics.sub(this.#cells, ControlCell.DownstreamConnections, 1)
+    const { max } = this.#limit
+    if (this.#taken().tryTake(max > 0 ? max : this.#runtime.integer(DEPRECATED_LIMIT, Number.MAX_SAFE_INTEGER)))
+      return true
+    this.#refused?.inc()
     return false
   }
 
+  take(): void {
+    this.#taken().take()
+  }
+
   give(): void {
-    Atomics.sub(this.#cells, ControlCell.DownstreamConnections, 1)
+    this.#taken().give()
+  }
+
+  /** Its page comes with the first configuration, before any listener. */
+  #taken(): SharedGauge {
+    this.#gauge ??= gaugesOf(this.#pages.cells(this.#limit.taken), 1)[0]!
+    return this.#gauge
   }
 }
+
+const DEPRECATED_LIMIT = 'overload.global_downstream_max_connections'

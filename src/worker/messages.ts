@@ -27,18 +27,23 @@ export interface WorkerBirth {
   readonly localCluster: string
   /** Int32 cells over `ControlCell`, written by main, read by workers. */
   readonly control: SharedArrayBuffer
+  readonly downstream: DownstreamLimit
   /** Type names of extensions switched off: `category/name`. */
   readonly disabledExtensions: readonly string[]
+}
+
+/** How many downstream connections the process may have. */
+export interface DownstreamLimit {
+  /** envoy.resource_monitors.global_downstream_max_connections; 0 = not set. */
+  readonly max: number
+  /** One gauge: how many there are. */
+  readonly taken: SharedBlock
 }
 
 /** Cells of the control block: state so small and so often read that a message would be the wrong way. */
 export const ControlCell = {
   /** 1 after POST /healthcheck/fail. */
   HealthCheckFailed: 0,
-  /** Open downstream connections of the process (global_downstream_max_connections), all workers together. */
-  DownstreamConnections: 1,
-  /** Limit of the above; 0 = none. */
-  MaxDownstreamConnections: 2,
   Count: 16,
 } as const
 

@@ -2,7 +2,7 @@ import type { MessagePort } from 'node:worker_threads'
 import { duplicate } from '../io/listen-socket.ts'
 
 /** An accepted connection on its way to another worker, or the answer that it has arrived. */
-type PeerMessage = { readonly tag: number; readonly fd: number; readonly counted: boolean } | { readonly taken: number }
+type PeerMessage = { readonly tag: number; readonly fd: number } | { readonly taken: number }
 
 /** libuv's handle of an accepted socket that nobody reads. */
 interface IdleHandle {
@@ -17,10 +17,10 @@ interface Given {
 
 /** What happens to connections that change workers. */
 export interface PeerEvents {
-  /** From another worker; the receiver owns the descriptor, -1 = no more descriptors can be had. `counted` as in `give`. */
-  onReceived(tag: number, fd: number, counted: boolean): void
-  /** The other worker died before it took the connection, which is closed. */
-  onLost(counted: boolean): void
+  /** From another worker; the receiver owns the descriptor, -1 = no more descriptors can be had. */
+  onReceived(tag: number, fd: number): void
+  /** The other worker has the connection, or died with it. `counted` as in `give`. */
+  onGiven(counted: boolean): void
 }
 
 /**
@@ -43,17 +43,12 @@ export class Peers {
     this.#given.set(worker, given)
     port.on('message', (message: PeerMessage) => {
       if ('taken' in message) {
-        given.get(message.taken)?.handle.close()
-        given.delete(message.taken)
-      } else this.#receive(message.tag, message.fd, message.counted, port)
+        this.#done(given, message.taken)
+      } else this.#receive(message.tag, message.fd, port)
     })
     port.on('close', () => {
       if (this.#ports.get(worker) === port) this.#ports.delete(worker)
-      for (const { handle, counted } of given.values()) {
-        handle.close()
-        this.#events.onLost(counted)
-      }
-      given.clear()
+      for (const fd of [...given.keys()]) this.#done(given, fd)
     })
   }
 
@@ -64,18 +59,26 @@ export class Peers {
     // Without a descriptor the client is gone already, or this is no system that has them.
     if (port === undefined || !(socket.fd >= 0)) return false
     this.#given.get(worker)!.set(socket.fd, { handle: socket, counted })
-    port.postMessage({ tag, fd: socket.fd, counted } satisfies PeerMessage)
+    port.postMessage({ tag, fd: socket.fd } satisfies PeerMessage)
     return true
   }
 
-  #receive(tag: number, fd: number, counted: boolean, port: MessagePort): void {
+  #done(given: Map<number, Given>, fd: number): void {
+    const one = given.get(fd)
+    if (one === undefined) return
+    given.delete(fd)
+    one.handle.close()
+    this.#events.onGiven(one.counted)
+  }
+
+  #receive(tag: number, fd: number, port: MessagePort): void {
     let own = -1
     try {
       own = duplicate(fd)
     } catch {
       // The process has no descriptors left: the giver's is the last one, and the client sees a close.
     }
+    this.#events.onReceived(tag, own)
     port.postMessage({ taken: fd } satisfies PeerMessage)
-    this.#events.onReceived(tag, own, counted)
   }
 }

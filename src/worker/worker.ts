@@ -96,7 +96,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     services,
     pages,
     birth.localAddress,
-    birth.control,
+    birth.downstream,
     birth.drainTime,
     (listener, error) => post({ type: 'listening', listener, error }),
   )
