@@ -1,3 +1,4 @@
+import type { PackedList } from '../base/packed-values.ts'
 import type {
   FractionConfig,
   HeaderMatchConfig,
@@ -25,6 +26,11 @@ export interface RouteConfig {
   readonly filters: FilterOverridesConfig
   readonly mirrors: readonly MirrorConfig[]
   readonly metadata: JsonStruct | null
+}
+
+/** As workers get it: of thousands of virtual hosts few see traffic, and only those are decoded. */
+export interface LoadedRouteConfig extends Omit<RouteConfig, 'virtualHosts'> {
+  readonly virtualHosts: readonly VirtualHostConfig[] | PackedList<VirtualHostConfig>
 }
 
 export type JsonStruct = Readonly<Record<string, unknown>>

@@ -11,7 +11,7 @@ import type {
   DirectResponseConfig,
   FilterOverridesConfig,
   JsonStruct,
-  RouteConfig,
+  LoadedRouteConfig,
   RouteEntryConfig,
   WeightedClusterConfig,
 } from './route-config.ts'
@@ -19,7 +19,7 @@ import type { RouteServices } from './route-table.ts'
 
 /** What routes of one virtual host share. Mutations: most specific first (virtual host, route configuration). */
 export interface RouteLevels {
-  readonly routeConfig: RouteConfig
+  readonly routeConfig: LoadedRouteConfig
   readonly virtualHost: VirtualHost & { readonly config: { readonly filters: FilterOverridesConfig } }
   readonly requestMutations: readonly HeaderMutation[]
   readonly responseMutations: readonly HeaderMutation[]

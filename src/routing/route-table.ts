@@ -1,3 +1,4 @@
+import { PackedList } from '../base/packed-values.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import { internName } from '../codec/header-block.ts'
 import { asciiLower } from '../config/matcher.ts'
@@ -5,7 +6,7 @@ import type { Runtime } from '../config/services.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
 import { Mismatch } from './match.ts'
 import type { Route, RouteTable } from './route.ts'
-import type { RouteConfig } from './route-config.ts'
+import type { LoadedRouteConfig, VirtualHostConfig } from './route-config.ts'
 import { VirtualHostTable } from './virtual-host.ts'
 
 /** What routes need of a worker. */
@@ -14,7 +15,7 @@ export interface RouteServices {
 }
 
 /** Materialises a route configuration on a worker. Virtual hosts are compiled when a request first needs them. */
-export function createRouteTable(config: RouteConfig, services: RouteServices): RouteTableImpl {
+export function createRouteTable(config: LoadedRouteConfig, services: RouteServices): RouteTableImpl {
   return new RouteTableImpl(config, services)
 }
 
@@ -36,7 +37,7 @@ export interface RouteTrace {
 /** Domains of source/common/router/config_impl.cc RouteMatcher: exact, longest suffix, longest prefix, `*`. */
 export class RouteTableImpl implements RouteTable {
   readonly name: string
-  readonly config: RouteConfig
+  readonly config: LoadedRouteConfig
   readonly maxDirectResponseBodySize: number
   readonly internalOnlyHeaders: readonly string[]
   readonly #ignorePort: boolean
@@ -49,7 +50,7 @@ export class RouteTableImpl implements RouteTable {
   /** The only virtual host is `*`: no need to look at the authority. */
   readonly #onlyAny: boolean
 
-  constructor(config: RouteConfig, services: RouteServices) {
+  constructor(config: LoadedRouteConfig, services: RouteServices) {
     this.name = config.name
     this.config = config
     this.maxDirectResponseBodySize = config.maxDirectResponseBodySize
@@ -61,7 +62,7 @@ export class RouteTableImpl implements RouteTable {
     const prefixes = new Map<string, Slot>()
     for (let i = 0; i < config.virtualHosts.length; i++) {
       const slot = new Slot(config, i, services)
-      for (const domain of config.virtualHosts[i]!.domains) {
+      for (const domain of domainsOf(config, i)) {
         if (domain === '*') this.#any = slot
         else if (domain.startsWith('*')) suffixes.set(domain.slice(1), slot)
         else if (domain.endsWith('*')) prefixes.set(domain.slice(0, -1), slot)
@@ -101,7 +102,7 @@ export class RouteTableImpl implements RouteTable {
 
   #domainOf(slot: Slot, h: HeaderBlock): string {
     const host = this.#onlyAny ? '' : this.#host(h)
-    const domains = this.config.virtualHosts[slot.index]!.domains
+    const domains = domainsOf(this.config, slot.index)
     if (domains.includes(host)) return host
     const fitting = domains.filter(
       d =>
@@ -121,6 +122,14 @@ export class RouteTableImpl implements RouteTable {
   }
 }
 
+function virtualHost({ virtualHosts }: LoadedRouteConfig, index: number): VirtualHostConfig {
+  return virtualHosts instanceof PackedList ? virtualHosts.get(index) : virtualHosts[index]!
+}
+
+function domainsOf({ virtualHosts }: LoadedRouteConfig, index: number): readonly string[] {
+  return virtualHosts instanceof PackedList ? virtualHosts.field(index, 'domains') : virtualHosts[index]!.domains
+}
+
 /** Removes what follows the last colon, port or not; an IPv6 literal without one stays. */
 function withoutPort(host: string): string {
   const colon = host.lastIndexOf(':')
@@ -130,18 +139,18 @@ function withoutPort(host: string): string {
 /** A virtual host that is compiled on first use. */
 class Slot {
   readonly index: number
-  readonly #config: RouteConfig
+  readonly #config: LoadedRouteConfig
   readonly #services: RouteServices
   #table: VirtualHostTable | null = null
 
-  constructor(config: RouteConfig, index: number, services: RouteServices) {
+  constructor(config: LoadedRouteConfig, index: number, services: RouteServices) {
     this.index = index
     this.#config = config
     this.#services = services
   }
 
   table(): VirtualHostTable {
-    this.#table ??= new VirtualHostTable(this.#config, this.#config.virtualHosts[this.index]!, this.#services)
+    this.#table ??= new VirtualHostTable(this.#config, virtualHost(this.#config, this.index), this.#services)
     return this.#table
   }
 }

@@ -1,9 +1,10 @@
 import type { HostsUpdate } from '../upstream/host.ts'
-import type { ConfigBatch, Published, PublishedCluster } from '../worker/messages.ts'
+import type { Published, PublishedCluster } from '../worker/messages.ts'
+import type { ConfigChange } from './publisher.ts'
 
 /** Collects what one push changes and sends it as one batch at the end of the turn: workers never see half a push. */
 export class Batcher {
-  readonly #send: (batch: ConfigBatch) => void
+  readonly #send: (batch: ConfigChange) => void
   #clusters = new Map<string, PublishedCluster>()
   #removedClusters = new Set<string>()
   #hosts = new Map<string, HostsUpdate>()
@@ -14,7 +15,7 @@ export class Batcher {
   #removedSecrets = new Set<string>()
   #scheduled = false
 
-  constructor(send: (batch: ConfigBatch) => void) {
+  constructor(send: (batch: ConfigChange) => void) {
     this.#send = send
   }
 
@@ -70,7 +71,7 @@ export class Batcher {
   flush(): void {
     if (!this.#scheduled) return
     this.#scheduled = false
-    const batch: ConfigBatch = {
+    const batch: ConfigChange = {
       clusters: [...this.#clusters.values()],
       removedClusters: [...this.#removedClusters],
       hosts: [...this.#hosts].map(([cluster, update]) => ({ cluster, update })),

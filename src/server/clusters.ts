@@ -21,7 +21,6 @@ import { WorkerConnector } from '../worker/connector.ts'
 import type { PublishedCluster } from '../worker/messages.ts'
 import type { Batcher } from './batcher.ts'
 import type { Kept } from './kept.ts'
-import { publish } from './publisher.ts'
 import { CLUSTER_STATS, tlsStats } from './stat-names.ts'
 
 const CLUSTER_TLS_STATS = tlsStats('client')
@@ -59,7 +58,6 @@ export class MainCluster implements DiscoveryListener {
   readonly #discovery: Discovery | null
   readonly #checkers: HealthChecker[]
   readonly outlier: OutlierDetector | null
-  #published: PublishedCluster | null = null
   #unfollow: (() => void) | null = null
   #unfollowSecrets: (() => void) | null = null
   #unchecked = false
@@ -146,12 +144,8 @@ export class MainCluster implements DiscoveryListener {
   }
 
   published(): PublishedCluster {
-    this.#published ??= {
-      ...publish(this.config.name, this.version, this.config),
-      block: this.hosts.block,
-      hosts: null,
-    }
-    return { ...this.#published, hosts: this.hosts.current() }
+    const { config, version, hosts } = this
+    return { name: config.name, version, config, block: hosts.block, hosts: hosts.current() }
   }
 
   failPassively(request: EjectionRequest): void {

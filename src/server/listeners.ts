@@ -8,7 +8,7 @@ import { boundAddress, closeSocket, duplicate, openListenSocket, startListening 
 import type { ListenAddressConfig, ListenerConfig } from '../listener/listener-config.ts'
 import { parseListener } from '../listener/parse-listener.ts'
 import type { StatsStore } from '../stats/store.ts'
-import type { PublishedListener } from '../worker/messages.ts'
+import type { Published, PublishedListener } from '../worker/messages.ts'
 import { drainedChains, keptChains, onlyFilterChainsDiffer } from './filter-chain-update.ts'
 import type { ListenerShareStore, Shares } from './listener-shares.ts'
 import { declareListenerStats } from './listener-stat-names.ts'
@@ -26,6 +26,8 @@ export interface MainListener {
   readonly viaApi: boolean
   /** Names of route configurations it waits for. */
   readonly routes: readonly string[]
+  /** Made when the first worker needs it; all share it. */
+  published?: Published
 }
 
 /** Listening sockets of one address: one per worker with SO_REUSEPORT, else one for all. Main keeps the originals. */
@@ -203,8 +205,13 @@ export class ListenerManager {
   publishedFor(worker: number, listener: MainListener, kept: readonly number[] | null = null): PublishedListener {
     const { config } = listener
     const shares = this.#shares.get(listener)!
-    const published = { ...publish(config.name, listener.version, config), ...shares, kept }
-    return { ...published, descriptors: kept === null ? this.#descriptorsFor(worker, config) : [] }
+    listener.published ??= publish(config.name, listener.version, config)
+    return {
+      ...listener.published,
+      ...shares,
+      kept,
+      descriptors: kept === null ? this.#descriptorsFor(worker, config) : [],
+    }
   }
 
   #descriptorsFor(worker: number, config: ListenerConfig): number[] {

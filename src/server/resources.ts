@@ -14,7 +14,7 @@ import type { ClusterConfig } from '../upstream/cluster-config.ts'
 import type { EdsDiscovery } from '../upstream/clusters/eds.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { SharedStateAllocator } from '../upstream/shared-state.ts'
-import type { ConfigBatch, Published, PublishedListener } from '../worker/messages.ts'
+import type { Published, PublishedListener } from '../worker/messages.ts'
 import { Batcher } from './batcher.ts'
 import { clusterParser } from './cluster-parser.ts'
 import { ClusterStore, type MainCluster } from './clusters.ts'
@@ -25,7 +25,7 @@ import { keptMessage } from './kept.ts'
 import { ListenerShareStore } from './listener-shares.ts'
 import { ListenerManager, type MainListener, placedConnectionManagersOf } from './listeners.ts'
 import { mainServices } from './main-services.ts'
-import { publish } from './publisher.ts'
+import { type ConfigChange, publish } from './publisher.ts'
 import { declareRouteStats } from './route-stat-names.ts'
 import { SecretStore } from './secrets.ts'
 import type { WorkerPool } from './workers.ts'
@@ -46,7 +46,7 @@ export interface ResourceContext {
   readonly loop: SocketLoop
   readonly runtime: Runtime
   /** To all workers, once they serve. */
-  broadcast(batch: ConfigBatch): void
+  broadcast(batch: ConfigChange): void
 }
 
 /** What the subscriptions do for the resources. `NoSubscriptions` until there is a dynamic configuration. */
@@ -310,7 +310,7 @@ export class ResourceManager {
   }
 
   /** What a worker must know besides its listeners. */
-  everything(): ConfigBatch {
+  everything(): ConfigChange {
     return {
       clusters: [...this.clusters.active.values()].map(c => c.published()),
       routes: [...this.#routes.values()],

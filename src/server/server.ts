@@ -27,6 +27,7 @@ import type { EnvoyOptions } from './envoy-options.ts'
 import { InitManager } from './init-manager.ts'
 import { localAddress } from './local-address.ts'
 import { fullNode } from './node.ts'
+import { type ConfigChange, packed } from './publisher.ts'
 import { ResourceManager } from './resources.ts'
 import { RuntimeLoader } from './runtime.ts'
 import { ServerStats } from './server-stats.ts'
@@ -75,6 +76,8 @@ export class Server {
   #workersStarted = false
   /** Workers that do not accept connections yet. */
   readonly #waitingFor = new Set<number>()
+  /** What every worker is told when it starts, for as long as nothing changes and workers start. */
+  #snapshot: ConfigBatch | null = null
 
   constructor(
     options: EnvoyOptions,
@@ -120,9 +123,10 @@ export class Server {
       allocator: this.allocator,
       init: this.init,
       node: this.node,
-      broadcast: (batch: ConfigBatch) => {
+      broadcast: (change: ConfigChange) => {
+        this.#snapshot = null
         if (!this.#workersStarted) return
-        this.pool.broadcast({ type: 'config', batch: { ...batch, epoch: this.allocator.newestEpoch } })
+        this.pool.broadcast({ type: 'config', batch: { ...packed(change), epoch: this.allocator.newestEpoch } })
       },
       pool: this.pool,
       timers: this.timers,
@@ -291,6 +295,7 @@ export class Server {
     if (this.#state === ServerState.LIVE) return
     this.#waitingFor.delete(index)
     if (this.#waitingFor.size > 0) return
+    this.#snapshot = null
     this.#state = ServerState.LIVE
     this.stats.initialized()
     // Envoy brings its own stats up to date here once, then with each flush.
@@ -316,7 +321,8 @@ export class Server {
   }
 
   #everything(): ConfigBatch {
-    return { runtime: this.runtime.entries(), ...this.resources.everything(), epoch: this.allocator.newestEpoch }
+    this.#snapshot ??= packed(this.resources.everything())
+    return { runtime: this.runtime.entries(), ...this.#snapshot, epoch: this.allocator.newestEpoch }
   }
 
   #announcePage(page: number): void {

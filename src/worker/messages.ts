@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { LogLevel } from '../base/log.ts'
 import type { NodeInfo } from '../config/services.ts'
 import type { HistogramUpdate, SlabUpdate } from '../stats/slab.ts'
+import type { ClusterConfig } from '../upstream/cluster-config.ts'
 import type { HostsUpdate } from '../upstream/host.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { SharedBlock, SharedPageView } from '../upstream/shared-state.ts'
@@ -52,11 +53,15 @@ export interface Published {
   readonly name: string
   /** xDS version; '' for static resources. */
   readonly version: string
-  /** structured-clone bytes of the parsed configuration. */
+  /** The parsed configuration, by `ValueWriter`. */
   readonly bytes: SharedArrayBuffer
 }
 
-export interface PublishedCluster extends Published {
+/** What one element of the packed clusters holds. */
+export interface PublishedCluster {
+  readonly name: string
+  readonly version: string
+  readonly config: ClusterConfig
   readonly block: SharedBlock
   /** Null: none were published yet (EDS, DNS still to answer). */
   readonly hosts: HostsUpdate | null
@@ -83,7 +88,8 @@ export interface ConfigBatch {
   readonly epoch?: number
   /** Pages of shared state, before anything that points into them. */
   readonly pages?: readonly SharedPageView[]
-  readonly clusters?: readonly PublishedCluster[]
+  /** `{ clusters: PublishedCluster[] }`, the list lazy, by `ValueWriter`. */
+  readonly clusters?: SharedArrayBuffer
   readonly removedClusters?: readonly string[]
   readonly listeners?: readonly PublishedListener[]
   readonly removedListeners?: readonly string[]

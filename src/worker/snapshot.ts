@@ -1,7 +1,7 @@
-import { deserialize } from 'node:v8'
+import { type PackedList, ValueReader } from '../base/packed-values.ts'
 import type { RouteSource, SecretData, SecretSource } from '../config/services.ts'
 import type { RouteTable } from '../routing/route.ts'
-import type { RouteConfig } from '../routing/route-config.ts'
+import type { LoadedRouteConfig } from '../routing/route-config.ts'
 import type { ClusterConfig } from '../upstream/cluster-config.ts'
 import type { ClusterSource, LoadedCluster } from '../upstream/cluster-manager.ts'
 import type { HostsUpdate } from '../upstream/host.ts'
@@ -9,13 +9,14 @@ import type { Published, PublishedCluster } from './messages.ts'
 
 /** Reads a published configuration; what comes out belongs to the caller. */
 export function materialise<T>(published: Published): T {
-  // v8.deserialize wants ordinary memory; resources are small and this happens once per resource and worker.
-  return deserialize(Buffer.from(new Uint8Array(published.bytes))) as T
+  return new ValueReader(published.bytes).root() as T
 }
 
 /** Clusters as main published them; the cluster manager asks when traffic first needs one. */
 export class ClusterSnapshot implements ClusterSource {
-  readonly #clusters = new Map<string, PublishedCluster>()
+  /** Number of a cluster in the push it came with. A push lives until the last of its clusters is replaced. */
+  readonly #clusters = new Map<string, { readonly push: PackedList<PublishedCluster>; readonly index: number }>()
+  /** Newer than what the push says. */
   readonly #hosts = new Map<string, HostsUpdate>()
   readonly #loaded: (config: ClusterConfig) => void
 
@@ -24,9 +25,15 @@ export class ClusterSnapshot implements ClusterSource {
     this.#loaded = loaded
   }
 
-  put(cluster: PublishedCluster): void {
-    this.#clusters.set(cluster.name, cluster)
-    if (cluster.hosts !== null) this.#hosts.set(cluster.name, cluster.hosts)
+  /** Takes a push over and names its clusters, of which nothing else is read now. */
+  putAll(packed: SharedArrayBuffer, replaced: (name: string) => void): void {
+    const { clusters: push } = new ValueReader(packed).root() as { clusters: PackedList<PublishedCluster> }
+    for (let index = 0; index < push.length; index++) {
+      const name = push.field(index, 'name')
+      this.#clusters.set(name, { push, index })
+      this.#hosts.delete(name)
+      replaced(name)
+    }
   }
 
   putHosts(name: string, hosts: HostsUpdate): void {
@@ -39,15 +46,11 @@ export class ClusterSnapshot implements ClusterSource {
   }
 
   load(name: string): LoadedCluster | null {
-    const published = this.#clusters.get(name)
-    if (published === undefined) return null
-    const config = materialise<ClusterConfig>(published)
+    const known = this.#clusters.get(name)
+    if (known === undefined) return null
+    const { config, hosts, block } = known.push.get(known.index)
     this.#loaded(config)
-    return {
-      config,
-      hosts: this.#hosts.get(name) ?? null,
-      block: published.block,
-    }
+    return { config, hosts: this.#hosts.get(name) ?? hosts, block }
   }
 }
 
@@ -55,9 +58,9 @@ export class ClusterSnapshot implements ClusterSource {
 export class RouteSnapshot implements RouteSource {
   readonly #published = new Map<string, Published>()
   readonly #tables = new Map<string, RouteTable>()
-  readonly #build: (config: RouteConfig) => RouteTable
+  readonly #build: (config: LoadedRouteConfig) => RouteTable
 
-  constructor(build: (config: RouteConfig) => RouteTable) {
+  constructor(build: (config: LoadedRouteConfig) => RouteTable) {
     this.#build = build
   }
 
@@ -76,7 +79,7 @@ export class RouteSnapshot implements RouteSource {
     if (known !== undefined) return known
     const published = this.#published.get(name)
     if (published === undefined) return null
-    const table = this.#build(materialise<RouteConfig>(published))
+    const table = this.#build(materialise<LoadedRouteConfig>(published))
     this.#tables.set(name, table)
     return table
   }

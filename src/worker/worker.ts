@@ -142,10 +142,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     if (batch.runtime !== undefined) runtime.load(batch.runtime)
     for (const secret of batch.secrets ?? []) secrets.put(secret)
     for (const name of batch.removedSecrets ?? []) secrets.remove(name)
-    for (const cluster of batch.clusters ?? []) {
-      clusterSnapshot.put(cluster)
-      clusters.onReplaced(cluster.name)
-    }
+    if (batch.clusters !== undefined) clusterSnapshot.putAll(batch.clusters, name => clusters.onReplaced(name))
     for (const { cluster, update } of batch.hosts ?? []) {
       clusterSnapshot.putHosts(cluster, update)
       clusters.onHosts(cluster, update)
