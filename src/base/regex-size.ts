@@ -1,4 +1,4 @@
-import { RE2JS } from 're2js'
+import { lazyRe2 } from './lazy-modules.ts'
 
 /** Instructions of re2js, a port of Go's regexp/syntax. Only read here: the package does not publish them. */
 const Op = {
@@ -32,7 +32,7 @@ interface Inst {
  */
 export function regexProgramSize(pattern: string): number {
   const bytes = Buffer.from(pattern, 'utf8').toString('latin1')
-  const compiled = RE2JS.compile(bytes) as unknown as {
+  const compiled = lazyRe2().RE2JS.compile(bytes) as unknown as {
     re2Input: { prog: { inst: readonly Inst[]; start: number } }
   }
   const { inst, start } = compiled.re2Input.prog
