@@ -42,6 +42,12 @@ export function regexProgramSize(pattern: string): number {
   ).size()
 }
 
+/** A bound that costs nothing, for the many patterns that are far from any limit; Infinity = only measuring tells. */
+export function regexProgramSizeAtMost(pattern: string): number {
+  // Repetitions, and classes that a few characters name, are what makes a program larger than its text.
+  return /\{|\\[pP]|\[:/.test(pattern) ? Number.POSITIVE_INFINITY : 4 * pattern.length + 8
+}
+
 class Flattener {
   readonly #inst: Inst[]
   #start: number

@@ -1,6 +1,6 @@
 import { ConfigError } from '../base/errors.ts'
 import { regexError } from '../base/regex.ts'
-import { regexProgramSize } from '../base/regex-size.ts'
+import { regexProgramSize, regexProgramSizeAtMost } from '../base/regex-size.ts'
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
 
@@ -75,6 +75,7 @@ export function parseRegex(proto: envoy.type.matcher.v3.RegexMatcher, at: FieldP
 function checkProgramSize(pattern: string, own: number | undefined, at: FieldPath): void {
   const { error, warn, tell } = regexLimits
   const limit = own ?? Math.min(error, warn)
+  if (regexProgramSizeAtMost(pattern) <= limit) return
   const size = regexProgramSize(pattern)
   if (size <= limit) return
   const text = (max: number, level: string): string =>
