@@ -106,7 +106,6 @@ export function parseCluster(proto: Cluster, at: FieldPath, parser: ClusterParse
     ignoreHealthOnHostRemoval: proto.ignore_health_on_host_removal ?? false,
     connectionPoolPerDownstreamConnection: proto.connection_pool_per_downstream_connection ?? false,
     waitForWarmOnInit: proto.wait_for_warm_on_init ?? true,
-    perUpstreamPreconnectRatio: proto.preconnect_policy?.per_upstream_preconnect_ratio ?? 1,
     assignment: parseClusterAssignment(proto, type, at, parser),
   }
 }
@@ -376,13 +375,6 @@ function parseBind(
   }
   return {
     address,
-    freebind: p.freebind ?? false,
     extraAddress,
-    socketOptions: (p.socket_options ?? []).map(o => ({
-      level: Number(o.level ?? 0),
-      name: Number(o.name ?? 0),
-      value: o.buf_value ?? Number(o.int_value ?? 0),
-      state: o.state === 'STATE_BOUND' || o.state === 'STATE_LISTENING' ? o.state : 'STATE_PREBIND',
-    })),
   }
 }

@@ -19,10 +19,6 @@ export function toJson(typeName: string, message: object, options: JsonOptions =
   return messageJson(messageType(typeName), message as Record<string, unknown>, options, false)
 }
 
-export function anyToJson(any: AnyMessage, options: JsonOptions = {}): Record<string, unknown> {
-  return anyJson(any, options, false)
-}
-
 /** Pretty JSON with one blank of indentation, as protobuf prints it. Empty objects and lists stay on one line. */
 export function printJson(value: unknown, indent = ''): string {
   if (Array.isArray(value)) {

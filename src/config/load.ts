@@ -76,16 +76,6 @@ export function loadFile<T extends object>(
   return validated(typeName, readFile<T>(typeName, path, policy))
 }
 
-/** The same for YAML text; `file` is how errors call it. */
-export function loadYaml<T extends object>(
-  typeName: string,
-  text: string,
-  file: string,
-  policy: UnknownFieldPolicy = 'reject',
-): LoadedMessage<T> {
-  return validated(typeName, readYaml<T>(typeName, text, file, policy))
-}
-
 function validated<T extends object>(typeName: string, loaded: LoadedMessage<T>): LoadedMessage<T> {
   const warnings = [...loaded.warnings]
   try {

@@ -243,13 +243,6 @@ export const LISTENER_HTTP_STATS: StatTemplate = {
   histograms: [],
 }
 
-/** Under `cluster_manager.cds.`, `listener_manager.lds.`, `http.<stat_prefix>.rds.<name>.`: an xDS subscription. */
-export const SUBSCRIPTION_STATS: StatTemplate = {
-  counters: words('config_reload init_fetch_timeout update_attempt update_failure update_rejected update_success'),
-  gauges: words('update_time version config_reload_time_ms'),
-  histograms: words('update_duration'),
-}
-
 /** Under `http.async-client.`: the router of call-outs. */
 export const ASYNC_CLIENT_STATS: StatTemplate = {
   counters: words(`

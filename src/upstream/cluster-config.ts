@@ -43,7 +43,6 @@ export interface ClusterConfig {
   readonly ignoreHealthOnHostRemoval: boolean
   readonly connectionPoolPerDownstreamConnection: boolean
   readonly waitForWarmOnInit: boolean
-  readonly perUpstreamPreconnectRatio: number
   /** load_assignment of STATIC and DNS clusters; null otherwise. */
   readonly assignment: AssignmentConfig | null
 }
@@ -260,18 +259,8 @@ export interface OriginalDstConfig {
 export interface UpstreamBindConfig {
   /** Source address, null = kernel's choice. */
   readonly address: Address | null
-  readonly freebind: boolean
   /** First of another IP family than `address`; null = none. */
   readonly extraAddress: Address | null
-  readonly socketOptions: readonly SocketOptionConfig[]
-}
-
-export interface SocketOptionConfig {
-  readonly level: number
-  readonly name: number
-  /** int_value or the bytes of buf_value. */
-  readonly value: number | Uint8Array
-  readonly state: 'STATE_PREBIND' | 'STATE_BOUND' | 'STATE_LISTENING'
 }
 
 /** Seconds; 0 = system default. */

@@ -215,7 +215,6 @@ export class WorkerCluster implements Cluster {
     for (const [key, h] of before) {
       if (next.has(key)) continue
       removed = true
-      h.present = false
       h.pools?.drain()
     }
     if (this.config.lb.closeConnectionsOnHostSetChange && (added || removed)) {

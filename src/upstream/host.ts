@@ -88,8 +88,6 @@ export class WorkerHost implements Host {
   tcpOptions: UpstreamConnectOptions | null = null
   /** When this worker first saw it healthy, for slow start; -1 = not healthy. */
   healthySince = -1
-  /** False once no host set names it any more. */
-  present = true
   /** What had failed when it was last looked at: bits of FAILED. */
   private failed = 0
   private readonly tcp = new Set<HostConnection>()

@@ -87,8 +87,6 @@ export interface RetryPriority {
   loads(own: PriorityLoads): PriorityLoads
 }
 
-export type PickFailure = 'no_healthy_upstream' | 'dns_failure'
-
 /** Why a pool could not give a stream. */
 export const PoolFailure = {
   /** Circuit breaker of requests. */

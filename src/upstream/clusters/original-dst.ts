@@ -64,7 +64,6 @@ export class OriginalDstCluster extends WorkerCluster implements TimerOwner {
         host.used = false
         continue
       }
-      host.present = false
       host.pools?.drain()
       this.met.delete(text)
       this.stats.gauge('membership_total').dec()

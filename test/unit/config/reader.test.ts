@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { ConfigError } from '../../../src/base/errors.ts'
-import { loadYaml } from '../../../src/config/load.ts'
+import { loadBootstrap } from '../../../src/config/load.ts'
 
 interface Row {
   readonly yaml: string
@@ -31,7 +31,7 @@ function anyMember(text: string | null): string | null {
 
 function read(yaml: string): string | null {
   try {
-    loadYaml('envoy.config.bootstrap.v3.Bootstrap', yaml, 'test.yaml')
+    loadBootstrap({ yaml })
     return null
   } catch (e) {
     if (!(e instanceof ConfigError)) throw e
