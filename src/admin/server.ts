@@ -57,7 +57,7 @@ export class AdminServer implements AcceptHandler, AdminHost {
   }
 
   close(): void {
-    this.#acceptor.close(true)
+    this.#acceptor.close(false)
     for (const connection of this.#connections) connection.close()
   }
 

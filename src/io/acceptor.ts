@@ -24,13 +24,8 @@ export class Acceptor {
     this.#server = net.createServer()
   }
 
-  /** `fd`: a bound, listening socket; or, where koffi cannot make one, an address to bind here. */
-  listen(
-    where:
-      | { fd: number; backlog: number }
-      | { host: string; port: number; ipv6Only: boolean; backlog: number }
-      | { path: string },
-  ): Promise<void> {
+  /** `fd`: a bound socket (listen-socket.ts). Rejects with the system's error. */
+  listen(where: { readonly fd: number; readonly backlog: number }): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen(where, () => {

@@ -27,6 +27,17 @@ export interface ListenSocketOptions {
   readonly options: readonly SocketOptionConfig[]
 }
 
+/** Nothing asked for. */
+export const PLAIN_SOCKET: ListenSocketOptions = {
+  reusePort: false,
+  ipv4Compat: false,
+  transparent: false,
+  freebind: false,
+  fastOpen: 0,
+  mode: 0,
+  options: [],
+}
+
 /** Text in Envoy's words: `cannot bind '127.0.0.1:9901': Address already in use`. */
 export class ListenError extends Error {
   readonly code: string
@@ -54,11 +65,6 @@ export class ListenError extends Error {
   }
 }
 
-/** Listening sockets can be made here and handed to workers; otherwise workers bind for themselves through Node. */
-export function canMakeSockets(): boolean {
-  return libc() !== null
-}
-
 const SOCK_STREAM = 1
 const SOCK_CLOEXEC = 0o2000000
 const SOCK_NONBLOCK = 0o4000
@@ -77,7 +83,7 @@ const TCP_FASTOPEN = 23
 
 /**
  * Makes and binds a socket; `startListening` makes it listen. The caller owns the descriptor.
- * Throws ListenError. Linux only: ask `canMakeSockets` first.
+ * Throws ListenError. Linux only.
  */
 export function openListenSocket(address: Address, options: ListenSocketOptions): number {
   const c = libc()

@@ -2,7 +2,6 @@ import type { Timers } from '../base/timer.ts'
 import { findFactory } from '../config/registry.ts'
 import type { WorkerServices } from '../config/services.ts'
 import { type AcceptHandler, Acceptor } from '../io/acceptor.ts'
-import { isPipe } from '../io/address.ts'
 import { type Address, CloseHow, CloseReason, ReadHold } from '../io/connection.ts'
 import { accept, type SocketConnection } from '../io/socket-connection.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
@@ -142,15 +141,6 @@ export class Listener implements AcceptHandler {
   /** `descriptors`: bound sockets, one per address; the listener owns them. Rejects with the system's error. */
   async listen(descriptors: readonly number[]): Promise<void> {
     for (const fd of descriptors) await this.#acceptor().listen({ fd, backlog: this.config.backlog })
-  }
-
-  /** Where sockets cannot be handed over: this worker binds the addresses itself. */
-  async bind(): Promise<void> {
-    for (const { address, ipv4Compat } of this.config.addresses) {
-      const { ip: host, port } = address
-      if (isPipe(address)) await this.#acceptor().listen({ path: host })
-      else await this.#acceptor().listen({ host, port, ipv6Only: !ipv4Compat, backlog: this.config.backlog })
-    }
   }
 
   /** Addresses that it accepts on, with the real port where 0 was asked for. */

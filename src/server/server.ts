@@ -11,7 +11,7 @@ import type { envoy } from '../config/gen/messages.d.ts'
 import { regexLimits } from '../config/matcher.ts'
 import type { NodeInfo } from '../config/services.ts'
 import type { Address } from '../io/connection.ts'
-import { boundAddress, openListenSocket } from '../io/listen-socket.ts'
+import { boundAddress, openListenSocket, PLAIN_SOCKET } from '../io/listen-socket.ts'
 import { SocketLoop } from '../io/socket-loop.ts'
 import { socketOptions } from '../listener/parse-listener.ts'
 import { StatsStore } from '../stats/store.ts'
@@ -361,11 +361,7 @@ export class Server {
     }
     const wanted = this.#adminAddress()
     const fd = openListenSocket(wanted, {
-      reusePort: false,
-      ipv4Compat: false,
-      transparent: false,
-      freebind: false,
-      fastOpen: 0,
+      ...PLAIN_SOCKET,
       mode: config.pipe?.mode ?? 0,
       options: this.#adminSocketOptions(),
     })

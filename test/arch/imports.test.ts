@@ -48,8 +48,7 @@ function forbidden(entry: string, names: readonly (string | RegExp)[]): string[]
 
 t.test('a worker loads no descriptors, nothing that reads messages, and nothing of the main thread', async t => {
   // The bare reader of protobuf bytes (wire-reader) is allowed: what sidecars tell each other is a Struct.
-  const readers =
-    /^src\/config\/(descriptors|binary|binary-writer|json-reader|json-writer|load|validate|yaml)/
+  const readers = /^src\/config\/(descriptors|binary|binary-writer|json-reader|json-writer|load|validate|yaml)/
   const main = /^src\/(cmd|lab|iptables|agent|admin|inspect|server|xds)\//
   t.same(forbidden('src/worker/main.ts', [...HEAVY, readers, main]), [])
 })

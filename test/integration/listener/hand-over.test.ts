@@ -9,27 +9,18 @@ import { TimerWheel } from '../../../src/base/timer-wheel.ts'
 import { Acceptor } from '../../../src/io/acceptor.ts'
 import { ipAddress, pipeAddress } from '../../../src/io/address.ts'
 import {
-  canMakeSockets,
   closeSocket,
   duplicate,
-  type ListenSocketOptions,
   openListenSocket,
+  PLAIN_SOCKET,
   startListening,
 } from '../../../src/io/listen-socket.ts'
 import { accept } from '../../../src/io/socket-connection.ts'
 import { SocketLoop } from '../../../src/io/socket-loop.ts'
 import { allocatePort } from '../../harness/ports.ts'
 
-const skip = canMakeSockets() ? false : 'needs Linux'
-const OPTIONS: ListenSocketOptions = {
-  reusePort: true,
-  ipv4Compat: false,
-  transparent: false,
-  freebind: false,
-  fastOpen: 0,
-  mode: 0,
-  options: [],
-}
+const skip = process.platform === 'linux' ? false : 'needs Linux'
+const OPTIONS = { ...PLAIN_SOCKET, reusePort: true }
 
 function ask(where: net.NetConnectOpts): Promise<string> {
   return new Promise((resolve, reject) => {

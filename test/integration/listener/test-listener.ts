@@ -4,6 +4,7 @@ import type { ParsedExtension } from '../../../src/config/registry.ts'
 import { registerFactories } from '../../../src/config/registry.ts'
 import { ipAddress } from '../../../src/io/address.ts'
 import { CloseHow, type Connection } from '../../../src/io/connection.ts'
+import { openListenSocket, PLAIN_SOCKET } from '../../../src/io/listen-socket.ts'
 import { SocketLoop } from '../../../src/io/socket-loop.ts'
 import { downstreamTls } from '../../../src/io/transport-sockets/tls.ts'
 import type { FilterChainMatchConfig } from '../../../src/listener/filter-chain-match.ts'
@@ -161,7 +162,7 @@ export function world(services: FakeServices = fakeServices(new TimerWheel())): 
       })
       all.push(listener)
       directory.add(listener)
-      if (full.bindToPort) await listener.bind()
+      if (full.bindToPort) await listener.listen(full.addresses.map(a => openListenSocket(a.address, PLAIN_SOCKET)))
       const stat = (name: string): number => services.stats.value(`listener.${full.statAddress}.${name}`)
       return { listener, port: listener.boundPorts[0] ?? 0, stat }
     },

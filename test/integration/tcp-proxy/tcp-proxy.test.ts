@@ -4,6 +4,7 @@ import { TimerWheel } from '../../../src/base/timer-wheel.ts'
 import { Acceptor } from '../../../src/io/acceptor.ts'
 import { ipAddress } from '../../../src/io/address.ts'
 import { CloseHow, CloseReason, type Connection } from '../../../src/io/connection.ts'
+import { openListenSocket, PLAIN_SOCKET } from '../../../src/io/listen-socket.ts'
 import { accept, type SocketConnection } from '../../../src/io/socket-connection.ts'
 import { SocketLoop } from '../../../src/io/socket-loop.ts'
 import { NetworkFilterChain } from '../../../src/network/filter-chain.ts'
@@ -65,7 +66,7 @@ async function proxy(
     },
     onAcceptError() {},
   })
-  await acceptor.listen({ host: '127.0.0.1', port: 0, ipv6Only: false, backlog: 16 })
+  await acceptor.listen({ fd: openListenSocket(ipAddress('127.0.0.1', 0), PLAIN_SOCKET), backlog: 16 })
   const address = acceptor.address() as net.AddressInfo
   return {
     port: address.port,

@@ -2,6 +2,7 @@ import { FieldPath } from '../../../src/config/field-path.ts'
 import { Acceptor } from '../../../src/io/acceptor.ts'
 import { ipAddress } from '../../../src/io/address.ts'
 import { CloseHow, type Connection } from '../../../src/io/connection.ts'
+import { openListenSocket, PLAIN_SOCKET } from '../../../src/io/listen-socket.ts'
 import { accept, connect, type SocketConnection } from '../../../src/io/socket-connection.ts'
 import { SocketLoop } from '../../../src/io/socket-loop.ts'
 import { parseClientHello } from '../../../src/io/transport-sockets/client-hello.ts'
@@ -64,7 +65,7 @@ export async function tlsServer(proto: Proto, services: FakeServices = fakeServi
     },
     onAcceptError() {},
   })
-  await acceptor.listen({ host: '127.0.0.1', port: 0, ipv6Only: false, backlog: 16 })
+  await acceptor.listen({ fd: openListenSocket(ipAddress('127.0.0.1', 0), PLAIN_SOCKET), backlog: 16 })
   const address = acceptor.address()
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,

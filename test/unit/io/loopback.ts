@@ -1,6 +1,7 @@
 import { Acceptor } from '../../../src/io/acceptor.ts'
 import { ipAddress } from '../../../src/io/address.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../../../src/io/connection.ts'
+import { openListenSocket, PLAIN_SOCKET } from '../../../src/io/listen-socket.ts'
 import { accept, type ConnectOptions, connect, type SocketConnection } from '../../../src/io/socket-connection.ts'
 import { SocketLoop } from '../../../src/io/socket-loop.ts'
 import { VirtualTimers } from '../base/virtual-clock.ts'
@@ -101,7 +102,7 @@ export async function loopback(holds = 0): Promise<Loopback> {
       throw new Error(`accept: ${code}`)
     },
   })
-  await acceptor.listen({ host: '127.0.0.1', port: 0, ipv6Only: false, backlog: 128 })
+  await acceptor.listen({ fd: openListenSocket(ipAddress('127.0.0.1', 0), PLAIN_SOCKET), backlog: 128 })
   const address = acceptor.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
   let taken = 0
