@@ -163,6 +163,8 @@ export function baseOptions(config: CommonTlsConfig, material: TlsMaterial): tls
   if (config.signatureAlgorithms !== '') options.sigalgs = config.signatureAlgorithms
   if (validation.ca !== null) options.ca = Buffer.from(validation.ca)
   else if (validation.systemRoots) options.ca = lazyTls().getCACertificates('system')
+  // Nothing is checked against a CA; without this Node would load all of Mozilla's.
+  else options.ca = []
   if (validation.crl !== null) options.crl = Buffer.from(validation.crl)
   return options
 }
