@@ -32,6 +32,8 @@ export interface ClientScript {
   /** How long to watch whether the proxy closes, ms, after the last response. */
   readonly linger: number
   readonly tls?: ConnectionOptions
+  /** TLS sessions that the server gives are added here. */
+  readonly sessions?: Buffer[]
 }
 
 /** How the connection stood when the script ended. */
@@ -86,10 +88,11 @@ class ClientSession {
     const stream = tls === undefined ? socket : connectTls({ ...tls, socket, rejectUnauthorized: false })
     stream.once(tls === undefined ? 'connect' : 'secureConnect', onReady)
     this.socket = stream
+    stream.on('session', (session: Buffer) => this.script.sessions?.push(session))
     this.listen(stream)
     await this.until(() => ready || this.over, deadline)
     if (ready && stream instanceof TLSSocket) {
-      this.tlsOutcome = `${stream.getProtocol()} alpn=${stream.alpnProtocol || '-'}`
+      this.tlsOutcome = `${stream.getProtocol()} alpn=${stream.alpnProtocol || '-'}${stream.isSessionReused() ? ' resumed' : ''}`
     }
     if (ready) return null
     if (tls !== undefined) this.tlsOutcome = `handshake failed: ${this.failure ?? 'closed'}`

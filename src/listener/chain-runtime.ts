@@ -106,7 +106,7 @@ export class ChainRuntime implements FilterChainOwner {
     if (!this.#tlsMade && socket !== null) {
       const factory = findFactory('envoy.transport_sockets.downstream', socket.typeUrl)!
       const make = factory.create(socket.config as never, this.#listener.environment.services) as ServerTransport
-      this.#tls = make(this.#listener.scope)
+      this.#tls = make(this.#listener.scope, `${this.#listener.config.statAddress} ${this.config.name}`)
     }
     this.#tlsMade = true
     return this.#tls

@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto'
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,6 +27,8 @@ export class GroupRun {
   private readonly directory = mkdtempSync(join(tmpdir(), 'parity-'))
   private proxy: ProxyProcess | null = null
   private normaliser: Normaliser | null = null
+  /** TLS sessions of this scenario's clients, newest last. */
+  private sessions: Buffer[] = []
 
   constructor(group: Group) {
     this.group = group
@@ -63,6 +66,7 @@ export class GroupRun {
   async run(scenario: Scenario, expected?: ScenarioObservation): Promise<ScenarioObservation> {
     const { state } = this.upstreams
     state.clear()
+    this.sessions = []
     const compare = scenario.compare ?? {}
     const logStart = this.logLines().length
     const wanted = (compare.stats ?? []).map(pattern => new RegExp(pattern))
@@ -101,7 +105,7 @@ export class GroupRun {
             port: await this.port(step.listener),
             timeout: step.timeout ?? DEFAULT_TIMEOUT,
             linger: DEFAULT_LINGER,
-            ...tlsOptions(step.tls, ['h2']),
+            ...tlsOptions(step.tls, ['h2'], this.sessions),
           } as Parameters<typeof playH2>[0]),
         )
       case 'admin':
@@ -138,7 +142,8 @@ export class GroupRun {
       methods,
       timeout: step.timeout ?? DEFAULT_TIMEOUT,
       linger: step.linger ?? DEFAULT_LINGER,
-      ...tlsOptions(step.tls, undefined),
+      ...tlsOptions(step.tls, undefined, this.sessions),
+      sessions: this.sessions,
     }
   }
 
@@ -227,7 +232,11 @@ export class GroupRun {
   }
 }
 
-function tlsOptions(tls: TlsClient | undefined, alpn: readonly string[] | undefined): { tls?: ConnectionOptions } {
+function tlsOptions(
+  tls: TlsClient | undefined,
+  alpn: readonly string[] | undefined,
+  sessions: readonly Buffer[],
+): { tls?: ConnectionOptions } {
   if (tls === undefined) return {}
   const protocols = tls.alpn ?? alpn
   return {
@@ -236,6 +245,9 @@ function tlsOptions(tls: TlsClient | undefined, alpn: readonly string[] | undefi
       ...(protocols === undefined ? {} : { ALPNProtocols: [...protocols] }),
       ...(tls.certificate === undefined ? {} : certificate(tls.certificate)),
       ...(tls.maxVersion === undefined ? {} : { maxVersion: tls.maxVersion }),
+      ...(tls.sigalgs === undefined ? {} : { sigalgs: tls.sigalgs }),
+      ...(tls.resume === true ? { session: sessions.at(-1) } : {}),
+      ...(tls.noTickets === true ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
     },
   }
 }

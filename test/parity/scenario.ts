@@ -51,6 +51,12 @@ export interface TlsClient {
   readonly alpn?: readonly string[]
   readonly certificate?: string
   readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3'
+  /** OpenSSL's list, best first. */
+  readonly sigalgs?: string
+  /** Offers the newest session that the clients of this scenario were given; the outcome says ` resumed` when it was taken. */
+  readonly resume?: boolean
+  /** The client understands no session tickets; up to TLS 1.2 a session id is left. */
+  readonly noTickets?: boolean
 }
 
 export type Step =

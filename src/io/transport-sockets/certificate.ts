@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto'
 import { decodeIpv6 } from '../socket-address.ts'
 
 /** Names of one X.509 certificate (RFC 5280), read from its DER: Node's text forms escape and order them otherwise than Envoy. */
@@ -7,9 +8,13 @@ export interface CertificateNames {
   readonly issuer: string
   /** Lower-case hex without sign byte. */
   readonly serial: string
+  /** Of the public key; '' when it is none of these. */
+  readonly key: KeyKind
   /** In the order of the certificate. */
   readonly sans: readonly SubjectAltName[]
 }
+
+export type KeyKind = 'RSA' | 'P-256' | 'P-384' | 'P-521' | 'Ed25519' | ''
 
 export interface SubjectAltName {
   readonly type: 'EMAIL' | 'DNS' | 'URI' | 'IP_ADDRESS' | 'OTHER_NAME'
@@ -21,7 +26,7 @@ interface Der {
   readonly body: Buffer
 }
 
-const EMPTY: CertificateNames = { subject: '', issuer: '', serial: '', sans: [] }
+const EMPTY: CertificateNames = { subject: '', issuer: '', serial: '', key: '', sans: [] }
 const OID_SUBJECT_ALT_NAME = '551d11'
 
 /** Never throws: OpenSSL has accepted the certificate before, so an oddity only leaves fields empty. */
@@ -35,11 +40,13 @@ export function certificateNames(der: Uint8Array): CertificateNames {
     const issuer = distinguishedName(fields[at++]!.body)
     at++
     const subject = distinguishedName(fields[at++]!.body)
+    const key = keyKind(fields[at++]!.body)
     const extensions = fields.find(f => f.tag === 0xa3)
     return {
       subject,
       issuer,
       serial: (serial[0] === 0 && serial.length > 1 ? serial.subarray(1) : serial).toString('hex'),
+      key,
       sans: extensions === undefined ? [] : subjectAltNames(extensions.body),
     }
   } catch {
@@ -47,14 +54,55 @@ export function certificateNames(der: Uint8Array): CertificateNames {
   }
 }
 
+const PARSED = new WeakMap<X509Certificate, CertificateNames>()
+
+/** `certificateNames` of a certificate that several ask about: it is read once. */
+export function namesOf(certificate: X509Certificate): CertificateNames {
+  let names = PARSED.get(certificate)
+  if (names === undefined) {
+    names = certificateNames(certificate.raw)
+    PARSED.set(certificate, names)
+  }
+  return names
+}
+
 /** Session id of an OpenSSL SSL_SESSION in DER (`getSession()`), in hex; '' when it has none. */
 export function sessionIdOf(session: Buffer | undefined): string {
-  if (session === undefined) return ''
+  return sessionField(session, 3).toString('hex')
+}
+
+/** Protocol version of such a session, as on the wire; 0 when it cannot be read. */
+export function sessionVersionOf(session: Buffer): number {
+  const version = sessionField(session, 1)
+  return version.length === 0 ? 0 : version.readUIntBE(0, Math.min(version.length, 4))
+}
+
+/** Node puts this and the name of the server, with two bytes of length, before the sessions of clients. */
+const WRAPPED = Buffer.from('\0nodejs:tls:session:1\0')
+
+function sessionField(session: Buffer | undefined, index: number): Buffer {
   try {
-    return children(children(session)[0]!.body)[3]!.body.toString('hex')
-  } catch {
-    return ''
-  }
+    if (session !== undefined) {
+      const start = session.indexOf(WRAPPED) === 0 ? WRAPPED.length + 2 + session.readUInt16BE(WRAPPED.length) : 0
+      return children(children(session.subarray(start))[0]!.body)[index]!.body
+    }
+  } catch {}
+  return Buffer.alloc(0)
+}
+
+const KEYS: Readonly<Record<string, KeyKind>> = {
+  '2a864886f70d010101': 'RSA',
+  '2a8648ce3d030107': 'P-256',
+  '2b81040022': 'P-384',
+  '2b81040023': 'P-521',
+  '2b6570': 'Ed25519',
+}
+
+/** SubjectPublicKeyInfo (RFC 5280 §4.1.2.7); elliptic curves are parameters of one algorithm (RFC 5480 §2.1). */
+function keyKind(body: Buffer): KeyKind {
+  const [algorithm, parameters] = children(children(body)[0]!.body)
+  const id = algorithm!.body.toString('hex')
+  return KEYS[id === '2a8648ce3d0201' ? parameters!.body.toString('hex') : id] ?? ''
 }
 
 function children(bytes: Buffer): Der[] {

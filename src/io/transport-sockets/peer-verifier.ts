@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import type tls from 'node:tls'
 import { lazyCrypto } from '../../base/lazy-modules.ts'
-import { certificateNames, type SubjectAltName } from './certificate.ts'
+import { namesOf, type SubjectAltName } from './certificate.ts'
 import { dnsNameMatch, SanMatcher } from './san-matcher.ts'
 import { PEER_WITHOUT_CERTIFICATE, tlsErrorText, verifyAlert, verifyErrorText } from './tls-errors.ts'
 import type { TlsStats } from './tls-stats.ts'
@@ -62,7 +62,7 @@ export class PeerVerifier {
   explain(peer: X509Certificate | undefined): string {
     const expected = this.#sans === null ? 'a certificate of the trusted CA' : this.#sans.expected
     if (peer === undefined) return `expected ${expected}, the peer presented no certificate`
-    const names = certificateNames(peer.raw)
+    const names = namesOf(peer)
     return `expected ${expected}; presented subject '${names.subject}' of issuer '${names.issuer}', names [${names.sans.map(s => s.value).join(', ')}]`
   }
 
@@ -76,7 +76,7 @@ export class PeerVerifier {
       }
     }
     if (this.#sans !== null || dnsName !== '') {
-      const { sans } = certificateNames(peer.raw)
+      const { sans } = namesOf(peer)
       const fits = dnsName !== '' ? hasDnsName(sans, dnsName) : this.#sans!.matches(sans)
       if (!fits) {
         stats.failVerifySan.inc()
@@ -102,16 +102,15 @@ export class PeerVerifier {
 
   #chainFailure(socket: tls.TLSSocket, peer: X509Certificate): string {
     const error = (socket as unknown as { _handle: Verdict | null })._handle?.verifyError()
-    const chain = chainOf(peer)
     if (error === null) {
       const { maxDepth } = this.#config
       // Intermediates are what stands between leaf and trust anchor.
-      if (maxDepth < 0 || chain.length - 2 <= maxDepth) return ''
+      if (maxDepth < 0 || chainOf(peer).length - 2 <= maxDepth) return ''
       return `X509_verify_cert: certificate verification error at depth ${maxDepth + 1}: certificate chain too long`
     }
     const code = error?.code ?? 'UNSPECIFIED'
     const text = verifyErrorText(code)
-    return `X509_verify_cert: certificate verification error at depth ${depthOf(code, chain)}: ${text}`
+    return `X509_verify_cert: certificate verification error at depth ${depthOf(code, chainOf(peer))}: ${text}`
   }
 }
 

@@ -301,7 +301,12 @@ export function checkCertificate(
   try {
     const key = lazyCrypto().createPrivateKey({ key: Buffer.from(c.key), passphrase: c.password })
     if (!chain[0]!.checkPrivateKey(key)) throw new Error(MISMATCH)
-    lazyTls().createSecureContext({ cert: Buffer.from(c.chain), key: Buffer.from(c.key), passphrase: c.password, ca: [] })
+    lazyTls().createSecureContext({
+      cert: Buffer.from(c.chain),
+      key: Buffer.from(c.key),
+      passphrase: c.password,
+      ca: [],
+    })
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error)
     const advice = cause === MISMATCH ? `the key does not belong to the certificate ${chainSource}` : undefined

@@ -4,7 +4,7 @@ import type { Log } from '../../base/log.ts'
 import { FieldPath } from '../../config/field-path.ts'
 import type { WorkerServices } from '../../config/services.ts'
 import type { StatsScope } from '../../stats/stats.ts'
-import { type CertificateNames, certificateNames } from './certificate.ts'
+import { type CertificateNames, namesOf } from './certificate.ts'
 import { PeerVerifier } from './peer-verifier.ts'
 import { readCertificates } from './pem.ts'
 import type { CertificateConfig, CommonTlsConfig } from './tls-config.ts'
@@ -120,9 +120,10 @@ export class TlsContext {
 
   #certificate(c: CertificateConfig, secret: string): LoadedCertificate {
     const leaf = readCertificates(c.chain)?.[0]
-    if (leaf === undefined) return { ...c, names: { subject: '', issuer: '', serial: '', sans: [] }, keyType: '' }
+    if (leaf === undefined)
+      return { ...c, names: { subject: '', issuer: '', serial: '', key: '', sans: [] }, keyType: '' }
     this.#expiration(secret, 'unnamed_cert_e3b0c442', leaf.validToDate)
-    return { ...c, names: certificateNames(leaf.raw), keyType: leaf.publicKey.asymmetricKeyType ?? '' }
+    return { ...c, names: namesOf(leaf), keyType: leaf.publicKey.asymmetricKeyType ?? '' }
   }
 
   #validation(): ValidationConfig | null {

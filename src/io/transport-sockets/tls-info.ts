@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import type tls from 'node:tls'
 import type { TlsInfo } from '../connection.ts'
-import { type CertificateNames, certificateNames, type SubjectAltName, sessionIdOf } from './certificate.ts'
+import { type CertificateNames, namesOf, type SubjectAltName, sessionIdOf } from './certificate.ts'
 
 /** What `tls-context.ts` knows of the certificate that this side showed. */
 export interface LocalCertificate {
@@ -24,7 +24,6 @@ export class TlsSession implements TlsInfo {
   readonly #session: Buffer | undefined
   readonly #peer: X509Certificate | undefined
   readonly #local: LocalCertificate | null
-  #names: CertificateNames | null = null
 
   constructor(
     socket: tls.TLSSocket,
@@ -133,8 +132,7 @@ export class TlsSession implements TlsInfo {
 
   #peerNames(): CertificateNames | null {
     if (this.#peer === undefined) return null
-    this.#names ??= certificateNames(this.#peer.raw)
-    return this.#names
+    return namesOf(this.#peer)
   }
 }
 

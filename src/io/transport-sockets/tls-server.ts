@@ -5,13 +5,18 @@ import type { WorkerServices } from '../../config/services.ts'
 import type { StatsScope } from '../../stats/stats.ts'
 import type { TlsInfo } from '../connection.ts'
 import type { SocketConnection, TlsDriver } from '../socket-connection.ts'
+import { namesOf } from './certificate.ts'
 import { agreedCurve, printedCurve, serverGroups } from './cipher-names.ts'
 import { dnsNameMatch } from './san-matcher.ts'
-import { configuredTicketKeys, processTicketKeys } from './ticket-keys.ts'
+import { signatureAlgorithm } from './signature-algorithms.ts'
+import { configuredTicketKeys, processTicketKeys, ticketPeriod, useTicketKeys } from './ticket-keys.ts'
 import type { DownstreamTlsConfig } from './tls-config.ts'
 import { baseOptions, type LoadedCertificate, TlsContext, type TlsMaterial, withCertificates } from './tls-context.ts'
 import { handshakeErrorText, PEER_WITHOUT_CERTIFICATE } from './tls-errors.ts'
 import { TlsSession } from './tls-info.ts'
+
+/** seconds; BoringSSL's `SSL_DEFAULT_SESSION_PSK_DHE_TIMEOUT` */
+const TLS13_SESSION_LIFETIME = 2 * 24 * 3600
 
 interface ServerContext {
   readonly secure: tls.SecureContext
@@ -22,12 +27,16 @@ interface ServerContext {
 export class ServerTls implements TlsDriver {
   readonly #config: DownstreamTlsConfig
   readonly #context: TlsContext
+  readonly #owner: string
   /** By certificates that fit the server name, and by whether the client speaks TLS 1.3. */
   #contexts = new Map<string, ServerContext>()
+  /** In which period the ticket keys of `#contexts` are the newest. */
+  #period = ticketPeriod()
 
-  /** `scope`: `listener.<address>.` */
-  constructor(config: DownstreamTlsConfig, scope: StatsScope, services: WorkerServices) {
+  /** `scope`: `listener.<address>.`; `owner`: the filter chain. Tickets of one are not taken by another. */
+  constructor(config: DownstreamTlsConfig, scope: StatsScope, services: WorkerServices, owner: string) {
     this.#config = config
+    this.#owner = owner
     const tickets = config.ticketKeySecret === '' ? [] : [config.ticketKeySecret]
     this.#context = new TlsContext(config, scope, services, true, config.requireClientCertificate, tickets)
     this.#context.onChange = () => {
@@ -82,6 +91,8 @@ export class ServerTls implements TlsDriver {
     stats.seen('ciphers', info.cipher)
     stats.seen('versions', info.version)
     const tls13 = info.version === 'TLSv1.3'
+    if (peer !== undefined)
+      stats.seen('sigalgs', signatureAlgorithm(this.#config.signatureAlgorithms, namesOf(peer).key, tls13))
     // Only with (EC)DHE; RSA key exchange has no group.
     if (tls13 || info.cipher.startsWith('ECDHE-')) {
       const groups = connection.clientHello?.groups ?? []
@@ -116,6 +127,11 @@ export class ServerTls implements TlsDriver {
   }
 
   #pick(material: TlsMaterial, name: string, tls13: boolean): ServerContext {
+    const period = ticketPeriod()
+    if (period !== this.#period) {
+      this.#period = period
+      this.#contexts = new Map()
+    }
     const chosen = certificatesFor(material.certificates, name)
     const key = `${chosen.map(c => material.certificates.indexOf(c)).join(',')}${tls13 ? '' : ' 1.2'}`
     let context = this.#contexts.get(key)
@@ -134,14 +150,21 @@ export class ServerTls implements TlsDriver {
     // BoringSSL follows the server's order up to TLS 1.2 and the client's in TLS 1.3.
     if (!tls13 && !config.preferClientCiphers) options.honorCipherOrder = true
     if (!config.tickets) options.secureOptions = lazyCrypto().constants.SSL_OP_NO_TICKET
-    if (config.sessionTimeout > 0) options.sessionTimeout = config.sessionTimeout
+    // BoringSSL's session_timeout is about TLS 1.2; sessions of TLS 1.3 have a lifetime of their own.
+    if (tls13) options.sessionTimeout = TLS13_SESSION_LIFETIME
+    else if (config.sessionTimeout > 0) options.sessionTimeout = config.sessionTimeout
     options.sessionIdContext = material.identity.toString('hex').slice(0, 32)
-    const configured = config.ticketKeys[0] ?? this.#context.secret(config.ticketKeySecret)?.sessionTicketKeys?.[0]
-    options.ticketKeys =
-      configured === undefined
-        ? processTicketKeys(material.identity)
-        : configuredTicketKeys(configured, material.identity)
-    return { secure: lazyTls().createSecureContext(options), local: chosen[0]! }
+    const secure = lazyTls().createSecureContext(options)
+    const inline = config.ticketKeys.length > 0 ? config.ticketKeys : undefined
+    const configured = inline ?? this.#context.secret(config.ticketKeySecret)?.sessionTicketKeys ?? []
+    useTicketKeys(
+      secure,
+      configured.length > 0
+        ? configuredTicketKeys(configured, material.identity)
+        : processTicketKeys(lazyCrypto().createHash('sha256').update(material.identity).update(this.#owner).digest()),
+      tls13,
+    )
+    return { secure, local: chosen[0]! }
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Counter, StatsScope } from '../../stats/stats.ts'
 
-/** `<scope>ssl.*`, the fixed ones. Those that carry a name (ciphers, versions, curves) are made when first seen, as in Envoy. */
+/** `<scope>ssl.*`, the fixed ones. Those that carry a name (ciphers, versions, curves, sigalgs) are made when first seen, as in Envoy. */
 export class TlsStats {
   readonly connectionError: Counter
   readonly handshake: Counter
@@ -32,7 +32,7 @@ export class TlsStats {
     this.secretsNotReady = server ? down : up
   }
 
-  /** `kind`: ciphers, versions, curves. */
+  /** `kind`: ciphers, versions, curves, sigalgs. */
   seen(kind: string, value: string): void {
     if (value === '') return
     const name = `${kind}.${value}`

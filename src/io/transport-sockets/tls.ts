@@ -6,8 +6,8 @@ import { ClientTls } from './tls-client.ts'
 import { type DownstreamTlsConfig, parseDownstreamTls, parseUpstreamTls, type UpstreamTlsConfig } from './tls-config.ts'
 import { ServerTls } from './tls-server.ts'
 
-/** What `create` of a downstream transport socket gives: made once per filter chain with the scope of its listener. */
-export type ServerTransport = (scope: StatsScope) => ServerTls | null
+/** What `create` of a downstream transport socket gives: made once per filter chain (`owner`) with the scope of its listener. */
+export type ServerTransport = (scope: StatsScope, owner: string) => ServerTls | null
 /** Upstream: made once per cluster (or transport_socket_match) with the scope of the cluster. Null = plain TCP. */
 export type ClientTransport = (scope: StatsScope) => ClientTls | null
 
@@ -19,7 +19,8 @@ export const downstreamTls: ExtensionFactory<Downstream, DownstreamTlsConfig, un
   name: 'envoy.transport_sockets.tls',
   typeUrls: ['envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'],
   parse: parseDownstreamTls,
-  create: (config: DownstreamTlsConfig, services: WorkerServices) => scope => new ServerTls(config, scope, services),
+  create: (config: DownstreamTlsConfig, services: WorkerServices) => (scope, owner) =>
+    new ServerTls(config, scope, services, owner),
 }
 
 export const upstreamTls: ExtensionFactory<Upstream, UpstreamTlsConfig, unknown, ClientTransport> = {

@@ -38,6 +38,7 @@ export async function tlsServer(proto: Proto, services: FakeServices = fakeServi
     parseDownstreamTls(proto, FieldPath.root(), []),
     services.stats.scope('listener.x.'),
     services,
+    'chain',
   )
   const loop = new SocketLoop(services.timers)
   const accepted: TlsServer['accepted'] = []

@@ -2,7 +2,7 @@ import net from 'node:net'
 import tls from 'node:tls'
 import t from 'tap'
 import { CloseHow, CloseReason } from '../../../src/io/connection.ts'
-import { certificate } from '../../harness/certificates.ts'
+import { certificate, certificatePath } from '../../harness/certificates.ts'
 import { fakeServices } from '../../unit/network/fake-services.ts'
 import { CA, pair, tlsClient, tlsServer } from './tls-peers.ts'
 
@@ -163,6 +163,49 @@ t.test('refused servers: chain, name, hash; nothing is sent to them', async t =>
   }
   for (const a of [...s.accepted, ...good.accepted]) t.equal(a.handler.text, '')
 })
+
+for (const version of ['TLSv1_2', 'TLSv1_3'] as const) {
+  t.test(`a server that was refused is refused again: its session is not kept, ${version}`, async t => {
+    const s = await tlsServer({ common_tls_context: { tls_certificates: [server] } })
+    t.teardown(() => s.close())
+    const c = tlsClient({
+      sni: 'lab.test',
+      common_tls_context: {
+        tls_params: { tls_maximum_protocol_version: version },
+        validation_context: { trusted_ca: { filename: certificatePath('stranger.pem') } },
+      },
+    })
+    for (let i = 0; i < 3; i++) {
+      const { handler } = c.dial(s.port)
+      await handler.until(() => handler.closed !== null || handler.connected)
+      t.equal(handler.closed, CloseReason.TransportFailed)
+    }
+    t.equal(s.services.stats.value('listener.x.ssl.session_reused'), 0)
+  })
+
+  t.test(`a resumed session still knows the certificate of its server, ${version}`, async t => {
+    const s = await tlsServer({ common_tls_context: { tls_certificates: [server] } })
+    t.teardown(() => s.close())
+    const c = tlsClient({
+      sni: 'lab.test',
+      common_tls_context: {
+        tls_params: { tls_maximum_protocol_version: version },
+        validation_context: CA,
+      },
+    })
+    for (const expected of [false, true, true]) {
+      const { connection, handler } = c.dial(s.port)
+      connection.write('x')
+      await handler.until(() => handler.text === 'x')
+      t.equal(connection.tls?.resumed, expected)
+      t.ok(connection.tls?.peerDnsSans.includes('lab.test'))
+      connection.close(CloseHow.Flush)
+      await handler.until(() => handler.closed !== null)
+    }
+    t.equal(c.services.stats.value('cluster.x.ssl.no_certificate'), 0)
+    t.equal(c.services.stats.value('cluster.x.ssl.sigalgs.ecdsa_secp256r1_sha256'), 3)
+  })
+}
 
 t.test('plain bytes at a TLS listener, plain answers at a TLS client', async t => {
   const s = await tlsServer({ common_tls_context: { tls_certificates: [server] } })
