@@ -1,7 +1,10 @@
 import { TimerNode, type TimerOwner, type Timers } from '../base/timer.ts'
-import { ResetReason } from '../codec/codec.ts'
+import { type Codec, ResetReason } from '../codec/codec.ts'
 import { defaultHttp1Options } from '../codec/http1/options.ts'
 import { Http1ServerCodec } from '../codec/http1/server.ts'
+import { startsWithPreface } from '../codec/http2/frames.ts'
+import { defaultHttp2Options } from '../codec/http2/options.ts'
+import { Http2ServerCodec } from '../codec/http2/server.ts'
 import { CloseHow, CloseReason, type Connection, type ConnectionHandler } from '../io/connection.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
 import type { AdminCounters } from './counters.ts'
@@ -25,12 +28,13 @@ const EXCHANGE_TIMEOUT = 60_000
 /** Between requests (scrapers keep their connections): Envoy's default for HTTP. */
 const IDLE_TIMEOUT = 3_600_000
 
-/** One client of the admin interface: HTTP/1.1 through the proxy's own codec. */
+/** One client of the admin interface: HTTP/1.1, or HTTP/2 by prior knowledge, through the proxy's own codecs. */
 export class AdminConnection implements ConnectionHandler, TimerOwner {
   readonly #host: AdminHost
   readonly #timer: TimerNode
   #connection!: Connection
-  #codec!: Http1ServerCodec
+  /** Made when the first bytes tell which. */
+  #codec: Codec | null = null
   #streams!: AdminStreams
   /** Bytes of a request have come and its answer has not left yet. */
   #busy = false
@@ -47,10 +51,9 @@ export class AdminConnection implements ConnectionHandler, TimerOwner {
     this.#streams = new AdminStreams(
       this.#host,
       connection,
-      () => this.#codec.protocol,
+      () => this.#codec!.protocol,
       () => this.#answered(),
     )
-    this.#codec = new Http1ServerCodec(connection, this.#streams, defaultHttp1Options)
     this.#host.counters.onConnection()
     this.#host.timers.arm(this.#timer, IDLE_TIMEOUT)
   }
@@ -64,6 +67,7 @@ export class AdminConnection implements ConnectionHandler, TimerOwner {
       this.#busy = true
       this.#host.timers.arm(this.#timer, EXCHANGE_TIMEOUT)
     }
+    this.#codec ??= this.#newCodec(chunk)
     this.#codec.dispatch(chunk, end)
     if (!end) return
     this.#ended = true
@@ -71,7 +75,7 @@ export class AdminConnection implements ConnectionHandler, TimerOwner {
   }
 
   onWritable(): void {
-    this.#codec.onConnectionWritable()
+    this.#codec?.onConnectionWritable()
     // A big answer has left: the client reads.
     if (this.#busy && !this.#streams.busy) this.#idle()
   }
@@ -79,9 +83,9 @@ export class AdminConnection implements ConnectionHandler, TimerOwner {
   onClose(c: Connection, why: CloseReason): void {
     const { timers, counters } = this.#host
     timers.cancel(this.#timer)
-    this.#codec.onConnectionClosed(ResetReason.ConnectionTermination)
+    this.#codec?.onConnectionClosed(ResetReason.ConnectionTermination)
     const byPeer = why === CloseReason.Remote || why === CloseReason.RemoteReset
-    counters.onClose(byPeer, timers.now() - c.startTime, c.bytesReceived, c.bytesSent)
+    counters.onClose(byPeer, timers.now() - c.startTime, c.bytesReceived, c.bytesSent, this.#codec?.protocol ?? '')
     this.#host.gone(this)
   }
 
@@ -91,6 +95,15 @@ export class AdminConnection implements ConnectionHandler, TimerOwner {
     else if (this.#streams.busy) counters.requestTimeouts.inc()
     else counters.headerTimeouts.inc()
     this.#connection.close(CloseHow.NoFlush)
+  }
+
+  #newCodec(first: Uint8Array): Codec {
+    const { counters, timers } = this.#host
+    const connection = this.#connection
+    const http2 = startsWithPreface(first)
+    counters.onCodec(http2)
+    if (http2) return new Http2ServerCodec(connection, this.#streams, defaultHttp2Options, timers)
+    return new Http1ServerCodec(connection, this.#streams, defaultHttp1Options)
   }
 
   #answered(): void {

@@ -11,7 +11,8 @@ export class AdminCounters {
   readonly #closedRemote: Counter
   readonly #lengths: readonly Histogram[]
   readonly #accepted: Histogram
-  readonly #http1: Gauge
+  /** HTTP/1 and HTTP/2. */
+  readonly #codecs: readonly { readonly connections: Counter; readonly open: Gauge; readonly requests: Counter }[]
   readonly #rx: Counter
   readonly #tx: Counter
   readonly #requests: readonly Counter[]
@@ -31,7 +32,6 @@ export class AdminCounters {
     this.#listener = listener
     this.#connections = [
       http.counter('downstream_cx_total'),
-      http.counter('downstream_cx_http1_total'),
       listener.counter('downstream_cx_total'),
       listener.counter('main_thread.downstream_cx_total'),
     ]
@@ -40,7 +40,11 @@ export class AdminCounters {
       listener.gauge('downstream_cx_active'),
       listener.gauge('main_thread.downstream_cx_active'),
     ]
-    this.#http1 = http.gauge('downstream_cx_http1_active')
+    this.#codecs = [1, 2].map(version => ({
+      connections: http.counter(`downstream_cx_http${version}_total`),
+      open: http.gauge(`downstream_cx_http${version}_active`),
+      requests: http.counter(`downstream_rq_http${version}_total`),
+    }))
     this.#closed = [http.counter('downstream_cx_destroy'), listener.counter('downstream_cx_destroy')]
     this.#closedLocal = http.counter('downstream_cx_destroy_local')
     this.#closedRemote = http.counter('downstream_cx_destroy_remote')
@@ -48,7 +52,7 @@ export class AdminCounters {
     this.#accepted = listener.histogram('connections_accepted_per_socket_event')
     this.#rx = http.counter('downstream_cx_rx_bytes_total')
     this.#tx = http.counter('downstream_cx_tx_bytes_total')
-    this.#requests = [http.counter('downstream_rq_total'), http.counter('downstream_rq_http1_total')]
+    this.#requests = [http.counter('downstream_rq_total')]
     this.#active = http.gauge('downstream_rq_active')
     this.#completed = [http.counter('downstream_rq_completed'), listener.counter('http.admin.downstream_rq_completed')]
     this.#time = http.histogram('downstream_rq_time')
@@ -62,14 +66,20 @@ export class AdminCounters {
   onConnection(): void {
     for (const counter of this.#connections) counter.inc()
     for (const gauge of this.#open) gauge.inc()
-    this.#http1.inc()
     this.#accepted.record(1)
   }
 
-  /** `length`: milliseconds it was open. */
-  onClose(byPeer: boolean, length: number, received: number, sent: number): void {
+  /** The first bytes have told which protocol the client speaks. */
+  onCodec(http2: boolean): void {
+    const codec = this.#codecs[http2 ? 1 : 0]!
+    codec.connections.inc()
+    codec.open.inc()
+  }
+
+  /** `length`: milliseconds it was open. `protocol` '' when no byte came. */
+  onClose(byPeer: boolean, length: number, received: number, sent: number, protocol: string): void {
     for (const gauge of this.#open) gauge.dec()
-    this.#http1.dec()
+    if (protocol !== '') this.#codecs[protocol === 'HTTP/2' ? 1 : 0]!.open.dec()
     for (const counter of this.#closed) counter.inc()
     if (byPeer) this.#closedRemote.inc()
     else this.#closedLocal.inc()
@@ -78,7 +88,8 @@ export class AdminCounters {
     this.#tx.add(sent)
   }
 
-  onRequest(): void {
+  onRequest(http2: boolean): void {
+    this.#codecs[http2 ? 1 : 0]!.requests.inc()
     for (const counter of this.#requests) counter.inc()
     this.#active.inc()
   }

@@ -14,12 +14,12 @@ export class AdminExchange implements FormatContext {
   answered = false
 
   /** `now`: monotonic ms. */
-  constructor(head: HeaderBlock, connection: Connection, now: number) {
+  constructor(head: HeaderBlock, connection: Connection, now: number, protocol: string) {
     this.requestHeaders = head
     const { info } = this
     info.startWall = Date.now()
     info.start = now
-    info.protocol = 'HTTP/1.1'
+    info.protocol = protocol
     info.connection = connection
   }
 

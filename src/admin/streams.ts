@@ -42,10 +42,11 @@ export class AdminStreams implements StreamDecoder {
       this.#refuse(s, refused, refused === 426 ? 'Upgrade Required' : '')
       return
     }
-    const exchange = new AdminExchange(h, this.#connection, this.#host.timers.now())
+    const protocol = this.#protocol()
+    const exchange = new AdminExchange(h, this.#connection, this.#host.timers.now(), protocol)
     s.user = exchange
     this.#open++
-    this.#host.counters.onRequest()
+    this.#host.counters.onRequest(protocol === 'HTTP/2')
     this.#addForwardedFor(h)
     if (end) this.#dispatch(s, exchange)
   }

@@ -3,6 +3,7 @@ import { type Codec, type CodecStream, ResetReason, type StreamDecoder } from '.
 import type { HeaderBlock } from '../codec/header-block.ts'
 import { Http1ServerCodec } from '../codec/http1/server.ts'
 import { statusText } from '../codec/http1/status-text.ts'
+import { startsWithPreface } from '../codec/http2/frames.ts'
 import { Http2ServerCodec } from '../codec/http2/server.ts'
 import { CloseHow, CloseReason, type Connection, Flow, ReadHold } from '../io/connection.ts'
 import { ResponseFlag } from '../telemetry/stream-info.ts'
@@ -400,9 +401,4 @@ class StreamEvents implements StreamDecoder {
   onConnectionError(details: string): void {
     this.connection.onConnectionError(details)
   }
-}
-
-/** `PRI * HTTP/2` (RFC 9113 §3.4); three bytes decide, no method of HTTP/1 begins with them. */
-function startsWithPreface(bytes: Uint8Array): boolean {
-  return bytes.length >= 3 && bytes[0] === 80 && bytes[1] === 82 && bytes[2] === 73
 }

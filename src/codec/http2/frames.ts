@@ -86,3 +86,8 @@ export function writeUint32(to: Uint8Array, at: number, value: number): void {
 export function readUint32(from: Uint8Array, at: number): number {
   return ((from[at]! << 24) | (from[at + 1]! << 16) | (from[at + 2]! << 8) | from[at + 3]!) >>> 0
 }
+
+/** `PRI * HTTP/2` (RFC 9113 §3.4); three bytes decide, no method of HTTP/1 begins with them. */
+export function startsWithPreface(bytes: Uint8Array): boolean {
+  return bytes.length >= 3 && bytes[0] === 80 && bytes[1] === 82 && bytes[2] === 73
+}

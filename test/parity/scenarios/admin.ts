@@ -1,4 +1,4 @@
-import { admin, type Group, get, type Scenario, type Step, scenario } from '../scenario.ts'
+import { admin, fields, type Group, get, type Scenario, type Step, scenario } from '../scenario.ts'
 
 /** The admin interface. This group is configured in YAML text, so that the YAML reader is used too. */
 const CONFIG = `
@@ -196,6 +196,23 @@ const group: Group = {
       get('/x'),
       post('/reset_counters'),
       text('/stats?filter=^cluster\\.a\\.upstream_rq_(total|200|2xx|active)$'),
+    ),
+    scenario(
+      'http2',
+      'HTTP/2 by prior knowledge: several requests at once, a body both ways, an unknown path, a wrong method',
+      {
+        kind: 'h2',
+        listener: 'admin',
+        streams: [
+          { fields: fields('/ready') },
+          { fields: fields('/stats?filter=^server\\.live$') },
+          { fields: fields('/runtime_modify', { ':method': 'POST', 'content-length': '7' }), body: 'foo=bar' },
+          { fields: fields('/quitquitquit') },
+          { fields: fields('/hot_restart_version') },
+        ],
+      },
+      [],
+      { log: false, stats: ['^http\\.admin\\.downstream_(cx|rq)_http2_total$'] },
     ),
     one('reopen-logs', '/reopen_logs', post('/reopen_logs')),
     one('memory', '/memory: its fields', admin('/memory', { as: 'keys' })),
