@@ -131,6 +131,8 @@ export interface Round {
   readonly latency: readonly LatencyPoint[] | null
   /** Further figures of the case by name, e.g. "requests per second". */
   readonly extra: Readonly<Record<string, number>>
+  /** Share of the machine (0–1) that programs outside the bench took meanwhile. */
+  readonly neighbours?: number | null
 }
 
 export interface MemoryUse {

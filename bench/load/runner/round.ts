@@ -1,13 +1,17 @@
+import { availableParallelism } from 'node:os'
 import type { BenchCase, Plan, Sample } from '../case.ts'
+import { machineTime, neighbourShare } from '../processes/neighbours.ts'
 import { treeCpuSeconds, treeMemory } from '../processes/tree.ts'
 import type { Round } from '../result.ts'
 import type { Target } from '../target.ts'
 
 /** Measures one proxy once. Throws when the load failed as a whole or no operation finished. */
 export async function measureRound(one: BenchCase, target: Target, plan: Plan, index: number): Promise<Round> {
+  const around = machineTime()
   const before = treeCpuSeconds(target.process.pid)
   const sample = await one.measure(target, plan)
   const cpuSeconds = sample.cpuSeconds ?? treeCpuSeconds(target.process.pid) - before
+  const later = machineTime()
   if (target.process.ended !== null)
     throw new Error(`${target.peer.title} ended under load (${target.process.ended}):\n${target.process.tail()}`)
   if (sample.count === 0) throw new Error(`${target.peer.title}: the load had no answer, ${sample.errors} errors`)
@@ -23,6 +27,7 @@ export async function measureRound(one: BenchCase, target: Target, plan: Plan, i
     memory: treeMemory(target.process.pid),
     latency: sample.latency ?? null,
     extra: sample.extra ?? {},
+    neighbours: around === null || later === null ? null : neighbourShare(around, later, availableParallelism()),
   }
 }
 

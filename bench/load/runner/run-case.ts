@@ -1,7 +1,9 @@
 import type { BenchCase, Plan } from '../case.ts'
 import { checkBehaviour } from '../checks/behaviour.ts'
 import type { PeerProgram } from '../peers/peer.ts'
+import { BUSY_NEIGHBOURS } from '../processes/neighbours.ts'
 import type { CaseResult, Check, PeerChecks, Round } from '../result.ts'
+import { spreadOf } from '../statistics/spread.ts'
 import type { Target } from '../target.ts'
 import { openLedger, settleLedger } from './accounting.ts'
 import { measureRound } from './round.ts'
@@ -126,6 +128,8 @@ function conclude(
   const ids = peers.map(peer => peer.id)
   for (const { peer, checks: own } of checks)
     for (const check of own) if (!check.passed) plan.notes.push(`${peer} failed "${check.name}": ${check.detail}`)
+  const busy = busyNeighbours(rounds)
+  if (busy !== null) plan.notes.push(busy)
   return {
     id: one.id,
     title: one.title,
@@ -143,4 +147,12 @@ function conclude(
     notes: [...new Set(plan.notes)],
     goal: one.goal,
   }
+}
+
+/** A machine that is shared while it measures is the first thing to know about a spread. */
+function busyNeighbours(rounds: readonly Round[]): string | null {
+  const shares = spreadOf(rounds.map(round => round.neighbours ?? 0))
+  if (shares === null || shares.max <= BUSY_NEIGHBOURS) return null
+  const percent = (share: number): string => `${(share * 100).toFixed(0)} %`
+  return `other programs took ${percent(shares.median)} of the machine (at most ${percent(shares.max)}) while this was measured`
 }

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import t from 'tap'
+import { machineTime, neighbourShare, parseCpuLine } from '../../../bench/load/processes/neighbours.ts'
 import { kilobytes, parseStat, processTree, treeCpuSeconds, treeMemory } from '../../../bench/load/processes/tree.ts'
 
 const linux = process.platform === 'linux' ? {} : { skip: 'no /proc' }
@@ -40,4 +41,15 @@ t.test('memory of a tree has RSS, its proportional and its anonymous part', linu
   const memory = treeMemory(process.pid)
   t.ok(memory.rssBytes > memory.anonBytes)
   t.ok(memory.anonBytes > 0)
+})
+
+t.test('the first line of /proc/stat gives busy and stolen time', async t => {
+  t.same(parseCpuLine('cpu  100 10 50 9000 70 5 15 20 40 0'), { busy: 1.8, stolen: 0.2 })
+})
+
+t.test('neighbours are what the machine did less what the bench did', async t => {
+  const before = { busy: 10, own: 4, stolen: 0, at: 100 }
+  t.equal(neighbourShare(before, { busy: 13, own: 6, stolen: 0, at: 102 }, 2), 0.25)
+  t.equal(neighbourShare(before, { busy: 12, own: 6.1, stolen: 1, at: 102 }, 2), 0.25)
+  t.ok(process.platform !== 'linux' || machineTime()!.own > 0)
 })
