@@ -14,7 +14,7 @@ interface Verdict {
 
 /**
  * Envoy's default certificate validator. Node completes the handshake first and is asked then, before any byte of the
- * application passes; so a refused peer sees its connection closed instead of an alert.
+ * application passes; the alert for a refused client is made by hand (tls-server.ts).
  */
 export class PeerVerifier {
   readonly #config: ValidationConfig

@@ -7,6 +7,7 @@ import type { TlsInfo } from '../connection.ts'
 import type { SocketConnection, TlsDriver } from '../socket-connection.ts'
 import { namesOf } from './certificate.ts'
 import { agreedCurve, printedCurve, serverGroups } from './cipher-names.ts'
+import { encryptedAlert, serverSecretOf } from './encrypted-alert.ts'
 import { dnsNameMatch } from './san-matcher.ts'
 import { signatureAlgorithm } from './signature-algorithms.ts'
 import { configuredTicketKeys, processTicketKeys, ticketPeriod, useTicketKeys } from './ticket-keys.ts'
@@ -59,7 +60,7 @@ export class ServerTls implements TlsDriver {
     }
     const { secure, local } = this.#pick(material, name, hello?.tls13 ?? true)
     connection.localCertificate = local
-    return new (lazyTls().TLSSocket)(socket, {
+    const secured = new (lazyTls().TLSSocket)(socket, {
       isServer: true,
       secureContext: secure,
       requestCert: material.verifier.active,
@@ -67,6 +68,8 @@ export class ServerTls implements TlsDriver {
       rejectUnauthorized: this.#config.requireClientCertificate,
       ALPNProtocols: this.#alpn(hello?.alpn),
     })
+    if (material.verifier.active && hello?.tls13 === true) secured.on('keylog', keepSecret)
+    return secured
   }
 
   onSecure(socket: tls.TLSSocket, connection: SocketConnection): TlsInfo | null {
@@ -76,12 +79,11 @@ export class ServerTls implements TlsDriver {
     const failure = material.verifier.active ? material.verifier.verify(socket, peer, '', stats) : ''
     if (failure !== '') {
       connection.transportFailure = failure
-      // Up to TLS 1.2 the client still waits for our Finished, and plain alerts are valid until then. In TLS 1.3 it has all
-      // it needs and an alert would have to be encrypted, which Node does not do for us: there it only sees the close.
-      if (socket.getProtocol() !== 'TLSv1.3') connection.refusalAlert = plainAlert(material.verifier.alert(socket))
+      connection.refusalAlert = refusal(socket, material.verifier.alert(socket))
       this.#context.warn(connection.remote.text, `${failure}; ${material.verifier.explain(peer)}`)
       return null
     }
+    SECRETS.delete(socket)
     if (!material.verifier.active) stats.noCertificate.inc()
     stats.handshake.inc()
     const validated = peer !== undefined && material.verifier.verifiesChain && !material.validation.acceptUntrusted
@@ -166,6 +168,23 @@ export class ServerTls implements TlsDriver {
     )
     return { secure, local: chosen[0]! }
   }
+}
+
+/** Until the client is judged: what an alert to it would have to be encrypted with. */
+const SECRETS = new WeakMap<tls.TLSSocket, string>()
+
+function keepSecret(this: tls.TLSSocket, line: Buffer): void {
+  const secret = serverSecretOf(line)
+  if (secret !== '') SECRETS.set(this, secret)
+}
+
+/**
+ * Up to TLS 1.2 the client still waits for our Finished, and plain alerts are valid until then. In TLS 1.3 it has all it needs;
+ * the tickets, which would be the first records it can decrypt, have not left yet.
+ */
+function refusal(socket: tls.TLSSocket, code: number): string {
+  if (socket.getProtocol() !== 'TLSv1.3') return plainAlert(code)
+  return encryptedAlert(SECRETS.get(socket) ?? '', socket.getCipher().name, code)
 }
 
 /** A fatal alert of TLS 1.2 as a record of its own, latin1. */

@@ -136,6 +136,56 @@ t.test("a client certificate that is missing, unknown or misnamed is refused in 
   t.ok(s.services.logged.some(line => line.includes('expected DNS exact nobody') && line.includes('other.test')))
 })
 
+for (const ciphers of [
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+]) {
+  t.test(`a refused client is told why by an alert, ${ciphers}, every time it comes`, async t => {
+    const s = await tlsServer({
+      require_client_certificate: true,
+      common_tls_context: {
+        tls_certificates: [server],
+        validation_context: {
+          ...CA,
+          match_typed_subject_alt_names: [
+            { san_type: 'URI', matcher: { exact: 'spiffe://cluster.local/ns/lab/sa/web' } },
+          ],
+        },
+      },
+    })
+    t.teardown(() => s.close())
+    const maxVersion = ciphers.startsWith('TLS_') ? 'TLSv1.3' : 'TLSv1.2'
+    for (const [name, code] of [
+      // BoringSSL's alert for a certificate without issuer, and the one for any other complaint.
+      ['stranger', 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA'],
+      ['client', 'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_UNKNOWN'],
+    ] as const) {
+      let session: Buffer | undefined
+      for (let i = 0; i < 2; i++) {
+        const error = await new Promise<NodeJS.ErrnoException>(resolve => {
+          const options = { host: '127.0.0.1', port: s.port, rejectUnauthorized: false, maxVersion, ciphers } as const
+          const socket = tls.connect({
+            ...options,
+            ...certificate(name),
+            ...(session === undefined ? {} : { session }),
+          })
+          socket.on('session', got => {
+            session = got
+          })
+          socket.on('data', () => {})
+          socket.on('error', resolve)
+          socket.on('close', () => resolve(new Error('closed without a word')))
+        })
+        t.equal(error.code, code, error.message)
+      }
+    }
+    t.equal(s.services.stats.value('listener.x.ssl.session_reused'), 0)
+    t.equal(s.services.stats.value('listener.x.ssl.handshake'), 0)
+  })
+}
+
 t.test('refused servers: chain, name, hash; nothing is sent to them', async t => {
   const s = await tlsServer({ common_tls_context: { tls_certificates: [pair('stranger')] } })
   t.teardown(() => s.close())
