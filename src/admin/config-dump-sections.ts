@@ -72,6 +72,8 @@ export interface DumpFacts {
   staticSecrets(): readonly ResourceFact[]
   activeSecrets(): readonly ResourceFact[]
   /** Names asked for by SDS that have not arrived. */
+  /** Filters that came by ECDS, per kind of filter that a listener has ever asked for. */
+  extensions(): readonly (readonly ResourceFact[])[]
   warmingSecrets(): readonly { readonly name: string; readonly updated: number }[]
 }
 
@@ -87,6 +89,7 @@ const CLUSTER = 'type.googleapis.com/envoy.config.cluster.v3.Cluster'
 const LISTENER = 'type.googleapis.com/envoy.config.listener.v3.Listener'
 const ROUTES = 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration'
 const SECRET = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret'
+const EXTENSION = 'type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig'
 const ASSIGNMENT = 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment'
 
 /** All sections in Envoy's order. `keep` (name_regex) leaves the bootstrap alone. */
@@ -96,6 +99,17 @@ export function dumpSections(facts: DumpFacts, keep: Keep, withEndpoints: boolea
     section('BootstrapConfigDump', { bootstrap: bootstrap.message(), last_updated: bootstrap.updated }),
     section('ClustersConfigDump', clusters(facts, keep)),
   ]
+  for (const list of facts.extensions()) {
+    sections.push(
+      section('EcdsConfigDump', {
+        ecds_filters: kept(list, keep).map(f => ({
+          ...versioned(f, true),
+          ecds_filter: any(EXTENSION, f),
+          ...updated(f),
+        })),
+      }),
+    )
+  }
   if (withEndpoints) sections.push(section('EndpointsConfigDump', endpoints(facts, keep)))
   sections.push(
     section('ListenersConfigDump', listeners(facts, keep)),

@@ -114,6 +114,10 @@ export class ServerDumpFacts implements DumpFacts {
     return dynamic(this.#server.resources.dynamic.secrets)
   }
 
+  extensions(): ResourceFact[][] {
+    return [...this.#server.resources.dynamic.extensions.values()].map(kind => dynamic(kind))
+  }
+
   warmingSecrets(): { name: string; updated: number }[] {
     return [...this.#server.resources.dynamic.warmingSecrets].map(name => ({ name, updated: this.#started }))
   }

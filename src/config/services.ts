@@ -5,6 +5,7 @@ import type { Timers } from '../base/timer.ts'
 import type { RouteTable } from '../routing/route.ts'
 import type { StatsScope } from '../stats/stats.ts'
 import type { ClusterManager } from '../upstream/upstream.ts'
+import type { ParsedExtension } from './registry.ts'
 
 /**
  * What `create()` of every extension gets: the world of one worker thread. Made by `worker/main.ts`; tests make a small one.
@@ -23,6 +24,7 @@ export interface WorkerServices {
   readonly clusters: ClusterManager
   readonly routes: RouteSource
   readonly secrets: SecretSource
+  readonly extensions: ExtensionSource
   readonly drain: DrainState
   readonly node: NodeInfo
   /** Goes to the process log through main. `component` is one of Envoy's logger names. */
@@ -52,6 +54,14 @@ export interface Runtime {
 export interface RouteSource {
   /** The newest table of that name; null until it has arrived. Read it once per stream: it may be swapped at any time. */
   get(name: string): RouteTable | null
+}
+
+/** Configurations of filters that came by ECDS. */
+export interface ExtensionSource {
+  /** Grows with every change: what is as it was need not be asked again. */
+  readonly generation: number
+  /** The same object until it changes; null: it has not arrived, or was removed. */
+  get(category: string, name: string): ParsedExtension | null
 }
 
 /** Static and SDS secrets, as `server/secrets.ts` publishes them. */

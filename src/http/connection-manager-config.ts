@@ -1,4 +1,5 @@
 import type { Http1Options } from '../codec/http1/options.ts'
+import type { DiscoveredConfig } from '../config/discovered.ts'
 import type { ParsedExtension } from '../config/registry.ts'
 import type { RouteConfig } from '../routing/route-config.ts'
 import type { AccessLogConfig } from '../telemetry/access-loggers/config.ts'
@@ -12,6 +13,8 @@ export interface HttpFilterConfig {
   readonly config: unknown
   /** Off unless a route turns it on. */
   readonly disabled: boolean
+  /** Where factory and configuration come from; null: they are here. */
+  readonly discovered: DiscoveredConfig | null
 }
 
 export interface UpgradeConfig {

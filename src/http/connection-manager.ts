@@ -6,8 +6,8 @@ import type { RouteAction, RouteTable } from '../routing/route.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
 import { ResponseFlag } from '../telemetry/stream-info.ts'
 import type { HcmConfig, UpgradeConfig } from './connection-manager-config.ts'
+import type { HttpFilterChainSource } from './discovered-filters.ts'
 import type { EarlyHeaderMutation } from './early-header-mutation/header-mutation.ts'
-import type { HttpFilterChain } from './filter-chain.ts'
 import { isGrpcRequest } from './grpc.ts'
 import { HttpConnection } from './http-connection.ts'
 import { LocalReply, type LocalReplyRewriter } from './local-reply.ts'
@@ -28,9 +28,9 @@ continueHead.status = 100
 /** What a listener's filter chain gives a connection manager besides its configuration. */
 export interface ConnectionManagerEnvironment {
   readonly services: WorkerServices
-  readonly chain: HttpFilterChain
+  readonly chain: HttpFilterChainSource
   /** Chain per upgrade type with filters of its own. */
-  readonly upgradeChains: ReadonlyMap<string, HttpFilterChain>
+  readonly upgradeChains: ReadonlyMap<string, HttpFilterChainSource>
   readonly routeTable: () => RouteTable | null
   readonly accessLoggers: readonly AccessLogger[]
   readonly replyRewriter: LocalReplyRewriter | null
@@ -53,7 +53,7 @@ export class ConnectionManager {
   readonly services: WorkerServices
   readonly stats: HcmStats
   readonly http2Stats: Http2Stats
-  readonly chain: HttpFilterChain
+  readonly chain: HttpFilterChainSource
   readonly routeTable: () => RouteTable | null
   readonly replyRewriter: LocalReplyRewriter | null
   readonly filterChainName: string
@@ -114,7 +114,9 @@ export class ConnectionManager {
   }
 
   acquire(): StreamContext {
-    return this.free.pop() ?? new StreamContext(this)
+    const context = this.free.pop() ?? new StreamContext(this)
+    context.chain = this.chain.current()
+    return context
   }
 
   release(context: StreamContext): void {
@@ -348,7 +350,7 @@ export class ConnectionManager {
     this.stats.cxUpgradesTotal.inc()
     this.stats.cxUpgradesActive.inc()
     const chain = this.environment.upgradeChains.get(type)
-    if (chain !== undefined) context.chain = chain
+    if (chain !== undefined) context.chain = chain.current()
     return true
   }
 

@@ -2,7 +2,7 @@ import type { HttpFilterConfig } from './connection-manager-config.ts'
 import type { HttpFilter } from './filter.ts'
 
 /** Makes the runtime filter for a parsed one; given by whoever knows the extension list. */
-export type CreateHttpFilter = (config: HttpFilterConfig) => HttpFilter
+export type CreateHttpFilter = (config: HttpFilterConfig, index: number) => HttpFilter
 
 /** The filters of one connection manager, with a flag per hook so that chains without body filters skip the walk. */
 export class HttpFilterChain {
@@ -22,7 +22,7 @@ export class HttpFilterChain {
 
   constructor(configs: readonly HttpFilterConfig[], create: CreateHttpFilter) {
     // Hooks are bits of one small integer; the configuration reader refuses longer chains.
-    const filters = configs.slice(0, 30).map(config => create(config))
+    const filters = configs.slice(0, 30).map((config, i) => create(config, i))
     let disabled = 0
     for (let i = 0; i < filters.length; i++) {
       const filter = filters[i]!

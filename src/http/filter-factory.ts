@@ -12,5 +12,7 @@ export interface HttpFilterServices extends WorkerServices {
 
 /** Factory of an HTTP filter: category `envoy.filters.http`. */
 export interface HttpFilterFactory<P extends object, C, O = C> extends ExtensionFactory<P, C, O, HttpFilter> {
+  /** Must be the last of its chain; the others must not. */
+  readonly terminal?: boolean
   create(config: C, services: HttpFilterServices): HttpFilter
 }

@@ -78,7 +78,7 @@ export class StreamContext implements FormatContext, TimerOwner {
   constructor(manager: ConnectionManager) {
     this.manager = manager
     this.services = manager.services
-    this.chain = manager.chain
+    this.chain = manager.chain.current()
     this.request = new DecodePath(this)
     this.response = new EncodePath(this)
     this.idleTimer = new TimerNode(this, StreamTimer.Idle)
@@ -299,7 +299,6 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.info.reset()
     this.connection = null
     this.codecStream = null
-    this.chain = this.manager.chain
     this.requestHeaders = null
     this.requestTrailers = null
     this.responseHeaders = null

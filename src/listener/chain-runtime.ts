@@ -1,9 +1,11 @@
+import { DISCOVERED, type DiscoveredConfig } from '../config/discovered.ts'
 import { findFactory } from '../config/registry.ts'
 import type { DrainDecision } from '../config/services.ts'
 import type { CloseHow, CloseReason } from '../io/connection.ts'
 import type { SocketConnection } from '../io/socket-connection.ts'
 import type { ServerTransport } from '../io/transport-sockets/tls.ts'
 import type { ServerTls } from '../io/transport-sockets/tls-server.ts'
+import { DiscoveredNetworkFilter } from '../network/discovered-filter.ts'
 import type { NetworkFilterFactory } from '../network/filter.ts'
 import { type FilterChainOwner, NetworkFilterChain } from '../network/filter-chain.ts'
 import type { NetworkFilterExtension, NetworkFilterServices } from '../network/filter-factory.ts'
@@ -91,10 +93,12 @@ export class ChainRuntime implements FilterChainOwner {
       let used = 0
       this.#factories = this.config.filters.map(f => {
         const factory = networkFilter(f.typeUrl)
-        const gauges = this.#gauges.slice(used, used + (factory.sharedGauges ?? 0))
+        const gauges = this.#gauges.slice(used, used + (factory?.sharedGauges ?? 0))
         used += gauges.length
         const own = { ...placed, gauges: { value: gauges, enumerable: true } }
-        return factory.create(f.config as never, Object.create(environment.services, own) as NetworkFilterServices)
+        const services = Object.create(environment.services, own) as NetworkFilterServices
+        if (factory === null) return new DiscoveredNetworkFilter(f.config as DiscoveredConfig, services)
+        return factory.create(f.config as never, services)
       })
     }
     return this.#factories
@@ -116,10 +120,12 @@ export class ChainRuntime implements FilterChainOwner {
 /** How many gauges the filters of a chain share with other workers. */
 export function sharedGaugesOf(config: FilterChainConfig): number {
   let count = 0
-  for (const { typeUrl } of config.filters) count += networkFilter(typeUrl).sharedGauges ?? 0
+  for (const { typeUrl } of config.filters) count += networkFilter(typeUrl)?.sharedGauges ?? 0
   return count
 }
 
-function networkFilter(typeUrl: string): NetworkFilterExtension<object, unknown> {
+/** Null: it is discovered. */
+function networkFilter(typeUrl: string): NetworkFilterExtension<object, unknown> | null {
+  if (typeUrl === DISCOVERED) return null
   return findFactory('envoy.filters.network', typeUrl) as unknown as NetworkFilterExtension<object, unknown>
 }

@@ -2,14 +2,14 @@ import { isIP } from 'node:net'
 import { ConfigError } from '../base/errors.ts'
 import { lazyCrypto } from '../base/lazy-modules.ts'
 import { parseAccessLogs } from '../config/access-log.ts'
+import { checkTerminal, DISCOVERED, parseDiscovered } from '../config/discovered.ts'
 import { parseSocketAddress } from '../config/endpoint.ts'
 import type { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
-import { findFactory, type ParsedExtension, parseAny } from '../config/registry.ts'
+import { type ParsedExtension, parseAny } from '../config/registry.ts'
 import { defineSupport, unsupportedValue } from '../config/support.ts'
 import { pipeAddress } from '../io/address.ts'
 import type { SocketOptionConfig } from '../io/listen-socket.ts'
-import type { NetworkFilterExtension } from '../network/filter-factory.ts'
 import { FilterChainMatcher } from './filter-chain-match.ts'
 import type {
   FilterChainConfig,
@@ -250,9 +250,16 @@ function parseChain(proto: ChainProto, listener: string, at: FieldPath, warnings
   for (const [i, filter] of protos.entries()) {
     const here = at.field('filters').index(i)
     const name = filter.name ?? ''
-    if (filter.config_discovery !== undefined) throw unsupportedValue(here.field('config_discovery'), name)
-    const parsed = parseAny(filter.typed_config, 'envoy.filters.network', name, here.field('typed_config'), warnings)
-    checkTerminal(name, parsed, i === protos.length - 1, here)
+    const category = 'envoy.filters.network'
+    const last = i === protos.length - 1
+    if (filter.config_discovery !== undefined) {
+      const place = here.field('config_discovery')
+      const config = parseDiscovered(filter.config_discovery, category, name, last, place, warnings)
+      filters.push({ name, category, typeUrl: DISCOVERED, config })
+      continue
+    }
+    const parsed = parseAny(filter.typed_config, category, name, here.field('typed_config'), warnings)
+    checkTerminal(category, name, parsed.typeUrl, last, here)
     filters.push(parsed)
   }
   return {
@@ -278,18 +285,6 @@ function parseChain(proto: ChainProto, listener: string, at: FieldPath, warnings
           ),
     transportSocketConnectTimeout: proto.transport_socket_connect_timeout ?? 0,
   }
-}
-
-function checkTerminal(name: string, parsed: ParsedExtension, last: boolean, at: FieldPath): void {
-  const factory = findFactory('envoy.filters.network', parsed.typeUrl) as unknown as NetworkFilterExtension<
-    object,
-    unknown
-  >
-  if (factory.terminal === last) return
-  const text = last
-    ? `Error: non-terminal filter named ${name} of type ${factory.name} is the last filter in a network filter chain.`
-    : `Error: terminal filter named ${name} of type ${factory.name} must be the last filter in a network filter chain.`
-  throw new ConfigError('CONFIG_INVALID', at, text)
 }
 
 function checkMatches(proto: Proto, chains: readonly FilterChainConfig[], listener: string, at: FieldPath): void {

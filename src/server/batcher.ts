@@ -13,6 +13,8 @@ export class Batcher {
   #removedRoutes = new Set<string>()
   #secrets = new Map<string, Published>()
   #removedSecrets = new Set<string>()
+  #extensions = new Map<string, Published>()
+  #removedExtensions = new Set<string>()
   #scheduled = false
 
   constructor(send: (batch: ConfigChange) => void) {
@@ -67,6 +69,18 @@ export class Batcher {
     this.#schedule()
   }
 
+  extension(extension: Published): void {
+    this.#removedExtensions.delete(extension.name)
+    this.#extensions.set(extension.name, extension)
+    this.#schedule()
+  }
+
+  removeExtension(key: string): void {
+    this.#extensions.delete(key)
+    this.#removedExtensions.add(key)
+    this.#schedule()
+  }
+
   /** Now, because something that refers to it follows (a listener). */
   flush(): void {
     if (!this.#scheduled) return
@@ -80,6 +94,8 @@ export class Batcher {
       removedRoutes: [...this.#removedRoutes],
       secrets: [...this.#secrets.values()],
       removedSecrets: [...this.#removedSecrets],
+      extensions: [...this.#extensions.values()],
+      removedExtensions: [...this.#removedExtensions],
     }
     this.#clusters = new Map()
     this.#removedClusters = new Set()
@@ -89,6 +105,8 @@ export class Batcher {
     this.#removedRoutes = new Set()
     this.#secrets = new Map()
     this.#removedSecrets = new Set()
+    this.#extensions = new Map()
+    this.#removedExtensions = new Set()
     this.#send(batch)
   }
 

@@ -24,6 +24,8 @@ export class DynamicFacts {
   /** Secret by name; `warming`: asked for and not there yet (no message is dumped for them). */
   readonly secrets = new Map<string, DynamicResource>()
   readonly warmingSecrets = new Set<string>()
+  /** TypedExtensionConfig by name, by category; a category is there once a listener has asked for one. */
+  readonly extensions = new Map<string, Map<string, DynamicResource>>()
   /** What the last LDS update refused, by name (error_state_tracker_; Envoy has no such thing for clusters). */
   readonly listenerFailures = new Map<string, UpdateFailure>()
 }

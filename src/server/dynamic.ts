@@ -2,6 +2,7 @@ import type { Loggers } from '../base/log.ts'
 import type { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import type { SecretData } from '../config/services.ts'
+import type { ListenerConfig } from '../listener/listener-config.ts'
 import type { Counter, StatsScope } from '../stats/stats.ts'
 import type { EdsDiscovery } from '../upstream/clusters/eds.ts'
 import { EDS } from '../xds/resources/eds.ts'
@@ -12,6 +13,8 @@ import { ClusterSink } from './apply-clusters.ts'
 import { ListenerSink } from './apply-listeners.ts'
 import { checkSecret } from './check-secret.ts'
 import type { MainCluster } from './clusters.ts'
+import { discoveredOf, ExtensionConfigs } from './extension-configs.ts'
+import { Followed } from './followed.ts'
 import { keptBytes, keptMessage } from './kept.ts'
 import { connectionManagersOf, type MainListener } from './listeners.ts'
 import type { ResourceManager, Subscriptions } from './resources.ts'
@@ -21,21 +24,13 @@ import { withFileContents } from './secrets.ts'
 
 type ConfigSource = envoy.config.core.v3.ConfigSource
 
-/** Something followed by name: a route configuration or a secret. */
-interface Followed {
-  close: () => void
-  /** Each version of a listener or cluster for itself: the old one goes on needing it while it drains. Of secrets, for what. */
-  readonly users: Map<object, SecretUser | null>
-  /** It arrived, or is not waited for any longer. */
-  settled: boolean
-  readonly waiting: (() => void)[]
-}
-
 interface SecretUser {
   readonly uses: readonly SecretUse[]
   /** ssl_context_update_by_sds of the listener or cluster. */
   readonly updates: Counter
 }
+
+type Waited = Pick<Followed, 'settled' | 'whenSettled'>
 
 /** The dynamic part of the configuration: what to follow for whom, and where it goes. */
 export class DynamicResources implements Subscriptions {
@@ -44,7 +39,8 @@ export class DynamicResources implements Subscriptions {
   readonly #xds: XdsClient
   readonly #stats: StatsScope
   readonly #routes = new Map<string, Followed>()
-  readonly #secrets = new Map<string, Followed>()
+  readonly #extensions: ExtensionConfigs
+  readonly #secrets = new Map<string, Followed<SecretUser>>()
   /** Listeners and clusters that wait, and what is to be done then. */
   readonly #waiting = new Map<object, () => void>()
 
@@ -53,6 +49,11 @@ export class DynamicResources implements Subscriptions {
     this.#resources = resources
     this.#loggers = loggers
     this.#xds = xds
+    this.#extensions = new ExtensionConfigs(resources, xds, stats, loggers.get('config'))
+  }
+
+  checkExtensions(listener: ListenerConfig, at: FieldPath): void {
+    for (const { source } of discoveredOf(listener)) this.#xds.checkExtension(source, at)
   }
 
   checkRoutes(source: ConfigSource, at: FieldPath): void {
@@ -120,28 +121,30 @@ export class DynamicResources implements Subscriptions {
     for (const reference of sdsReferences(listener.proto).values()) {
       wait(this.#followSecret(reference, listener, updates))
     }
+    for (const followed of this.#extensions.follow(listener.config, listener)) wait(followed)
     begun()
   }
 
   forget(listener: MainListener): void {
     this.#release(this.#routes, listener)
     this.#release(this.#secrets, listener)
+    this.#extensions.release(listener)
     const ready = this.#waiting.get(listener)
     // Whoever counts the listeners that wait must not wait for this one.
     if (this.#waiting.delete(listener)) ready?.()
   }
 
   /** `ready` once all that was given to `wait` until `begun` has settled; at once when nothing was. */
-  #waiter(owner: object, ready: () => void): { wait: (followed: Followed) => void; begun: () => void } {
+  #waiter(owner: object, ready: () => void): { wait: (followed: Waited) => void; begun: () => void } {
     let left = 1
     this.#waiting.set(owner, ready)
     const one = (): void => {
       if (--left === 0 && this.#waiting.delete(owner)) ready()
     }
-    const wait = (followed: Followed): void => {
+    const wait = (followed: Waited): void => {
       if (followed.settled) return
       left++
-      followed.waiting.push(one)
+      followed.whenSettled(one)
     }
     return { wait, begun: one }
   }
@@ -162,7 +165,7 @@ export class DynamicResources implements Subscriptions {
     )
   }
 
-  #followSecret({ name, source, uses }: SecretReference, user: object, updates: string): Followed {
+  #followSecret({ name, source, uses }: SecretReference, user: object, updates: string): Followed<SecretUser> {
     const { dynamic, secrets } = this.#resources
     const log = this.#loggers.get('secret')
     const secretUser = { uses, updates: this.#stats.counter(updates) }
@@ -184,7 +187,7 @@ export class DynamicResources implements Subscriptions {
           const put = (secret: SecretData): void => {
             secrets.put(secret)
             dynamic.secrets.set(name, { ...keptMessage(withFileContents(proto, secret)), version })
-            for (const user of this.#secrets.get(name)?.users.values() ?? []) user?.updates.add(user.uses.length)
+            for (const user of this.#secrets.get(name)?.users.values() ?? []) user.updates.add(user.uses.length)
           }
           const secret = read()
           put(secret)
@@ -203,39 +206,35 @@ export class DynamicResources implements Subscriptions {
   }
 
   #usesOf(name: string): SecretUse[] {
-    return [...(this.#secrets.get(name)?.users.values() ?? [])].flatMap(user => user?.uses ?? [])
+    return [...(this.#secrets.get(name)?.users.values() ?? [])].flatMap(user => user.uses)
   }
 
-  #follow(
-    map: Map<string, Followed>,
+  #follow<U>(
+    map: Map<string, Followed<U>>,
     name: string,
     user: object,
-    secretUser: SecretUser | null,
+    use: U,
     subscribe: (settle: () => void) => () => void,
-  ): Followed {
+  ): Followed<U> {
     const known = map.get(name)
     if (known !== undefined) {
-      known.users.set(user, secretUser)
+      known.users.set(user, use)
       return known
     }
-    const users = new Map([[user, secretUser]])
-    const followed: Followed = { close: () => {}, users, settled: false, waiting: [] }
+    const followed = new Followed<U>()
+    followed.users.set(user, use)
     map.set(name, followed)
-    followed.close = subscribe(() => {
-      if (followed.settled) return
-      followed.settled = true
-      for (const waiter of followed.waiting.splice(0)) waiter()
-    })
+    followed.close = subscribe(() => followed.settle())
     return followed
   }
 
   /** `user` is gone; what nobody needs ends. */
-  #release(map: Map<string, Followed>, user: object): void {
+  #release<U>(map: Map<string, Followed<U>>, user: object): void {
     for (const [name, followed] of [...map]) {
       if (!followed.users.delete(user) || followed.users.size > 0) continue
       map.delete(name)
       followed.close()
-      if (map !== this.#routes) continue
+      if ((map as unknown) !== this.#routes) continue
       this.#resources.removeRoute(name)
       this.#resources.dynamic.routes.delete(name)
     }

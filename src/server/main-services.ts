@@ -35,6 +35,7 @@ export function mainServices(parts: {
     runtime: parts.runtime,
     clusters: { get: () => null },
     routes: { get: () => null },
+    extensions: { generation: 0, get: () => null },
     secrets: parts.secrets,
     drain: { decision: () => ({ start: () => {}, closing: () => false }), healthCheckFailed: false },
     node: parts.node,

@@ -8,6 +8,7 @@ import type { envoy } from '../config/gen/messages.d.ts'
 import { parseRouteConfiguration } from '../config/route.ts'
 import type { NodeInfo, Runtime } from '../config/services.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
+import type { ListenerConfig } from '../listener/listener-config.ts'
 import type { RouteConfig } from '../routing/route-config.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { ClusterConfig } from '../upstream/cluster-config.ts'
@@ -55,6 +56,8 @@ export interface Subscriptions {
   checkRoutes(source: envoy.config.core.v3.ConfigSource, at: FieldPath): void
   /** Throws ConfigError when a secret that the listener or cluster refers to cannot be followed. */
   checkSecrets(message: object, at: FieldPath): void
+  /** The same for filters that are discovered. */
+  checkExtensions(listener: ListenerConfig, at: FieldPath): void
   /** Opens the stream. Endpoints and secrets asked for until the returned function is called go into one request. */
   begin(): () => void
   /** The same for routes. */
@@ -89,6 +92,7 @@ export class ResourceManager {
   readonly #clusterWarnings: WarningDigest
   readonly #shares: ListenerShareStore
   readonly #routes = new Map<string, Published>()
+  readonly #extensions = new Map<string, Published>()
   #staticListeners: MainListener[] = []
   #onClustersReady: (() => void) | null = null
   /** The first round of clusters is over; listeners may still wait. */
@@ -210,6 +214,7 @@ export class ResourceManager {
   ): MainListener {
     const listener = this.listeners.parse(proto, at, version, viaApi)
     this.subscriptions?.checkSecrets(proto, at)
+    this.subscriptions?.checkExtensions(listener.config, at)
     for (const { hcm, at: place } of placedConnectionManagersOf(proto, at)) {
       if (hcm.rds !== undefined) {
         this.subscriptions?.checkRoutes(hcm.rds.config_source ?? {}, place.field('rds').field('config_source'))
@@ -246,6 +251,16 @@ export class ResourceManager {
 
   hasRoute(name: string): boolean {
     return this.#routes.has(name)
+  }
+
+  /** A filter that came by ECDS. */
+  putExtension(published: Published): void {
+    this.#extensions.set(published.name, published)
+    this.batcher.extension(published)
+  }
+
+  removeExtension(key: string): void {
+    if (this.#extensions.delete(key)) this.batcher.removeExtension(key)
   }
 
   /** Binds the sockets of static listeners. Throws ListenError. */
@@ -314,6 +329,7 @@ export class ResourceManager {
     return {
       clusters: [...this.clusters.active.values()].map(c => c.published()),
       routes: [...this.#routes.values()],
+      extensions: [...this.#extensions.values()],
       secrets: this.secrets.all().map(s => publish(s.name, s.version, s)),
     }
   }

@@ -97,6 +97,9 @@ export interface ConfigBatch {
   readonly removedRoutes?: readonly string[]
   readonly secrets?: readonly Published[]
   readonly removedSecrets?: readonly string[]
+  /** ParsedExtension each, by `extensionKey`. */
+  readonly extensions?: readonly Published[]
+  readonly removedExtensions?: readonly string[]
   readonly runtime?: readonly (readonly [string, string])[]
   readonly hosts?: readonly { readonly cluster: string; readonly update: HostsUpdate }[]
   /** Clusters in which a health flag of a host changed. */

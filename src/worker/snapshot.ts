@@ -1,5 +1,6 @@
 import { type PackedList, ValueReader } from '../base/packed-values.ts'
-import type { RouteSource, SecretData, SecretSource } from '../config/services.ts'
+import type { ParsedExtension } from '../config/registry.ts'
+import type { ExtensionSource, RouteSource, SecretData, SecretSource } from '../config/services.ts'
 import type { RouteTable } from '../routing/route.ts'
 import type { LoadedRouteConfig } from '../routing/route-config.ts'
 import type { ClusterConfig } from '../upstream/cluster-config.ts'
@@ -82,6 +83,29 @@ export class RouteSnapshot implements RouteSource {
     const table = this.#build(materialise<LoadedRouteConfig>(published))
     this.#tables.set(name, table)
     return table
+  }
+}
+
+export function extensionKey(category: string, name: string): string {
+  return `${category} ${name}`
+}
+
+/** Filters that came by ECDS: few, and read when a stream or connection needs them. */
+export class ExtensionSnapshot implements ExtensionSource {
+  generation = 0
+  readonly #extensions = new Map<string, ParsedExtension>()
+
+  put(published: Published): void {
+    this.#extensions.set(published.name, materialise<ParsedExtension>(published))
+    this.generation++
+  }
+
+  remove(key: string): void {
+    if (this.#extensions.delete(key)) this.generation++
+  }
+
+  get(category: string, name: string): ParsedExtension | null {
+    return this.#extensions.get(extensionKey(category, name)) ?? null
   }
 }
 

@@ -19,7 +19,7 @@ import { WorkerDrainState } from './drain-state.ts'
 import { WorkerListeners } from './listeners.ts'
 import type { ConfigBatch, FromWorker, ToWorker, WorkerBirth } from './messages.ts'
 import { RuntimeView } from './runtime.ts'
-import { ClusterSnapshot, RouteSnapshot, SecretSnapshot } from './snapshot.ts'
+import { ClusterSnapshot, ExtensionSnapshot, RouteSnapshot, SecretSnapshot } from './snapshot.ts'
 
 /**
  * A worker thread: everything that touches traffic. It holds no descriptors, no protobuf, and parses no configuration.
@@ -47,6 +47,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
   const loop = new SocketLoop(timers, birth.workerIndex)
   const pages = new SharedPages()
   const secrets = new SecretSnapshot()
+  const extensions = new ExtensionSnapshot()
   const drain = new WorkerDrainState(birth.control, systemClock, random, birth.drainStrategy, birth.drainTime)
   const clusterSnapshot = new ClusterSnapshot(config => connector.adopt(config))
 
@@ -59,6 +60,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     stats: slab.root,
     runtime,
     secrets,
+    extensions,
     drain,
     node: birth.node,
     fileFlushInterval: birth.fileFlushInterval,
@@ -142,6 +144,8 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     if (batch.runtime !== undefined) runtime.load(batch.runtime)
     for (const secret of batch.secrets ?? []) secrets.put(secret)
     for (const name of batch.removedSecrets ?? []) secrets.remove(name)
+    for (const extension of batch.extensions ?? []) extensions.put(extension)
+    for (const key of batch.removedExtensions ?? []) extensions.remove(key)
     if (batch.clusters !== undefined) clusterSnapshot.putAll(batch.clusters, name => clusters.onReplaced(name))
     for (const { cluster, update } of batch.hosts ?? []) {
       clusterSnapshot.putHosts(cluster, update)

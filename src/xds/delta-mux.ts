@@ -300,7 +300,7 @@ function read(type: ResourceType, { name, version, body }: RawDeltaResource, pol
   if (body === null) return null
   const resource = readResource(type, body, version, policy, name)
   // A complete type compares first and decodes what changed.
-  if (!type.complete) resource.decode()
+  if (!type.complete && type.decodedLate !== true) resource.decode()
   return resource
 }
 

@@ -198,7 +198,7 @@ export class GrpcMux implements ResourceSource, StreamUser {
     const byName = new Map<string, XdsResource>()
     for (const resource of resources) {
       // One broken resource refuses a response before anything of it is applied; complete types check what changed only.
-      if (!type.complete) resource.decode()
+      if (!type.complete && type.decodedLate !== true) resource.decode()
       if (!byName.has(resource.name)) byName.set(resource.name, resource)
     }
     for (const entry of state.latestFirst()) {

@@ -16,6 +16,7 @@ import type { GrpcTarget } from './grpc-target.ts'
 import { grpcTransport } from './grpc-transport.ts'
 import { CDS } from './resources/cds.ts'
 import { CompleteSet, type ResourceSink } from './resources/complete-set.ts'
+import { ECDS } from './resources/ecds.ts'
 import { AssignmentCache, type AssignmentTaker, EDS, EndpointsListener } from './resources/eds.ts'
 import { LDS } from './resources/lds.ts'
 import { NamedResource, type ResourceListener } from './resources/named.ts'
@@ -60,6 +61,11 @@ const LDS_PREFIX = 'listener_manager.lds.'
 const ADS = {
   method: '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources',
   deltaMethod: '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources',
+}
+
+/** Who follows a filter's configuration. */
+export interface ExtensionListener extends ResourceListener {
+  onRemoved(): void
 }
 
 type Mux = GrpcMux | DeltaMux
@@ -210,7 +216,7 @@ export class XdsClient {
       true,
       onApplied,
       () => empty.inc(),
-      () => {},
+      () => false,
     )
     const end = this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), RDS, [name], prefix, resource)
     return () => {
@@ -257,10 +263,41 @@ export class XdsClient {
       throw new Error(`Missing SDS resources for ${name} in onConfigUpdate()`)
     }
     // "It should never be removed except by the modification of the referenced cluster/listener" (sds_api.cc): no longer waited for.
-    const removed = (): void => listener.onUnavailable('missing')
+    const removed = (): boolean => {
+      listener.onUnavailable('missing')
+      return false
+    }
     const resource = new NamedResource(listener, true, () => {}, missing, removed)
     const plan = this.#plan(source, FieldPath.root())
     return this.#follow(plan, timeoutOf(source), SDS, [name], secretPrefix(name), resource)
+  }
+
+  /**
+   * ECDS.
+   *
+   * @param kind http_filter or network_filter, of the statistics
+   */
+  followExtension(kind: string, name: string, source: ConfigSourceProto, listener: ExtensionListener): () => void {
+    const missing = (): never => {
+      throw new Error('Unexpected number of resources in ExtensionConfigDS response: 0')
+    }
+    const removed = (): boolean => {
+      listener.onRemoved()
+      return true
+    }
+    const resource = new NamedResource(listener, true, () => {}, missing, removed)
+    const prefix = extensionPrefix(kind, name)
+    const end = this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), ECDS, [name], prefix, resource)
+    return () => {
+      end()
+      this.#deps.stats.drop(prefix)
+    }
+  }
+
+  /** Throws ConfigError when a filter's configuration cannot be followed. */
+  checkExtension(source: ConfigSourceProto, at: FieldPath): void {
+    this.#checkNode(ECDS.typeUrl, at)
+    this.#plan(source, at)
   }
 
   /** Files of a secret changed and could not be taken over. */
@@ -369,6 +406,11 @@ function timeoutOf(source: ConfigSourceProto): number {
 /** Of the statistics of a secret; what a name of Istio's may have in it as in Stats::Utility::sanitizeStatsName. */
 function secretPrefix(name: string): string {
   return `sds.${name.replace(/:\/\/|:\/|[:\0]/g, '_')}.`
+}
+
+/** Of the statistics of a filter that is discovered. */
+export function extensionPrefix(kind: string, name: string): string {
+  return `extension_config_discovery.${kind}.${name.replace(/:\/\/|:\/|[:\0]/g, '_')}.`
 }
 
 function prefixed(stats: XdsDeps['stats'], prefix: string): XdsDeps['stats'] {

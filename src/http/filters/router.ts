@@ -32,6 +32,7 @@ export const routerFactory: HttpFilterFactory<Proto, RouterConfig> = {
   category: 'envoy.filters.http',
   name: 'envoy.filters.http.router',
   typeUrls: ['envoy.extensions.filters.http.router.v3.Router'],
+  terminal: true,
   parse(proto, at, warnings) {
     support.check(proto, at, warnings)
     return {

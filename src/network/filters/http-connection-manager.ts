@@ -1,6 +1,7 @@
 import { ConfigError } from '../../base/errors.ts'
 import { UnderscoreAction } from '../../codec/http2/header-receiver.ts'
 import { parseHttp1Options, parseHttp2Options } from '../../codec/protocol-options.ts'
+import { checkTerminal, DISCOVERED, parseDiscovered } from '../../config/discovered.ts'
 import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
 import { findFactory, parseAny } from '../../config/registry.ts'
@@ -17,8 +18,9 @@ import type {
   UnderscoresAction,
   UpgradeConfig,
 } from '../../http/connection-manager-config.ts'
+import { type HttpFilterChainSource, httpFilterChain } from '../../http/discovered-filters.ts'
 import type { EarlyHeaderMutation } from '../../http/early-header-mutation/header-mutation.ts'
-import { HttpFilterChain } from '../../http/filter-chain.ts'
+import type { HttpFilter } from '../../http/filter.ts'
 import type { HttpFilterServices } from '../../http/filter-factory.ts'
 import type { HttpConnection } from '../../http/http-connection.ts'
 import { createReplyRewriter, parseLocalReply } from '../../http/local-reply-config.ts'
@@ -249,38 +251,27 @@ function parseHttpFilters(protos: readonly FilterProto[], at: FieldPath, warning
     const proto = protos[i]!
     const place = at.index(i)
     const name = proto.name ?? ''
-    if (proto.config_discovery !== undefined)
-      throw unsupportedValue(place.field('config_discovery'), name, 'ECDS is not supported yet: give typed_config')
+    const last = i === protos.length - 1
+    const disabled = proto.disabled ?? false
+    if (proto.config_discovery !== undefined) {
+      const here = place.field('config_discovery')
+      const discovered = parseDiscovered(proto.config_discovery, 'envoy.filters.http', name, last, here, warnings)
+      out.push({ name, factory: DISCOVERED, config: null, disabled, discovered })
+      continue
+    }
     if (proto.is_optional === true && findFactory('envoy.filters.http', typeOf(proto)) === null) {
       warnings.push(`${place}: optional HTTP filter '${name}' is not known and left out`)
       continue
     }
     const parsed = parseAny(proto.typed_config, 'envoy.filters.http', name, place.field('typed_config'), warnings)
-    const terminal = parsed.typeUrl === ROUTER
-    const last = i === protos.length - 1
-    if (terminal !== last) {
-      throw new ConfigError(
-        'CONFIG_INVALID',
-        place,
-        last
-          ? `Error: non-terminal filter named ${name} of type ${factoryName(parsed.typeUrl)} is the last filter in a http filter chain.`
-          : `Error: terminal filter named ${name} of type ${factoryName(parsed.typeUrl)} must be the last filter in a http filter chain.`,
-        { advice: 'the router comes last, and only once' },
-      )
-    }
-    out.push({ name, factory: parsed.typeUrl, config: parsed.config, disabled: proto.disabled ?? false })
+    checkTerminal('envoy.filters.http', name, parsed.typeUrl, last, place)
+    out.push({ name, factory: parsed.typeUrl, config: parsed.config, disabled, discovered: null })
   }
   if (out.length > 30)
     throw new ConfigError('CONFIG_UNSUPPORTED', at, `${out.length} HTTP filters in one chain`, {
       advice: 'a chain holds at most 30 filters',
     })
   return out
-}
-
-const ROUTER = 'envoy.extensions.filters.http.router.v3.Router'
-
-function factoryName(typeUrl: string): string {
-  return findFactory('envoy.filters.http', typeUrl)?.name ?? typeUrl
 }
 
 function typeOf(proto: FilterProto): string {
@@ -316,12 +307,11 @@ function create(config: HcmConfig, services: NetworkFilterServices): NetworkFilt
   const httpServices: HttpFilterServices = Object.create(services, {
     httpPrefix: { value: `http.${config.statPrefix}.`, enumerable: true },
   })
-  const build = (filters: readonly HttpFilterConfig[]): HttpFilterChain =>
-    new HttpFilterChain(filters, filter => {
-      const factory = findFactory('envoy.filters.http', filter.factory)!
-      return factory.create(filter.config as never, httpServices) as never
-    })
-  const upgradeChains = new Map<string, HttpFilterChain>()
+  const make = (filter: HttpFilterConfig): HttpFilter =>
+    findFactory('envoy.filters.http', filter.factory)!.create(filter.config as never, httpServices) as HttpFilter
+  const build = (filters: readonly HttpFilterConfig[]): HttpFilterChainSource =>
+    httpFilterChain(filters, make, services.extensions)
+  const upgradeChains = new Map<string, HttpFilterChainSource>()
   for (const upgrade of config.upgrades)
     if (upgrade.filters !== null) upgradeChains.set(upgrade.type, build(upgrade.filters))
   const own = config.routeConfig === null ? null : createRouteTable(config.routeConfig, services)

@@ -17,20 +17,21 @@ export class NamedResource implements UpdateHandler {
   #bytes: Uint8Array | null = null
   readonly #onApplied: () => void
   readonly #onEmpty: () => void
-  readonly #onRemoved: (() => void) | null
+  readonly #onRemoved: (() => boolean) | null
 
   /**
    * @param onlyChanges the listener is not told about bytes it already has (RDS; EDS wants them, they renew endpoint_stale_after)
    * @param onApplied a change was taken over (config_reload)
    * @param onEmpty a file does not have it (update_empty)
-   * @param onRemoved the server says it has it no more; by default as when it is missing
+   * @param onRemoved the server says it has it no more; returns whether it is gone, or stays all the same. By default as when it
+   * is missing
    */
   constructor(
     listener: ResourceListener,
     onlyChanges: boolean,
     onApplied = (): void => {},
     onEmpty = (): void => {},
-    onRemoved: (() => void) | null = null,
+    onRemoved: (() => boolean) | null = null,
   ) {
     this.#listener = listener
     this.#onlyChanges = onlyChanges
@@ -43,7 +44,7 @@ export class NamedResource implements UpdateHandler {
     const resource = update.resources[0]
     if (resource === undefined) {
       if (update.removed !== undefined && this.#onRemoved !== null) {
-        this.#onRemoved()
+        if (this.#onRemoved()) this.#bytes = null
         return
       }
       this.#onEmpty()

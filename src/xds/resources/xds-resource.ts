@@ -59,6 +59,15 @@ export class XdsResource {
     return this.bytes.length === 0 ? this.name : nameOf(this.bytes)
   }
 
+  /** A text deep in the message, by numbers of fields, without decoding it; '' when it is not there. */
+  nested(...numbers: number[]): string {
+    try {
+      return text(numbers.reduce((bytes, number) => field(bytes, number), this.bytes))
+    } catch {
+      return ''
+    }
+  }
+
   /** What the fields of this resource stand in, for errors. */
   get at(): FieldPath {
     return this.#origin?.at ?? FieldPath.root(`${this.type.word} '${this.name}'`)

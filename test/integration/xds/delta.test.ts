@@ -11,6 +11,7 @@ import { essence } from './compare.ts'
 import { ScriptedControlPlane, type SeenRequest } from './control-plane.ts'
 import { DELTA_SCENARIOS } from './delta-scenarios.ts'
 import { type DumpEssence, dumpOf, statsOf } from './dump-essence.ts'
+import { ECDS_SCENARIOS } from './ecds-scenarios.ts'
 import { GONE, type RecordedStep } from './record-envoy.ts'
 import { SDS_SCENARIOS } from './sds-scenarios.ts'
 import { visit } from './visit.ts'
@@ -22,8 +23,8 @@ const record = (set: string): Record<string, RecordedStep[]> =>
     string,
     RecordedStep[]
   >
-const RECORD = { ...record('delta'), ...record('sds') }
-const ALL = { ...DELTA_SCENARIOS, ...SDS_SCENARIOS }
+const RECORD = { ...record('delta'), ...record('sds'), ...record('ecds') }
+const ALL = { ...DELTA_SCENARIOS, ...SDS_SCENARIOS, ...ECDS_SCENARIOS }
 
 /** What went and came back at once goes on counting in Envoy while a worker still holds the old one; here it begins anew. */
 const SHORT_LIVED: Readonly<Record<string, RegExp>> = {
@@ -34,8 +35,8 @@ const SHORT_LIVED: Readonly<Record<string, RegExp>> = {
 /** Envoy refuses these secrets and shows them in its dump all the same; here the last good one is in use and shown. */
 const REFUSED =
   /^(the key of another|a file that is not there|no certificate but|an authority that is none|keys of tickets, which)/
-/** Refused for the same reason in other words: those of a file have its path, which Envoy does not know by then. */
-const OTHER_WORDS = /^(a file that is not there|the key of another)/
+/** The same reason in other words: files by their path, which Envoy does not know by then, and types in any order. */
+const OTHER_WORDS = /^(a file that is not there|the key of another|of neither type)/
 
 /** What belongs to a cluster that is gone is let go sooner than in Envoy, and streams of their own have no order between them. */
 const UNORDERED =

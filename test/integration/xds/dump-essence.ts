@@ -15,7 +15,7 @@ interface Entry {
   cluster?: { name?: string }
   route_config?: { name?: string }
   secret?: Record<string, unknown>
-  ecds_filter?: { name?: string }
+  ecds_filter?: { name?: string; typed_config?: { '@type': string } }
   endpoint_config?: { cluster_name?: string }
   active_state?: { version_info?: string }
   warming_state?: { version_info?: string }
@@ -70,6 +70,7 @@ function versionsOf(entry: Entry): string {
     // How long an old version drains is a matter of time, not of xDS.
     if (found !== undefined && state !== 'draining') parts.push(`${state} ${found.version_info ?? ''}`)
   }
+  if (entry.ecds_filter !== undefined) parts.push(JSON.stringify(entry.ecds_filter))
   if (entry.secret !== undefined) parts.push(secretOf(entry.secret))
   if (entry.error_state !== undefined) parts.push('(refused)')
   return parts.join(' ')

@@ -1,6 +1,6 @@
 /**
  * Writes what the real Envoy answers to the scenarios: `node test/integration/xds/record-envoy.ts <envoy binary> [port] [set]`,
- * where a set is `ads`, `delta` or `sds`, by default all. The records are fixtures; the tests hold our client against them.
+ * where a set is `ads`, `delta`, `sds` or `ecds`, by default all. The records are fixtures; the tests hold our client against them.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,6 +12,7 @@ import { bootstrap } from './bootstrap.ts'
 import { ScriptedControlPlane, type SeenRequest } from './control-plane.ts'
 import { DELTA_SCENARIOS } from './delta-scenarios.ts'
 import { type DumpEssence, dumpOf, statsOf } from './dump-essence.ts'
+import { ECDS_SCENARIOS } from './ecds-scenarios.ts'
 import { SCENARIOS, type Step } from './scenarios.ts'
 import { SDS_SCENARIOS } from './sds-scenarios.ts'
 import { visit } from './visit.ts'
@@ -84,6 +85,7 @@ const SETS: Readonly<Record<string, Readonly<Record<string, readonly Step[]>>>> 
   ads: SCENARIOS,
   delta: DELTA_SCENARIOS,
   sds: SDS_SCENARIOS,
+  ecds: ECDS_SCENARIOS,
 }
 
 const [envoy, port, only] = process.argv.slice(2)

@@ -41,5 +41,7 @@ function seen(text: string): string {
   const [head = '', ...rest] = text.split('\r\n\r\n')
   const [line = '', ...headers] = head.split('\r\n')
   const own = headers.filter(header => header.startsWith('x-'))
-  return [line.split(' ')[1], ...own, rest.join('\r\n\r\n').replace(/^[0-9a-f]+\r\n|\r\n0\r\n\r\n$/g, '')].join(' ')
+  const body = rest.join('\r\n\r\n').replace(/^[0-9a-f]+\r\n|\r\n0\r\n\r\n$/g, '')
+  // Details that are empty: Envoy prints nothing, here there are none and a dash says so.
+  return [line.split(' ')[1], ...own, body.replace(/^NFCF -$/, 'NFCF ')].join(' ')
 }

@@ -33,6 +33,7 @@ function facts(over: Partial<DumpFacts> = {}): DumpFacts {
     dynamicRoutes: none,
     staticSecrets: none,
     activeSecrets: none,
+    extensions: () => [],
     warmingSecrets: none,
     ...over,
   }

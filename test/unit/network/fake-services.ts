@@ -105,6 +105,7 @@ export function fakeServices(timers: Timers = new TimerWheel(), clusters: Cluste
       fraction: () => false,
     },
     routes: { get: () => null },
+    extensions: { generation: 0, get: () => null },
     node: { id: '', cluster: '', region: '', zone: '', subZone: '', metadata: {} },
     log: () => log,
     fileFlushInterval: 0,
