@@ -4,6 +4,7 @@ import { corsFactory } from './http/filters/cors.ts'
 import { faultFactory } from './http/filters/fault.ts'
 import { grpcStatsFactory } from './http/filters/grpc-stats.ts'
 import { istioAlpnFactory } from './http/filters/istio-alpn.ts'
+import { istioStatsFactory } from './http/filters/istio-stats.ts'
 import { jwtAuthnFactory } from './http/filters/jwt-authn.ts'
 import { peerMetadataFactory } from './http/filters/peer-metadata.ts'
 import { rbacFactory } from './http/filters/rbac.ts'
@@ -19,6 +20,7 @@ import { connectionLimitFactory } from './network/filters/connection-limit.ts'
 import { directResponseFactory } from './network/filters/direct-response.ts'
 import { echoFactory } from './network/filters/echo.ts'
 import { httpConnectionManagerFactory } from './network/filters/http-connection-manager.ts'
+import { networkIstioStatsFactory } from './network/filters/istio-stats.ts'
 import { metadataExchangeFactory } from './network/filters/metadata-exchange.ts'
 import { networkRbacFactory } from './network/filters/rbac.ts'
 import { tcpProxyFactory } from './network/filters/tcp-proxy.ts'
@@ -36,11 +38,13 @@ const EXTENSIONS = [
   connectionLimitFactory,
   networkRbacFactory,
   metadataExchangeFactory,
+  networkIstioStatsFactory,
   routerFactory,
   corsFactory,
   faultFactory,
   grpcStatsFactory,
   istioAlpnFactory,
+  istioStatsFactory,
   jwtAuthnFactory,
   peerMetadataFactory,
   rbacFactory,

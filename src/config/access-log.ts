@@ -1,12 +1,16 @@
 import { ConfigError } from '../base/errors.ts'
 import type { AccessLogFilterConfig, ComparisonConfig } from '../telemetry/access-log-filter-config.ts'
 import type { AccessLogConfig } from '../telemetry/access-loggers/access-log-config.ts'
+import type { AnyMessage } from './any.ts'
+import { parseCel } from './cel.ts'
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
 import { parseFraction, parseHeaderMatcher, parseMetadataMatcher } from './matcher.ts'
-import { parseAny } from './registry.ts'
+import { parseAny, typeNameOf } from './registry.ts'
+import { defineSupport } from './support.ts'
 
 type Filter = envoy.config.accesslog.v3.AccessLogFilter
+type CelFilter = envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter
 
 /** access_log of listeners, connection managers, TCP proxies and routers. Throws ConfigError. */
 export function parseAccessLogs(
@@ -60,10 +64,27 @@ export function parseAccessLogFilter(proto: Filter, at: FieldPath): AccessLogFil
   if (proto.log_type_filter !== undefined) return logTypeFilter(proto.log_type_filter)
   if (proto.extension_filter !== undefined) {
     const name = proto.extension_filter.name ?? ''
+    if (typeNameOf(proto.extension_filter.typed_config) === CEL_FILTER) {
+      return celFilter(proto.extension_filter.typed_config!, at.field('extension_filter').field('typed_config').any())
+    }
     const text = `access log filter '${name}' is not supported yet`
     throw new ConfigError('CONFIG_UNSUPPORTED', at.field('extension_filter'), text)
   }
   throw new ConfigError('CONFIG_INVALID', at, 'access log filter without a filter_specifier')
+}
+
+const CEL_FILTER = 'envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter'
+
+const celSupport = defineSupport<CelFilter>(CEL_FILTER, { expression: 'yes', cel_config: 'reject' })
+
+function celFilter(any: AnyMessage, at: FieldPath): AccessLogFilterConfig {
+  const proto = (any.message ?? {}) as CelFilter
+  celSupport.check(proto, at, [])
+  const node = parseCel(proto.expression ?? '')
+  if (typeof node === 'string') {
+    throw new ConfigError('CONFIG_INVALID', at.field('expression'), `Not able to parse filter expression: ${node}`)
+  }
+  return { kind: 'cel', node }
 }
 
 function comparison(proto: envoy.config.accesslog.v3.ComparisonFilter | undefined): ComparisonConfig {

@@ -8,6 +8,8 @@ export interface HttpFilterServices extends WorkerServices {
   readonly httpPrefix: string
   /** The machine's own address: what call-outs of a filter name as their client. */
   readonly localAddress: string
+  /** Of the listener. */
+  readonly trafficDirection: 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND'
 }
 
 /** Factory of an HTTP filter: category `envoy.filters.http`. */

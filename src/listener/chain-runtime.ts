@@ -86,6 +86,7 @@ export class ChainRuntime implements FilterChainOwner {
         filterChainName: { value: this.config.name, enumerable: true },
         listenerMetadata: { value: config.metadata, enumerable: true },
         filterChainMetadata: { value: this.config.metadata, enumerable: true },
+        trafficDirection: { value: config.trafficDirection, enumerable: true },
         localAddress: { value: environment.localAddress, enumerable: true },
         bufferLimit: { value: config.bufferLimit, enumerable: true },
         drainDecision: { value: this.#drain, enumerable: true },

@@ -290,7 +290,6 @@ function parseChain(proto: ChainProto, listener: string, at: FieldPath, warnings
 function checkMatches(proto: Proto, chains: readonly FilterChainConfig[], listener: string, at: FieldPath): void {
   const matcher = new FilterChainMatcher()
   const seen = new Map<string, string>()
-  const names = new Set<string>()
   for (const [i, chain] of chains.entries()) {
     const here = at.field('filter_chains').index(i)
     const key = JSON.stringify(chain.match)
@@ -304,14 +303,6 @@ function checkMatches(proto: Proto, chains: readonly FilterChainConfig[], listen
       )
     }
     seen.set(key, chain.name)
-    if (chain.name !== '' && names.has(chain.name)) {
-      throw new ConfigError(
-        'CONFIG_DUPLICATE',
-        here,
-        `error adding listener '${listener}': "name" of filter chain must be unique, '${chain.name}' is not`,
-      )
-    }
-    names.add(chain.name)
     if (!matcher.add(chain.match, i)) {
       throw new ConfigError(
         'CONFIG_DUPLICATE',

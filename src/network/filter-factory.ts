@@ -16,6 +16,7 @@ export interface NetworkFilterServices extends WorkerServices {
   readonly filterChainMetadata: Readonly<Record<string, unknown>> | null
   /** The machine's own address, for XFF of loopback peers (Envoy: LocalInfo::address). */
   readonly localAddress: string
+  readonly trafficDirection: 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND'
   /** per_connection_buffer_limit_bytes of the listener. */
   readonly bufferLimit: number
   /** As many as the filter asked for by `sharedGauges`: they count over all workers, and for this place of the filter alone. */

@@ -165,6 +165,7 @@ export class TcpProxySession
     info.upstreamLocal = upstream.local.text
     info.upstreamConnectionId = upstream.id
     info.upstreamTls = upstream.tls
+    info.upstream = upstream.streamInfo
     this.#lastActivity = now
     if (config.idleTimeout > 0) timers.arm(this.#idle, config.idleTimeout)
     this.downstream.holdReading(ReadHold.Setup, false)

@@ -153,6 +153,7 @@ export class Server {
     regexLimits.tell = text => misc.warning(text)
     const { stats_config } = this.bootstrap
     this.tags = tagExtractor(stats_config, this.options.statsTags)
+    this.tags.explicit = this.store.explicitTags
     this.buckets = bucketsOf(stats_config)
     this.store.setRejector(statsRejector(stats_config))
     if (this.bootstrap.admin?.address !== undefined) this.#admin = this.#makeAdmin(this)

@@ -50,8 +50,12 @@ export function prometheusText(snapshot: StatsSnapshot, tags: TagExtractor, opti
   return out.length === 0 ? '' : `${out.join('\n')}\n`
 }
 
-/** `envoy_` and every character outside [A-Za-z0-9_] replaced; a custom namespace would be stripped by Envoy, none is registered here. */
+/** Stats that a filter publishes under names of its own: this part is stripped, and there is no `envoy_`. */
+const CUSTOM_NAMESPACE = 'istiocustom.'
+
+/** `envoy_` and every character outside [A-Za-z0-9_] replaced. */
 export function metricName(dotted: string): string {
+  if (dotted.startsWith(CUSTOM_NAMESPACE)) return dotted.slice(CUSTOM_NAMESPACE.length).replace(/[^A-Za-z0-9_]/g, '_')
   return `envoy_${dotted.replace(/[^A-Za-z0-9_]/g, '_')}`
 }
 

@@ -1,6 +1,8 @@
+import { isTagged, readTagged } from './explicit-tags.ts'
 import { HistogramBins } from './histogram.ts'
 import { CellKind, CHUNK_CELLS, type HistogramUpdate, type SlabUpdate } from './slab.ts'
 import type { Counter, Gauge, Histogram, StatsScope } from './stats.ts'
+import type { TaggedName } from './tags.ts'
 
 /** Names that exist at zero from load time, per kind; shared by all scopes of one sort (e.g. every cluster). */
 export interface StatTemplate {
@@ -99,6 +101,7 @@ export class StatsStore implements StatsScope {
   readonly #histograms = new Map<string, MainHistogram>()
   readonly #texts = new Map<string, string>()
   readonly #exact = new Map<string, bigint>()
+  readonly #explicit = new Map<string, TaggedName>()
   readonly #workers = new Map<number, WorkerCells>()
   readonly #declared = new Map<string, StatTemplate>()
   /** Subtracted from counters since /reset_counters. */
@@ -162,17 +165,30 @@ export class StatsStore implements StatsScope {
       worker.marks.push(new Uint8Array(chunk, CHUNK_CELLS * 8))
     }
     for (let i = 0; i < update.names.length; i++) {
-      worker.names[update.first + i] = update.names[i]!
+      worker.names[update.first + i] = this.#shown(update.names[i]!)
       worker.kinds[update.first + i] = update.kinds[i]!
     }
-    for (const name of update.histograms) this.histogram(name)
+    for (const name of update.histograms) this.histogram(this.#shown(name))
   }
 
   onHistogramUpdate(update: HistogramUpdate): void {
-    for (const [name, flat] of update) {
+    for (const [raw, flat] of update) {
+      const name = this.#shown(raw)
       const histogram = made(this.#histograms, name, () => new MainHistogram())
       for (let i = 0; i < flat.length; i += 2) histogram.pending.add(flat[i]!, flat[i + 1]!)
     }
+  }
+
+  /** Tags of stats that were made with them, by name: no rule cuts them out of the name. */
+  get explicitTags(): ReadonlyMap<string, TaggedName> {
+    return this.#explicit
+  }
+
+  #shown(name: string): string {
+    if (!isTagged(name)) return name
+    const { display, tagged } = readTagged(name)
+    this.#explicit.set(display, tagged)
+    return display
   }
 
   /** A worker died: what it counted stays, what it held (gauges) is given back. */

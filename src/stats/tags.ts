@@ -111,7 +111,12 @@ export class TagExtractor {
     for (const specifier of specifiers) this.#add(specifier)
   }
 
+  /** Names whose tags are known, from the store. */
+  explicit: ReadonlyMap<string, TaggedName> | null = null
+
   extract(name: string): TaggedName {
+    const explicit = this.explicit === null ? undefined : this.explicit.get(name)
+    if (explicit !== undefined) return explicit
     let known = this.#cache.get(name)
     if (known === undefined) {
       known = this.#cut(name)

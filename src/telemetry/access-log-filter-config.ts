@@ -1,3 +1,4 @@
+import type { CelNode } from '../config/cel.ts'
 import type { FractionConfig, HeaderMatchConfig, MetadataMatchConfig } from '../config/matcher.ts'
 import type { AccessLogType } from './format-context.ts'
 
@@ -20,4 +21,5 @@ export type AccessLogFilterConfig =
   | { readonly kind: 'flags'; readonly mask: number }
   | { readonly kind: 'grpcStatus'; readonly statuses: readonly number[]; readonly exclude: boolean }
   | { readonly kind: 'metadata'; readonly matcher: MetadataMatchConfig | null; readonly ifMissing: boolean }
+  | { readonly kind: 'cel'; readonly node: CelNode }
   | { readonly kind: 'logType'; readonly types: readonly AccessLogType[]; readonly exclude: boolean }

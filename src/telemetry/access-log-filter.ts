@@ -2,13 +2,14 @@ import { HeaderMatch } from '../config/header-match.ts'
 import type { WorkerServices } from '../config/services.ts'
 import { MetadataMatch, metadataValue } from '../config/value-match.ts'
 import type { AccessLogFilterConfig, ComparisonConfig } from './access-log-filter-config.ts'
+import { compileCel } from './cel.ts'
 import type { AccessLogType, FormatContext } from './format-context.ts'
 import { grpcStatusOf } from './format-operators-headers.ts'
 
 /** `StreamInfo.traceReason`: why a request is traced (Envoy's Tracing::Reason, as its request id carries it). */
 export const TraceReason = { None: 0, Sampled: 1, ClientForced: 2, ServiceForced: 3 } as const
 
-type FilterServices = Pick<WorkerServices, 'runtime' | 'random' | 'timers'>
+type FilterServices = Pick<WorkerServices, 'runtime' | 'random' | 'timers' | 'node'>
 
 /** A compiled envoy.config.accesslog.v3.AccessLogFilter (source/common/access_log/access_log_impl.cc). */
 export interface AccessLogFilter {
@@ -43,6 +44,11 @@ export function compileAccessLogFilter(config: AccessLogFilterConfig, services: 
       return { passes: c => !(c.requestHeaders?.get('user-agent') ?? '').startsWith('Envoy/HC') }
     case 'traceable':
       return { passes: c => c.info.traceReason === TraceReason.ServiceForced }
+    case 'cel': {
+      const program = compileCel(config.node)
+      // An error is no match, as in Envoy; a program that does not compile has been refused before.
+      return { passes: c => typeof program !== 'string' && program(c, services.node) === true }
+    }
     case 'logType':
       return { passes: (_, type) => config.types.includes(type) !== config.exclude }
   }

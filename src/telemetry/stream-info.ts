@@ -101,6 +101,8 @@ export class StreamInfo {
   upstreamLocal = ''
   upstreamConnectionId = 0
   upstreamTls: import('../io/connection.ts').TlsInfo | null = null
+  /** TCP: facts of the upstream connection, when its filters found any. */
+  upstream: StreamInfo | null = null
   /** Hosts tried, in order, for retry predicates and logs. */
   upstreamHostsAttempted: string[] = []
   requestId = ''
@@ -229,6 +231,7 @@ export class StreamInfo {
     this.upstreamLocal = ''
     this.upstreamConnectionId = 0
     this.upstreamTls = null
+    this.upstream = null
     this.upstreamHostsAttempted.length = 0
     this.requestId = ''
     this.requestIdInResponse = false

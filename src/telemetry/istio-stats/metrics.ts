@@ -1,0 +1,42 @@
+/** Istio's standard metrics, without `istio_`. */
+export const METRICS: readonly string[] = [
+  'requests_total',
+  'request_duration_milliseconds',
+  'request_bytes',
+  'response_bytes',
+  'request_messages_total',
+  'response_messages_total',
+  'tcp_connections_opened_total',
+  'tcp_connections_closed_total',
+  'tcp_sent_bytes_total',
+  'tcp_received_bytes_total',
+]
+
+/** Their tags. */
+export const TAGS: readonly string[] = [
+  'reporter',
+  'source_workload',
+  'source_workload_namespace',
+  'source_principal',
+  'source_app',
+  'source_version',
+  'source_canonical_service',
+  'source_canonical_revision',
+  'source_cluster',
+  'destination_workload',
+  'destination_workload_namespace',
+  'destination_principal',
+  'destination_app',
+  'destination_version',
+  'destination_service',
+  'destination_service_name',
+  'destination_service_namespace',
+  'destination_canonical_service',
+  'destination_canonical_revision',
+  'destination_cluster',
+  'request_protocol',
+  'response_flags',
+  'connection_security_policy',
+  'response_code',
+  'grpc_response_status',
+]

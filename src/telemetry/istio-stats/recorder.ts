@@ -1,0 +1,123 @@
+import type { WorkerServices } from '../../config/services.ts'
+import { taggedName } from '../../stats/explicit-tags.ts'
+import type { Counter, Gauge, Histogram } from '../../stats/stats.ts'
+import { type CelProgram, compileCel, printCel } from '../cel.ts'
+import type { FormatContext } from '../format-context.ts'
+import type { IstioStatsConfig } from './config.ts'
+
+type Kind = 'counter' | 'gauge' | 'histogram'
+
+/** Names come from peers: after so many series of one filter on one worker, new ones are not made any more. */
+const MAX_SERIES = 20_000
+const PREFIX = 'istiocustom.istio_'
+
+/**
+ * Metrics of one filter: finds the cells for a set of tags, after removing, replacing and adding tags as configured. Tags are flat:
+ * name, value, name, value.
+ */
+export class IstioRecorder {
+  readonly #services: WorkerServices
+  readonly #config: IstioStatsConfig
+  readonly #programs: readonly (CelProgram | null)[]
+  readonly #dropped: ReadonlySet<string>
+  readonly #series = new Map<string, Counter | Gauge | Histogram>()
+  #values: CelResult[] = []
+  #full = false
+
+  constructor(config: IstioStatsConfig, services: WorkerServices) {
+    this.#config = config
+    this.#services = services
+    this.#dropped = new Set(config.dropped)
+    this.#programs = config.expressions.map(node => {
+      const program = compileCel(node)
+      if (typeof program !== 'string') return program
+      services.log('filter').warning(`istio.stats: ${program}: its tags are 'unknown'`)
+      return null
+    })
+  }
+
+  /** Values of the configured expressions for what is recorded next. */
+  evaluate(c: FormatContext): readonly CelResult[] {
+    const programs = this.#programs
+    if (programs.length === 0) return NOTHING
+    return programs.map(program => {
+      const value = program === null ? undefined : program(c, this.#services.node)
+      if (value === undefined) return UNKNOWN
+      const text = printCel(value)
+      return { text, number: /^[0-9]{1,19}$/.test(text) ? Number(text) : 0 }
+    })
+  }
+
+  /** What `evaluate` gave for the stream, before `count` and `record`. */
+  use(values: readonly CelResult[]): void {
+    this.#values = values as CelResult[]
+  }
+
+  count(metric: string, tags: readonly string[], amount = 1): void {
+    const cell = this.#cell(metric, 'counter', tags) as Counter | null
+    if (cell !== null) cell.add(amount)
+  }
+
+  record(metric: string, tags: readonly string[], value: number): void {
+    const cell = this.#cell(metric, 'histogram', tags) as Histogram | null
+    if (cell !== null) cell.record(value)
+  }
+
+  recordCustom(): void {
+    for (const { name, type, value } of this.#config.custom) {
+      const amount = this.#values[value]?.number ?? 0
+      const cell = this.#cell(name, type, NO_TAGS)
+      if (cell === null) continue
+      if (type === 'counter') (cell as Counter).add(amount)
+      else if (type === 'gauge') (cell as Gauge).set(amount)
+      else (cell as Histogram).record(amount)
+    }
+  }
+
+  #cell(metric: string, kind: Kind, tags: readonly string[]): Counter | Gauge | Histogram | null {
+    if (this.#dropped.has(metric)) return null
+    const own = this.#tagsOf(metric, tags)
+    const key = `${metric}\x01${own.join('\x02')}`
+    let cell = this.#series.get(key)
+    if (cell === undefined) {
+      if (this.#series.size >= MAX_SERIES) return this.#refuse()
+      const { stats } = this.#services
+      const name = taggedName(`${PREFIX}${metric}`, own)
+      cell = kind === 'counter' ? stats.counter(name) : kind === 'gauge' ? stats.gauge(name) : stats.histogram(name)
+      this.#series.set(key, cell)
+    }
+    return cell
+  }
+
+  #tagsOf(metric: string, tags: readonly string[]): readonly string[] {
+    const overrides = this.#config.overrides[metric]
+    const additions = this.#config.additions[metric]
+    if (overrides === undefined && additions === undefined) return tags
+    const out: string[] = []
+    for (let i = 0; i < tags.length; i += 2) {
+      const tag = tags[i]!
+      const id = overrides === undefined || !Object.hasOwn(overrides, tag) ? undefined : overrides[tag]
+      if (id === null) continue
+      out.push(tag, id === undefined ? tags[i + 1]! : (this.#values[id] ?? UNKNOWN).text)
+    }
+    for (const [tag, id] of additions ?? []) out.push(tag, (this.#values[id] ?? UNKNOWN).text)
+    return out
+  }
+
+  #refuse(): null {
+    if (!this.#full) {
+      this.#full = true
+      this.#services.log('filter').warning(`istio.stats: ${MAX_SERIES} series on this worker, new ones are not counted`)
+    }
+    return null
+  }
+}
+
+export interface CelResult {
+  readonly text: string
+  readonly number: number
+}
+
+const UNKNOWN: CelResult = { text: 'unknown', number: 0 }
+const NOTHING: readonly CelResult[] = []
+const NO_TAGS: readonly string[] = []
