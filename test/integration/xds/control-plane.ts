@@ -75,13 +75,17 @@ export const TYPES: Readonly<Record<string, string>> = {
 }
 
 const identity = (value: object): Buffer => value as Buffer
-/** Both protocols of ADS, and the own services of secrets. */
+/** Both protocols of ADS, and services of single types. */
 const METHODS: Readonly<Record<string, string>> = {
   StreamAggregatedResources: 'envoy.service.discovery.v3.AggregatedDiscoveryService',
   DeltaAggregatedResources: 'envoy.service.discovery.v3.AggregatedDiscoveryService',
   StreamSecrets: 'envoy.service.secret.v3.SecretDiscoveryService',
   DeltaSecrets: 'envoy.service.secret.v3.SecretDiscoveryService',
+  StreamClusters: 'envoy.service.cluster.v3.ClusterDiscoveryService',
   DeltaClusters: 'envoy.service.cluster.v3.ClusterDiscoveryService',
+  StreamEndpoints: 'envoy.service.endpoint.v3.EndpointDiscoveryService',
+  StreamListeners: 'envoy.service.listener.v3.ListenerDiscoveryService',
+  StreamRoutes: 'envoy.service.route.v3.RouteDiscoveryService',
 }
 const SERVICE: ServiceDefinition = Object.fromEntries(
   Object.entries(METHODS).map(([method, service]) => [
@@ -105,6 +109,8 @@ export class ScriptedControlPlane {
   /** Since the last `take`. */
   #seen: SeenRequest[] = []
   readonly metadata: Record<string, unknown>[] = []
+  /** Where it listens, once it does. */
+  port = 0
   readonly #server = new Server({ 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 })
   /** The latest stream of each method; of those with a stream per resource `<method> <name>`. */
   readonly #streams = new Map<string, Stream>()
@@ -121,6 +127,7 @@ export class ScriptedControlPlane {
   listen(address: string, credentials = ServerCredentials.createInsecure()): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(address, credentials, (error, port) => {
+        this.port = port
         if (error === null) resolve(port)
         else reject(error)
       })
@@ -234,7 +241,9 @@ export class ScriptedControlPlane {
   #onRequest(method: string, bytes: Buffer, stream: Stream): void {
     const request = method.startsWith('Delta') ? seenDelta(bytes) : seenSotw(bytes)
     const [name] = request.names ?? request.subscribe ?? []
-    if (name !== undefined && !method.endsWith('AggregatedResources')) this.#streams.set(`${method} ${name}`, stream)
+    if (!method.endsWith('AggregatedResources')) {
+      this.#streams.set(name === undefined ? method : `${method} ${name}`, stream)
+    }
     this.#seen.push({ ...(method.endsWith('AggregatedResources') ? {} : { method }), ...request })
     if (this.#waiting !== null && this.#seen.length >= this.#waiting.count) {
       const { done } = this.#waiting

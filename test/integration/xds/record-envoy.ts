@@ -1,6 +1,7 @@
 /**
  * Writes what the real Envoy answers to the scenarios: `node test/integration/xds/record-envoy.ts <envoy binary> [port] [set]`,
- * where a set is `ads`, `delta`, `sds` or `ecds`, by default all. The records are fixtures; the tests hold our client against them.
+ * where a set is `ads`, `delta`, `sds`, `ecds` or `single`, by default all. The records are fixtures; the tests hold our client
+ * against them.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -15,6 +16,7 @@ import { type DumpEssence, dumpOf, statsOf } from './dump-essence.ts'
 import { ECDS_SCENARIOS } from './ecds-scenarios.ts'
 import { SCENARIOS, type Step } from './scenarios.ts'
 import { SDS_SCENARIOS } from './sds-scenarios.ts'
+import { SINGLE_SCENARIOS, singleBootstrap } from './single-scenarios.ts'
 import { visit } from './visit.ts'
 
 /** Stands for the value of a statistic that is no longer there. */
@@ -33,12 +35,14 @@ export interface RecordedStep {
   readonly visit?: string
 }
 
-async function record(envoy: string, scenario: readonly Step[], port: number, delta: boolean): Promise<RecordedStep[]> {
+async function record(envoy: string, scenario: readonly Step[], port: number, set: string): Promise<RecordedStep[]> {
+  const delta = set !== 'ads' && set !== 'single'
   const plane = new ScriptedControlPlane()
   await plane.listen(`127.0.0.1:${port}`)
   const directory = mkdtempSync(join(tmpdir(), 'xds-'))
   const config = join(directory, 'bootstrap.json')
-  writeFileSync(config, JSON.stringify(bootstrap({ port }, port + 1, {}, delta ? 'DELTA_GRPC' : 'GRPC')))
+  const made = bootstrap({ port }, port + 1, {}, delta ? 'DELTA_GRPC' : 'GRPC')
+  writeFileSync(config, JSON.stringify(set === 'single' ? singleBootstrap(made) : made))
   const child = spawn(
     envoy,
     ['-c', config, '--concurrency', '1', '--disable-hot-restart', '-l', process.env['LEVEL'] ?? 'warning'],
@@ -86,6 +90,7 @@ const SETS: Readonly<Record<string, Readonly<Record<string, readonly Step[]>>>> 
   delta: DELTA_SCENARIOS,
   sds: SDS_SCENARIOS,
   ecds: ECDS_SCENARIOS,
+  single: SINGLE_SCENARIOS,
 }
 
 const [envoy, port, only] = process.argv.slice(2)
@@ -94,7 +99,7 @@ if (envoy !== undefined && import.meta.main) {
     if (only !== undefined && only !== set) continue
     const recorded: Record<string, RecordedStep[]> = {}
     for (const [name, steps] of Object.entries(scenarios)) {
-      recorded[name] = await record(envoy, steps, Number(port ?? 28400), set !== 'ads')
+      recorded[name] = await record(envoy, steps, Number(port ?? 28400), set)
     }
     const out = new URL(`../../fixtures/envoy/${set}-requests.json`, import.meta.url)
     writeFileSync(out, `${JSON.stringify(recorded, null, 1)}\n`)
