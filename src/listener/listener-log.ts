@@ -46,8 +46,9 @@ export class ListenerLog {
   }
 }
 
+/** What tcp_proxy and its like found out about the connection is the listener's to log, too: in Envoy it is one object. */
 function infoOf(connection: Connection, now: number): StreamInfo {
-  const info = new StreamInfo()
+  const info = connection.streamInfo ?? new StreamInfo()
   info.connection = connection
   info.start = connection.startTime
   info.startWall = Date.now() - (now - connection.startTime)

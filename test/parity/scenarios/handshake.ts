@@ -1,4 +1,4 @@
-import { bootstrap, cluster, downstreamTls, httpListener, tcpListener, typed } from '../configs/builder.ts'
+import { bootstrap, cluster, downstreamTls, fileLog, httpListener, tcpListener, typed } from '../configs/builder.ts'
 import { type Group, get, type Step, scenario, tcp, together } from '../scenario.ts'
 
 /** Network filters begin before the TLS handshake: what they count and log of connections whose handshake fails. */
@@ -9,6 +9,9 @@ const MTLS = downstreamTls(
   `require_client_certificate: true\ncommon_tls_context: {${CERT}, validation_context: {trusted_ca: {filename: $cert(ca.pem)}}}`,
 )
 const ROUTES = '[{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: ok}}}]'
+
+const LISTENER_LOG =
+  'listener flags=%RESPONSE_FLAGS% cluster=%UPSTREAM_CLUSTER% host=%UPSTREAM_HOST% fail=%DOWNSTREAM_TRANSPORT_FAILURE_REASON%\n'
 
 type Json = Record<string, unknown>
 
@@ -61,6 +64,7 @@ const group: Group = {
       secured(tcpListener('tcpmutual', 'cluster: echo'), MTLS),
       secured(tcpListener('tcplate', 'cluster: echo'), TLS, { transport_socket_connect_timeout: '0.3s' }),
       secured(tcpListener('tcpdead', 'cluster: dead'), TLS),
+      secured(tcpListener('logged', 'cluster: dead', `access_log: [${JSON.stringify(fileLog(LISTENER_LOG))}]`), TLS),
       secured(tcpListener('limited', 'cluster: echo', '', [limit({})]), TLS),
       secured({ ...tcpListener('direct', 'cluster: echo'), filter_chains: [{ filters: [direct] }] }, TLS),
     ],
@@ -104,6 +108,13 @@ const group: Group = {
       silent('tcpdead'),
       [],
       stats('tcpdead', 1),
+    ),
+    scenario(
+      'listener-log',
+      "The listener's own log knows what tcp_proxy found out about the connection",
+      silent('logged'),
+      [],
+      { ...stats('logged', 2), unordered: true },
     ),
     scenario(
       'connection-limit',
