@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { ConfigError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { TimerNode, type Timers } from '../base/timer.ts'
@@ -136,6 +137,21 @@ export class ListenerManager {
     declareListenerStats(this.#options.store, config, this.#options.concurrency)
     this.#options.store.counter(`listener_manager.listener_${before === undefined ? 'added' : 'modified'}`).inc()
     this.#count()
+  }
+
+  /**
+   * True when this is what is active already: the version that warms in between is dropped, and there is nothing more to do
+   * (ListenerManagerImpl::addOrUpdateListenerInternal).
+   */
+  revert({ config, proto }: MainListener): boolean {
+    const warming = this.#warming.get(config.name)
+    const active = this.#active.get(config.name)
+    if (warming === undefined || active === undefined || !isDeepStrictEqual(active.proto, proto)) return false
+    this.#warming.delete(config.name)
+    this.#cool(warming)
+    this.#options.store.counter('listener_manager.listener_modified').inc()
+    this.#count()
+    return true
   }
 
   /** What it waited for has arrived: workers get it. */

@@ -306,6 +306,10 @@ export class ResourceManager {
   /** Takes a listener over that came by LDS. Throws ConfigError or ListenError. */
   putListener(listener: MainListener): void {
     const replaced = this.listeners.warming.get(listener.config.name)
+    if (replaced !== undefined && this.listeners.revert(listener)) {
+      this.subscriptions?.forget(replaced)
+      return
+    }
     this.listeners.add(listener)
     this.warmListener(listener)
     // Only now: what both versions wait for goes on without a gap.

@@ -1,4 +1,4 @@
-import { address, cluster, hcm, tcpListener } from '../configs/builder.ts'
+import { address, cluster, H2_UPSTREAM, hcm, tcpListener } from '../configs/builder.ts'
 import { fields, type Group, raw, requestBytes, type Step, scenario, tcp, together } from '../scenario.ts'
 
 /**
@@ -40,7 +40,7 @@ function listener(name: string, { http1 = 'one', http2 = 'one', tcp: proxy = `${
   }
 }
 
-const NAMES = ['keep', 'change', 'field', 'fallback', 'order']
+const NAMES = ['keep', 'change', 'field', 'fallback', 'order', 'wait']
 let version = 1
 
 /** All listeners, of which one is as `variant` says; an update of a file has them all. */
@@ -54,6 +54,20 @@ function lds(): object {
 function update(name: string, variant: Variant): Step {
   current.set(name, variant)
   return { kind: 'file', name: 'lds.json', content: lds() }
+}
+
+/** A connection manager whose routes never come. */
+function waits(): Json {
+  const { name, typed_config } = hcm('wait_h1', {})
+  const { route_config: _, ...rest } = typed_config as Json
+  const grpc = { api_type: 'GRPC', grpc_services: [{ envoy_grpc: { cluster_name: 'silent' } }] }
+  const source = {
+    api_config_source: { ...grpc, transport_api_version: 'V3' },
+    resource_api_version: 'V3',
+    initial_fetch_timeout: '0s',
+  }
+  const config = { ...rest, rds: { route_config_name: 'nowhere', config_source: source } }
+  return { name: 'waits', filters: [{ name, typed_config: config }] }
 }
 
 const GET = requestBytes('/')
@@ -86,7 +100,7 @@ const during: Step = {
 
 const group: Group = {
   name: 'listener-update',
-  upstreams: { echo: { kind: 'tcp' } },
+  upstreams: { echo: { kind: 'tcp' }, silent: { kind: 'tcp', script: 'silent' } },
   args: ['--drain-time-s', '1', '--drain-strategy', 'immediate'],
   files: { 'lds.json': first },
   config: {
@@ -95,7 +109,7 @@ const group: Group = {
     dynamic_resources: {
       lds_config: { path_config_source: { path: '$tmp/lds.json', watched_directory: { path: '$tmp' } } },
     },
-    static_resources: { clusters: [cluster('echo', 'echo')] },
+    static_resources: { clusters: [cluster('echo', 'echo'), cluster('silent', 'silent', H2_UPSTREAM)] },
   },
   scenarios: [
     scenario(
@@ -169,6 +183,20 @@ const group: Group = {
       [together(http1('order', 600), [200, update('order', { more: { use_original_dst: false } })], [400, during])],
       [],
       compare('order'),
+    ),
+    scenario(
+      'warming-reverted',
+      'What is active already comes again while another version warms: that one is dropped',
+      [
+        update('wait', { more: { filter_chains: [waits()] } }),
+        { kind: 'until', stat: 'listener_manager.total_listeners_warming', value: 1, exact: true },
+        raw([GET], { listener: 'wait', methods: ['GET'] }),
+        update('wait', {}),
+        { kind: 'until', stat: 'listener_manager.total_listeners_warming', value: 0, exact: true },
+        raw([GET], { listener: 'wait', methods: ['GET'] }),
+      ],
+      [],
+      { ...compare('wait'), upstream: false },
     ),
   ],
 }
