@@ -10,7 +10,7 @@ import { findPeers, versionLine } from './peers/find.ts'
 import type { PeerProgram } from './peers/peer.ts'
 import { choosePinning, NOT_PINNED } from './pinning.ts'
 import { inClone, packageRoot } from './place.ts'
-import type { BenchReport, Peer } from './result.ts'
+import type { BenchReport, CaseResult, Peer } from './result.ts'
 import { growthLines } from './runner/across.ts'
 import { runAll } from './runner/run-all.ts'
 import { Session } from './runner/session.ts'
@@ -41,6 +41,10 @@ const TOOLS: readonly { readonly program: string; readonly version: readonly str
 ]
 
 async function bench(options: BenchOptions, argv: readonly string[]): Promise<number> {
+  if (process.platform !== 'linux') {
+    print('bench: CPU and memory of the proxies are read from /proc, which only Linux has. Nothing measured.\n')
+    return 0
+  }
   const startedAt = new Date()
   const versions: Record<string, string> = { node: process.version }
   const missing: { program: string; how: string }[] = []
@@ -90,11 +94,18 @@ async function bench(options: BenchOptions, argv: readonly string[]): Promise<nu
       cases: results,
     }
     if (options.writesFiles) await writeFiles(report, options)
-    // A case that has no figure for Remora at all means that the bench, or Remora, does not work.
-    return results.some(one => one.rounds.every(round => round.peer !== 'remora')) && hasRemora(options) ? 1 : 0
+    const broken = hasRemora(options) ? results.filter(one => !remoraWorks(one)) : []
+    for (const one of broken) print(`bench: Remora does not do what ${one.id} asks for; see its notes\n`)
+    return broken.length > 0 ? 1 : 0
   } finally {
     await session.close()
   }
+}
+
+/** It was measured, and passed every check. */
+function remoraWorks(one: CaseResult): boolean {
+  const checks = one.checks.find(({ peer }) => peer === 'remora')?.checks ?? []
+  return one.rounds.some(round => round.peer === 'remora') && checks.every(check => check.passed)
 }
 
 function hasRemora(options: BenchOptions): boolean {

@@ -47,7 +47,7 @@ export async function checkGrpc(target: Target): Promise<Check[]> {
   }
   const mark = `/bench.Echo/Check${randomUUID().slice(0, 8)}`
   await call(mark)
-  const line = await untilLogged(sites.log, mark, 4)
+  const line = await untilLogged(sites.log, mark, configuration.checks.logWaitSeconds)
   checks.add('access log line', line !== null, line ?? `no line with ${mark}`)
   return checks.list
 }

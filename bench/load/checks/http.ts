@@ -31,10 +31,10 @@ export async function checkHttp(target: Target, depth: 'full' | 'quick'): Promis
   if (plan.stallSeconds !== null) await checkTimeout(checks, target, plan.stallSeconds)
   if (peer.isEnvoy) checkStats(checks, plan, before, await stats(target.sites.admin))
   if (plan.log) {
-    const line = await untilLogged(target.sites.log, mark, 4)
+    const line = await untilLogged(target.sites.log, mark, plan.logWaitSeconds)
     checks.add('access log line', line !== null, line ?? `no line with ${mark} in the log`)
     if (line !== null && peer.isEnvoy) {
-      const second = await untilLogged(target.sites.log, requestId, 4)
+      const second = await untilLogged(target.sites.log, requestId, plan.logWaitSeconds)
       checks.add('request id in the log', requestId !== '' && second !== null, `request id ${requestId}`)
     }
   }

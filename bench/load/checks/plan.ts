@@ -19,6 +19,8 @@ export interface CheckPlan {
   readonly stallSeconds: number | null
   /** Requests leave a line in the access log. */
   readonly log: boolean
+  /** How long to wait for that line: proxies write logs once a second. */
+  readonly logWaitSeconds: number
 }
 
 export const HTTP_PLAN: CheckPlan = {
@@ -34,4 +36,5 @@ export const HTTP_PLAN: CheckPlan = {
   retries: true,
   stallSeconds: 3,
   log: true,
+  logWaitSeconds: 4,
 }

@@ -13,7 +13,7 @@ export async function checkTcp(target: Target): Promise<Check[]> {
   const lines = await untilLines(sites.log, 1, 0)
   const echoed = await echo(sites.listen, 'ping through the proxy')
   checks.add('bytes come back', echoed === 'ping through the proxy', JSON.stringify(echoed))
-  const logged = await untilLines(sites.log, lines + 1, 4)
+  const logged = await untilLines(sites.log, lines + 1, configuration.checks.logWaitSeconds)
   checks.add('access log line', logged > lines, `${logged - lines} more`)
   if (!peer.isEnvoy) return checks.list
   const after = await stats(sites.admin)

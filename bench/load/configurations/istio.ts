@@ -73,7 +73,7 @@ function istio(
     workers: 1,
     tls: false,
     equivalent: null,
-    // Istio's routes have no timeout unless asked for; the header of the caller arms one (checked with the shorter one).
+    // Istio's routes have no timeout unless a VirtualService asks for one.
     checks: { ...HTTP_PLAN, ...seen, retries: id === 'istio-outbound', stallSeconds: null },
     envoy: sites => toYaml(text(sites)),
   }

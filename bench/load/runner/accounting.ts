@@ -32,7 +32,7 @@ export async function settleLedger(target: Target, ledger: Ledger, requests: num
     })
   }
   if (target.configuration.checks.log && target.configuration.checks.kind !== 'tcp') {
-    const lines = await untilLines(target.sites.log, requests, 5)
+    const lines = await untilLines(target.sites.log, requests, target.configuration.checks.logWaitSeconds)
     checks.push({
       name: 'every request of the load is in the access log',
       passed: lines >= requests,
