@@ -39,9 +39,6 @@ import { tlsFacts } from './tls-facts.ts'
 /** The admin interface of a server; `src/cmd/` hands this to it, since imports only point downward. Throws ConfigError. */
 export const createAdmin: AdminFactory = server => {
   const log = server.loggers.get('admin')
-  if ((server.bootstrap.admin?.profile_path ?? '') !== '') {
-    log.warning('admin.profile_path: has no effect, there is no CPU profiler to write to it')
-  }
   const address = localAddress(server.options.localAddressIpVersion)
   const admin = new AdminServer({
     loop: server.loop,
@@ -54,6 +51,9 @@ export const createAdmin: AdminFactory = server => {
   admin.register([helpHandler(() => admin.handlers), homeHandler(() => admin.handlers)])
   return { listen: fd => admin.listen({ fd, backlog: 128 }), close: () => admin.close() }
 }
+
+/** Envoy's. */
+const DEFAULT_PROFILE_PATH = '/var/log/envoy/envoy.prof'
 
 /** Every endpoint but those that list the others. */
 function endpoints(server: Server): AdminHandler[] {
@@ -70,7 +70,7 @@ function endpoints(server: Server): AdminHandler[] {
     listenersHandler(() => listenerFacts(server)),
     loggingHandler(loggers.levels, () => server.publishLogLevels()),
     ...memoryHandlers(),
-    ...profilerHandlers,
+    ...profilerHandlers(server, server.bootstrap.admin?.profile_path || DEFAULT_PROFILE_PATH),
     quitHandler(() => server.shutdown()),
     readyHandler(() => server.state),
     ...recentLookupsHandlers(),

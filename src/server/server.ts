@@ -1,6 +1,7 @@
-import { writeFileSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../base/clock.ts'
+import { CpuProfile } from '../base/cpu-profile.ts'
 import { ConfigError } from '../base/errors.ts'
 import type { FileLogSink, Log, Loggers } from '../base/log.ts'
 import { XorShift } from '../base/random.ts'
@@ -71,6 +72,7 @@ export class Server {
   readonly #maxConnections: number
   #state: ServerState = ServerState.PRE_INITIALIZING
   readonly runtimeView = new RuntimeView()
+  readonly #profile = new CpuProfile()
   #failed = false
   #leaving = false
   #workersStarted = false
@@ -256,6 +258,19 @@ export class Server {
   /** POST /logging: what `loggers.levels` now says holds for the workers too. */
   publishLogLevels(): void {
     this.pool.broadcast({ type: 'log-levels', levels: this.loggers.levels.dump() })
+  }
+
+  /** POST /cpuprofiler?enable=y: main and workers. Throws the system error when nothing could be written to `path`. */
+  startCpuProfile(path: string): void {
+    closeSync(openSync(path, 'a'))
+    this.#profile.start()
+    this.pool.broadcast({ type: 'cpu-profile', path: null })
+  }
+
+  /** Main's profile goes to `path`, those of the workers, which do the work, to `<path>.worker0` and so on. */
+  stopCpuProfile(path: string): void {
+    this.pool.broadcast({ type: 'cpu-profile', path })
+    this.#profile.stop(path)
   }
 
   reopenLogs(): void {

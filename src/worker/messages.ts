@@ -113,6 +113,8 @@ export type ToWorker =
   | { readonly type: 'flush-stats' }
   | { readonly type: 'drop-stats'; readonly prefix: string }
   | { readonly type: 'reopen-logs' }
+  /** Samples the thread until the same comes with a path, where the profile is then written; this worker's number is added. */
+  | { readonly type: 'cpu-profile'; readonly path: string | null }
   /** How to reach another worker, or its replacement. */
   | { readonly type: 'peer'; readonly worker: number; readonly port: MessagePort }
   /** Drain listeners: tell clients to go; `stop`: close the listening sockets (now, or after the drain time). */

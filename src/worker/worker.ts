@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads'
 import { systemClock } from '../base/clock.ts'
+import { CpuProfile } from '../base/cpu-profile.ts'
 import { Loggers } from '../base/log.ts'
 import { XorShift } from '../base/random.ts'
 import { TimerWheel } from '../base/timer-wheel.ts'
@@ -103,6 +104,15 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     (listener, error) => post({ type: 'listening', listener, error }),
   )
 
+  const profile = new CpuProfile()
+  const writeProfile = (path: string): void => {
+    try {
+      profile.stop(`${path}.worker${birth.workerIndex}`)
+    } catch (error) {
+      loggers.get('admin').error(`cannot write the CPU profile: ${(error as Error).message}`)
+    }
+  }
+
   port.on('message', (message: ToWorker) => {
     switch (message.type) {
       case 'config': {
@@ -123,6 +133,10 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
         return
       case 'reopen-logs':
         reopenAccessLogs()
+        return
+      case 'cpu-profile':
+        if (message.path === null) profile.start()
+        else writeProfile(message.path)
         return
       case 'drain':
         listeners.drain(message.listeners, message.stop)

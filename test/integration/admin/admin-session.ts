@@ -35,6 +35,7 @@ function config(directory: string): string {
 node: {id: test, cluster: test, metadata: {a: b}, locality: {region: r, zone: z}}
 admin:
   address: {pipe: {path: ${directory}/admin.sock}}
+  profile_path: ${directory}/envoy.prof
   access_log:
   - name: envoy.access_loggers.file
     typed_config:
@@ -107,6 +108,15 @@ export class AdminSession {
     if (this.#child.exitCode === null) this.#child.kill('SIGKILL')
     await this.exitCode
     rmSync(this.#directory, { recursive: true, force: true })
+  }
+
+  /** A file of the session's directory, '' until there is one. */
+  file(name: string): string {
+    try {
+      return readFileSync(join(this.#directory, name), 'utf8')
+    } catch {
+      return ''
+    }
   }
 
   /** `port`: of a listener instead of the admin interface. */

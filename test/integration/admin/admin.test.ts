@@ -25,6 +25,20 @@ t.test('/help is the list of the real Envoy', async t => {
   t.equal((await session.get('/help')).body, recorded('help').body)
 })
 
+t.test('/cpuprofiler writes a profile of V8 for main and for each worker', async t => {
+  t.match(await session.send('POST', '/cpuprofiler?enable=y'), { status: 200, body: 'OK\n' })
+  t.match(await session.send('POST', '/cpuprofiler?enable=n'), { status: 200, body: 'OK\n' })
+  for (const name of ['envoy.prof', 'envoy.prof.worker0']) {
+    let text = ''
+    for (let tries = 0; tries < 200 && !text.endsWith('}'); tries++) {
+      text = session.file(name)
+      await new Promise(resolve => setTimeout(resolve, 10))
+    }
+    const profile = JSON.parse(text) as { nodes: unknown[]; samples: unknown[]; startTime: number; endTime: number }
+    t.ok(profile.nodes.length > 0 && profile.endTime >= profile.startTime, name)
+  }
+})
+
 t.test('an unknown path is 404 with the help', async t => {
   for (const path of ['/nope', '/stats/', '/Stats', '/help/']) {
     const answer = await session.get(path)

@@ -147,18 +147,31 @@ t.test('/init_dump: what listeners wait for', async t => {
 })
 
 t.test('profilers: parameters are checked, nothing is pretended', async t => {
+  const done: string[] = []
+  const profiler = {
+    startCpuProfile(path: string): void {
+      if (path === '/none') throw new Error('ENOENT')
+      done.push(`start ${path}`)
+    },
+    stopCpuProfile: (path: string) => void done.push(`stop ${path}`),
+  }
   for (const [target, status, body] of [
     ['/cpuprofiler', 400, '?enable=<y|n>\n'],
     ['/cpuprofiler?enable=x', 400, '?enable=<y|n>\n'],
-    ['/cpuprofiler?enable=y', 500, 'failure to start the profiler'],
+    ['/cpuprofiler?enable=y', 200, 'OK\n'],
     ['/cpuprofiler?enable=n', 200, 'OK\n'],
     ['/allocprofiler', 400, '?enable=<y|n>\n'],
     ['/heapprofiler', 501, 'The current build does not support heap profiler'],
     ['/heapprofiler?enable=y', 501, 'The current build does not support heap profiler'],
     ['/heap_dump', 501, 'The current build does not support heap dump'],
   ] as const) {
-    t.match(await ask(profilerHandlers, target), { status, body }, target)
+    t.match(await ask(profilerHandlers(profiler, '/p'), target), { status, body }, target)
   }
+  t.same(done, ['start /p', 'stop /p'])
+  t.match(await ask(profilerHandlers(profiler, '/none'), '/cpuprofiler?enable=y'), {
+    status: 500,
+    body: 'failure to start the profiler',
+  })
 })
 
 t.test('/stats/recentlookups: off until enabled', async t => {
