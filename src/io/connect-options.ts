@@ -9,7 +9,7 @@ export interface TlsDriver {
   wrap(socket: net.Socket, connection: SocketConnection): tls.TLSSocket | null
   /** The handshake is through: verify the peer. Null refuses it; `connection.transportFailure` is set then. */
   onSecure(socket: tls.TLSSocket, connection: SocketConnection): TlsInfo | null
-  /** The handshake failed; gives the text for `transportFailure`. */
+  /** The handshake failed, or a record after it; gives the text for `transportFailure`. */
   onHandshakeError(error: NodeJS.ErrnoException, connection: SocketConnection): string
 }
 

@@ -368,7 +368,10 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
       this.transportFailure = this.#driver.onHandshakeError(error, this)
     } else {
       this.#why = CloseReason.RemoteReset
+      if (this.#driver !== null) this.transportFailure = this.#driver.onHandshakeError(error, this)
     }
+    // TLS reports a record that is no good, and leaves the socket open.
+    if (!this.#socket.destroyed) this.#destroy()
   }
 
   onGone(): void {

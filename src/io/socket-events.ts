@@ -27,6 +27,8 @@ export function adopt(socket: net.Socket, owner: SocketOwner): void {
 /** On top of `adopt`. `buffer`: where decrypted bytes go; the one that `onRead` reports on. */
 export function adoptTls(socket: tls.TLSSocket, buffer: Buffer): void {
   socket.on('secure', onSecure)
+  // Until this is said, an error after the handshake (a record that is no good) ends nothing: tls.Server and tls.connect say it.
+  ;(socket as unknown as { _releaseControl(): boolean })._releaseControl()
   if (!readInto(socket, buffer)) socket.on('data', onData)
 }
 

@@ -257,6 +257,21 @@ for (const version of ['TLSv1_2', 'TLSv1_3'] as const) {
   })
 }
 
+t.test('a record that cannot be decrypted ends the connection, with an alert', async t => {
+  const s = await tlsServer({ common_tls_context: { tls_certificates: [server] } })
+  t.teardown(() => s.close())
+  const raw = net.connect(s.port, '127.0.0.1')
+  const closed = new Promise(resolve => raw.once('close', resolve))
+  const socket = tls.connect({ socket: raw, rejectUnauthorized: false })
+  const told = new Promise<NodeJS.ErrnoException>(resolve => socket.once('error', resolve))
+  socket.once('data', () => raw.write(Buffer.concat([Buffer.from([23, 3, 3, 0, 32]), Buffer.alloc(32, 7)])))
+  socket.write('ping')
+  t.equal((await told).code, 'ERR_SSL_SSL/TLS_ALERT_BAD_RECORD_MAC')
+  await closed
+  t.equal(s.accepted[0]!.handler.closed, CloseReason.RemoteReset)
+  t.equal(s.services.stats.value('listener.x.ssl.connection_error'), 1)
+})
+
 t.test('plain bytes at a TLS listener, plain answers at a TLS client', async t => {
   const s = await tlsServer({ common_tls_context: { tls_certificates: [server] } })
   t.teardown(() => s.close())
