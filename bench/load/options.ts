@@ -13,7 +13,7 @@ they compare. Installs nothing; what is missing is listed with how to get it.
   --peers A,B        of envoy, remora, nginx, haproxy, node, http2-proxy: only these, in every case
   --envoy PATH       the real Envoy (environment: ENVOY_BINARY); otherwise it is looked for
   --remora PATH      another checkout of Remora, measured beside this one
-  --config FILE      your own bootstrap as a case, run on Envoy and Remora one after the other, with one or more of
+  --config FILE      your own bootstrap as a case, run on Envoy and Remora one after the other, with plain HTTP/1.1 requests:
     --url URL        requests to send (repeat); --urls FILE one per line; --har FILE those of a recording
     --target PORT    where they go on 127.0.0.1; default is the first listener of the configuration
   --output DIR       where result.json, result.csv and report.html go (default: bench/results, or ./remora-bench of a package)

@@ -31,6 +31,8 @@ function command(name: string, ...args: string[]) {
   return spawnSync('env', argv, { encoding: 'utf8', cwd: folder })
 }
 
+t.setTimeout(120_000)
+
 t.before(() => {
   const npm = ['npm', 'pack', '--silent', '--pack-destination', folder]
   const packed = spawnSync('env', clean(process.env['PATH']!, npm), { cwd: ROOT, encoding: 'utf8' })
