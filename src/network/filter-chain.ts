@@ -17,6 +17,8 @@ export class NetworkFilterChain implements ConnectionHandler {
   readonly #owner: FilterChainOwner
   /** How many filters have seen `onConnection`. */
   #begun = 0
+  /** Waits for the end of the handshake, and with it the filters behind it. */
+  #waiting: NetworkFilter | null = null
 
   constructor(owner: FilterChainOwner) {
     this.#owner = owner
@@ -27,6 +29,15 @@ export class NetworkFilterChain implements ConnectionHandler {
     // Envoy: "closing connection: no filters".
     if (this.#filters.length === 0) c.close(CloseHow.NoFlush)
     else this.#begin(c, this.#filters.length)
+  }
+
+  /** The handshake is through. */
+  onConnected(c: Connection): void {
+    const filter = this.#waiting
+    if (filter === null) return
+    this.#waiting = null
+    filter.onSecured!(c)
+    if (!c.closed) this.#begin(c, this.#filters.length)
   }
 
   onData(c: Connection, chunk: Uint8Array, end: boolean): void {
@@ -51,8 +62,13 @@ export class NetworkFilterChain implements ConnectionHandler {
   /** Introduces filters up to number `upTo`; false when one of them wants to wait before the next hears of the connection. */
   #begin(c: Connection, upTo: number): boolean {
     while (this.#begun < upTo) {
-      const verdict = this.#filters[this.#begun++]!.onConnection(c)
+      const filter = this.#filters[this.#begun++]!
+      const verdict = filter.onConnection(c)
       if (c.closed) return false
+      if (verdict === NetVerdict.UntilSecured) {
+        this.#waiting = filter
+        return false
+      }
       if (verdict === NetVerdict.Stop) return this.#begun >= upTo
     }
     return true

@@ -1,13 +1,18 @@
 import type { CloseReason, Connection } from '../io/connection.ts'
 
-/** Continue with the next filter, or stop: the filter took the bytes or waits. */
-export const NetVerdict = { Continue: 0, Stop: 1 } as const
+/**
+ * Continue with the next filter, or stop: the filter took the bytes or waits. `UntilSecured`, by `onConnection` of an encrypted
+ * connection only: the filters behind hear of the connection after `onSecured`.
+ */
+export const NetVerdict = { Continue: 0, Stop: 1, UntilSecured: 2 } as const
 export type NetVerdict = (typeof NetVerdict)[keyof typeof NetVerdict]
 
 /** A network filter instance: one per connection (made by its factory's `create().newInstance`). */
 export interface NetworkFilter {
   /** Accepted. With TLS the handshake is still to come: what is written waits for it, and `c.tls` is null. */
   onConnection(c: Connection): NetVerdict
+  /** The TLS handshake is through, for a filter that answered `UntilSecured`. */
+  onSecured?(c: Connection): void
   onData(c: Connection, d: Uint8Array, end: boolean): NetVerdict
   onWritable?(c: Connection): void
   onClose(c: Connection, why: CloseReason): void

@@ -34,9 +34,15 @@ class Exchanges implements NetworkFilterFactory, NetworkFilter {
     return this
   }
 
+  /** Which protocol was negotiated is known after the handshake, and nothing may be written before our metadata. */
   onConnection(c: Connection): NetVerdict {
+    if (c.encrypted && c.tls === null) return NetVerdict.UntilSecured
     this.#exchange.onConnected(c)
     return NetVerdict.Continue
+  }
+
+  onSecured(c: Connection): void {
+    this.#exchange.onConnected(c)
   }
 
   onData(): NetVerdict {

@@ -94,9 +94,11 @@ export class MetadataExchange implements UpstreamNetworkFilter {
 
   /** Istio waits for the first bytes of either side; what stands first on the wire is the same. */
   onConnected(c: Connection): void {
+    // Made now: whoever uses the connection keeps it, and finds the peer there later.
+    const info = connectionInfo(c)
     if ((c.tls === null ? '' : c.tls.alpn) !== this.#protocol) {
       this.#notFound.inc()
-      connectionInfo(c).setState(NO_PEER, true)
+      info.setState(NO_PEER, true)
       return
     }
     this.#found.inc()
