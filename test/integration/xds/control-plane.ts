@@ -166,6 +166,11 @@ export class ScriptedControlPlane {
     this.#streams.get(method)?.write(Buffer.from(bytes))
   }
 
+  /** A recorded response, byte by byte. */
+  sendBytes(bytes: Uint8Array, method = 'DeltaAggregatedResources'): void {
+    this.#streams.get(method)?.write(Buffer.from(bytes))
+  }
+
   /** An incremental response. `more`: fields of DeltaDiscoveryResponse. */
   delta(
     type: string,
