@@ -26,6 +26,11 @@ export class ValueWriter {
     this.#lazy = lazy
   }
 
+  /** A number that two values have in common exactly if they are equal. Throws when the value is not cloneable. */
+  identify(value: unknown): number {
+    return this.#slot(value, false)
+  }
+
   /** Throws when the value is not cloneable. */
   pack(value: unknown): SharedArrayBuffer {
     const root = this.#slot(value, false)

@@ -27,6 +27,9 @@ const CLOSE_MAP = 125
 /** characters that cannot start a plain scalar: , [ ] { } # & * ! | > ' " % @ ` */
 const INDICATORS = new Set([...',[]{}#&*!|>\'"%@`'].map(c => c.charCodeAt(0)))
 
+/** Shorter ones V8 copies by itself (SlicedString::kMinLength). */
+const SHORTEST_SLICE = 13
+
 class NotUnderstood extends Error {}
 const GIVE_UP = new NotUnderstood()
 
@@ -51,6 +54,7 @@ class FastParser {
   #indent = 0
   #lineStart = 0
   #ended = false
+  readonly #texts = new Map<string, string>()
   #depth = 0
 
   constructor(s: string) {
@@ -68,6 +72,18 @@ class FastParser {
     const value = this.#node(-1)
     if (!this.#ended) throw GIVE_UP
     return value
+  }
+
+  /** One string for equal texts, and none that is a slice of the file: V8 would keep all of it for as long as the slice lives. */
+  #own(text: string): string {
+    if (text.length < SHORTEST_SLICE) return text
+    let own = this.#texts.get(text)
+    if (own === undefined) {
+      // Slicing flattens what was joined, so this is a slice of a copy.
+      own = `${text} `.slice(0, -1)
+      this.#texts.set(own, own)
+    }
+    return own
   }
 
   /** Moves to the first content at or after `from`, which starts a line. */
@@ -246,7 +262,8 @@ class FastParser {
     text = text.trimEnd()
     if (text.includes(': ') || text.endsWith(':')) throw GIVE_UP
     this.#i = start + text.length
-    return plainScalar(text)
+    const value = plainScalar(text)
+    return typeof value === 'string' ? this.#own(value) : value
   }
 
   #quoted(quote: number): string {
@@ -277,7 +294,7 @@ class FastParser {
       }
     }
     this.#i = end + 1
-    if (!escaped) return s.slice(start, end)
+    if (!escaped) return this.#own(s.slice(start, end))
     const text = unescapeDouble(s.slice(start, end))
     if (text === null) throw GIVE_UP
     return text

@@ -20,6 +20,7 @@ for (const [yes, no] of [
   }
 }
 const NULLS = new Set(['', '~', 'null', 'Null', 'NULL'])
+const SMALL = /^(?:0|[1-9][0-9]*)$/
 const INTEGER = /^[-+]?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)$/
 
 export function plainScalar(text: string): null | boolean | number | string {
@@ -37,6 +38,7 @@ export function isNullScalar(text: string): boolean {
 
 /** Integers within 32 bits are numbers, other 64-bit ones their decimal text, the rest stays as written. */
 function integer(text: string): number | string {
+  if (text.length < 10 && SMALL.test(text)) return Number(text)
   if (!INTEGER.test(text)) return text
   const negative = text[0] === '-'
   const digits = text.replace(/^[-+]/, '')

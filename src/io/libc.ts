@@ -13,6 +13,8 @@ export interface Libc {
   accept4(fd: number, address: Uint8Array | null, length: Uint8Array | null, flags: number): number
   dup(fd: number): number
   close(fd: number): number
+  /** malloc_trim(3): memory that was freed goes back to the kernel. Does nothing where libc is not glibc. */
+  trim(): void
   /** Name of the last error, as Node's codes: `EADDRINUSE`. */
   errno(): string
 }
@@ -44,6 +46,7 @@ function load(): Libc | null {
   const names = new Map<number, string>()
   for (const [name, value] of Object.entries(koffi.os.errno)) names.set(value, name)
   const fcntl = library.func('int fcntl(int fd, int cmd, int arg)')
+  const trim = trimmer(library)
   return {
     socket: library.func('int socket(int domain, int type, int protocol)'),
     setsockopt: library.func('int setsockopt(int fd, int level, int name, const uint8_t *value, uint32_t length)'),
@@ -55,6 +58,16 @@ function load(): Libc | null {
     // A descriptor must not leak into the programs that the agent starts.
     dup: fd => fcntl(fd, CLOSE_ON_EXEC_DUP, 0),
     close: library.func('int close(int fd)'),
+    trim,
     errno: () => names.get(koffi.errno()) ?? `errno ${koffi.errno()}`,
+  }
+}
+
+function trimmer(library: ReturnType<Koffi['load']>): () => void {
+  try {
+    const malloc_trim = library.func('int malloc_trim(size_t pad)')
+    return () => void malloc_trim(0)
+  } catch {
+    return () => {}
   }
 }

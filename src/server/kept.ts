@@ -1,4 +1,5 @@
 import { decodeMessage } from '../config/binary.ts'
+import { elementOf } from './shelf.ts'
 
 /** A resource as it was configured, for /config_dump. */
 export interface Kept {
@@ -11,6 +12,11 @@ export interface Kept {
 /** A static resource: the bootstrap holds the message anyway. */
 export function keptMessage(message: object, updated = Date.now()): Kept {
   return { updated, message: () => message }
+}
+
+/** One of many static resources, wherever the list of them is kept. */
+export function keptElement(owner: object, key: string, index: number, updated = Date.now()): Kept {
+  return { updated, message: () => elementOf(owner, key, index) }
 }
 
 /** A dynamic resource: its bytes are a tenth of the decoded message, and dumps are rare. */

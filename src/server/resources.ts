@@ -22,13 +22,14 @@ import { ClusterStore, type MainCluster } from './clusters.ts'
 import { DynamicFacts } from './dynamic-facts.ts'
 import type { EnvoyOptions } from './envoy-options.ts'
 import type { InitManager } from './init-manager.ts'
-import { keptMessage } from './kept.ts'
+import { keptElement } from './kept.ts'
 import { ListenerShareStore } from './listener-shares.ts'
 import { ListenerManager, type MainListener, placedConnectionManagersOf } from './listeners.ts'
 import { mainServices } from './main-services.ts'
 import { type ConfigChange, publish } from './publisher.ts'
 import { declareRouteStats } from './route-stat-names.ts'
 import { SecretStore } from './secrets.ts'
+import { shelveConfiguration } from './shelve-configuration.ts'
 import type { WorkerPool } from './workers.ts'
 
 type Bootstrap = envoy.config.bootstrap.v3.Bootstrap
@@ -163,6 +164,7 @@ export class ResourceManager {
       this.secrets.put(this.secrets.parse(proto, at.field('secrets').index(i), ''))
     }
     const clusters = statics.clusters ?? []
+    const loaded = Date.now()
     config.info(`loading ${clusters.length} cluster(s)`)
     for (const [i, proto] of clusters.entries()) {
       const place = at.field('clusters').index(i)
@@ -170,7 +172,7 @@ export class ResourceManager {
       if (this.clusters.has(parsed.name)) {
         throw new ConfigError('CONFIG_DUPLICATE', place, `cluster manager: duplicate cluster '${parsed.name}'`)
       }
-      this.clusters.add(parsed, keptMessage(proto), '', false)
+      this.clusters.add(parsed, keptElement(statics, 'clusters', i, loaded), '', false)
     }
     const local = bootstrap.cluster_manager?.local_cluster_name ?? ''
     if (local !== '' && !this.clusters.has(local)) {
@@ -326,6 +328,12 @@ export class ResourceManager {
     }
     if (this.subscriptions === null) ready()
     else this.subscriptions.listener(listener, ready)
+  }
+
+  /** Everything static is in effect: what only dumps read takes as little room as possible from now on. */
+  shelve(): void {
+    const statics = this.#context.bootstrap.static_resources ?? {}
+    shelveConfiguration(statics, this.listeners.active.values(), this.clusters.active.values())
   }
 
   /** What a worker must know besides its listeners. */

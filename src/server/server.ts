@@ -43,6 +43,8 @@ type Bootstrap = envoy.config.bootstrap.v3.Bootstrap
 const GATHER_LIMIT = 500
 /** How long workers get to flush their logs when the process ends. */
 const SHUTDOWN_GRACE = 200
+/** From LIVE until what only dumps read is packed, in ms: whoever waits for readiness comes first. */
+const SHELVE_AFTER = 1000
 
 /** The main thread: configuration, workers, admin. `configure` may fail; after `run` has resolved nothing does. */
 export class Server {
@@ -320,6 +322,7 @@ export class Server {
     this.store.gauge('listener_manager.workers_started').set(1)
     // Not only at the next flush: Istio's readiness reads server.state (Envoy: startWorkers calls updateServerStats).
     this.stats.refresh(this.state)
+    setTimeout(() => this.resources.shelve(), SHELVE_AFTER).unref()
   }
 
   /** A worker (or its replacement) takes messages now. */
