@@ -82,6 +82,6 @@ function argumentsFor(plan: Plan): string[] {
   const seconds = plan.profile === 'smoke' ? 1 : Math.max(3, plan.seconds)
   // To be punctual the generator spins; on a core that it shares with the upstream it would take half of it from there.
   const shares = plan.pinning.load === plan.pinning.upstream
-  const pacing = ['--pacing', shares ? 'tick' : 'spin']
+  const pacing = ['--pacing', shares ? 'wake' : 'spin']
   return ['--rate', String(rate), '--connections', String(CONNECTIONS), '--seconds', String(seconds), ...pacing]
 }

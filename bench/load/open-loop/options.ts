@@ -20,7 +20,8 @@ request was due. Prints one line of JSON.
   --header 'N: V'    may be repeated; host replaces that of the URL
   --body TEXT        or --body-file FILE: at most 16 KiB with --h2
   --cert FILE --key FILE   client certificate
-  --pacing P         spin (default): precise to some microseconds, keeps a core busy; tick: sends once a millisecond
+  --pacing P         spin (default): precise to some microseconds, needs a core of its own; wake: late by 0.1 to 0.2 ms, for
+                     a core that the upstream shares
 `
 
 /** Seconds and requests per second as typed; everything else ready for use. */
@@ -34,7 +35,7 @@ export interface OpenLoopOptions {
   readonly seconds: number
   readonly warmup: number
   readonly grace: number
-  readonly pacing: 'spin' | 'tick'
+  readonly pacing: 'spin' | 'wake'
 }
 
 /** The command line is wrong; the message says how. */
@@ -58,7 +59,7 @@ export function parseOptions(argv: readonly string[]): OpenLoopOptions {
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
     throw new UsageError(`--url: ${url.protocol} is not spoken`)
   const tls = url.protocol === 'https:'
-  if (values.pacing !== 'spin' && values.pacing !== 'tick') throw new UsageError('--pacing is spin or tick')
+  if (values.pacing !== 'spin' && values.pacing !== 'wake') throw new UsageError('--pacing is spin or wake')
   if ((values.cert === undefined) !== (values.key === undefined))
     throw new UsageError('--cert and --key belong together')
   const identity =

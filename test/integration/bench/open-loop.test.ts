@@ -57,6 +57,17 @@ t.test('the same over HTTP/2, where streams wait and not connections', async t =
   t.ok(percentile(result, 99.9) > 900_000, `p99.9 ${percentile(result, 99.9)} µs`)
 })
 
+t.test('without spinning everything is sent all the same', async t => {
+  const server = createServer((_, response) => response.end('ok'))
+  const port = await listen(server)
+  const result = await runOpenLoop(at(port, '--rate', '2000', '--seconds', '0.5', '--pacing', 'wake'))
+  server.closeAllConnections()
+  server.close()
+  t.equal(result.due, 1000)
+  t.equal(result.answered, 1000)
+  t.equal(result.lateness.count + result.queued, 1000)
+})
+
 t.test('bodies and headers arrive, over HTTP/1.1 and HTTP/2', async t => {
   const seen: string[] = []
   const server = createServer((request, response) => {

@@ -26,14 +26,18 @@ export function drawPercentiles(curves: readonly LatencyCurve[], width: number):
   const values = shown.map(point => point.microseconds)
   const ticks = logTicks(Math.min(...values), Math.max(...values))
   const y = logScale(ticks[0]!, ticks.at(-1)!, bottom, top)
-  const x = linearScale(nines(50), MAXIMUM, left + 8, right - 8)
+  // Closed-loop tools stop at p99: the axis ends with what there is.
+  const last = Math.max(...shown.map(point => point.percentile), 90)
+  const x = linearScale(nines(50), nines(last), left + 8, right - 8)
   const body = html`<g class="grid">${ticks.map(
     tick =>
       html`<path d="M${left} ${px(y(tick))}H${right}"/><text class="tick-y" x="${left - 8}" y="${px(y(tick) + 4)}">${micros(tick)}</text>`,
-  )}${[...LABELLED, 100].map(
-    percentile =>
-      html`<path d="M${px(x(nines(percentile)))} ${top}V${bottom + 4}"/><text x="${px(x(nines(percentile)))}" y="${bottom + 18}">${percentileName(percentile)}</text>`,
-  )}</g>${[...curves].reverse().map(curve => drawCurve(curve, x, y))}`
+  )}${[...LABELLED, 100]
+    .filter(percentile => percentile <= last)
+    .map(
+      percentile =>
+        html`<path d="M${px(x(nines(percentile)))} ${top}V${bottom + 4}"/><text x="${px(x(nines(percentile)))}" y="${bottom + 18}">${percentileName(percentile)}</text>`,
+    )}</g>${[...curves].reverse().map(curve => drawCurve(curve, x, y))}`
   const key = legend(
     curves.map(curve => curve.peer),
     left,

@@ -97,7 +97,7 @@ function checkTable(report: BenchReport, one: CaseResult): Markup {
 
 function roundTable(one: CaseResult): { head: string[]; rows: string[][] } {
   return {
-    head: ['Proxy', 'round', one.metric.name, 'count', 'errors', 'CPU seconds', 'seconds'],
+    head: ['Proxy', 'round', one.metric.name, 'count', 'errors', 'CPU seconds', 'seconds', 'others'],
     rows: one.rounds.map(round => [
       shortName(round.peer),
       String(round.index + 1),
@@ -106,6 +106,8 @@ function roundTable(one: CaseResult): { head: string[]; rows: string[][] } {
       String(round.errors),
       round.cpuSeconds === null ? '—' : round.cpuSeconds.toFixed(2),
       round.seconds.toFixed(2),
+      // What programs outside of the bench took of the machine meanwhile.
+      typeof round.neighbours === 'number' ? `${Math.round(round.neighbours * 100)} %` : '—',
     ]),
   }
 }

@@ -36,10 +36,16 @@ export function latencySection(report: BenchReport): Markup | null {
     })
     return curves.length === 0 ? [] : [{ one, curves }]
   })
+  const open = shown.filter(({ one }) => one.group === 'latency')
+  const closed = shown.filter(({ one }) => one.group !== 'latency')
   if (shown.length === 0) return null
-  const frame = shown.length === 1 ? widePlot : halfPlot
-  return html`<section id="latency"><h2>Latency by percentile</h2><p>Open-loop plots count from the time a request was due, so a pause of the proxy is seen in every request that it delayed. Each step to the right is ten times rarer.</p>
-<div class="${shown.length === 1 ? '' : 'plots'}">${shown.map(({ one, curves }) => latencyPlot(one, curves, frame))}</div></section>`
+  const frame = open.length === 1 ? widePlot : halfPlot
+  return html`<section id="latency"><h2>Latency by percentile</h2>
+${open.length > 0 && html`<p>Counted from the time a request was due, at a constant rate: a pause of the proxy is seen in every request that it delayed. Each step to the right is ten times rarer.</p><div class="${open.length === 1 ? '' : 'plots'}">${open.map(({ one, curves }) => latencyPlot(one, curves, frame))}</div>`}
+${
+  closed.length > 0 &&
+  html`<details class="data"><summary>Under full load: ${closed.length} case${closed.length === 1 ? '' : 's'}</summary><p>The load generator sent as fast as answers came, so these are times in a queue, and a pause is seen once per connection only. They say how evenly a proxy serves, not how quickly.</p><div class="plots">${closed.map(({ one, curves }) => latencyPlot(one, curves, halfPlot))}</div></details>`
+}</section>`
 }
 
 export function costSection(report: BenchReport): Markup | null {
@@ -58,23 +64,25 @@ export function otherSection(report: BenchReport): Markup | null {
 
 export function memorySection(report: BenchReport): Markup | null {
   const cases = single(report).filter(one => one.group === 'memory')
-  const highest = inOrder(report).flatMap(peer => {
-    const uses = report.cases.flatMap(one => one.summaries.find(summary => summary.peer === peer)?.memory ?? [])
-    const use = uses.sort((a, b) => b.anonBytes - a.anonBytes)[0]
-    return use === undefined ? [] : [{ peer, use }]
+  // Only figures of one case can be compared: the one that most proxies took part in.
+  const withMemory = (one: CaseResult) => one.summaries.filter(summary => summary.memory !== null).length
+  const [widest] = [...report.cases].sort((a, b) => withMemory(b) - withMemory(a))
+  const uses = inOrder(report).flatMap(peer => {
+    const use = widest?.summaries.find(summary => summary.peer === peer)?.memory ?? null
+    return use === null ? [] : [{ peer, use }]
   })
-  if (cases.length === 0 && highest.length === 0) return null
+  if (cases.length === 0 && uses.length === 0) return null
   const overall =
-    highest.length > 0 &&
+    uses.length > 0 &&
     widePlot(
       {
-        id: 'memory-highest',
-        title: 'The most memory in any case',
+        id: 'memory-loaded',
+        title: `After: ${widest!.title}`,
         subtitle: 'MiB of the process tree: anonymous within PSS within RSS, less is better',
-        description: highest.map(({ peer, use }) => `${shortName(peer)} ${bytes(use.anonBytes)} anonymous`).join(', '),
+        description: uses.map(({ peer, use }) => `${shortName(peer)} ${bytes(use.anonBytes)} anonymous`).join(', '),
         table: {
           head: ['Proxy', 'Anonymous', 'PSS', 'RSS'],
-          rows: highest.map(({ peer, use }) => [
+          rows: uses.map(({ peer, use }) => [
             shortName(peer),
             bytes(use.anonBytes),
             bytes(use.pssBytes),
@@ -82,7 +90,7 @@ export function memorySection(report: BenchReport): Markup | null {
           ]),
         },
       },
-      width => drawMemory(highest, width),
+      width => drawMemory(uses, width),
     )
   return html`<section id="memory"><h2>Memory</h2><p>RSS counts shared pages in full, PSS by its share, anonymous memory is what the process asked for itself.</p>
 ${overall}<div class="panels">${cases.map(one => metricPanel(report, one, 'memory'))}</div></section>`
@@ -194,12 +202,13 @@ function seriesPlot(report: BenchReport, name: string): Markup | null {
   )
 }
 
-/** Cases that stand for themselves; the members of a series of at least two are drawn as lines. */
+/** Cases that stand for themselves: no members of a series, or the one in it that more proxies took part in. */
 function single(report: BenchReport): CaseResult[] {
-  return report.cases.filter(
-    one =>
-      one.series === null || one.axis === null || report.cases.filter(other => other.series === one.series).length < 2,
-  )
+  return report.cases.filter(one => {
+    const others = report.cases.filter(other => one.series !== null && other.series === one.series && other !== one)
+    if (one.axis === null || others.length === 0) return true
+    return one.summaries.length > 2 && others.every(other => other.summaries.length < one.summaries.length)
+  })
 }
 
 function isPerCpu(one: CaseResult): boolean {

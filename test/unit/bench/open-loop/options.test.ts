@@ -34,7 +34,7 @@ t.test('a wrong command line says what is wrong', t => {
     [['--url', 'nonsense', '--rate', '1'], /is no URL/],
     [['--url', 'ftp://h/', '--rate', '1'], /ftp: is not spoken/],
     [['--url', 'http://h/', '--rate', '0'], /--rate 0: a positive number/],
-    [[...url, '--pacing', 'nap'], /spin or tick/],
+    [[...url, '--pacing', 'nap'], /spin or wake/],
     [[...url, '--header', 'nocolon'], /is not "name: value"/],
     [[...url, '--header', 'a: b\r\nc: d'], /is not "name: value"/],
     [[...url, '--what'], /--what/],
