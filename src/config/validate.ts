@@ -9,8 +9,16 @@ import { FieldPath } from './field-path.ts'
 import { checkField } from './validate-rules.ts'
 import { msToSeconds } from './well-known.ts'
 
+/** A decoded Any whose rules are yet to be checked. */
+export interface UncheckedAny {
+  readonly typeName: string
+  readonly message: object
+  readonly at: FieldPath
+}
+
 /**
  * @param warnings gets one line per use of a deprecated field, Envoy's words
+ * @param later gets the Anys of the message, which are not gone into then: each by itself is for this function
  * @throws ConfigError CONFIG_CONSTRAINT for the first broken rule, CONFIG_DEPRECATED, CONFIG_INVALID for a negative duration
  */
 export function validateMessage(
@@ -18,8 +26,15 @@ export function validateMessage(
   message: object,
   at: FieldPath = FieldPath.root(),
   warnings: string[] = [],
+  later: UncheckedAny[] | null = null,
 ): void {
-  walk(messageType(typeName), message as Record<string, unknown>, at, typeName, [], warnings)
+  walk(messageType(typeName), message as Record<string, unknown>, at, typeName, [], { warnings, later })
+}
+
+interface Findings {
+  readonly warnings: string[]
+  /** null: Anys are gone into. */
+  readonly later: UncheckedAny[] | null
 }
 
 /** A link of Envoy's "caused by" chain. */
@@ -51,12 +66,12 @@ function walk(
   at: FieldPath,
   root: string,
   chain: Chain,
-  warnings: string[],
+  findings: Findings,
 ): void {
   const rules = !type.validationDisabled
   for (const field of checkedFields(type)) {
     const value = message[field.name]
-    if (value !== undefined) checkDeprecation(type, field, value, at, warnings)
+    if (value !== undefined) checkDeprecation(type, field, value, at, findings.warnings)
     // Envoy finds a negative duration when it evaluates the rule, before the rule itself.
     if (field.wellKnown === 'duration' && !field.repeated && (value as number) < 0)
       throw negativeDuration(at.field(field.name), value as number)
@@ -71,12 +86,12 @@ function walk(
       }
     }
     if (value === undefined) continue
-    if (field.isMap) walkMap(type, field, value as Record<string, unknown>, at, root, chain, warnings)
+    if (field.isMap) walkMap(type, field, value as Record<string, unknown>, at, root, chain, findings)
     else if (field.repeated) {
       const list = value as unknown[]
       for (let i = 0; i < list.length; i++)
-        walkValue(type, field, list[i], at.field(field.name).index(i), `[${i}]`, root, chain, warnings)
-    } else walkValue(type, field, value, at.field(field.name), '', root, chain, warnings)
+        walkValue(type, field, list[i], at.field(field.name).index(i), `[${i}]`, root, chain, findings)
+    } else walkValue(type, field, value, at.field(field.name), '', root, chain, findings)
   }
   if (rules) checkOneofs(type, message, at, chain)
 }
@@ -88,13 +103,13 @@ function walkMap(
   at: FieldPath,
   root: string,
   chain: Chain,
-  warnings: string[],
+  findings: Findings,
 ): void {
   const value = field.message.byNumber.get(2)!
   if (value.type !== 11) return
   let i = 0
   for (const key of Object.keys(map)) {
-    walkValue(type, value, map[key], at.field(field.name).key(key, i++), `[${key}]`, root, chain, warnings, field)
+    walkValue(type, value, map[key], at.field(field.name).key(key, i++), `[${key}]`, root, chain, findings, field)
   }
 }
 
@@ -106,15 +121,17 @@ function walkValue(
   element: string,
   root: string,
   chain: Chain,
-  warnings: string[],
+  findings: Findings,
   named: FieldType = field,
 ): void {
   if (field.wellKnown === 'any') {
     const any = value as AnyMessage
     const name = any.type_url.slice(any.type_url.lastIndexOf('/') + 1)
     // The rules of an Any are checked where it is read, so its chain starts anew.
-    if (any.message !== undefined && any.typed_struct !== true && hasMessageType(name)) {
-      walk(messageType(name), any.message as Record<string, unknown>, at.any(), name, [], warnings)
+    if (any.message === undefined || any.typed_struct === true || !hasMessageType(name)) return
+    if (findings.later !== null) findings.later.push({ typeName: name, message: any.message, at: at.any() })
+    else {
+      walk(messageType(name), any.message as Record<string, unknown>, at.any(), name, [], findings)
     }
   } else if (field.wellKnown === 'duration') {
     if ((value as number) < 0) throw negativeDuration(at, value as number)
@@ -122,7 +139,7 @@ function walkValue(
     const link = `${localName(type)}ValidationError.${pascal(named.name)}${element}: embedded message failed validation`
     // (validate.rules).message.skip: the message is not looked into.
     const skip = (field.rules?.['message'] as { skip?: boolean } | undefined)?.skip === true
-    if (!skip) walk(field.message, value as Record<string, unknown>, at, root, [...chain, link], warnings)
+    if (!skip) walk(field.message, value as Record<string, unknown>, at, root, [...chain, link], findings)
   }
 }
 

@@ -39,7 +39,7 @@ export class ClusterSink implements ResourceSink {
           skipped++
           continue
         }
-        const config = this.#resources.parseCluster(resource.decode<ClusterProto>(), resource.at)
+        const config = this.#resources.parseCluster(resource.decodeWhole<ClusterProto>(), resource.at)
         const kept = keptBytes(CDS.typeName, Uint8Array.from(resource.bytes))
         clusters.add(config, kept, resource.version, true).start()
         taken++

@@ -38,7 +38,7 @@ export class ListenerSink implements ResourceSink {
       const name = resource.ownName
       try {
         if (listeners.get(name)?.viaApi === false) continue
-        const proto = resource.decode<ListenerProto>()
+        const proto = resource.decodeWhole<ListenerProto>()
         const listener = this.#resources.parseListener(proto, resource.at, resource.version, true)
         this.#resources.putListener(listener)
         applied = true

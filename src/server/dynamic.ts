@@ -156,7 +156,7 @@ export class DynamicResources implements Subscriptions {
         source,
         statPrefix,
         taker(settle, (resource, version) => {
-          const proto = resource.decode<envoy.config.route.v3.RouteConfiguration>()
+          const proto = resource.decodeWhole<envoy.config.route.v3.RouteConfiguration>()
           this.#resources.putRoute(name, version, this.#resources.parseRoute(proto, resource.at, false))
           const bytes = Uint8Array.from(resource.bytes)
           this.#resources.dynamic.routes.set(name, { ...keptBytes(RDS.typeName, bytes), version })
@@ -178,7 +178,7 @@ export class DynamicResources implements Subscriptions {
         name,
         source,
         taker(settle, (resource, version) => {
-          const proto = resource.decode<envoy.extensions.transport_sockets.tls.v3.Secret>()
+          const proto = resource.decodeWhole<envoy.extensions.transport_sockets.tls.v3.Secret>()
           const read = (): SecretData => {
             const secret = secrets.parse(proto, resource.at, version)
             checkSecret(secret, this.#usesOf(name), resource.at)

@@ -115,7 +115,7 @@ export class ExtensionConfigs {
     const places = [...extension.followed.users.values()].flat()
     const announced = typeUrlOf(resource)
     for (const place of places) checkType(place, announced, at)
-    const any = resource.decode<TypedExtensionConfig>().typed_config as AnyMessage | undefined
+    const any = resource.decodeWhole<TypedExtensionConfig>().typed_config as AnyMessage | undefined
     const warnings: string[] = []
     const parsed = parseAny(any, category, name, at, warnings)
     for (const { last } of places) checkTerminal(category, name, parsed.typeUrl, last, at)

@@ -78,7 +78,7 @@ export class EndpointsListener implements ResourceListener {
     const options = { dns: false, clusterType: 'EDS', warn: this.#warn }
     const { ownName } = resource
     if (ownName !== this.#name) throw new Error(`Unexpected EDS cluster (expecting ${this.#name}): ${ownName}`)
-    const assignment = parseAssignment(resource.decode(), resource.at, options)
+    const assignment = parseAssignment(resource.decodeWhole(), resource.at, options)
     this.#taker.onAssignment(assignment)
     this.#cache.put(this.#name, assignment)
   }

@@ -2,7 +2,7 @@ import { ConfigError } from '../../base/errors.ts'
 import { type DecodeResult, decodeMessage } from '../../config/binary.ts'
 import { FieldPath } from '../../config/field-path.ts'
 import { unknownFieldText } from '../../config/json-reader.ts'
-import { validateMessage } from '../../config/validate.ts'
+import { type UncheckedAny, validateMessage } from '../../config/validate.ts'
 import { WireReader } from '../../config/wire-reader.ts'
 import type { RawResource } from '../discovery-wire.ts'
 import type { ResourceType } from './type.ts'
@@ -34,6 +34,7 @@ export class XdsResource {
   /** Of its own (incremental protocol), or of the response it came in. */
   readonly version: string
   #message: object | null
+  #unchecked: UncheckedAny[] = []
   readonly #policy: DecodePolicy
   readonly #origin: ResourceOrigin | null
 
@@ -78,7 +79,7 @@ export class XdsResource {
     return this.#origin !== null && error instanceof ConfigError ? this.#origin.locate(error) : error
   }
 
-  /** The message, checked against the rules of its fields. Throws ConfigError. */
+  /** The message, checked against the rules of its fields; those of its Anys are not. Throws ConfigError. */
   decode<M extends object = object>(): M {
     if (this.#message !== null) return this.#message as M
     const { typeName } = this.type
@@ -89,10 +90,23 @@ export class XdsResource {
     }
     for (const field of unknownFields) this.#unknown(field.at, unknownFieldText(field))
     const warnings: string[] = []
-    validateMessage(typeName, message, at, warnings)
+    validateMessage(typeName, message, at, warnings, this.#unchecked)
     for (const text of warnings) this.#policy.warn(text)
     this.#message = message
     return message as M
+  }
+
+  /**
+   * The same with what stands in its Anys, whose rules are broken for this resource alone: others of its response are not refused for
+   * it, as in Envoy, where the factories check them. Throws ConfigError.
+   */
+  decodeWhole<M extends object = object>(): M {
+    const message = this.decode<M>()
+    const warnings: string[] = []
+    for (const { typeName, message, at } of this.#unchecked) validateMessage(typeName, message, at, warnings)
+    for (const text of warnings) this.#policy.warn(text)
+    this.#unchecked = []
+    return message
   }
 
   #unknown(at: FieldPath, text: string): void {

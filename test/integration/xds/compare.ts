@@ -19,7 +19,7 @@ export function essence(request: SeenRequest, withError = true): object {
 
 /** Envoy prints the message before a broken rule; we put field path and advice behind all errors. */
 function wordsOf(error: string): string {
-  const rule = /Proto constraint validation failed \(.*?\)(?=$|; )/.exec(error)
+  const rule = /Proto constraint validation failed \(.*?\)(?=\s*$|; )/.exec(error)
   if (rule !== null) return rule[0]
   return error
     .replace(/:? goo\.gle\/debug[\s\S]*$/, '')

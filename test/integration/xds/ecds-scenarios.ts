@@ -168,6 +168,11 @@ export const ECDS_SCENARIOS: Readonly<Record<string, readonly Step[]>> = {
         p.delta('LDS', 's7', [http('o', PORT + 3, [discovered('i', [CORS], { default_config: abort(416) }), router])]),
     },
     {
+      name: 'no type at all, beside a listener without fault',
+      run: p =>
+        p.delta('LDS', 's8', [http('o', PORT + 3, [discovered('i', []), router]), http('good', PORT + 4, [router])]),
+    },
+    {
       name: 'a type that nobody knows',
       run: p =>
         p.delta('LDS', 's9', [http('o', PORT + 3, [discovered('i', ['type.googleapis.com/nope.Nope']), router])]),
