@@ -102,12 +102,12 @@ class IstioStatsFilter implements HttpFilter<GrpcReport> {
     tags.push('response_code', String(info.responseCode))
     tags.push('grpc_response_status', report === null ? '' : grpcStatus(s))
     securityLabels(tags, info, mutualTls)
-    recorder.use(recorder.evaluate(s))
-    recorder.count('requests_total', tags)
+    recorder.use(tags, recorder.evaluate(s))
+    recorder.count('requests_total')
     const end = info.end < 0 ? this.#services.timers.now() : info.end
-    recorder.record('request_duration_milliseconds', tags, Math.max(0, Math.floor(end - info.start)))
-    recorder.record('request_bytes', tags, info.downstreamWireBytesReceived)
-    recorder.record('response_bytes', tags, info.downstreamWireBytesSent)
+    recorder.record('request_duration_milliseconds', Math.max(0, Math.floor(end - info.start)))
+    recorder.record('request_bytes', info.downstreamWireBytesReceived)
+    recorder.record('response_bytes', info.downstreamWireBytesSent)
     recorder.recordCustom()
   }
 
@@ -127,9 +127,9 @@ class IstioStatsFilter implements HttpFilter<GrpcReport> {
     const counts = s.info.state(GRPC_STATS) as GrpcMessageCounts | undefined
     if (counts === undefined) return
     const recorder = this.#recorder
-    recorder.use(report.values)
-    recorder.count('request_messages_total', report.tags!, counts.request - report.requests)
-    recorder.count('response_messages_total', report.tags!, counts.response - report.responses)
+    recorder.use(report.tags!, report.values)
+    recorder.count('request_messages_total', counts.request - report.requests)
+    recorder.count('response_messages_total', counts.response - report.responses)
     report.requests = counts.request
     report.responses = counts.response
   }

@@ -97,16 +97,16 @@ class TcpReport implements NetworkFilter, TimerOwner, FormatContext {
       securityLabels(tags, info, mutualTls)
       this.#tags = tags
       this.#values = recorder.evaluate(this)
-      recorder.use(this.#values)
-      recorder.count('tcp_connections_opened_total', tags)
+      recorder.use(tags, this.#values)
+      recorder.count('tcp_connections_opened_total')
     }
-    recorder.use(this.#values)
-    recorder.count('tcp_sent_bytes_total', this.#tags, info.bytesSent - this.#sent)
-    recorder.count('tcp_received_bytes_total', this.#tags, info.bytesReceived - this.#received)
+    recorder.use(this.#tags, this.#values)
+    recorder.count('tcp_sent_bytes_total', info.bytesSent - this.#sent)
+    recorder.count('tcp_received_bytes_total', info.bytesReceived - this.#received)
     this.#sent = info.bytesSent
     this.#received = info.bytesReceived
     if (!end) return
-    recorder.count('tcp_connections_closed_total', this.#tags)
+    recorder.count('tcp_connections_closed_total')
     recorder.recordCustom()
   }
 }

@@ -20,8 +20,12 @@ export class IstioRecorder {
   readonly #config: IstioStatsConfig
   readonly #programs: readonly (CelProgram | null)[]
   readonly #dropped: ReadonlySet<string>
-  readonly #series = new Map<string, Counter | Gauge | Histogram>()
-  #values: CelResult[] = []
+  /** By tags and values of expressions: one lookup per stream, not one per metric. */
+  readonly #series = new Map<string, Map<string, Counter | Gauge | Histogram>>()
+  #size = 0
+  #values: readonly CelResult[] = NOTHING
+  #tags: readonly string[] = NO_TAGS
+  #cells: Map<string, Counter | Gauge | Histogram> = new Map()
   #full = false
 
   constructor(config: IstioStatsConfig, services: WorkerServices) {
@@ -48,25 +52,34 @@ export class IstioRecorder {
     })
   }
 
-  /** What `evaluate` gave for the stream, before `count` and `record`. */
-  use(values: readonly CelResult[]): void {
-    this.#values = values as CelResult[]
+  /** Tags of a stream, and what `evaluate` gave for it; `count` and `record` are about these until the next call. */
+  use(tags: readonly string[], values: readonly CelResult[]): void {
+    let key = tags.join('\x02')
+    for (let i = 0; i < values.length; i++) key += `\x01${values[i]!.text}`
+    let cells = this.#series.get(key)
+    if (cells === undefined) {
+      cells = new Map()
+      if (this.#size < MAX_SERIES) this.#series.set(key, cells)
+    }
+    this.#cells = cells
+    this.#tags = tags
+    this.#values = values
   }
 
-  count(metric: string, tags: readonly string[], amount = 1): void {
-    const cell = this.#cell(metric, 'counter', tags) as Counter | null
+  count(metric: string, amount = 1): void {
+    const cell = this.#cell(metric, 'counter', true) as Counter | null
     if (cell !== null) cell.add(amount)
   }
 
-  record(metric: string, tags: readonly string[], value: number): void {
-    const cell = this.#cell(metric, 'histogram', tags) as Histogram | null
+  record(metric: string, value: number): void {
+    const cell = this.#cell(metric, 'histogram', true) as Histogram | null
     if (cell !== null) cell.record(value)
   }
 
   recordCustom(): void {
     for (const { name, type, value } of this.#config.custom) {
       const amount = this.#values[value]?.number ?? 0
-      const cell = this.#cell(name, type, NO_TAGS)
+      const cell = this.#cell(name, type, false)
       if (cell === null) continue
       if (type === 'counter') (cell as Counter).add(amount)
       else if (type === 'gauge') (cell as Gauge).set(amount)
@@ -74,18 +87,17 @@ export class IstioRecorder {
     }
   }
 
-  #cell(metric: string, kind: Kind, tags: readonly string[]): Counter | Gauge | Histogram | null {
+  /** `standard`: with the tags of the stream; custom metrics have only those that are added. */
+  #cell(metric: string, kind: Kind, standard: boolean): Counter | Gauge | Histogram | null {
+    const known = this.#cells.get(metric)
+    if (known !== undefined) return known
     if (this.#dropped.has(metric)) return null
-    const own = this.#tagsOf(metric, tags)
-    const key = `${metric}\x01${own.join('\x02')}`
-    let cell = this.#series.get(key)
-    if (cell === undefined) {
-      if (this.#series.size >= MAX_SERIES) return this.#refuse()
-      const { stats } = this.#services
-      const name = taggedName(`${PREFIX}${metric}`, own)
-      cell = kind === 'counter' ? stats.counter(name) : kind === 'gauge' ? stats.gauge(name) : stats.histogram(name)
-      this.#series.set(key, cell)
-    }
+    if (this.#size >= MAX_SERIES) return this.#refuse()
+    this.#size++
+    const { stats } = this.#services
+    const name = taggedName(`${PREFIX}${metric}`, this.#tagsOf(metric, standard ? this.#tags : NO_TAGS))
+    const cell = kind === 'counter' ? stats.counter(name) : kind === 'gauge' ? stats.gauge(name) : stats.histogram(name)
+    this.#cells.set(metric, cell)
     return cell
   }
 
