@@ -37,10 +37,14 @@ const CONSTANT_COUNTERS = [
 ]
 const CONSTANT_GAUGES = ['deferred_stream_close', 'outbound_control_frames_active', 'outbound_frames_active']
 
+/** The real Envoy has these names and, as it is built, no values in them. */
+const EMPTY_HISTOGRAMS = ['cookie_count', 'cookie_size', 'header_count', 'header_list_size']
+
 /** `scope` ends in `http2.` already. `side`: which of the connection counters is written. */
 export function http2Stats(scope: StatsScope, side: 'downstream' | 'upstream'): Http2Stats {
   for (const name of CONSTANT_COUNTERS) scope.counter(name)
   for (const name of CONSTANT_GAUGES) scope.gauge(name)
+  for (const name of EMPTY_HISTOGRAMS) scope.histogram(name)
   return {
     droppedHeadersWithUnderscores: scope.counter('dropped_headers_with_underscores'),
     goawaySent: scope.counter('goaway_sent'),

@@ -31,10 +31,19 @@ static_resources:
               - {match: {prefix: /retried}, route: {cluster: up, retry_policy: {retry_on: 5xx, num_retries: 1, retry_back_off: {base_interval: 0.001s}}}}
               - {match: {prefix: /moved}, route: {cluster: up, prefix_rewrite: /here}}
               - {match: {prefix: /gone}, route: {cluster: up}}
+              - {match: {prefix: /h2}, route: {cluster: up2}}
               - {match: {prefix: /plain}, route: {cluster: up}, response_headers_to_add: [{header: {key: x-seen, value: "yes"}}]}
           http_filters:
           - {name: router, typed_config: {"@type": ${TYPE}.filters.http.router.v3.Router}}
   clusters:
+  - name: up2
+    type: LOGICAL_DNS
+    transport_socket: {name: tls, typed_config: {"@type": ${TYPE}.transport_sockets.tls.v3.UpstreamTlsContext, sni: nowhere.invalid}}
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": ${TYPE}.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+    load_assignment: {cluster_name: up2, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: nowhere.invalid, port_value: 443}}}}]}]}
   - name: up
     type: STRICT_DNS
     load_assignment: {cluster_name: up, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: nowhere.invalid, port_value: 80}}}}]}]}
@@ -58,6 +67,7 @@ const TRACE = JSON.stringify({
       entry('/gone', 200, 'still here'),
       entry('/unknown', 404, ''),
       entry('/plain', 200, '', 'HEAD'),
+      entry('/h2/x', 201, 'over h2', 'POST'),
     ],
   },
 })
@@ -110,7 +120,7 @@ if (skip !== false) process.stderr.write('SKIPPED: no real Envoy (ENVOY_BINARY):
 t.test('the real Envoy and Remora agree: status 0', { skip }, async t => {
   const { status, out, errors } = await compare('--envoy', envoy, '--no-measure')
   t.equal(status, 0, out + errors)
-  t.match(out, /7 of 7 requests agree; \d{3} stat names are common, 0 differ\nequal/)
+  t.match(out, /8 of 8 requests agree; \d{3} stat names are common, 0 differ\nequal/)
 })
 
 t.test(
@@ -143,6 +153,8 @@ t.test(
     t.match(found[4]!.join('\n'), /flags : NR \/ -\ndetails : route_not_found \/ via_upstream/)
     t.same(found[5], [])
     t.same(found[6], ['headers x-seen: no / yes'])
+    t.same(found[7], [])
+    t.match(requests[7]!.remora.attempts, [{ cluster: 'up2', protocol: 'HTTP/2', body: 'over h2' }])
     t.ok(stats.onlyEnvoy.some(name => name.startsWith('http.egress.')))
     t.ok(stats.onlyRemora.some(name => name.startsWith('http.ingress.')))
     t.ok(
