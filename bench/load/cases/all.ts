@@ -52,8 +52,14 @@ export const CASES: readonly BenchCase[] = [
 
 const ORDER: readonly ProfileName[] = ['smoke', 'standard', 'full']
 
-/** Cases of a profile; with `only`, those among all whose id begins with or whose group is one of its words. */
+/** Cases of a profile; with `only`, whatever the profile: a word is a whole id, or else the beginning of ids, or a group. */
 export function selectCases(profile: ProfileName, only: readonly string[]): readonly BenchCase[] {
-  if (only.length > 0) return CASES.filter(one => only.some(word => one.id.startsWith(word) || one.group === word))
+  if (only.length > 0) return CASES.filter(one => only.some(word => names(word, one)))
   return CASES.filter(one => ORDER.indexOf(one.from) <= ORDER.indexOf(profile))
+}
+
+function names(word: string, one: BenchCase): boolean {
+  // `routing-1` is one case, not also routing-1000.
+  if (CASES.some(other => other.id === word)) return one.id === word
+  return one.id.startsWith(word) || one.group === word
 }

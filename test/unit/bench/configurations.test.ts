@@ -51,6 +51,11 @@ t.test('cases are selected by the beginning of their id or by their group, from 
     selectCases('smoke', ['routing-', 'tcp']).map(one => one.id),
     ['tcp-small', 'routing-1', 'routing-1000', 'routing-10000'],
   )
+  t.same(
+    selectCases('smoke', ['routing-1']).map(one => one.id),
+    ['routing-1'],
+    'a whole id is that case alone',
+  )
 })
 
 t.test('every configuration is a valid bootstrap without unknown fields', async t => {
