@@ -1,4 +1,4 @@
-import type { CaseResult, PeerId } from '../result.ts'
+import type { CaseResult, PeerId, Spread } from '../result.ts'
 
 /** How the cost of one operation grows along a series, for each proxy: what must not grow, and by how much it may. */
 interface Growth {
@@ -24,19 +24,43 @@ export function growthLines(results: readonly CaseResult[]): string[] {
     const before = results.find(result => result.id === from)
     const after = results.find(result => result.id === to)
     if (before === undefined || after === undefined) continue
-    const factors = new Map<PeerId, number>()
-    for (const { peer, cpuMicrosecondsPerOperation: cost } of after.summaries) {
-      const base = before.summaries.find(summary => summary.peer === peer)?.cpuMicrosecondsPerOperation
-      if (cost !== null && base !== null && base !== undefined && base.median > 0)
-        factors.set(peer, cost.median / base.median)
+    const factors = new Map<PeerId, Spread>()
+    for (const { peer } of after.summaries) {
+      const factor = growthOf(costOf(before, peer), costOf(after, peer))
+      if (factor !== null) factors.set(peer, factor)
     }
     const own = factors.get('remora')
     if (own === undefined) continue
-    const bound = most ?? factors.get('envoy') ?? null
+    const bound = most ?? factors.get('envoy')?.median ?? null
     const allowed = most === null ? "no more than Envoy's" : `at most × ${most.toFixed(2)}`
-    const verdict = bound === null ? '' : `; goal: ${allowed}: ${own <= bound ? 'met' : 'NOT met'}`
-    const each = [...factors].map(([peer, factor]) => `${peer} × ${factor.toFixed(2)}`).join(', ')
-    lines.push(`CPU each, ${what}: ${each}${verdict}`)
+    const each = [...factors].map(
+      ([peer, { median, min, max }]) => `${peer} × ${two(median)} (${two(min)}–${two(max)})`,
+    )
+    lines.push(
+      `CPU each, ${what}: ${each.join(', ')}${bound === null ? '' : `; goal: ${allowed}: ${verdict(own, bound)}`}`,
+    )
   }
   return lines
+}
+
+function costOf(result: CaseResult, peer: PeerId): Spread | null {
+  return result.summaries.find(summary => summary.peer === peer)?.cpuMicrosecondsPerOperation ?? null
+}
+
+/** The two cases were not measured in the same rounds: their extremes may have met, so these bound the factor. */
+function growthOf(before: Spread | null, after: Spread | null): Spread | null {
+  if (before === null || after === null || before.min <= 0) return null
+  return { median: after.median / before.median, min: after.min / before.max, max: after.max / before.min }
+}
+
+function verdict(own: Spread, bound: number): string {
+  if (own.max <= bound) return 'met'
+  if (own.min > bound) return 'NOT met'
+  return own.median <= bound
+    ? 'met by the median, the spread leaves it open'
+    : 'NOT met by the median, the spread leaves it open'
+}
+
+function two(value: number): string {
+  return value.toFixed(2)
 }
