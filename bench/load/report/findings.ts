@@ -17,7 +17,7 @@ export interface Finding {
 
 /** Every comparison of Remora with another peer, cases in order. */
 export function findings(report: BenchReport): Finding[] {
-  return report.cases.flatMap(one => [...metricFindings(one), ...latencyFindings(one)])
+  return report.cases.flatMap(one => [...metricFindings(one), ...latencyFindings(one, report.cases)])
 }
 
 /** The comparison with the real Envoy in the metric of the case; null when there is none. */
@@ -93,15 +93,17 @@ function ownRatio(ratio: Ratio): [PeerId, Spread] | null {
 const JUDGED = [50, 99, 99.9]
 
 /** The metric of a case is one figure; its latency is judged by percentile, round against the other's round of the same index. */
-function latencyFindings(one: CaseResult): Finding[] {
+function latencyFindings(one: CaseResult, all: readonly CaseResult[]): Finding[] {
   const out: Finding[] = []
   const peers = new Set(one.rounds.filter(round => round.latency !== null).map(round => round.peer))
   if (!peers.delete('remora') || one.group !== 'latency') return out
+  // The same measurement may be several cases, one for each percentile; the first of them stands for all.
+  const twins = all.filter(other => sameMeasurement(other, one))
+  if (twins[0] !== one) return out
   const trusted = one.checks.every(({ checks }) => checks.every(check => check.passed))
   for (const against of peers) {
     for (const percentile of JUDGED) {
-      // What the metric of the case says already: "99th percentile of latency", "latency p99".
-      if (new RegExp(`(^|[^\\d.])${percentile}(th)?($|[^\\d.])`).test(one.metric.name)) continue
+      if (twins.some(twin => namesPercentile(twin.metric.name, percentile))) continue
       const own = perRound(one, 'remora', percentile)
       const other = perRound(one, against, percentile)
       const ratios: number[] = []
@@ -127,6 +129,17 @@ function latencyFindings(one: CaseResult): Finding[] {
     }
   }
   return out
+}
+
+/** True for cases that are views of one measurement: same load on the same configuration. */
+export function sameMeasurement(a: CaseResult, b: CaseResult): boolean {
+  return a.group === b.group && a.configuration === b.configuration && a.load.join('\n') === b.load.join('\n')
+}
+
+/** "99th percentile of latency", "latency p99", "median latency". */
+function namesPercentile(name: string, percentile: number): boolean {
+  if (percentile === 50 && /\bmedian\b/.test(name)) return true
+  return new RegExp(`(^|[^\\d.])${percentile}(th)?($|[^\\d.])`).test(name)
 }
 
 function perRound(one: CaseResult, peer: PeerId, percentile: number): Map<number, number> {

@@ -4,6 +4,7 @@ import { halfPlot, panel, type Table, widePlot } from '../charts/figure.ts'
 import { drawLines, type Line } from '../charts/lines.ts'
 import { drawMemory } from '../charts/memory.ts'
 import { drawPercentiles, type LatencyCurve } from '../charts/percentiles.ts'
+import { sameMeasurement } from '../findings.ts'
 import { bytes, direction, measured, micros, percentileName, spread } from '../format.ts'
 import { html, type Markup } from '../markup.ts'
 import { inOrder, shortName } from '../peers.ts'
@@ -29,7 +30,8 @@ export function cpuSection(report: BenchReport): Markup | null {
 }
 
 export function latencySection(report: BenchReport): Markup | null {
-  const shown = report.cases.flatMap(one => {
+  const once = report.cases.filter(one => report.cases.find(other => sameMeasurement(one, other)) === one)
+  const shown = once.flatMap(one => {
     const curves: LatencyCurve[] = inOrder(report).flatMap(peer => {
       const points = one.summaries.find(summary => summary.peer === peer)?.latency ?? []
       return points.some(point => point.percentile >= 50 && point.microseconds > 0) ? [{ peer, points }] : []

@@ -99,6 +99,20 @@ t.test('an inconclusive ratio is printed nowhere, whichever way round the result
   t.end()
 })
 
+t.test('a measurement that is several cases, one by percentile, is judged and drawn once', t => {
+  const report = fixtureReport()
+  const one = report.cases.find(({ group }) => group === 'latency')!
+  const rest = report.cases.filter(other => other !== one)
+  const ratios = one.ratios.map(ratio => ({ ...ratio, median: 0.5, min: 0.4, max: 0.6, conclusive: true, why: null }))
+  const tail = { ...one, id: 'tail', metric: { ...one.metric, name: '99.9th percentile of latency' }, ratios }
+  const shown = renderReport({ ...report, cases: [...rest, one, tail] })
+  const lost = shown.slice(shown.indexOf('Against Envoy'), shown.indexOf('Against other'))
+  t.equal(lost.split('99.9').length - 1, 1, 'p99.9 is lost once')
+  t.match(lost, '#case-tail')
+  t.equal([...shown.matchAll(/<figure id="figure-latency-/g)].length, 1)
+  t.end()
+})
+
 t.test('a failed check is named among the losses', t => {
   const report = fixtureReport()
   const [first] = report.cases as [CaseResult]
