@@ -3,7 +3,7 @@ import { body1m, body4k, body100m, upload1m } from './bodies.ts'
 import { connections256, connections2000 } from './connections.ts'
 import { endpointUpdate } from './endpoint-update.ts'
 import { grpcUnary } from './grpc.ts'
-import { handshakeEc, handshakeResumed, handshakeRsa } from './handshakes.ts'
+import { handshakeEc, handshakeResumed, handshakeResumedWorkers, handshakeRsa } from './handshakes.ts'
 import { headers } from './headers.ts'
 import { http1Small } from './http1-small.ts'
 import { http2Both, http2Small } from './http2.ts'
@@ -31,6 +31,7 @@ export const CASES: readonly BenchCase[] = [
   tlsHttp1,
   handshakeRsa,
   handshakeResumed,
+  handshakeResumedWorkers,
   handshakeEc,
   tlsHttp2,
   mutualTls,

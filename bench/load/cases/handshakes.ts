@@ -1,6 +1,6 @@
 import { atLeast, type BenchCase } from '../case.ts'
 import type { Configuration } from '../configurations/configuration.ts'
-import { TLS_EC, TLS_RSA } from '../configurations/tls.ts'
+import { TLS_EC, TLS_RSA, TLS_RSA_TWO_WORKERS } from '../configurations/tls.ts'
 import { handshakeArguments, handshakeLoad } from '../drivers/handshake-load.ts'
 
 export const handshakeRsa: BenchCase = handshakes('handshake-rsa', 'Full TLS handshakes, RSA 2048', TLS_RSA, false)
@@ -11,6 +11,15 @@ export const handshakeResumed: BenchCase = handshakes(
   TLS_RSA,
   true,
 )
+export const handshakeResumedWorkers: BenchCase = {
+  ...handshakes(
+    'handshake-resumed-workers',
+    'Resumed TLS handshakes with a request each, RSA 2048, two workers',
+    TLS_RSA_TWO_WORKERS,
+    true,
+  ),
+  from: 'full',
+}
 
 function handshakes(id: string, title: string, configuration: Configuration, resume: boolean): BenchCase {
   return {

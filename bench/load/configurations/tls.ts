@@ -7,6 +7,13 @@ import { toYaml } from './yaml.ts'
 
 export const TLS_RSA: Configuration = tls('tls-rsa', 'TLS, RSA 2048', 'rsa', false, 'http1')
 export const TLS_RSA_HTTP2: Configuration = tls('tls-rsa-http2', 'TLS, RSA 2048, HTTP/2', 'rsa', false, 'http2')
+/** A ticket of the one worker must open at the other. */
+export const TLS_RSA_TWO_WORKERS: Configuration = {
+  ...TLS_RSA,
+  id: 'tls-rsa-two-workers',
+  title: 'TLS, RSA 2048, two workers',
+  workers: 2,
+}
 export const TLS_EC: Configuration = tls('tls-p256', 'TLS, P-256', 'ec', false, 'http1')
 export const MUTUAL_TLS: Configuration = tls('mtls', 'mutual TLS, RSA 2048', 'rsa', true, 'http1')
 
