@@ -19,6 +19,8 @@ export interface Upstreams {
   readonly http1: number
   /** The same nginx, HTTP/2 without TLS. */
   readonly http2: number
+  /** The same nginx, HTTP/1.1 with TLS, P-256, for clients with a certificate; not there in a run without certificates. */
+  readonly mutualTls: number
   /** HTTP/1.1: `/stall` never answers; `/flaky?id=…` answers 503 to the first request of an id and 200 to the next. */
   readonly stub: number
   /** HTTP/2 without TLS: never answers. */

@@ -13,7 +13,7 @@ import { memoryHttp1, memoryIdle, memoryStream, memoryTls } from './memory.ts'
 import { routing } from './routing.ts'
 import { scaleStart, startOne } from './start.ts'
 import { tcpSmall } from './tcp.ts'
-import { mutualTls, tlsHttp1, tlsHttp2 } from './tls.ts'
+import { mutualTls, tlsHttp1, tlsHttp2, tlsUpstream } from './tls.ts'
 import { workers } from './workers.ts'
 
 /** In the order they are run; those of one configuration stand together and share their processes. */
@@ -35,6 +35,7 @@ export const CASES: readonly BenchCase[] = [
   handshakeEc,
   tlsHttp2,
   mutualTls,
+  tlsUpstream,
   tcpSmall,
   body4k,
   body1m,

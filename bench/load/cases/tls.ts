@@ -1,5 +1,5 @@
 import { atLeast, type BenchCase, REQUESTS_PER_CPU } from '../case.ts'
-import { MUTUAL_TLS, TLS_RSA, TLS_RSA_HTTP2 } from '../configurations/tls.ts'
+import { MUTUAL_TLS, TLS_RSA, TLS_RSA_HTTP2, TLS_UPSTREAM } from '../configurations/tls.ts'
 import { type ExchangeOptions, exchangeArguments, exchangeLoad } from '../drivers/exchange-load.ts'
 import { wrkCase } from './http1.ts'
 import { h2loadCase } from './http2.ts'
@@ -18,6 +18,14 @@ export const tlsHttp2: BenchCase = h2loadCase(
   TLS_RSA_HTTP2,
   { connections: 8, streams: 32, tls: true },
   { group: 'tls', goal: atLeast(1.5), needs: ['h2load', 'openssl'] },
+)
+
+export const tlsUpstream: BenchCase = wrkCase(
+  'tls-upstream',
+  'Mutual TLS to the upstream, HTTP/1.1, small answers, 32 connections',
+  TLS_UPSTREAM,
+  { connections: 32 },
+  { group: 'tls', goal: atLeast(1.5), needs: ['wrk', 'openssl'] },
 )
 
 const MUTUAL: ExchangeOptions = { kind: 'http', connections: 32, mutualTls: true }

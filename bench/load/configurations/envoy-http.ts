@@ -140,3 +140,20 @@ export function downstreamTls(tls: DownstreamTls): Plain {
     }),
   }
 }
+
+export function upstreamTls(name: string, pair: KeyPair, ca: string): Plain {
+  return {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: typed('extensions.transport_sockets.tls.v3.UpstreamTlsContext', {
+      sni: name,
+      common_tls_context: {
+        tls_params: { tls_maximum_protocol_version: 'TLSv1_3' },
+        tls_certificates: [{ certificate_chain: { filename: pair.cert }, private_key: { filename: pair.key } }],
+        validation_context: {
+          trusted_ca: { filename: ca },
+          match_typed_subject_alt_names: [{ san_type: 'DNS', matcher: { exact: name } }],
+        },
+      },
+    }),
+  }
+}

@@ -2,7 +2,7 @@ import type { Certificates, KeyPair } from '../certificates.ts'
 import { HTTP_PLAN } from '../checks/plan.ts'
 import type { Sites } from '../sites.ts'
 import type { Configuration } from './configuration.ts'
-import { bootstrap, cluster, httpListener, oneRoute, ROUTE_TIMEOUT_SECONDS } from './envoy-http.ts'
+import { bootstrap, cluster, httpListener, oneRoute, ROUTE_TIMEOUT_SECONDS, upstreamTls } from './envoy-http.ts'
 import { toYaml } from './yaml.ts'
 
 export const TLS_RSA: Configuration = tls('tls-rsa', 'TLS, RSA 2048', 'rsa', false, 'http1')
@@ -16,6 +16,28 @@ export const TLS_RSA_TWO_WORKERS: Configuration = {
 }
 export const TLS_EC: Configuration = tls('tls-p256', 'TLS, P-256', 'ec', false, 'http1')
 export const MUTUAL_TLS: Configuration = tls('mtls', 'mutual TLS, RSA 2048', 'rsa', true, 'http1')
+
+/** The outbound side of a mesh: plain requests in, mutual TLS 1.3 out, the server verified by its CA and its name. */
+export const TLS_UPSTREAM: Configuration = {
+  id: 'tls-upstream',
+  title: 'mutual TLS to the upstream',
+  workers: 1,
+  tls: true,
+  equivalent: null,
+  checks: HTTP_PLAN,
+  envoy: sites => {
+    const { listen, admin, log, upstreams } = sites
+    const { ca, client } = certificatesOf(sites)
+    const socket = upstreamTls('bench.test', client, ca)
+    return toYaml(
+      bootstrap(
+        admin,
+        [httpListener({ port: listen, log, routes: oneRoute('upstream') })],
+        [cluster('upstream', upstreams.mutualTls, false, { transport_socket: socket })],
+      ),
+    )
+  },
+}
 
 function tls(
   id: string,

@@ -44,6 +44,7 @@ export class Session {
     const upstreams: Upstreams = {
       http1: await port(),
       http2: await port(),
+      mutualTls: await port(),
       stub: await port(),
       hold: await port(),
       grpc: await port(),
@@ -57,7 +58,7 @@ export class Session {
     for (const [name, size] of Object.entries(FILES))
       writeFileSync(join(this.folder, 'files', name), Buffer.alloc(size, 'remora '))
     const config = join(this.folder, 'upstream.conf')
-    writeFileSync(config, nginxUpstream(upstreams, this.folder, workerUser()))
+    writeFileSync(config, nginxUpstream(upstreams, this.folder, workerUser(), this.#certificates))
     const { pinning } = this
     const log = join(this.folder, 'upstream.err')
     const nginx = new Child(pinned(pinning.upstream, ['nginx', '-c', config, '-e', `${this.folder}/nginx.err`]), log)

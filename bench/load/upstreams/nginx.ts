@@ -1,3 +1,4 @@
+import type { Certificates } from '../certificates.ts'
 import type { Upstreams } from '../sites.ts'
 
 /** Sizes of the files it serves: path → bytes. */
@@ -12,10 +13,15 @@ export const FILES: Readonly<Record<string, number>> = {
 const SEEN =
   'request-id=$http_x_request_id;proto=$http_x_forwarded_proto;expected=$http_x_envoy_expected_rq_timeout_ms;attempt=$http_x_envoy_attempt_count;host=$host;end'
 
-export function nginxUpstream(ports: Upstreams, folder: string, user: string | null): string {
-  const server = (port: number, protocol: string): string => `
+export function nginxUpstream(
+  ports: Upstreams,
+  folder: string,
+  user: string | null,
+  certificates: Certificates | null,
+): string {
+  const server = (port: number, protocol: string, more = ''): string => `
   server {
-    listen 127.0.0.1:${port}${protocol} reuseport backlog=8192;
+    listen 127.0.0.1:${port}${protocol} reuseport backlog=8192;${more}
     http2_max_concurrent_streams 10000;
     location / { default_type text/plain; return 200 "hello from upstream\\n"; }
     location = /inspect { default_type text/plain; return 200 "${SEEN}\\n"; }
@@ -52,6 +58,16 @@ http {
   scgi_temp_path ${folder}/t5;
 ${server(ports.http1, '')}
 ${server(ports.http2, ' http2')}
+${certificates === null ? '' : server(ports.mutualTls, ' ssl', mutualTls(certificates))}
 }
 `
+}
+
+function mutualTls({ ca, ec }: Certificates): string {
+  return `
+    ssl_certificate ${ec.cert};
+    ssl_certificate_key ${ec.key};
+    ssl_client_certificate ${ca};
+    ssl_verify_client on;
+    ssl_protocols TLSv1.3;`
 }

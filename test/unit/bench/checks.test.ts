@@ -21,7 +21,7 @@ async function serve(t: Test, listener: RequestListener): Promise<number> {
 
 /** A proxy that answers as `listener` does and says of itself what `stats` returns. */
 async function fake(t: Test, listener: RequestListener, stats: () => string): Promise<Target> {
-  const upstreams = { http1: 1, http2: 1, stub: 1, hold: 1, grpc: 1, tcp: 1, xds: 1, xdsControl: 1 }
+  const upstreams = { http1: 1, http2: 1, mutualTls: 1, stub: 1, hold: 1, grpc: 1, tcp: 1, xds: 1, xdsControl: 1 }
   const folder = t.testdir()
   const sites = {
     listen: await serve(t, listener),

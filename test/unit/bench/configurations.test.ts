@@ -18,7 +18,7 @@ const sites: Sites = {
   log: '/access.log',
   folder: '/folder',
   workers: 1,
-  upstreams: { http1: 1, http2: 2, stub: 3, hold: 4, grpc: 5, tcp: 6, xds: 7, xdsControl: 8 },
+  upstreams: { http1: 1, http2: 2, mutualTls: 9, stub: 3, hold: 4, grpc: 5, tcp: 6, xds: 7, xdsControl: 8 },
   certificates,
 }
 
