@@ -191,6 +191,8 @@ export class ClusterStore {
   readonly #warming = new Map<string, MainCluster>()
   /** Circuit-breaker gauges some request has needed: `<cluster>.<name>`. */
   readonly #touched = new Set<string>()
+  /** Stat names of clusters that have such gauges. */
+  readonly #measured = new Set<string>()
 
   constructor(options: ClusterStoreOptions) {
     this.options = options
@@ -278,6 +280,7 @@ export class ClusterStore {
       this.options.batcher.removeCluster(name)
     }
     this.options.store.drop(`cluster.${cluster.config.statsName}.`)
+    this.#measured.delete(cluster.config.statsName)
     for (const key of this.#touched)
       if (key.startsWith(`${cluster.config.statsName}.circuit_breakers.`)) this.#touched.delete(key)
     this.options.store.counter('cluster_manager.cluster_removed').inc()
@@ -290,6 +293,10 @@ export class ClusterStore {
   refreshGauges(): void {
     for (const { config, hosts } of this.#active.values()) {
       const { store } = this.options
+      // Of ten thousand clusters few have traffic, and this runs every few seconds. An older version may have left values to correct.
+      const remaining = config.circuitBreakers.some(limits => limits.trackRemaining)
+      if (!remaining && !hosts.hasTraffic() && !this.#measured.has(config.statsName)) continue
+      this.#measured.add(config.statsName)
       const prefix = `cluster.${config.statsName}.`
       circuitBreakerGauges(hosts.cells, config.circuitBreakers, (name, value, touched) => {
         // What no request has touched stays unused in Envoy, and out of /stats?usedonly.
