@@ -35,8 +35,16 @@ export function parseCpuLine(line: string): { readonly busy: number; readonly st
   return { busy: (user + nice + system + irq + softirq) / 100, stolen: steal / 100 }
 }
 
-/** Share of the machine (0–1) that programs outside the bench, and other machines on the same host, took between two times. */
-export function neighbourShare(before: MachineTime, after: MachineTime, cores: number): number {
+/** Ticks of 10 ms say little about less. */
+const SHORTEST_SECONDS = 0.5
+
+/**
+ * Share of the machine (0–1) that programs outside the bench, and other machines on the same host, took between two times;
+ * null when these are too near to each other to tell.
+ */
+export function neighbourShare(before: MachineTime, after: MachineTime, cores: number): number | null {
+  const seconds = after.at - before.at
+  if (seconds < SHORTEST_SECONDS) return null
   const foreign = Math.max(0, after.busy - before.busy - (after.own - before.own)) + (after.stolen - before.stolen)
-  return foreign / Math.max((after.at - before.at) * cores, 0.01)
+  return Math.min(foreign / (seconds * cores), 1)
 }

@@ -51,5 +51,6 @@ t.test('neighbours are what the machine did less what the bench did', async t =>
   const before = { busy: 10, own: 4, stolen: 0, at: 100 }
   t.equal(neighbourShare(before, { busy: 13, own: 6, stolen: 0, at: 102 }, 2), 0.25)
   t.equal(neighbourShare(before, { busy: 12, own: 6.1, stolen: 1, at: 102 }, 2), 0.25)
+  t.equal(neighbourShare(before, { busy: 12, own: 5, stolen: 0, at: 100.1 }, 2), null, 'too short to tell')
   t.ok(process.platform !== 'linux' || machineTime()!.own > 0)
 })
