@@ -9,7 +9,7 @@ import { CompareError, type CompareOptions, parseOptions, USAGE } from './option
 import type { Comparison } from './result.ts'
 import { type RewrittenListener, readConfig } from './rewrite.ts'
 import { comparisonSection } from './section.ts'
-import { requestText, summaryText } from './text.ts'
+import { measurementText, requestText, summaryText } from './text.ts'
 import { readTrace, type Trace } from './trace.ts'
 
 /** `remora compare`. Resolves to the exit status: 0 equal, 1 differences, 2 not compared. */
@@ -49,22 +49,7 @@ async function run(options: CompareOptions, argv: readonly string[]): Promise<nu
   const report = needsReport
     ? await measure(comparison, options, binaries, workOf(config, trace, listeners), say)
     : null
-  for (const one of report?.cases ?? []) {
-    for (const summary of one.summaries) {
-      const each = summary.cpuMicrosecondsPerOperation
-      if (each !== null)
-        say(
-          `${summary.peer}: ${each.median.toFixed(1)} µs of CPU per request (${each.min.toFixed(1)}–${each.max.toFixed(1)})`,
-        )
-    }
-    for (const ratio of one.ratios) {
-      const figure = ratio.conclusive
-        ? `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)})`
-        : `open, ${ratio.why}`
-      say(`${ratio.of} against ${ratio.to}: ${figure}`)
-    }
-    for (const note of one.notes) say(`note: ${note}`)
-  }
+  for (const one of report?.cases ?? []) say(measurementText(one))
   if (report !== null && options.html !== '') {
     const first = { id: 'comparison', name: 'Comparison', body: comparisonSection(comparison) }
     write(options.html, renderReport(report, { title: 'Remora and Envoy compared', first }))

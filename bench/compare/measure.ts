@@ -1,9 +1,12 @@
 import { writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { type BenchCase, REQUESTS_PER_CPU } from '../load/case.ts'
+import { type BenchCase, type Plan, REQUESTS_PER_CPU } from '../load/case.ts'
+import { argumentsFor, latencySample } from '../load/cases/latency.ts'
 import { HTTP_PLAN } from '../load/checks/plan.ts'
+import type { Configuration } from '../load/configurations/configuration.ts'
 import { wrkCommand, wrkLoad } from '../load/drivers/wrk-load.ts'
 import { allowedCpus, describeMachine } from '../load/machine.ts'
+import { runOpenLoop } from '../load/open-loop/command.ts'
 import { EnvoyPeer } from '../load/peers/envoy.ts'
 import { versionLine } from '../load/peers/find.ts'
 import { choosePinning } from '../load/pinning.ts'
@@ -12,6 +15,7 @@ import type { BenchReport } from '../load/result.ts'
 import { runAll, type Watcher } from '../load/runner/run-all.ts'
 import { Session } from '../load/runner/session.ts'
 import type { Sites } from '../load/sites.ts'
+import type { Target } from '../load/target.ts'
 import { checkRequests } from '../load/user/case.ts'
 import type { UserRequest } from '../load/user/requests.ts'
 import { wrkScript } from '../load/user/wrk-script.ts'
@@ -89,8 +93,10 @@ export async function measure(
   try {
     await session.open(false)
     const spare = await sparePorts(work, options)
-    const wish = { profile: 'standard', rounds: options.rounds, seconds: options.seconds, peers: [] } as const
-    const cases = await runAll([traceCase(work, options, spare)], peers, wish, session, quietly(say))
+    // No ratio comes of fewer than three rounds: such a run only shows that everything works.
+    const profile = options.rounds < 3 ? 'smoke' : 'standard'
+    const wish = { profile, rounds: options.rounds, seconds: options.seconds, peers: [] } as const
+    const cases = await runAll(traceCases(work, options, spare), peers, wish, session, quietly(say))
     return {
       ...report,
       durationSeconds: Math.round((Date.now() - started) / 1000),
@@ -107,44 +113,78 @@ export async function measure(
   }
 }
 
-function traceCase(work: Work, options: CompareOptions, spare: number[]): BenchCase {
+/** What a request costs, and how long it takes at half of what the real Envoy can do. */
+function traceCases(work: Work, options: CompareOptions, spare: number[]): BenchCase[] {
   // wrk waits for the body that an answer to HEAD announces and does not have.
   const requests = work.entries.filter(entry => entry.method !== 'HEAD').map(toUserRequest)
   const { tls } = work.place
   const reference = new Map<string, number>()
-  return {
-    id: 'trace',
-    title: `${basename(options.trace)} on ${basename(options.config)}`,
-    group: 'user',
+  const configuration: Configuration = {
+    id: 'measured',
+    title: options.config,
+    workers: 1,
+    tls: false,
+    equivalent: null,
+    // Requests of a trace have any status: what counts is that each has its line in the access log.
+    checks: { ...HTTP_PLAN, kind: 'ready' },
+    envoy: sites => configFor(work, options, sites, spare),
+    ownChecks: target => checkRequests(target, requests, reference, tls),
+  }
+  const title = `${basename(options.trace)} on ${basename(options.config)}`
+  const rest = {
     series: null,
     axis: null,
-    configuration: {
-      id: 'measured',
-      title: options.config,
-      workers: 1,
-      tls: false,
-      equivalent: null,
-      // Requests of a trace have any status: what counts is that each has its line in the access log.
-      checks: { ...HTTP_PLAN, kind: 'ready' },
-      envoy: sites => configFor(work, options, sites, spare),
-      ownChecks: target => checkRequests(target, requests, reference, tls),
-    },
-    metric: REQUESTS_PER_CPU,
-    value: 'operations-per-cpu-second',
+    configuration,
     goal: null,
     from: 'smoke',
     headline: false,
     fresh: false,
     needs: ['wrk'],
+  } as const
+  const saturate = (target: Target, plan: Plan) => {
+    const script = join(plan.folder, 'requests.lua')
+    writeFileSync(script, wrkScript(requests))
+    return wrkLoad({ connections: CONNECTIONS, script, tls, anyStatus: true }, target, plan)
+  }
+  let rate = 1
+  const cost: BenchCase = {
+    ...rest,
+    id: 'trace',
+    title,
+    group: 'user',
+    metric: REQUESTS_PER_CPU,
+    value: 'operations-per-cpu-second',
     commands: plan => [
       wrkCommand({ connections: CONNECTIONS, script: 'REQUESTS.lua', tls }, '{port}', plan.seconds).join(' '),
     ],
-    measure: (target, plan) => {
-      const script = join(plan.folder, 'requests.lua')
-      writeFileSync(script, wrkScript(requests))
-      return wrkLoad({ connections: CONNECTIONS, script, tls, anyStatus: true }, target, plan)
+    measure: saturate,
+  }
+  const latency: BenchCase = {
+    ...rest,
+    id: 'trace-latency',
+    title: `${title}, latency at half of Envoy's saturation`,
+    group: 'latency',
+    metric: { name: '99th percentile of latency', unit: 'µs', higherIsBetter: false },
+    value: 'own',
+    commands: plan => [
+      `open-loop ${argumentsFor(plan, rate).join(' ')} --requests REQUESTS.json --url http://127.0.0.1:{port}/`,
+    ],
+    prepare: async (targets, plan) => {
+      const envoy = targets.find(target => target.peer.id === 'envoy') ?? targets[0]!
+      const sample = await saturate(envoy, plan)
+      rate = Math.max(1, Math.round(sample.count / sample.seconds / 2))
+      plan.notes.push(`Envoy saturates at ${rate * 2} requests/s; ${rate} were offered`)
+    },
+    measure: async (target, plan) => {
+      const file = join(plan.folder, 'requests.json')
+      writeFileSync(file, JSON.stringify(requests))
+      const url = `http${tls ? 's' : ''}://127.0.0.1:${target.sites.listen}/`
+      const prefix = plan.pinning.load === null ? [] : ['taskset', '-c', plan.pinning.load]
+      const argv = [...argumentsFor(plan, rate), '--url', url, '--requests', file]
+      return latencySample(await runOpenLoop(argv, prefix), true)
     },
   }
+  return [cost, latency]
 }
 
 function configFor(work: Work, options: CompareOptions, sites: Sites, spare: number[]): string {

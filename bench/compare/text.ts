@@ -1,3 +1,6 @@
+import { micros, spread } from '../load/report/format.ts'
+import { shortName } from '../load/report/peers.ts'
+import type { CaseResult } from '../load/result.ts'
 import type { Comparison, RequestComparison } from './result.ts'
 
 const LONGEST = 160
@@ -29,6 +32,26 @@ export function summaryText({ requests, stats, notes, equal }: Comparison): stri
     `${requests.length - wrong} of ${requests.length} requests agree; ${stats.common} stat names are common, ${statistics} differ`,
     equal ? 'equal' : 'different',
   )
+  return lines.join('\n')
+}
+
+/** What was measured, a line per proxy and the ratio. */
+export function measurementText(one: CaseResult): string {
+  const lines: string[] = []
+  for (const { peer, cpuMicrosecondsPerOperation: cpu, latency } of one.summaries) {
+    const at = (percentile: number) => latency?.find(point => point.percentile === percentile)?.microseconds ?? 0
+    if (one.group === 'latency') {
+      const shown = [50, 99, 99.9].map(percentile => `p${percentile} ${micros(at(percentile))}`)
+      lines.push(`${shortName(peer)}: ${shown.join(', ')}`)
+    } else if (cpu !== null) lines.push(`${shortName(peer)}: ${spread(cpu, 'µs')} of CPU per request`)
+  }
+  for (const ratio of one.ratios) {
+    const figure = ratio.conclusive
+      ? `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)})`
+      : `open, ${ratio.why}`
+    lines.push(`${shortName(ratio.of)} against ${shortName(ratio.to)}, ${one.metric.name}: ${figure}`)
+  }
+  for (const note of one.notes) lines.push(`note: ${shown(note)}`)
   return lines.join('\n')
 }
 

@@ -2,6 +2,7 @@ import { atLeast, type BenchCase, type Plan, type Sample } from '../case.ts'
 import { HTTP1 } from '../configurations/plain-http.ts'
 import { wrkLoad } from '../drivers/wrk-load.ts'
 import { runOpenLoop } from '../open-loop/command.ts'
+import type { OpenLoopResult } from '../open-loop/result.ts'
 import type { Target } from '../target.ts'
 
 const CONNECTIONS = 32
@@ -23,7 +24,7 @@ export const latencyOpenLoop: BenchCase = {
   headline: false,
   fresh: false,
   needs: ['wrk'],
-  commands: plan => [`open-loop ${argumentsFor(plan).join(' ')} --url http://127.0.0.1:{port}/`],
+  commands: plan => [`open-loop ${argumentsFor(plan, rate).join(' ')} --url http://127.0.0.1:{port}/`],
   prepare,
   measure,
   also: [
@@ -56,12 +57,18 @@ async function prepare(targets: readonly Target[], plan: Plan): Promise<void> {
 
 async function measure(target: Target, plan: Plan): Promise<Sample> {
   const prefix = plan.pinning.load === null ? [] : ['taskset', '-c', plan.pinning.load]
-  const result = await runOpenLoop([...argumentsFor(plan), '--url', `http://127.0.0.1:${target.sites.listen}/`], prefix)
+  const argv = [...argumentsFor(plan, rate), '--url', `http://127.0.0.1:${target.sites.listen}/`]
+  return latencySample(await runOpenLoop(argv, prefix))
+}
+
+/** Percentiles in microseconds; the value is the 99th. `anyStatus`: only lost requests are errors, not refused ones. */
+export function latencySample(result: OpenLoopResult, anyStatus = false): Sample {
   const latency = result.latency.percentiles.map(({ percentile, micros }) => ({ percentile, microseconds: micros }))
   const at = (percentile: number): number =>
     latency.find(point => point.percentile === percentile)?.microseconds ?? Number.NaN
   const late = result.lateness.percentiles.find(point => point.percentile === 99)?.micros ?? 0
-  const errors = Object.values(result.errors).reduce((sum, count) => sum + count, 0)
+  const all = Object.values(result.errors).reduce((sum, count) => sum + count, 0)
+  const errors = anyStatus ? all - result.errors.status : all
   return {
     seconds: result.seconds,
     count: result.answered,
@@ -78,7 +85,8 @@ async function measure(target: Target, plan: Plan): Promise<Sample> {
   }
 }
 
-function argumentsFor(plan: Plan): string[] {
+/** Arguments of the generator for so many requests per second. */
+export function argumentsFor(plan: Plan, rate: number): string[] {
   const seconds = plan.profile === 'smoke' ? 1 : Math.max(3, plan.seconds)
   // To be punctual the generator spins; on a core that it shares with the upstream it would take half of it from there.
   const shares = plan.pinning.load === plan.pinning.upstream

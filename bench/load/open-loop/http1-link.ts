@@ -3,6 +3,27 @@ import type { Generator, Link } from './generator.ts'
 import { type Http1Events, Http1ResponseReader } from './http1-response.ts'
 import { type Endpoint, open, type SocketEvents } from './socket.ts'
 
+/** The requests of a run in turn, over all connections. */
+export class RequestQueue {
+  private at = 0
+  private readonly all: readonly PreparedRequest[]
+
+  constructor(all: readonly PreparedRequest[]) {
+    this.all = all
+  }
+
+  next(): PreparedRequest {
+    const request = this.all[this.at]!
+    this.at = this.at + 1 === this.all.length ? 0 : this.at + 1
+    return request
+  }
+}
+
+export interface PreparedRequest {
+  readonly bytes: Buffer
+  readonly isHead: boolean
+}
+
 /** A HTTP/1.1 connection: one request at a time, no pipelining, as clients of a sidecar do it. */
 export class Http1Link implements Link, SocketEvents, Http1Events {
   open = false
@@ -10,7 +31,7 @@ export class Http1Link implements Link, SocketEvents, Http1Events {
   private failed = ''
   private readonly socket: Socket
   private readonly reader: Http1ResponseReader
-  private readonly request: Buffer
+  private readonly requests: RequestQueue
   private readonly generator: Generator
   private readonly now: () => number
   private readonly gone: (link: Http1Link, connected: boolean, code: string) => void
@@ -18,23 +39,24 @@ export class Http1Link implements Link, SocketEvents, Http1Events {
 
   constructor(
     endpoint: Endpoint,
-    request: Buffer,
-    toHead: boolean,
+    requests: RequestQueue,
     generator: Generator,
     now: () => number,
     gone: (link: Http1Link, connected: boolean, code: string) => void,
   ) {
-    this.request = request
+    this.requests = requests
     this.generator = generator
     this.now = now
     this.gone = gone
-    this.reader = new Http1ResponseReader(this, toHead)
+    this.reader = new Http1ResponseReader(this)
     this.socket = open(endpoint, this)
   }
 
   send(due: number): void {
     this.due = due
-    this.socket.write(this.request)
+    const request = this.requests.next()
+    this.reader.toHead = request.isHead
+    this.socket.write(request.bytes)
   }
 
   unanswered(): number[] {

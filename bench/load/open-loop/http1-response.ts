@@ -22,12 +22,11 @@ export class Http1ResponseReader {
   private sawDigit = false
   private inExtension = false
   private readonly events: Http1Events
-  private readonly toHead: boolean
+  /** The request was HEAD, whose answer has no body. */
+  toHead = false
 
-  /** `toHead`: the requests are HEAD, whose answers have no body. */
-  constructor(events: Http1Events, toHead: boolean) {
+  constructor(events: Http1Events) {
     this.events = events
-    this.toHead = toHead
   }
 
   /** Takes `bytes[0..end)`. False: this is not HTTP/1.1, the connection is of no more use. */

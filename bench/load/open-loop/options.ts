@@ -18,6 +18,7 @@ request was due. Prints one line of JSON.
   --streams N        most streams per HTTP/2 connection (default 100)
   --method M         default GET, or POST with a body
   --header 'N: V'    may be repeated; host replaces that of the URL
+  --requests FILE    requests in turn instead (HTTP/1.1): JSON list of {method, host, path, headers, body}
   --body TEXT        or --body-file FILE: at most 16 KiB with --h2
   --cert FILE --key FILE   client certificate
   --pacing P         spin (default): precise to some microseconds, needs a core of its own; wake: late by 0.1 to 0.2 ms, for
@@ -28,6 +29,8 @@ request was due. Prints one line of JSON.
 export interface OpenLoopOptions {
   readonly endpoint: Endpoint
   readonly request: RequestText
+  /** Sent in turn over HTTP/1.1; `request` alone, if no file of requests was given. */
+  readonly requests: readonly RequestText[]
   readonly h2: boolean
   readonly rate: number
   readonly connections: number
@@ -69,20 +72,24 @@ export function parseOptions(argv: readonly string[]): OpenLoopOptions {
   if (values.h2 && body.length > 16384) throw new UsageError('bodies of more than 16 KiB only without --h2')
   const headers = values.header.map(headerField)
   const host = headers.find(([name]) => name === 'host')
+  const scheme = tls ? 'https' : 'http'
+  const request: RequestText = {
+    method: values.method ?? (body.length > 0 ? 'POST' : 'GET'),
+    scheme,
+    authority: host === undefined ? url.host : host[1],
+    path: url.pathname + url.search,
+    headers: headers.filter(([name]) => name !== 'host'),
+    body,
+  }
+  if (values.requests !== undefined && values.h2) throw new UsageError('--requests is for HTTP/1.1')
   return {
     endpoint: {
       host: url.hostname.replace(/^\[|\]$/g, ''),
       port: url.port === '' ? (tls ? 443 : 80) : Number(url.port),
       tls: tls ? { alpn: values.h2 ? 'h2' : 'http/1.1', ...identity } : null,
     },
-    request: {
-      method: values.method ?? (body.length > 0 ? 'POST' : 'GET'),
-      scheme: tls ? 'https' : 'http',
-      authority: host === undefined ? url.host : host[1],
-      path: url.pathname + url.search,
-      headers: headers.filter(([name]) => name !== 'host'),
-      body,
-    },
+    request,
+    requests: values.requests === undefined ? [request] : readRequests(values.requests, scheme),
     h2: values.h2,
     rate: positive('rate', values.rate),
     connections: Math.ceil(positive('connections', values.connections)),
@@ -102,6 +109,33 @@ export function http1Request(request: RequestText): Buffer {
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), request.body])
 }
 
+/** Requests with headers by name, as the bench and the comparison write them. Throws UsageError. */
+function readRequests(file: string, scheme: string): RequestText[] {
+  let all: unknown
+  try {
+    all = JSON.parse(readFileSync(file, 'utf8'))
+  } catch (error) {
+    throw new UsageError(`--requests ${file}: ${(error as Error).message}`)
+  }
+  if (!Array.isArray(all) || all.length === 0) throw new UsageError(`--requests ${file}: no list of requests`)
+  return (all as RequestFile[]).map(({ method, host, path, headers, body }) => ({
+    method,
+    scheme,
+    authority: host,
+    path,
+    headers: Object.entries(headers ?? {}).map(([name, value]) => headerField(`${name}: ${value}`)),
+    body: Buffer.from(body ?? ''),
+  }))
+}
+
+interface RequestFile {
+  readonly method: string
+  readonly host: string
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+}
+
 function parse(argv: readonly string[]) {
   return parseArgs({
     args: [...argv],
@@ -118,6 +152,7 @@ function parse(argv: readonly string[]) {
       header: { type: 'string', multiple: true, default: [] },
       body: { type: 'string' },
       'body-file': { type: 'string' },
+      requests: { type: 'string' },
       cert: { type: 'string' },
       key: { type: 'string' },
       pacing: { type: 'string', default: 'spin' },

@@ -1,5 +1,5 @@
 import { Generator } from './generator.ts'
-import { Http1Link } from './http1-link.ts'
+import { Http1Link, RequestQueue } from './http1-link.ts'
 import { Http2Link } from './http2-link.ts'
 import { http1Request, type OpenLoopOptions } from './options.ts'
 import { describe, type OpenLoopResult } from './result.ts'
@@ -69,14 +69,16 @@ class Pool {
   readonly links = new Set<Http1Link | Http2Link>()
   private readonly options: OpenLoopOptions
   private readonly generator: Generator
-  private readonly request: Buffer
+  private readonly requests: RequestQueue
   private closed = false
   private lastError = ''
 
   constructor(options: OpenLoopOptions, generator: Generator) {
     this.options = options
     this.generator = generator
-    this.request = http1Request(options.request)
+    this.requests = new RequestQueue(
+      options.requests.map(request => ({ bytes: http1Request(request), isHead: request.method === 'HEAD' })),
+    )
   }
 
   async connect(): Promise<void> {
@@ -122,7 +124,7 @@ class Pool {
     this.links.add(
       h2
         ? new Http2Link(endpoint, request, streams, this.generator, now, gone)
-        : new Http1Link(endpoint, this.request, request.method === 'HEAD', this.generator, now, gone),
+        : new Http1Link(endpoint, this.requests, this.generator, now, gone),
     )
   }
 }

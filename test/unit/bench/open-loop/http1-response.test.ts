@@ -9,7 +9,8 @@ interface Seen {
 function read(text: string, cuts: readonly number[], toHead = false, end = false): Seen {
   const answers: string[] = []
   const onAnswer = (status: number, keep: boolean) => void answers.push(`${status} ${keep ? 'keep' : 'close'}`)
-  const reader = new Http1ResponseReader({ onAnswer }, toHead)
+  const reader = new Http1ResponseReader({ onAnswer })
+  reader.toHead = toHead
   const bytes = Buffer.from(text, 'latin1')
   let ok = true
   let from = 0

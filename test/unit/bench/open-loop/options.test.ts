@@ -26,6 +26,26 @@ t.test('HTTP/2 takes the host header as :authority', t => {
   t.end()
 })
 
+t.test('requests of a file replace the one of the command line', t => {
+  const folder = t.testdir({
+    'r.json': JSON.stringify([
+      { method: 'HEAD', host: 'a', path: '/1' },
+      { method: 'POST', host: 'b', path: '/2', headers: { 'X-A': '1' }, body: 'hi' },
+    ]),
+    'bad.json': '[]',
+  })
+  const url = ['--url', 'http://127.0.0.1:1/', '--rate', '1']
+  const { requests } = parseOptions([...url, '--requests', `${folder}/r.json`])
+  t.same(
+    requests.map(request => http1Request(request).toString()),
+    ['HEAD /1 HTTP/1.1\r\nhost: a\r\n\r\n', 'POST /2 HTTP/1.1\r\nhost: b\r\nx-a: 1\r\ncontent-length: 2\r\n\r\nhi'],
+  )
+  t.throws(() => parseOptions([...url, '--requests', `${folder}/bad.json`]), { message: /no list of requests/ })
+  t.throws(() => parseOptions([...url, '--requests', `${folder}/none.json`]), { message: /none\.json/ })
+  t.throws(() => parseOptions([...url, '--h2', '--requests', `${folder}/r.json`]), { message: /HTTP\/1\.1/ })
+  t.end()
+})
+
 t.test('a wrong command line says what is wrong', t => {
   const url = ['--url', 'http://h/', '--rate', '1']
   for (const [argv, message] of [
