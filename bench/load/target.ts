@@ -11,4 +11,6 @@ export interface Target {
   readonly process: Child
   /** From the start of the process to its being ready. */
   readonly readySeconds: number
+  /** CPU that it had used by then. */
+  readonly readyCpuSeconds: number
 }

@@ -1,4 +1,4 @@
-import { atMost, type BenchCase } from '../case.ts'
+import { atMost, type BenchCase, type Derived } from '../case.ts'
 import { HTTP1 } from '../configurations/plain-http.ts'
 import { manyClusters } from '../configurations/scale.ts'
 import { treeMemory } from '../processes/tree.ts'
@@ -10,6 +10,7 @@ export const startOne: BenchCase = startCase({
   configuration: HTTP1,
   goal: atMost(150, 'at most 150 ms'),
   from: 'smoke',
+  also: [cpuUntilLive('start-live-cpu', 'CPU from start to LIVE, one cluster, one worker')],
 })
 
 const BOUNDS: Readonly<Record<number, number | undefined>> = { 1000: 500, 10000: 2500 }
@@ -27,6 +28,10 @@ export const scaleStart: readonly BenchCase[] = [1, 1000, 10_000].map(count => {
     goal: bound === undefined ? null : atMost(bound, `at most ${bound} ms`),
     from: 'standard',
     also: [
+      cpuUntilLive(
+        `start-clusters-${count}-cpu`,
+        `CPU from start to LIVE, ${count} clusters and virtual hosts, two workers`,
+      ),
       {
         id: `memory-clusters-${count}`,
         title: `RSS when LIVE, ${count} clusters and virtual hosts, two workers`,
@@ -39,6 +44,11 @@ export const scaleStart: readonly BenchCase[] = [1, 1000, 10_000].map(count => {
     ],
   })
 })
+
+/** What neighbours do to the clock, they do less to CPU time. */
+function cpuUntilLive(id: string, title: string): Derived {
+  return { id, title, extra: 'CPU ms', metric: { name: 'CPU to LIVE', unit: 'ms', higherIsBetter: false }, goal: null }
+}
 
 function startCase(
   own: Pick<BenchCase, 'id' | 'title' | 'group' | 'configuration' | 'goal' | 'from'> & Partial<BenchCase>,
@@ -54,7 +64,12 @@ function startCase(
     commands: () => [],
     measure: async target => {
       const memory = treeMemory(target.process.pid)
-      const extra = { 'RSS bytes': memory.rssBytes, 'PSS bytes': memory.pssBytes, 'anonymous bytes': memory.anonBytes }
+      const extra = {
+        'CPU ms': target.readyCpuSeconds * 1000,
+        'RSS bytes': memory.rssBytes,
+        'PSS bytes': memory.pssBytes,
+        'anonymous bytes': memory.anonBytes,
+      }
       return { seconds: target.readySeconds, count: 1, errors: 0, value: target.readySeconds * 1000, extra }
     },
     ...own,

@@ -12,6 +12,7 @@ import { type Pinning, pinned, proxyCpus } from '../pinning.ts'
 import { nodeCommand } from '../place.ts'
 import { Ports } from '../ports.ts'
 import { Child, stopAll } from '../processes/child.ts'
+import { treeCpuSeconds } from '../processes/tree.ts'
 import type { Sites, Upstreams } from '../sites.ts'
 import type { Target } from '../target.ts'
 import { FILES, nginxUpstream } from '../upstreams/nginx.ts'
@@ -98,7 +99,9 @@ export class Session {
       await child.stop()
       throw error
     }
-    return { peer, configuration, sites, process: child, readySeconds: (performance.now() - started) / 1000 }
+    const readySeconds = (performance.now() - started) / 1000
+    const readyCpuSeconds = treeCpuSeconds(child.pid)
+    return { peer, configuration, sites, process: child, readySeconds, readyCpuSeconds }
   }
 
   /** Stops a proxy and removes what it wrote. */

@@ -39,6 +39,7 @@ async function fake(t: Test, listener: RequestListener, stats: () => string): Pr
     sites,
     process: { pid: process.pid } as Child,
     readySeconds: 0,
+    readyCpuSeconds: 0,
   }
 }
 
