@@ -10,14 +10,13 @@ import { setKey } from './object-key.ts'
 const MAX_DEPTH = 200
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const WORD = /[A-Za-z_][A-Za-z0-9_]*/y
-const LONG_INTEGER = /[0-9]{16}/
 
 /**
  * @param rootType for the error text
  * @throws ConfigError CONFIG_SYNTAX
  */
 export function parseJsonText(text: string, rootType: string, file: string): unknown {
-  if (!LONG_INTEGER.test(text)) {
+  if (!hasLongInteger(text)) {
     try {
       return JSON.parse(text)
     } catch {
@@ -25,6 +24,24 @@ export function parseJsonText(text: string, rootType: string, file: string): unk
     }
   }
   return new LenientParser(text, rootType, file).document()
+}
+
+/** 16 digits in a row, which a number may not hold. One of any 16 characters in a row stands at a multiple of 16. */
+function hasLongInteger(text: string): boolean {
+  for (let i = 0; i < text.length; i += 16) {
+    if (!isDigit(text, i)) continue
+    let start = i
+    let end = i + 1
+    while (isDigit(text, start - 1)) start--
+    while (isDigit(text, end)) end++
+    if (end - start >= 16) return true
+  }
+  return false
+}
+
+function isDigit(text: string, at: number): boolean {
+  const c = text.charCodeAt(at)
+  return c >= 0x30 && c <= 0x39
 }
 
 class LenientParser {
