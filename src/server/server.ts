@@ -438,6 +438,7 @@ export class Server {
       'watchdog',
       'flags_path',
       'enable_dispatcher_stats',
+      'stats_eviction_interval',
       'memory_allocator_manager',
       'use_tcp_for_dns_lookups',
       'certificate_provider_instances',
