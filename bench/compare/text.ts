@@ -7,10 +7,10 @@ const LONGEST = 160
 
 /** One request that differs, with every difference on two lines. */
 export function requestText({ number, method, url, differences }: RequestComparison): string {
-  const lines = [`${number}. ${method} ${url}`]
+  const lines = [shown(`${number}. ${method} ${url}`)]
   for (const { aspect, what, envoy, remora } of differences) {
     lines.push(
-      `   ${aspect}${what === '' ? '' : `, ${what}`}`,
+      `   ${aspect}${what === '' ? '' : `, ${shown(what)}`}`,
       `     Envoy:  ${shown(envoy)}`,
       `     Remora: ${shown(remora)}`,
     )
