@@ -249,7 +249,10 @@ function quotePattern(pattern: string): string {
   return `"${escaped}"`
 }
 
+const SURROGATE = /[\ud800-\udbff]/
+
 function codePoints(v: string): number {
+  if (!SURROGATE.test(v)) return v.length
   let n = 0
   for (const _ of v) n++
   return n

@@ -28,7 +28,7 @@ export function validateMessage(
   warnings: string[] = [],
   later: UncheckedAny[] | null = null,
 ): void {
-  walk(messageType(typeName), message as Record<string, unknown>, at, typeName, [], { warnings, later })
+  walk(messageType(typeName), message as Record<string, unknown>, at, typeName, null, { warnings, later })
 }
 
 interface Findings {
@@ -37,8 +37,16 @@ interface Findings {
   readonly later: UncheckedAny[] | null
 }
 
-/** A link of Envoy's "caused by" chain. */
-type Chain = readonly string[]
+/** A link of Envoy's "caused by" chain, put in words only for an error. */
+interface Chain {
+  readonly up: Chain | null
+  readonly type: MessageType
+  readonly field: FieldType
+  readonly element: Element
+}
+
+/** Index in a list, key in a map, null for a single value. */
+type Element = number | string | null
 
 const interesting = new WeakMap<MessageType, readonly FieldType[]>()
 
@@ -65,7 +73,7 @@ function walk(
   message: Record<string, unknown>,
   at: FieldPath,
   root: string,
-  chain: Chain,
+  chain: Chain | null,
   findings: Findings,
 ): void {
   const rules = !type.validationDisabled
@@ -81,8 +89,7 @@ function walk(
         const { element, reason } = broken
         const here = at.field(field.name)
         const path = element === null ? here : typeof element === 'number' ? here.index(element) : here.key(element)
-        const link = `${localName(type)}ValidationError.${pascal(field.name)}${element === null ? '' : `[${element}]`}: ${reason}`
-        throw constraintError(path, [...chain, link])
+        throw constraintError(path, chain, `${linkText(type, field, element)}: ${reason}`)
       }
     }
     if (value === undefined) continue
@@ -90,8 +97,8 @@ function walk(
     else if (field.repeated) {
       const list = value as unknown[]
       for (let i = 0; i < list.length; i++)
-        walkValue(type, field, list[i], at.field(field.name).index(i), `[${i}]`, root, chain, findings)
-    } else walkValue(type, field, value, at.field(field.name), '', root, chain, findings)
+        walkValue(type, field, list[i], at.field(field.name).index(i), i, root, chain, findings)
+    } else walkValue(type, field, value, at.field(field.name), null, root, chain, findings)
   }
   if (rules) checkOneofs(type, message, at, chain)
 }
@@ -102,14 +109,14 @@ function walkMap(
   map: Record<string, unknown>,
   at: FieldPath,
   root: string,
-  chain: Chain,
+  chain: Chain | null,
   findings: Findings,
 ): void {
   const value = field.message.byNumber.get(2)!
   if (value.type !== 11) return
   let i = 0
   for (const key of Object.keys(map)) {
-    walkValue(type, value, map[key], at.field(field.name).key(key, i++), `[${key}]`, root, chain, findings, field)
+    walkValue(type, value, map[key], at.field(field.name).key(key, i++), key, root, chain, findings, field)
   }
 }
 
@@ -118,9 +125,9 @@ function walkValue(
   field: FieldType,
   value: unknown,
   at: FieldPath,
-  element: string,
+  element: Element,
   root: string,
-  chain: Chain,
+  chain: Chain | null,
   findings: Findings,
   named: FieldType = field,
 ): void {
@@ -131,26 +138,27 @@ function walkValue(
     if (any.message === undefined || any.typed_struct === true || !hasMessageType(name)) return
     if (findings.later !== null) findings.later.push({ typeName: name, message: any.message, at: at.any() })
     else {
-      walk(messageType(name), any.message as Record<string, unknown>, at.any(), name, [], findings)
+      walk(messageType(name), any.message as Record<string, unknown>, at.any(), name, null, findings)
     }
   } else if (field.wellKnown === 'duration') {
     if ((value as number) < 0) throw negativeDuration(at, value as number)
   } else if (field.isMessage) {
-    const link = `${localName(type)}ValidationError.${pascal(named.name)}${element}: embedded message failed validation`
     // (validate.rules).message.skip: the message is not looked into.
     const skip = (field.rules?.['message'] as { skip?: boolean } | undefined)?.skip === true
-    if (!skip) walk(field.message, value as Record<string, unknown>, at, root, [...chain, link], findings)
+    if (skip) return
+    const link = { up: chain, type, field: named, element }
+    walk(field.message, value as Record<string, unknown>, at, root, link, findings)
   }
 }
 
-function checkOneofs(type: MessageType, message: Record<string, unknown>, at: FieldPath, chain: Chain): void {
+function checkOneofs(type: MessageType, message: Record<string, unknown>, at: FieldPath, chain: Chain | null): void {
   for (let i = 0; i < type.oneofs.length; i++) {
     const oneof = type.oneofs[i]!
     if (!oneof.required) continue
     const members = type.fields.filter(f => f.oneof === i)
     if (members.some(f => message[f.name] !== undefined)) continue
     const advice = `set one of: ${members.map(f => f.name).join(', ')}`
-    throw constraintError(at, [...chain, `field: "${oneof.name}", reason: is required`], advice)
+    throw constraintError(at, chain, `field: "${oneof.name}", reason: is required`, advice)
   }
 }
 
@@ -160,11 +168,15 @@ function negativeDuration(at: FieldPath, ms: number): ConfigError {
   return new ConfigError('CONFIG_INVALID', at, `Invalid duration: Expected positive duration:${parts}`)
 }
 
-function constraintError(at: FieldPath, chain: Chain, advice?: string): ConfigError {
+function constraintError(at: FieldPath, chain: Chain | null, last: string, advice?: string): ConfigError {
+  const links = [last]
+  for (let link = chain; link !== null; link = link.up) {
+    links.unshift(`${linkText(link.type, link.field, link.element)}: embedded message failed validation`)
+  }
   return new ConfigError(
     'CONFIG_CONSTRAINT',
     at,
-    `Proto constraint validation failed (${chain.join(' | caused by ')})`,
+    `Proto constraint validation failed (${links.join(' | caused by ')})`,
     { advice },
   )
 }
@@ -206,6 +218,10 @@ const DEPRECATION_ADVICE =
 
 function fileName(file: string): string {
   return file.slice(file.lastIndexOf('/') + 1)
+}
+
+function linkText(type: MessageType, field: FieldType, element: Element): string {
+  return `${localName(type)}ValidationError.${pascal(field.name)}${element === null ? '' : `[${element}]`}`
 }
 
 function localName(type: MessageType): string {
