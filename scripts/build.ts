@@ -28,7 +28,7 @@ async function fillCodeCache(): Promise<void> {
   writeFileSync(join(folder, 'envoy.yaml'), bootstrap(folder))
   const flags = ['-c', join(folder, 'envoy.yaml'), '--concurrency', '1', '--log-level', 'warning']
   // The flags of bin/envoy: V8 takes a cache only under those it was made under.
-  const proxy = spawn(process.execPath, ['--max-semi-space-size=32', join(dist, 'envoy.cjs'), ...flags], {
+  const proxy = spawn(process.execPath, ['--max-semi-space-size=8', join(dist, 'envoy.cjs'), ...flags], {
     stdio: 'inherit',
   })
   try {

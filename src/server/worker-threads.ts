@@ -3,6 +3,12 @@ import { Worker } from 'node:worker_threads'
 import { drawTicketSecret } from '../io/transport-sockets/ticket-keys.ts'
 
 /**
+ * Three semi-spaces of 8 MB. Request garbage dies young, and what is allocated over and over should stay in the processor's cache:
+ * with 96 a request cost 15 % more CPU at 32 connections and the same at 256.
+ */
+const YOUNG_GENERATION_MB = 24
+
+/**
  * The threads themselves. A thread needs nothing but code until its birth message comes, so it can boot while main still loads and
  * reads its configuration: half of the time to LIVE. Imports little, as it runs before everything else.
  */
@@ -31,7 +37,7 @@ function boot(index: number): Worker {
   drawTicketSecret()
   return new Worker(workerFile(), {
     name: `wrk:worker_${index}`,
-    resourceLimits: { maxYoungGenerationSizeMb: 96 },
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
   })
 }
 
