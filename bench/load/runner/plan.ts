@@ -61,5 +61,5 @@ function takesPart(one: BenchCase, peer: PeerProgram, profile: ProfileName): boo
 /** A guess, for the progress bar. */
 export function estimatedSeconds(one: BenchCase, plan: Plan, peers: number): number {
   if (one.fresh) return peers * (plan.rounds * 3 + 4)
-  return peers * (plan.rounds * (plan.seconds + 0.3) + (plan.profile === 'smoke' ? 0 : 1))
+  return peers * (plan.rounds * (plan.seconds + 0.3) + (plan.profile === 'smoke' ? 0 : 2))
 }
