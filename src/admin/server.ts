@@ -1,6 +1,7 @@
 import type { Log } from '../base/log.ts'
 import type { Timers } from '../base/timer.ts'
 import { type AcceptHandler, Acceptor } from '../io/acceptor.ts'
+import type { StreamHandle } from '../io/libuv.ts'
 import { accept } from '../io/socket-connection.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
@@ -61,10 +62,10 @@ export class AdminServer implements AcceptHandler, AdminHost {
     for (const connection of this.#connections) connection.close()
   }
 
-  onAccept(handle: unknown): void {
+  onAccept(handle: StreamHandle): void {
     if (this.#connections.size >= MAX_CONNECTIONS) {
       this.#log.warning(`more than ${MAX_CONNECTIONS} clients: one is turned away`)
-      ;(handle as { close(): void }).close()
+      handle.close(() => {})
       return
     }
     const client = new AdminConnection(this)

@@ -1,16 +1,17 @@
 import net from 'node:net'
+import type { StreamHandle } from './libuv.ts'
 import { acceptQueued } from './listen-socket.ts'
 
 /** Receives accepted sockets as libuv handles or descriptors, for `accept` of `socket-connection.ts`. */
 export interface AcceptHandler {
-  onAccept(handle: unknown): void
+  onAccept(accepted: StreamHandle | number): void
   /** accept(2) failed (EMFILE, ENFILE, ENOBUFS …). */
   onAcceptError(code: number): void
 }
 
 interface ListenHandle {
   readonly fd?: number
-  onconnection: (status: number, client: unknown) => void
+  onconnection: (status: number, client: StreamHandle | undefined) => void
 }
 
 /** Accepts on one listening descriptor of this worker. Takes the descriptor over and closes it. */
@@ -36,7 +37,7 @@ export class Acceptor {
         handle.onconnection = (status, client) => {
           if (client === undefined) this.#handler.onAcceptError(status)
           // Accepted while closing: nobody would ever answer it.
-          else if (this.#closed) (client as { close(): void }).close()
+          else if (this.#closed) client.close(() => {})
           else this.#handler.onAccept(client)
         }
         resolve()

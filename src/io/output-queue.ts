@@ -1,7 +1,12 @@
-import type net from 'node:net'
+import type { ByteStream } from './byte-stream.ts'
+import { spendChunk } from './chunk-pool.ts'
 
 /** Up to here one copied buffer beats writev; measured on heads with small bodies. */
 const COALESCE_LIMIT = 16384
+
+/** Small bodies join the text of their head: one string to write instead of two copies into a buffer. */
+const TEXT_LIMIT = 256
+const latin1 = Buffer.prototype.latin1Slice
 
 /** What one connection wants written in this turn of the event loop: it leaves in one write. */
 export class OutputQueue {
@@ -12,8 +17,8 @@ export class OutputQueue {
   readonly #chunks: (Uint8Array | string)[] = []
 
   push(data: Uint8Array | string): void {
-    if (typeof data === 'string' && this.#chunks.length === 0) {
-      this.#text += data
+    if (this.#chunks.length === 0 && (typeof data === 'string' || data.length <= TEXT_LIMIT)) {
+      this.#text += typeof data === 'string' ? data : latin1.call(data, 0, data.length)
     } else {
       if (this.#text !== '') {
         this.#chunks.push(this.#text)
@@ -24,43 +29,36 @@ export class OutputQueue {
     this.length += data.length
   }
 
-  /** Empties the queue into the socket; `done` is called when the last of it was taken by the system. */
-  writeTo(socket: net.Socket, done: (() => void) | undefined): void {
+  /** Empties the queue into the stream. */
+  writeTo(stream: ByteStream): void {
     const chunks = this.#chunks
     const total = this.length
     this.length = 0
     if (chunks.length === 0) {
       const text = this.#text
       this.#text = ''
-      socket.write(text, 'latin1', done)
-    } else if (chunks.length === 1) {
+      stream.writeText(text)
+      return
+    }
+    if (chunks.length === 1) {
       const only = chunks[0]!
-      chunks.length = 0
-      if (typeof only === 'string') socket.write(only, 'latin1', done)
-      else socket.write(only, done)
+      if (typeof only === 'string') stream.writeText(only)
+      else stream.writeBytes(only)
     } else if (total <= COALESCE_LIMIT) {
       const whole = Buffer.allocUnsafe(total)
       let at = 0
       for (let i = 0; i < chunks.length; i++) {
         const chunk = chunks[i]!
-        if (typeof chunk === 'string') whole.write(chunk, at, 'latin1')
-        else whole.set(chunk, at)
+        if (typeof chunk === 'string') whole.latin1Write(chunk, at, chunk.length)
+        else {
+          whole.set(chunk, at)
+          spendChunk(chunk, chunk.length)
+        }
         at += chunk.length
       }
-      chunks.length = 0
-      socket.write(whole, done)
-    } else {
-      socket.cork()
-      const last = chunks.length - 1
-      for (let i = 0; i <= last; i++) {
-        const chunk = chunks[i]!
-        const callback = i === last ? done : undefined
-        if (typeof chunk === 'string') socket.write(chunk, 'latin1', callback)
-        else socket.write(chunk, callback)
-      }
-      chunks.length = 0
-      socket.uncork()
-    }
+      stream.writeBytes(whole)
+    } else stream.writeAll(chunks)
+    chunks.length = 0
   }
 
   clear(): void {

@@ -30,10 +30,15 @@ export function encodeSocketAddress(address: Address): Uint8Array | null {
 
 /** Reads what getsockopt or getsockname gave; null for other families. */
 export function decodeSocketAddress(raw: Buffer): Address | null {
-  const family = endianness() === 'LE' ? raw.readUInt16LE(0) : raw.readUInt16BE(0)
+  const family = familyIn(raw)
   if (family === AF_INET) return ipAddress(raw.subarray(4, 8).join('.'), raw.readUInt16BE(2))
   if (family !== AF_INET6) return null
   return ipAddress(decodeIpv6(raw.subarray(8, 24)), raw.readUInt16BE(2))
+}
+
+/** `sa_family` of any struct sockaddr. */
+export function familyIn(raw: Buffer): number {
+  return endianness() === 'LE' ? raw.readUInt16LE(0) : raw.readUInt16BE(0)
 }
 
 /** 16 bytes of a valid IPv6 text (no zone). */

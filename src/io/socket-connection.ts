@@ -1,8 +1,8 @@
-import type net from 'node:net'
 import type tls from 'node:tls'
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
-import { isPipe } from './address.ts'
+import type { ByteStream, StreamOwner } from './byte-stream.ts'
+import { takeChunk } from './chunk-pool.ts'
 import type { ConnectOptions, TlsDriver } from './connect-options.ts'
 import {
   type Address,
@@ -15,10 +15,11 @@ import {
   type TlsInfo,
 } from './connection.ts'
 import { connectFailure } from './errno.ts'
+import { acceptedFrom, HandleStream, handleOf, NO_ADDRESS, newHandle } from './handle-stream.ts'
+import type { StreamHandle } from './libuv.ts'
 import { OutputQueue } from './output-queue.ts'
-import { adopt, adoptTls, discard, disown, type SocketOwner } from './socket-events.ts'
-import { localAddress, NO_ADDRESS, newSocket, peerAddress } from './socket-factory.ts'
 import type { SocketLoop } from './socket-loop.ts'
+import { ignoreErrors, TlsStream } from './tls-stream.ts'
 import type { ClientHello } from './transport-sockets/client-hello.ts'
 import type { LocalCertificate } from './transport-sockets/tls-info.ts'
 
@@ -40,18 +41,18 @@ type Phase = (typeof Phase)[keyof typeof Phase]
 /** Takes over an accepted socket handle (see `acceptor.ts`); reading starts when the last hold is cleared. */
 export function accept(
   loop: SocketLoop,
-  handle: unknown,
+  accepted: StreamHandle | number,
   handler: ConnectionHandler,
   holds: number,
 ): SocketConnection | null {
-  const socket = newSocket(loop, handle)
-  socket.setNoDelay(true)
+  const handle = typeof accepted === 'number' ? handleOf(accepted) : accepted
+  const peer = acceptedFrom(handle)
   // A client that is gone already has no address: nothing to serve.
-  if (socket.remoteAddress === undefined && socket.localAddress !== undefined) {
-    discard(socket)
+  if (peer === null) {
+    handle.close(() => {})
     return null
   }
-  return new SocketConnection(loop, socket, Phase.Ready, peerAddress(socket), localAddress(socket), handler, holds)
+  return new SocketConnection(loop, handle, Phase.Ready, peer, handler, holds)
 }
 
 /** Connects to `ip:port` or a Unix socket; the handler hears `onConnected` or `onClose`, never both failing and nothing. */
@@ -61,15 +62,13 @@ export function connect(
   options: ConnectOptions,
   handler: ConnectionHandler,
 ): SocketConnection {
-  const socket = newSocket(loop, undefined)
-  const unknown = options.source ?? NO_ADDRESS
-  const connection = new SocketConnection(loop, socket, Phase.Connecting, address, unknown, handler, 0)
+  const connection = new SocketConnection(loop, newHandle(address), Phase.Connecting, address, handler, 0)
   connection.setWatermarks(options.bufferLimit)
   connection.begin(address, options)
   return connection
 }
 
-export class SocketConnection implements Connection, TimerOwner, SocketOwner {
+export class SocketConnection implements Connection, TimerOwner, StreamOwner {
   readonly id: number
   readonly directRemote: Address
   directLocal: Address
@@ -99,9 +98,11 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   closed = false
 
   readonly #loop: SocketLoop
-  #socket: net.Socket | tls.TLSSocket
-  /** The TCP socket under TLS; the same as `#socket` otherwise. */
-  readonly #tcp: net.Socket
+  /** The bare socket; under TLS it is without function. */
+  readonly #plain: HandleStream
+  #stream: ByteStream
+  #secured: TlsStream | null = null
+  #tls: tls.TLSSocket | null = null
   #driver: TlsDriver | null = null
   #phase: Phase
   #why: CloseReason = CloseReason.Remote
@@ -118,61 +119,50 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   #low = DEFAULT_BUFFER_LIMIT >> 1
   #above = false
   #ended = false
-  #onDrained: (() => void) | null = null
   #unread: Uint8Array = EMPTY
   #unreadEnd = false
 
   constructor(
     loop: SocketLoop,
-    socket: net.Socket,
+    handle: StreamHandle,
     phase: Phase,
     remote: Address,
-    local: Address,
     handler: ConnectionHandler,
     holds: number,
   ) {
     this.id = loop.nextId()
     this.#loop = loop
-    this.#socket = socket
-    this.#tcp = socket
+    this.#plain = new HandleStream(handle, phase === Phase.Ready, loop.readBuffer, this)
+    this.#stream = this.#plain
     this.#phase = phase
     this.directRemote = remote
-    this.directLocal = local
+    this.directLocal = phase === Phase.Ready ? this.#plain.localAddress() : NO_ADDRESS
     this.remote = remote
-    this.local = local
+    this.local = this.directLocal
     this.handler = handler
     this.readHolds = holds
     this.startTime = loop.timers.now()
-    adopt(socket, this)
-    if (phase === Phase.Ready && holds === 0) socket.resume()
+    if (phase === Phase.Ready && holds === 0) this.#stream.resume()
   }
 
   /** Descriptor for getsockopt; -1 when it is closed. */
   get fd(): number {
-    const handle = (this.#tcp as unknown as { _handle: { fd: number } | null })._handle
-    return handle?.fd ?? -1
+    return this.#stream.fd
   }
 
   get bufferedBytes(): number {
-    return this.#queue.length + this.#socket.writableLength
+    return this.#queue.length + this.#stream.pendingBytes
   }
 
   begin(address: Address, options: ConnectOptions): void {
-    const { source } = options
+    if (options.source !== null) this.directLocal = this.local = options.source
     this.#driver = options.tls
     this.encrypted = options.tls !== null
     if (options.connectTimeout > 0) {
       this.#connectTimer = new TimerNode(this, TIMER_CONNECT)
       this.#loop.timers.arm(this.#connectTimer, options.connectTimeout)
     }
-    if (isPipe(address)) {
-      // A leading '@' stands for the NUL of Linux' abstract names.
-      this.#tcp.connect({ path: address.ip[0] === '@' ? `\0${address.ip.slice(1)}` : address.ip })
-    } else if (source === null) {
-      this.#tcp.connect({ host: address.ip, port: address.port })
-    } else {
-      this.#tcp.connect({ host: address.ip, port: address.port, localAddress: source.ip, localPort: source.port })
-    }
+    this.#plain.connect(address, options.source)
   }
 
   /** TLS is to come: what is written waits for it. `handler` reads the ClientHello, when nobody holds reading, and calls `secure`. */
@@ -210,7 +200,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
       this.#dirty = true
       this.#loop.flushLater(this)
     }
-    if (queue.length + this.#socket.writableLength <= this.#high) return Flow.Continue
+    if (queue.length + this.#stream.pendingBytes <= this.#high) return Flow.Continue
     this.#above = true
     return Flow.Pause
   }
@@ -219,9 +209,9 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   flush(): void {
     this.#dirty = false
     if (this.#phase < Phase.Ready || this.#phase === Phase.Gone) return
-    if (this.#queue.length > 0) this.#send()
-    // After all, all of it went out at once: there will be no callback that says so.
-    if (this.#above && this.#socket.writableLength <= this.#low) this.#drained()
+    if (this.#queue.length > 0) this.#queue.writeTo(this.#stream)
+    // After all, all of it went out at once: nobody will say so.
+    if (this.#above && this.#stream.pendingBytes <= this.#low) this.#drained()
   }
 
   setWatermarks(high: number): void {
@@ -238,8 +228,8 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     if (this.#ended || this.closed) return
     this.#ended = true
     if (this.#phase < Phase.Ready) return
-    if (this.#queue.length > 0) this.#send()
-    this.#socket.end()
+    if (this.#queue.length > 0) this.#queue.writeTo(this.#stream)
+    this.#stream.end()
   }
 
   close(how: CloseHow, why: CloseReason = CloseReason.Local): void {
@@ -249,29 +239,29 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
       this.closed = true
       this.#why = why
     }
-    if (how === CloseHow.Reset && this.#tcp.remoteAddress !== undefined && !isPipe(this.directRemote)) {
-      this.#tcp.resetAndDestroy()
+    if (how === CloseHow.Reset) {
+      this.#stream.reset()
       return
     }
-    if (how === CloseHow.NoFlush || how === CloseHow.Reset || this.#phase < Phase.Ready) {
+    if (how === CloseHow.NoFlush || this.#phase < Phase.Ready) {
       this.#destroy()
       return
     }
     if (again) return
-    if (this.#queue.length > 0) this.#send()
+    if (this.#queue.length > 0) this.#queue.writeTo(this.#stream)
     this.#closeTimer = new TimerNode(this, TIMER_CLOSE)
-    this.#lastPending = this.#socket.writableLength
+    this.#lastPending = this.#stream.pendingBytes
     if (how === CloseHow.FlushAndDelay && this.#delayedClose > 0) {
       this.#phase = Phase.Draining
       this.#loop.timers.arm(this.#closeTimer, this.#delayedClose)
-      this.#socket.end()
+      this.#stream.end()
       // Its answer to our FIN is only seen while reading; what it still sends is thrown away.
-      this.#socket.resume()
-      if (this.#socket.readableEnded) this.#socket.destroySoon()
+      this.#stream.resume()
+      if (this.#stream.ended) this.#stream.destroySoon()
     } else {
       this.#phase = Phase.Flushing
       this.#loop.timers.arm(this.#closeTimer, FLUSH_STALL)
-      this.#socket.destroySoon()
+      this.#stream.destroySoon()
     }
   }
 
@@ -279,18 +269,17 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     const before = this.readHolds
     this.readHolds = hold ? before | bit : before & ~bit
     if ((this.#phase !== Phase.Ready && this.#phase !== Phase.Hello) || before === this.readHolds) return
-    if (before === 0) this.#socket.pause()
+    if (before === 0) this.#stream.pause()
     else if (this.readHolds === 0) {
       if (this.#unread.length > 0 || this.#unreadEnd) this.#deliverUnread()
-      if (this.readHolds === 0 && !this.closed) this.#socket.resume()
+      if (this.readHolds === 0 && !this.closed) this.#stream.resume()
     }
   }
 
   setKeepAlive(probes: number, time: number, interval: number): void {
-    const options = { enable: true, initialDelay: time * 1000, interval: interval * 1000, count: probes }
-    // 0 leaves the system's value: Node does that for the delay, and for the others when they are absent.
-    if (probes > 0 && interval > 0) this.#tcp.setKeepAlive(options as unknown as boolean)
-    else this.#tcp.setKeepAlive(true, time * 1000)
+    // 0 leaves the system's value: Node does that for the time, and for the others when they are absent.
+    if (probes > 0 && interval > 0) this.#stream.setKeepAlive(time, interval, probes)
+    else this.#stream.setKeepAlive(time, undefined, undefined)
   }
 
   onTimer(kind: number): void {
@@ -298,7 +287,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
       this.#abandon(CloseReason.ConnectTimeout)
       return
     }
-    const pending = this.#socket.writableLength
+    const pending = this.#stream.pendingBytes
     if (pending > 0 && pending < this.#lastPending) {
       this.#lastPending = pending
       this.#loop.timers.arm(this.#closeTimer!, this.#phase === Phase.Draining ? this.#delayedClose : FLUSH_STALL)
@@ -310,7 +299,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
 
   onSocketConnected(): void {
     if (this.#phase !== Phase.Connecting) return
-    this.directLocal = localAddress(this.#tcp)
+    this.directLocal = this.#plain.localAddress()
     this.local = this.directLocal
     if (this.#driver !== null) this.#handshake(EMPTY)
     else this.#ready()
@@ -318,11 +307,10 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
 
   onSecure(): void {
     if (this.#phase !== Phase.Handshaking || this.#driver === null) return
-    const socket = this.#socket as tls.TLSSocket
-    const info = this.#driver.onSecure(socket, this)
+    const info = this.#driver.onSecure(this.#tls!, this)
     if (info === null) {
       // Tried at once by libuv, before the TLS socket would send its own last flight, which the destroy drops.
-      if (this.refusalAlert !== '') this.#tcp.write(this.refusalAlert, 'latin1')
+      if (this.refusalAlert !== '') this.#secured!.writePlain(this.refusalAlert)
       this.#abandon(CloseReason.TransportFailed)
       return
     }
@@ -332,7 +320,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
 
   /** `length` bytes are in the loop's read buffer. False stops reading. */
   onRead(length: number): boolean {
-    this.onBytes(this.#loop.take(length))
+    this.onBytes(takeChunk(this.#loop.readBuffer, length))
     return this.readHolds === 0 || this.closed
   }
 
@@ -349,7 +337,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   }
 
   onEnd(): void {
-    if (this.#phase === Phase.Draining) this.#socket.destroySoon()
+    if (this.#phase === Phase.Draining) this.#stream.destroySoon()
     else if (this.#phase === Phase.Handshaking) this.#destroy()
     else if (this.closed) return
     else if (this.readHolds !== 0) this.#unreadEnd = true
@@ -371,7 +359,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
       if (this.#driver !== null) this.transportFailure = this.#driver.onHandshakeError(error, this)
     }
     // TLS reports a record that is no good, and leaves the socket open.
-    if (!this.#socket.destroyed) this.#destroy()
+    this.#stream.destroy()
   }
 
   onGone(): void {
@@ -386,7 +374,8 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
 
   #handshake(first: Uint8Array): void {
     this.#phase = Phase.Handshaking
-    const tcp = this.#tcp
+    const tcp = this.#plain.release()
+    ignoreErrors(tcp)
     if (first.length > 0) {
       // A flowing stream would hand the bytes to nobody.
       tcp.pause()
@@ -394,24 +383,26 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     }
     const socket = this.#driver!.wrap(tcp, this)
     if (socket === null) {
-      this.#abandon(CloseReason.TransportFailed)
+      this.closed = true
+      this.#why = CloseReason.TransportFailed
+      tcp.once('close', () => this.onGone())
+      tcp.destroy()
       return
     }
-    disown(tcp)
-    this.#socket = socket
-    adopt(socket, this)
-    adoptTls(socket, this.#loop.readBuffer)
+    this.#tls = socket
+    this.#secured = new TlsStream(tcp, socket, this.#loop.readBuffer, this)
+    this.#stream = this.#secured
   }
 
   #ready(): void {
     this.#stopConnectTimer()
     this.#phase = Phase.Ready
-    if (this.readHolds === 0) this.#socket.resume()
-    else this.#socket.pause()
+    if (this.readHolds === 0) this.#stream.resume()
+    else this.#stream.pause()
     this.handler.onConnected?.(this)
     if (this.closed) return
     if (this.#queue.length > 0) this.flush()
-    if (this.#ended) this.#socket.end()
+    if (this.#ended) this.#stream.end()
   }
 
   #readPrelude(chunk: Uint8Array, end: boolean): void {
@@ -431,15 +422,12 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
     else this.#readPrelude(bytes, end)
   }
 
-  #send(): void {
-    this.#queue.writeTo(this.#socket, this.#above ? this.#drainedCallback() : undefined)
+  get awaitsDrain(): boolean {
+    return this.#above
   }
 
-  #drainedCallback(): () => void {
-    this.#onDrained ??= () => {
-      if (this.#above && this.bufferedBytes <= this.#low) this.#drained()
-    }
-    return this.#onDrained
+  onWritten(): void {
+    if (this.#above && this.bufferedBytes <= this.#low) this.#drained()
   }
 
   #drained(): void {
@@ -454,8 +442,7 @@ export class SocketConnection implements Connection, TimerOwner, SocketOwner {
   }
 
   #destroy(): void {
-    this.#socket.destroy()
-    if (this.#tcp !== this.#socket) this.#tcp.destroy()
+    this.#stream.destroy()
   }
 
   #stopConnectTimer(): void {

@@ -6,17 +6,12 @@ export interface Flushable {
 }
 
 const READ_SIZE = 65536
-const SLAB_SIZE = 65536
-/** Bigger chunks get memory of their own, so that a kept chunk pins at most one slab. */
-const SLAB_CHUNK = 4096
 
 /** What all connections of one worker share: read buffer, dirty list, ids and timers. */
 export class SocketLoop {
   readonly timers: Timers
   /** Every read of every socket lands here first; libuv reads and calls back in one go, so one buffer serves all. */
   readonly readBuffer: Buffer = Buffer.allocUnsafeSlow(READ_SIZE)
-  #slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE)
-  #slabUsed = 0
   #nextId: number
   #dirty: Flushable[] = []
   #flushing: Flushable[] = []
@@ -31,23 +26,6 @@ export class SocketLoop {
 
   nextId(): number {
     return ++this.#nextId
-  }
-
-  /** The first `length` bytes of the read buffer, copied out for their receiver to keep. */
-  take(length: number): Buffer {
-    if (length > SLAB_CHUNK) {
-      const chunk = Buffer.allocUnsafeSlow(length)
-      this.readBuffer.copy(chunk, 0, 0, length)
-      return chunk
-    }
-    if (this.#slabUsed + length > SLAB_SIZE) {
-      this.#slab = Buffer.allocUnsafeSlow(SLAB_SIZE)
-      this.#slabUsed = 0
-    }
-    const chunk = this.#slab.subarray(this.#slabUsed, this.#slabUsed + length)
-    this.readBuffer.copy(chunk, 0, 0, length)
-    this.#slabUsed += length
-    return chunk
   }
 
   /** Calls `who.flush()` when the callbacks of this turn have run. The caller sees to it that it asks once. */

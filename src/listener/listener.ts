@@ -3,6 +3,7 @@ import { findFactory } from '../config/registry.ts'
 import type { WorkerServices } from '../config/services.ts'
 import { type AcceptHandler, Acceptor } from '../io/acceptor.ts'
 import { type Address, CloseHow, CloseReason, ReadHold } from '../io/connection.ts'
+import type { StreamHandle } from '../io/libuv.ts'
 import { accept, type SocketConnection } from '../io/socket-connection.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import type { StatsScope } from '../stats/stats.ts'
@@ -41,7 +42,7 @@ export interface ListenerEnvironment {
    * Gives an accepted socket to another worker, where `tag` names the listener. `counted`: by the connection limit. False: that
    * worker cannot be reached.
    */
-  handOver(worker: number, tag: number, handle: unknown, counted: boolean): boolean
+  handOver(worker: number, tag: number, handle: StreamHandle | number, counted: boolean): boolean
 }
 
 /** What a listener has in common with itself on other workers. */
@@ -173,7 +174,7 @@ export class Listener implements AcceptHandler {
     this.#defaultChain?.closeAll(how)
   }
 
-  onAccept(handle: unknown): void {
+  onAccept(handle: StreamHandle): void {
     this.#countAccept()
     const { connectionLimit: limit, services } = this.environment
     if (limit !== null && !this.config.ignoreGlobalLimit && !limit.tryTake()) {
@@ -203,13 +204,13 @@ export class Listener implements AcceptHandler {
   }
 
   /** A socket that another worker has accepted. */
-  receive(handle: unknown): void {
+  receive(handle: StreamHandle | number): void {
     this.#shares.open.take()
     if (!this.config.ignoreGlobalLimit) this.environment.connectionLimit?.take()
     this.#serve(handle)
   }
 
-  #serve(handle: unknown): void {
+  #serve(handle: StreamHandle | number): void {
     this.#openConnections++
     const connection = accept(this.environment.loop, handle, REFUSED, ReadHold.Setup)
     if (connection === null) this.#give()
@@ -294,7 +295,7 @@ export class Listener implements AcceptHandler {
     return acceptor
   }
 
-  #refuse(handle: unknown): void {
+  #refuse(handle: StreamHandle | number): void {
     accept(this.environment.loop, handle, REFUSED, ReadHold.Setup)?.close(CloseHow.NoFlush)
   }
 

@@ -1,6 +1,7 @@
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import type { Runtime, WorkerServices } from '../config/services.ts'
 import { type Address, CloseHow } from '../io/connection.ts'
+import type { StreamHandle } from '../io/libuv.ts'
 import { closeSocket } from '../io/listen-socket.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import { ConnectionBalance } from '../listener/connection-balance.ts'
@@ -107,7 +108,7 @@ export class WorkerListeners implements ListenerEnvironment, PeerEvents {
     }
   }
 
-  handOver(worker: number, tag: number, handle: unknown, counted: boolean): boolean {
+  handOver(worker: number, tag: number, handle: StreamHandle | number, counted: boolean): boolean {
     return this.peers.give(worker, tag, handle, counted)
   }
 

@@ -1,17 +1,13 @@
 import type { MessagePort } from 'node:worker_threads'
+import type { StreamHandle } from '../io/libuv.ts'
 import { duplicate } from '../io/listen-socket.ts'
 
 /** An accepted connection on its way to another worker, or the answer that it has arrived. */
 type PeerMessage = { readonly tag: number; readonly fd: number } | { readonly taken: number }
 
 /** libuv's handle of an accepted socket that nobody reads. */
-interface IdleHandle {
-  readonly fd: number
-  close(): void
-}
-
 interface Given {
-  readonly handle: IdleHandle
+  readonly handle: StreamHandle
   readonly counted: boolean
 }
 
@@ -53,13 +49,12 @@ export class Peers {
   }
 
   /** `counted`: a connection limit counts it. False: it stays with the caller. */
-  give(worker: number, tag: number, handle: unknown, counted: boolean): boolean {
+  give(worker: number, tag: number, handle: StreamHandle | number, counted: boolean): boolean {
     const port = this.#ports.get(worker)
-    const socket = handle as IdleHandle
-    // Without a descriptor the client is gone already, or this is no system that has them.
-    if (port === undefined || !(socket.fd >= 0)) return false
-    this.#given.get(worker)!.set(socket.fd, { handle: socket, counted })
-    port.postMessage({ tag, fd: socket.fd } satisfies PeerMessage)
+    // Without a descriptor the client is gone already; one that came as a descriptor was taken from a queue that closes.
+    if (port === undefined || typeof handle === 'number' || handle.fd < 0) return false
+    this.#given.get(worker)!.set(handle.fd, { handle, counted })
+    port.postMessage({ tag, fd: handle.fd } satisfies PeerMessage)
     return true
   }
 
@@ -67,7 +62,7 @@ export class Peers {
     const one = given.get(fd)
     if (one === undefined) return
     given.delete(fd)
-    one.handle.close()
+    one.handle.close(() => {})
     this.#events.onGiven(one.counted)
   }
 

@@ -1,3 +1,4 @@
+import { spendChunk } from '../../io/chunk-pool.ts'
 import { HeaderBlock } from '../header-block.ts'
 import { Chunk, ChunkedDecoder, Framing } from './body-parser.ts'
 import { HeadParser, HeadResult } from './head-parser.ts'
@@ -155,6 +156,7 @@ export class MessageReader {
         this.fail(431, 'http1.headers_too_large')
         return bytes.length
       }
+      spendChunk(bytes, end)
       this.begin(h, end)
       return at + end
     }
@@ -251,10 +253,11 @@ export class MessageReader {
     let at = start
     while (at < bytes.length && this.state === State.Chunked) {
       const step = decoder.next(bytes, at)
-      this.framingBytes += decoder.to - at
+      const framing = decoder.to - at - (step === Chunk.Data ? decoder.to - decoder.from : 0)
+      this.framingBytes += framing
+      if (framing > 0) spendChunk(bytes, framing)
       at = decoder.to
       if (step === Chunk.Data) {
-        this.framingBytes -= decoder.to - decoder.from
         this.sink.onBody(bytes.subarray(decoder.from, decoder.to))
       } else if (step === Chunk.Last) {
         this.state = State.Trailers

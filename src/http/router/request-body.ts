@@ -1,3 +1,5 @@
+import { keepChunk } from '../../io/chunk-pool.ts'
+
 /** Body of a request as far as it must be kept: for attempts that have no stream yet, for retries and for shadows. */
 export class RequestBody {
   readonly chunks: Uint8Array[] = []
@@ -14,6 +16,8 @@ export class RequestBody {
 
   push(chunk: Uint8Array): void {
     if (chunk.length === 0) return
+    // It is sent now and may be sent again.
+    if (this.keep) keepChunk(chunk)
     this.chunks.push(chunk)
     this.bytes += chunk.length
   }

@@ -1,0 +1,46 @@
+/** What carries the bytes of a connection: a bare handle of libuv, or TLS over one. Everything is for one owner. */
+export interface ByteStream {
+  /** Bytes given to `write…` that the system has not taken yet. */
+  readonly pendingBytes: number
+  /** The peer has ended its side. */
+  readonly ended: boolean
+  /** Descriptor for getsockopt; -1 when it is closed. */
+  readonly fd: number
+  /** One byte a character. */
+  writeText(latin1: string): void
+  /** The memory is given away: see chunk-pool.ts. */
+  writeBytes(bytes: Uint8Array): void
+  /** Several pieces in one system call where that is possible; text is latin1. */
+  writeAll(pieces: readonly (Uint8Array | string)[]): void
+  /** Ends this side when everything was taken. */
+  end(): void
+  pause(): void
+  resume(): void
+  /** Closes when everything was taken. */
+  destroySoon(): void
+  /** Closes now; what is pending is dropped. */
+  destroy(): void
+  /** Closes with RST. */
+  reset(): void
+  /** Seconds and a number; undefined leaves the system's value. */
+  setKeepAlive(idle: number, interval: number | undefined, probes: number | undefined): void
+}
+
+/** What a stream tells its connection. */
+export interface StreamOwner {
+  /** It has been told to pause: `onWritten` matters. */
+  readonly awaitsDrain: boolean
+  onSocketConnected(): void
+  /** TLS: the handshake is through. */
+  onSecure(): void
+  /** `length` bytes are in the loop's read buffer. False stops reading. */
+  onRead(length: number): boolean
+  onBytes(chunk: Uint8Array): void
+  onEnd(): void
+  /** The system has taken what was pending. */
+  onWritten(): void
+  /** `onGone` follows. */
+  onError(error: NodeJS.ErrnoException): void
+  /** Closed; the last call. */
+  onGone(): void
+}

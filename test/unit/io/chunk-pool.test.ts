@@ -1,0 +1,30 @@
+import t from 'tap'
+import { keepChunk, spendChunk, takeChunk } from '../../../src/io/chunk-pool.ts'
+
+const source = Buffer.alloc(65536, 'x')
+
+t.test('memory is used again when every byte of it was written', async t => {
+  const first = takeChunk(source, 50_000)
+  t.equal(first.length, 50_000)
+  t.ok(first.equals(source.subarray(0, 50_000)))
+  spendChunk(first, 1000)
+  const second = takeChunk(source, 50_000)
+  t.not(second.buffer, first.buffer, 'while it is partly unwritten it is not')
+  spendChunk(first.subarray(1000), 49_000)
+  t.equal(takeChunk(source, 60_000).buffer, first.buffer)
+})
+
+t.test('a chunk that somebody keeps is never used again', async t => {
+  const kept = takeChunk(source, 20_000)
+  keepChunk(kept.subarray(10))
+  spendChunk(kept, 20_000)
+  for (let i = 0; i < 200; i++) t.not(takeChunk(source, 20_000).buffer, kept.buffer)
+})
+
+t.test('small chunks share memory, which is never used twice', async t => {
+  const a = takeChunk(source, 100)
+  spendChunk(a, 100)
+  const b = takeChunk(Buffer.from('y'.repeat(100)), 100)
+  t.equal(a.toString(), 'x'.repeat(100))
+  t.equal(b.toString(), 'y'.repeat(100))
+})
