@@ -25,6 +25,10 @@ export interface ConnectionLimit {
   /** What is there already, whether or not there is room. */
   take(): void
   give(): void
+  /** As SharedGauge. */
+  hand(): void
+  receive(): void
+  lost(): void
 }
 
 /** What a listener needs of its worker. */
@@ -39,10 +43,10 @@ export interface ListenerEnvironment {
   /** Null = unlimited. */
   readonly connectionLimit: ConnectionLimit | null
   /**
-   * Gives an accepted socket to another worker, where `tag` names the listener. `counted`: by the connection limit. False: that
+   * Gives an accepted socket to another worker, where `tag` names the listener. False: that
    * worker cannot be reached.
    */
-  handOver(worker: number, tag: number, handle: StreamHandle | number, counted: boolean): boolean
+  handOver(worker: number, tag: number, handle: StreamHandle | number): boolean
 }
 
 /** What a listener has in common with itself on other workers. */
@@ -192,9 +196,10 @@ export class Listener implements AcceptHandler {
     if (balance !== null) {
       const worker = balance.pick()
       if (worker !== services.workerIndex) {
-        // Whoever has it counts it: what a worker took is given back when it dies.
-        if (this.environment.handOver(worker, tag, handle, !this.config.ignoreGlobalLimit)) {
-          open.give()
+        if (this.environment.handOver(worker, tag, handle)) {
+          // It stays counted, by whoever has it: what a worker took is given back when it dies.
+          open.hand()
+          if (!this.config.ignoreGlobalLimit) limit?.hand()
           return
         }
         balance.keep(worker)
@@ -205,8 +210,8 @@ export class Listener implements AcceptHandler {
 
   /** A socket that another worker has accepted. */
   receive(handle: StreamHandle | number): void {
-    this.#shares.open.take()
-    if (!this.config.ignoreGlobalLimit) this.environment.connectionLimit?.take()
+    this.#shares.open.receive()
+    if (!this.config.ignoreGlobalLimit) this.environment.connectionLimit?.receive()
     this.#serve(handle)
   }
 
@@ -215,6 +220,12 @@ export class Listener implements AcceptHandler {
     const connection = accept(this.environment.loop, handle, REFUSED, ReadHold.Setup)
     if (connection === null) this.#give()
     else this.#begin(connection, NOTHING, this.config.useOriginalDst)
+  }
+
+  /** A connection handed over that nobody serves. */
+  lost(): void {
+    this.#shares.open.lost()
+    if (!this.config.ignoreGlobalLimit) this.environment.connectionLimit?.lost()
   }
 
   /** A connection that another worker had picked this one for did not arrive. */

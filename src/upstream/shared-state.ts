@@ -229,6 +229,11 @@ export class SharedCells {
     return Atomics.add(this.shared, i, n) + n
   }
 
+  /** Of `n` that stay taken, another thread answers for as many less from now on (`n` < 0), or this one for as many more. */
+  own(index: number, n: number): void {
+    if (this.mine !== null) this.mine[this.base + index]! += n
+  }
+
   /** Takes one unless `max` are taken already, by whomever. Never exceeds `max`, even for a moment. */
   takeBelow(index: number, max: number): boolean {
     const i = this.base + index
@@ -294,6 +299,19 @@ export class SharedGauge {
 
   give(): void {
     this.#cells.take(this.#index, -1)
+  }
+
+  /** One that stays taken goes to another worker, which calls `receive`; `lost` when it died before. */
+  hand(): void {
+    this.#cells.own(this.#index, -1)
+  }
+
+  receive(): void {
+    this.#cells.own(this.#index, 1)
+  }
+
+  lost(): void {
+    this.#cells.add(this.#index, -1)
   }
 }
 

@@ -108,19 +108,20 @@ export class WorkerListeners implements ListenerEnvironment, PeerEvents {
     }
   }
 
-  handOver(worker: number, tag: number, handle: StreamHandle | number, counted: boolean): boolean {
-    return this.peers.give(worker, tag, handle, counted)
+  handOver(worker: number, tag: number, handle: StreamHandle | number): boolean {
+    return this.peers.give(worker, tag, handle)
   }
 
-  onReceived(tag: number, fd: number): void {
+  onReceived(tag: number, fd: number): boolean {
     const listener = this.#byTag.get(tag)
     if (fd < 0) listener?.missed()
     else if (listener === undefined) closeSocket(fd)
     else listener.receive(fd)
+    return fd >= 0 && listener !== undefined
   }
 
-  onGiven(counted: boolean): void {
-    if (counted) this.connectionLimit.give()
+  onLost(tag: number): void {
+    this.#byTag.get(tag)?.lost()
   }
 
   #retire(listener: Listener, last: boolean): void {
@@ -180,6 +181,18 @@ class SharedConnectionLimit implements ConnectionLimit {
 
   give(): void {
     this.#taken().give()
+  }
+
+  hand(): void {
+    this.#taken().hand()
+  }
+
+  receive(): void {
+    this.#taken().receive()
+  }
+
+  lost(): void {
+    this.#taken().lost()
   }
 
   /** Its page comes with the first configuration, before any listener. */

@@ -3,20 +3,20 @@ import type { StreamHandle } from '../io/libuv.ts'
 import { duplicate } from '../io/listen-socket.ts'
 
 /** An accepted connection on its way to another worker, or the answer that it has arrived. */
-type PeerMessage = { readonly tag: number; readonly fd: number } | { readonly taken: number }
+type PeerMessage = { readonly tag: number; readonly fd: number } | { readonly done: number; readonly served: boolean }
 
 /** libuv's handle of an accepted socket that nobody reads. */
 interface Given {
   readonly handle: StreamHandle
-  readonly counted: boolean
+  readonly tag: number
 }
 
 /** What happens to connections that change workers. */
 export interface PeerEvents {
-  /** From another worker; the receiver owns the descriptor, -1 = no more descriptors can be had. */
-  onReceived(tag: number, fd: number): void
-  /** The other worker has the connection, or died with it. `counted` as in `give`. */
-  onGiven(counted: boolean): void
+  /** From another worker; the receiver owns the descriptor, -1 = no more descriptors can be had. False: nobody serves it. */
+  onReceived(tag: number, fd: number): boolean
+  /** The other worker does not serve the connection of this tag, or died before it could say. */
+  onLost(tag: number): void
 }
 
 /**
@@ -38,32 +38,31 @@ export class Peers {
     this.#ports.set(worker, port)
     this.#given.set(worker, given)
     port.on('message', (message: PeerMessage) => {
-      if ('taken' in message) {
-        this.#done(given, message.taken)
-      } else this.#receive(message.tag, message.fd, port)
+      if ('done' in message) this.#done(given, message.done, message.served)
+      else this.#receive(message.tag, message.fd, port)
     })
     port.on('close', () => {
       if (this.#ports.get(worker) === port) this.#ports.delete(worker)
-      for (const fd of [...given.keys()]) this.#done(given, fd)
+      for (const fd of [...given.keys()]) this.#done(given, fd, false)
     })
   }
 
-  /** `counted`: a connection limit counts it. False: it stays with the caller. */
-  give(worker: number, tag: number, handle: StreamHandle | number, counted: boolean): boolean {
+  /** False: it stays with the caller. */
+  give(worker: number, tag: number, handle: StreamHandle | number): boolean {
     const port = this.#ports.get(worker)
     // Without a descriptor the client is gone already; one that came as a descriptor was taken from a queue that closes.
     if (port === undefined || typeof handle === 'number' || handle.fd < 0) return false
-    this.#given.get(worker)!.set(handle.fd, { handle, counted })
+    this.#given.get(worker)!.set(handle.fd, { handle, tag })
     port.postMessage({ tag, fd: handle.fd } satisfies PeerMessage)
     return true
   }
 
-  #done(given: Map<number, Given>, fd: number): void {
+  #done(given: Map<number, Given>, fd: number, served: boolean): void {
     const one = given.get(fd)
     if (one === undefined) return
     given.delete(fd)
     one.handle.close(() => {})
-    this.#events.onGiven(one.counted)
+    if (!served) this.#events.onLost(one.tag)
   }
 
   #receive(tag: number, fd: number, port: MessagePort): void {
@@ -73,7 +72,7 @@ export class Peers {
     } catch {
       // The process has no descriptors left: the giver's is the last one, and the client sees a close.
     }
-    this.#events.onReceived(tag, own)
-    port.postMessage({ taken: fd } satisfies PeerMessage)
+    const served = this.#events.onReceived(tag, own)
+    port.postMessage({ done: fd, served } satisfies PeerMessage)
   }
 }

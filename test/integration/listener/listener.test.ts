@@ -241,7 +241,14 @@ t.test('connection limits: of the process and of the listener', async t => {
   const w = world()
   t.teardown(() => w.close())
   let left = 1
-  w.limit = { tryTake: () => left > 0 && left-- > 0, take: () => void left--, give: () => void left++ }
+  w.limit = {
+    tryTake: () => left > 0 && left-- > 0,
+    take: () => void left--,
+    give: () => void left++,
+    hand() {},
+    receive() {},
+    lost() {},
+  }
   const { port, stat, listener } = await w.listener({})
   const first = net.connect(port, '127.0.0.1')
   await new Promise(done => first.once('data', done))
