@@ -51,8 +51,8 @@ export class TimerWheel implements Timers {
 
   arm(node: TimerNode, ms: number): void {
     if (node.bucket >= 0) this.#unlink(node)
-    // The exact time, not the coarse one: measured from a stale `now` the timer would be early.
-    const now = this.#refresh()
+    // The coarse time is of this turn of the loop: with a tick on top the timer is hardly ever early, and never by a tick.
+    const now = this.#nowFresh ? this.#now + 1 : this.#refresh()
     if (this.#count === 0) {
       if (!this.#advancing) this.#tick = Math.floor(now)
       this.#loop?.keepAlive(true)

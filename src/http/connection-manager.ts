@@ -105,12 +105,12 @@ export class ConnectionManager {
   endTurn(): void {
     if (--this.depth > 0) return
     const retired = this.retired
-    for (let i = 0; i < retired.length; i++) {
-      const context = retired[i]!
+    // Popped, not cut: setting a length of 0 gives the memory of the list away.
+    while (retired.length > 0) {
+      const context = retired.pop()!
       context.recycle()
       if (this.free.length < MAX_FREE) this.free.push(context)
     }
-    retired.length = 0
   }
 
   acquire(): StreamContext {

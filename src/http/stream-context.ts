@@ -324,7 +324,7 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.upstreamAlpn = null
     this.request.reset()
     this.response.reset()
-    this.slots.length = 0
+    while (this.slots.length > 0) this.slots.pop()
   }
 
   /** The internal redirect of the router: the same stream runs through the chain once more with new headers. */
@@ -338,7 +338,7 @@ export class StreamContext implements FormatContext, TimerOwner {
     const bits = this.chain.destroys & ~this.skipped
     const filters = this.chain.filters
     for (let i = 0; i < filters.length; i++) if ((bits >> i) & 1) filters[i]!.onDestroy!(this)
-    this.slots.length = 0
+    while (this.slots.length > 0) this.slots.pop()
     this.responseHeaders = null
     this.responseSource = null
     this.clearRouteCache()

@@ -58,7 +58,7 @@ export class OutputQueue {
       }
       stream.writeBytes(whole)
     } else stream.writeAll(chunks)
-    chunks.length = 0
+    while (chunks.length > 0) chunks.pop()
   }
 
   clear(): void {

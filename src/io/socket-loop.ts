@@ -40,6 +40,7 @@ export class SocketLoop {
     this.#dirty = this.#flushing
     this.#flushing = list
     for (let i = 0; i < list.length; i++) list[i]!.flush()
-    list.length = 0
+    // Popped, not cut: setting a length of 0 gives the memory of the list away.
+    while (list.length > 0) list.pop()
   }
 }

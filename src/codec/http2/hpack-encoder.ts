@@ -6,6 +6,8 @@ const DEFAULT_TABLE_SIZE = 4096
 const ENTRY_OVERHEAD = 32
 /** Values of one name that were seen once and wait to be seen again. */
 const CANDIDATES = 4
+/** So many values of a name that never came twice make the next ones unlikely to. */
+const UNIQUE = 32
 /** Names a connection learns; more than that are spelled out each time. */
 const MAX_NAMES = 512
 
@@ -24,6 +26,8 @@ class EncoderName {
   /** Absolute number of the newest table entry with this name, evicted or not; 0 when there was none. */
   latest = 0
   uses = 0
+  /** Values in a row that were not met before: request ids and their like, for which looking is in vain. */
+  strangers = 0
 
   constructor(name: string) {
     this.name = name
@@ -170,6 +174,12 @@ export class HpackEncoder {
       this.position--
       return at
     }
+    // Hashing and comparing text that was just made costs more than writing it; now and then it is tried again.
+    if (known.strangers >= UNIQUE && (known.strangers & 63) !== 0 && (known.staticIndex | known.latest) !== 0) {
+      if (position < this.lastNames.length) this.lastNames[position] = ''
+      known.strangers++
+      return writeRaw(value, to, this.writeName(known, 0, 0x0f, to, at))
+    }
     // Bounded: a list may be long once, and memory must not follow.
     const remember = position < 64
     if (remember) {
@@ -179,6 +189,7 @@ export class HpackEncoder {
     }
     const entry = known.values.get(value)
     if (entry !== undefined) {
+      known.strangers = 0
       if (remember) this.lastEntries[position] = entry
       if (entry < 0) {
         to[at] = 0x80 | -entry
@@ -189,9 +200,11 @@ export class HpackEncoder {
     const sensitive = known.sensitive && value.length < 20
     const size = name.length + value.length + ENTRY_OVERHEAD
     if (sensitive || size * 2 > this.capacity || !(known.repeats(value) || this.wantsName(known))) {
+      known.strangers++
       const end = this.writeName(known, sensitive ? 0x10 : 0, 0x0f, to, at)
       return writeRaw(value, to, end)
     }
+    known.strangers = 0
     const end = writeHuffman(value, to, this.writeName(known, 0x40, 0x3f, to, at))
     this.insert(known, value, size)
     if (remember) this.lastEntries[position] = this.inserted

@@ -6,6 +6,8 @@ import type { Counter, StatsScope } from '../../stats/stats.ts'
 
 /** Envoy's MIN_FLUSH_SIZE: a buffer of this size is written at once. */
 const FLUSH_BYTES = 64 * 1024
+/** Room for the line that fills it. */
+const BLOCK_BYTES = FLUSH_BYTES + 16 * 1024
 /** A disk or pipe that takes nothing must not eat the memory: beyond this, lines are dropped and counted. */
 const MAX_BUFFERED = 8 * 1024 * 1024
 
@@ -49,10 +51,14 @@ export class FileWriter implements TimerOwner {
   readonly #stats: WriterStats
   readonly #timer: TimerNode
   #fd = -1
-  #lines = ''
+  /** Lines that wait: `#used` bytes. A string that grows by a line each time would be copied piece by piece at the end. */
+  #block: Buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES)
+  #used = 0
   /** The write under way; null when none. */
   #pending: Uint8Array | null = null
   #pendingFrom = 0
+  /** The block of the last write, to be filled again. */
+  #spare: Buffer | null = null
   #reopenWanted = false
   #complained = false
 
@@ -69,14 +75,18 @@ export class FileWriter implements TimerOwner {
   /** `line` is latin1, with its line break. */
   append(line: string): void {
     if (line === '') return
-    if (this.#lines.length > MAX_BUFFERED) {
+    const { length } = line
+    const used = this.#used
+    if (used > MAX_BUFFERED) {
       this.#stats.failed.inc()
       return
     }
-    if (this.#lines === '') this.#timers.arm(this.#timer, this.#interval)
-    this.#lines += line
+    if (used === 0) this.#timers.arm(this.#timer, this.#interval)
+    if (used + length > this.#block.length) this.#grow(used + length)
+    this.#block.latin1Write(line, used, length)
+    this.#used = used + length
     this.#stats.buffered.inc()
-    if (this.#lines.length >= FLUSH_BYTES) this.flush()
+    if (this.#used >= FLUSH_BYTES) this.flush()
   }
 
   onTimer(): void {
@@ -85,27 +95,29 @@ export class FileWriter implements TimerOwner {
   }
 
   flush(): void {
-    if (this.#pending !== null || this.#lines === '') return
+    if (this.#pending !== null || this.#used === 0) return
     this.#timers.cancel(this.#timer)
     if (!this.#ready()) {
       this.#failed()
       this.#timers.arm(this.#timer, this.#interval)
       return
     }
-    this.#pending = Buffer.from(this.#lines, 'latin1')
+    this.#pending = this.#block.subarray(0, this.#used)
     this.#pendingFrom = 0
-    this.#lines = ''
+    this.#block = this.#spare ?? Buffer.allocUnsafeSlow(BLOCK_BYTES)
+    this.#spare = null
+    this.#used = 0
     this.#write()
   }
 
   /** Synchronous, for shutdown: what a running write has taken is left to it. */
   flushNow(): void {
     this.#timers.cancel(this.#timer)
-    if (this.#lines === '' || !this.#ready()) return
+    if (this.#used === 0 || !this.#ready()) return
     try {
-      let rest: Uint8Array = Buffer.from(this.#lines, 'latin1')
+      let rest: Uint8Array = this.#block.subarray(0, this.#used)
       while (rest.length > 0) rest = rest.subarray(writeSync(this.#fd, rest))
-      this.#lines = ''
+      this.#used = 0
       this.#stats.completed.inc()
     } catch {
       this.#failed()
@@ -114,9 +126,22 @@ export class FileWriter implements TimerOwner {
 
   reopen(): void {
     this.#reopenWanted = true
-    if (this.#lines === '') this.#timers.arm(this.#timer, 0)
+    if (this.#used === 0) this.#timers.arm(this.#timer, 0)
     else this.flush()
     if (this.#pending === null) this.#ready()
+  }
+
+  #grow(needed: number): void {
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#block.length * 2))
+    this.#block.copy(grown, 0, 0, this.#used)
+    this.#block = grown
+  }
+
+  /** Keeps the memory of what was written, unless a slow disk had made it big. */
+  #release(): void {
+    const { buffer } = this.#pending!
+    this.#pending = null
+    if (buffer.byteLength === BLOCK_BYTES) this.#spare = Buffer.from(buffer)
   }
 
   #write(): void {
@@ -127,21 +152,21 @@ export class FileWriter implements TimerOwner {
   readonly #written = (error: NodeJS.ErrnoException | null, count: number): void => {
     if (error !== null) {
       this.#failed(error.message)
-      this.#pending = null
+      this.#release()
     } else {
       this.#pendingFrom += count
       if (this.#pendingFrom < this.#pending!.length) {
         this.#write()
         return
       }
-      this.#pending = null
+      this.#release()
       this.#complained = false
       this.#stats.completed.inc()
     }
     if (this.#reopenWanted) this.#ready()
-    if (this.#lines.length >= FLUSH_BYTES) this.flush()
+    if (this.#used >= FLUSH_BYTES) this.flush()
     // The interval ended while this write ran: what came meanwhile would wait for ever.
-    else if (this.#lines !== '' && this.#timer.deadline === 0) this.#timers.arm(this.#timer, this.#interval)
+    else if (this.#used > 0 && this.#timer.deadline === 0) this.#timers.arm(this.#timer, this.#interval)
   }
 
   /** Opens (again) when needed; false when that fails. */
