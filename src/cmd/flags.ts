@@ -1,7 +1,8 @@
 /**
  * Command-line flags in the style of Go's pflag, which both pilot-agent and Envoy users type:
  * `--name value`, `--name=value`, `-n value`, `-nvalue`, `-n=value`, bundled booleans `-ab`, `--` ends the flags.
- * Operands may stand between flags. An unknown flag is an error that names the nearest known one.
+ * Operands may stand between flags. An unknown flag is an error that names the nearest known one, unless the command
+ * takes them: then it is skipped, with the operand behind it, and listed.
  */
 export interface FlagSpec {
   readonly name: string
@@ -23,11 +24,14 @@ export class FlagError extends Error {
 /** Result of `parseFlags`: typed access by flag name, and what was left over. */
 export class Flags {
   readonly operands: readonly string[]
+  /** Flags that were skipped, as typed; empty unless the command takes unknown flags. */
+  readonly unknown: readonly string[]
   readonly #values: ReadonlyMap<string, string>
 
-  constructor(values: ReadonlyMap<string, string>, operands: readonly string[]) {
+  constructor(values: ReadonlyMap<string, string>, operands: readonly string[], unknown: readonly string[]) {
     this.#values = values
     this.operands = operands
+    this.unknown = unknown
   }
 
   string(name: string): string {
@@ -60,6 +64,7 @@ export function parseFlags(
   specs: readonly FlagSpec[],
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>> = {},
+  takesUnknown = false,
 ): Flags {
   const byName = new Map<string, FlagSpec>()
   const byShort = new Map<string, FlagSpec>()
@@ -75,6 +80,9 @@ export function parseFlags(
   }
 
   const operands: string[] = []
+  const unknown: string[] = []
+  // What follows an unknown flag is taken for its value, as pflag's ParseErrorsWhitelist has it.
+  const afterUnknown = (i: number): number => (/^[^-]|^$/.test(argv[i + 1] ?? '-') ? i + 1 : i)
   for (let i = 0; i < argv.length; i++) {
     const token = argv[i] as string
     if (token === '--') {
@@ -85,11 +93,21 @@ export function parseFlags(
       const equals = token.indexOf('=')
       const name = equals < 0 ? token.slice(2) : token.slice(2, equals)
       const spec = byName.get(name)
-      if (spec === undefined) throw new FlagError(`unknown flag: --${name}${suggestion(name, byName.keys())}`)
+      if (spec === undefined) {
+        if (!takesUnknown) throw new FlagError(`unknown flag: --${name}${suggestion(name, byName.keys())}`)
+        unknown.push(token)
+        if (equals < 0) i = afterUnknown(i)
+        continue
+      }
       if (equals >= 0) values.set(name, normalise(spec, token.slice(equals + 1), token))
       else if (spec.kind === 'bool') values.set(name, 'true')
       else values.set(name, normalise(spec, valueAfter(argv, ++i, token), token))
     } else if (token.startsWith('-') && token !== '-') {
+      if (takesUnknown && !byShort.has(token[1] as string)) {
+        unknown.push(token)
+        if (token[2] !== '=') i = afterUnknown(i)
+        continue
+      }
       i = readShorthands(token, argv, i, byShort, values)
     } else {
       operands.push(token)
@@ -101,7 +119,7 @@ export function parseFlags(
       throw new FlagError(`--${spec.name}=${values.get(spec.name)} is not supported: ${spec.unsupported}`)
     }
   }
-  return new Flags(values, operands)
+  return new Flags(values, operands, unknown)
 }
 
 /** Go duration (`5s`, `1m30s`, `250ms`) or protobuf JSON duration (`0.25s`) in milliseconds; undefined if malformed. */

@@ -5,6 +5,8 @@ import { FlagError, type FlagSpec, type Flags, parseFlags } from './flags.ts'
 interface Subcommand {
   readonly usage: string
   readonly flags: () => Promise<readonly FlagSpec[]>
+  /** Unknown flags are skipped with a warning: templates of other versions may pass some. As Istio, only for `proxy`. */
+  readonly takesUnknownFlags?: boolean
   /** Resolves to the exit status. */
   readonly run: (flags: Flags) => Promise<number>
 }
@@ -21,6 +23,7 @@ const LOG_FLAGS: readonly FlagSpec[] = [
 const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
   proxy: {
     usage: 'run the proxy of this pod: pilot-agent proxy sidecar',
+    takesUnknownFlags: true,
     flags: async () => [
       flag('domain', 'string', '', 'DNS domain suffix; default <POD_NAMESPACE>.svc.cluster.local'),
       flag('meshConfig', 'string', './etc/istio/config/mesh', 'mesh configuration file'),
@@ -104,6 +107,14 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
       return await runIstioIptables(flags)
     },
   },
+  'istio-clean-iptables': {
+    usage: 'remove the rules again: istio-iptables --cleanup-only',
+    flags: async () => (await import('../iptables/command.ts')).IPTABLES_FLAGS,
+    run: async flags => {
+      const { runIstioCleanIptables } = await import('../iptables/command.ts')
+      return await runIstioCleanIptables(flags)
+    },
+  },
 }
 
 void main(process.argv.slice(2)).then(status => {
@@ -127,8 +138,10 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     const rest = [...argv]
     rest.splice(rest.indexOf(name), 1)
-    const flags = parseFlags([...(await subcommand.flags()), ...LOG_FLAGS], rest, process.env)
+    const specs = [...(await subcommand.flags()), ...LOG_FLAGS]
+    const flags = parseFlags(specs, rest, process.env, subcommand.takesUnknownFlags)
     applyLogFlags(flags)
+    for (const unknown of flags.unknown) log.warn(`unknown flag ${unknown} is ignored`)
     return await subcommand.run(flags)
   } catch (error) {
     if (error instanceof FlagError) process.stderr.write(`Error: ${error.message}\n`)

@@ -3,6 +3,8 @@ import { DryRunCommands, RealCommands } from './commands.ts'
 import { DEFAULT_CONFIG, type IptablesConfig, validate } from './config.ts'
 import { type Environment, fillFromEnvironment, localAddress, REAL_ENVIRONMENT } from './environment.ts'
 import { apply } from './execute.ts'
+import { isCurrentNamespace, runInNamespace } from './namespace.ts'
+import { applyNft } from './nft-execute.ts'
 import { configureRoutes } from './routes.ts'
 import { redirectsDns } from './rules.ts'
 import { validateRules } from './validation.ts'
@@ -41,18 +43,9 @@ export const IPTABLES_FLAGS = [
   flag('iptables-probe-port', undefined, 'int', '15002', 'port for --run-validation'),
   flag('probe-timeout', undefined, 'duration', '5s', 'time limit of --run-validation'),
   flag('run-validation', undefined, 'bool', 'false', 'probe the rules after applying; run as the user of the proxy'),
-  {
-    ...flag('network-namespace', undefined, 'string', '', 'namespace to work in (CNI)'),
-    unsupported: 'enter the namespace first, for example with `ip netns exec` or `nsenter --net`',
-  },
-  {
-    ...flag('cni-mode', undefined, 'bool', 'false', 'run as CNI plugin'),
-    unsupported: 'Remora has no CNI plugin; use the init container',
-  },
-  {
-    ...flag('native-nftables', undefined, 'bool', 'false', 'nft rules instead of iptables'),
-    unsupported: 'only iptables rules can be made; iptables-nft puts them into nf_tables',
-  },
+  flag('network-namespace', undefined, 'string', '', 'path of the network namespace to work in'),
+  flag('cni-mode', undefined, 'bool', 'false', "the files are the node's: lock the network namespace and not the node"),
+  flag('native-nftables', undefined, 'bool', 'false', 'make the rules with nft instead of iptables'),
 ] as const
 
 /** Typed view of parsed flags; cmd/flags.ts provides it. */
@@ -93,6 +86,9 @@ export function configFromFlags(flags: FlagValues): IptablesConfig {
     cleanupOnly: flags.bool('cleanup-only'),
     forceApply: flags.bool('force-apply'),
     forceIptablesBinary: flags.string('force-iptables-binary'),
+    nativeNftables: flags.bool('native-nftables'),
+    networkNamespace: flags.string('network-namespace'),
+    cniMode: flags.bool('cni-mode'),
   }
 }
 
@@ -104,7 +100,22 @@ export async function runIstioIptables(
   flags: FlagValues,
   environment: Environment = REAL_ENVIRONMENT,
 ): Promise<number> {
-  const config = fillFromEnvironment(configFromFlags(flags), environment)
+  return runWith(configFromFlags(flags), flags, environment)
+}
+
+/** `istio-clean-iptables`, the command of older Istio versions that VMs still call when the agent stops. */
+export async function runIstioCleanIptables(
+  flags: FlagValues,
+  environment: Environment = REAL_ENVIRONMENT,
+): Promise<number> {
+  return runWith({ ...configFromFlags(flags), cleanupOnly: true }, flags, environment)
+}
+
+async function runWith(asked: IptablesConfig, flags: FlagValues, environment: Environment): Promise<number> {
+  if (asked.networkNamespace !== '' && !isCurrentNamespace(asked.networkNamespace)) {
+    return runInNamespace(asked.networkNamespace)
+  }
+  const config = fillFromEnvironment(asked, environment)
   validate(config)
   if (config.redirectDns && !redirectsDns(config)) {
     log.warn('REDIRECT_DNS is set, but CAPTURE_ALL_DNS is false, and no DNS servers provided. DNS capture disabled.')
@@ -125,9 +136,14 @@ export async function runIstioIptables(
 }
 
 function applyRules(config: IptablesConfig, environment: Environment): void {
-  log.info(`Istio iptables environment:\n${describeEnvironment(environment)}`)
+  const lockFile = config.cniMode ? config.networkNamespace : ''
+  const commands = config.dryRun ? new DryRunCommands() : new RealCommands(config.forceIptablesBinary, lockFile)
+  if (config.nativeNftables) log.info('native nftables enabled, using nft rules for traffic redirection.')
+  const backend = config.nativeNftables ? 'nftables' : 'iptables'
+  log.info(`Istio ${backend} environment:\n${describeEnvironment(environment)}`)
   log.info(`Istio config:\n${describeConfig(config)}`)
-  apply(config, config.dryRun ? new DryRunCommands() : new RealCommands(config.forceIptablesBinary))
+  if (config.nativeNftables) applyNft(config, commands)
+  else apply(config, commands)
   if (config.dryRun) log.info('skipping configuring routes due to dry run mode')
   else if (!config.cleanupOnly) configureRoutes(config)
 }
@@ -187,13 +203,13 @@ function describeConfig(config: IptablesConfig): string {
     ['DROP_INVALID', config.dropInvalid],
     ['CAPTURE_ALL_DNS', config.captureAllDns],
     ['DNS_SERVERS', `[${config.dnsServersV4.join(' ')}],[${config.dnsServersV6.join(' ')}]`],
-    ['NETWORK_NAMESPACE', ''],
-    ['CNI_MODE', false],
+    ['NETWORK_NAMESPACE', config.networkNamespace],
+    ['CNI_MODE', config.cniMode],
     ['EXCLUDE_INTERFACES', config.excludeInterfaces],
     ['RECONCILE', config.reconcile],
     ['CLEANUP_ONLY', config.cleanupOnly],
     ['FORCE_APPLY', config.forceApply],
-    ['NATIVE_NFTABLES', false],
+    ['NATIVE_NFTABLES', config.nativeNftables],
     ['FORCE_IPTABLES_BINARY', config.forceIptablesBinary],
   ]
   return rows.map(([name, value]) => `${name}=${value}\n`).join('')

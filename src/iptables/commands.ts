@@ -21,6 +21,7 @@ export interface Commands {
   /** Throws IptablesError when no usable binary exists. */
   detect(ipv6: boolean): Binaries
   run(tool: Tool, binaries: Binaries, args: readonly string[], stdin?: string): CommandResult
+  nft(args: readonly string[], stdin?: string): CommandResult
 }
 
 /** Something outside failed. The message says what to install, load or grant. */
@@ -34,10 +35,15 @@ export function binaryName(tool: Tool, binaries: Binaries): string {
 
 export class RealCommands implements Commands {
   readonly #force: string
+  readonly #lockFile: string
 
-  /** `force`: `legacy`, `nft` or empty. */
-  constructor(force: string) {
+  /**
+   * `force`: `legacy`, `nft` or empty. `lockFile` replaces the node's xtables lock if not empty: a CNI plugin works in
+   * the pod's network but sees the node's files, where kube-proxy may hold the lock for long.
+   */
+  constructor(force: string, lockFile = '') {
     this.#force = force
+    this.#lockFile = lockFile
   }
 
   /**
@@ -67,7 +73,11 @@ export class RealCommands implements Commands {
   run(tool: Tool, binaries: Binaries, args: readonly string[], stdin?: string): CommandResult {
     // Only legacy takes a lock, and only since 1.6.2 can it wait for it.
     const wait = tool !== 'save' && binaries.legacy && atLeast(binaries.version, [1, 6, 2]) ? ['--wait=30'] : []
-    return execute(binaryName(tool, binaries), [...args, ...wait], stdin)
+    return execute(binaryName(tool, binaries), [...args, ...wait], stdin, this.#lockFile)
+  }
+
+  nft(args: readonly string[], stdin?: string): CommandResult {
+    return execute('nft', args, stdin)
   }
 }
 
@@ -83,6 +93,11 @@ export class DryRunCommands implements Commands {
   run(tool: Tool, binaries: Binaries, args: readonly string[], stdin?: string): CommandResult {
     if (stdin === undefined) this.executed.push([binaryName(tool, binaries), ...args].join(' '))
     else this.executed.push(...stdin.split('\n').slice(0, -1))
+    return { ok: true, stdout: '', stderr: '' }
+  }
+
+  nft(_args: readonly string[], stdin?: string): CommandResult {
+    if (stdin !== undefined) this.executed.push(...stdin.split('\n').slice(0, -1))
     return { ok: true, stdout: '', stderr: '' }
   }
 }
@@ -112,9 +127,11 @@ function hasRules(base: string): boolean {
   return /^-A /m.test(execute(`${base}-save`, []).stdout)
 }
 
-function execute(file: string, args: readonly string[], stdin?: string): CommandResult {
+function execute(file: string, args: readonly string[], stdin?: string, lockFile = ''): CommandResult {
   const done = spawnSync(file, args, {
     input: stdin ?? '',
+    // Known since iptables 1.8.6; an older one waits for the node's lock.
+    ...(lockFile === '' ? {} : { env: { ...process.env, XTABLES_LOCKFILE: lockFile } }),
     encoding: 'utf8',
     timeout: COMMAND_TIMEOUT_MS,
     maxBuffer: 64 << 20,

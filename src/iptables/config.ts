@@ -37,6 +37,12 @@ export interface IptablesConfig {
   readonly forceApply: boolean
   /** `legacy`, `nft` or empty: detect. */
   readonly forceIptablesBinary: string
+  /** Rules are made by `nft` and not by iptables. */
+  readonly nativeNftables: boolean
+  /** Path of the namespace to work in, empty for this process's own. */
+  readonly networkNamespace: string
+  /** The files are the node's and only the network is the pod's. */
+  readonly cniMode: boolean
 }
 
 export const DEFAULT_CONFIG: IptablesConfig = {
@@ -72,6 +78,9 @@ export const DEFAULT_CONFIG: IptablesConfig = {
   cleanupOnly: false,
   forceApply: false,
   forceIptablesBinary: '',
+  nativeNftables: false,
+  networkNamespace: '',
+  cniMode: false,
 }
 
 /** A value no rule can be made of. The message names the flag as users know it. */

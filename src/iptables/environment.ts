@@ -61,13 +61,14 @@ function globalAddresses(from: Environment): NetworkInterfaceInfo[] {
   const found: NetworkInterfaceInfo[] = []
   for (const addresses of Object.values(from.interfaces())) {
     for (const info of addresses ?? []) {
-      if (!info.internal && !isLinkLocal(info.address) && !isLoopback(info.address)) found.push(info)
+      if (!isLinkLocal(info.address) && !isLoopback(info.address)) found.push(info)
     }
   }
   if (found.length === 0) {
     throw new IptablesConfigError('no valid local IP address found: is an interface other than lo up?')
   }
-  return found
+  // Netlink lists IPv4 addresses first, and that order is what Istio's "first" means.
+  return found.sort((a, b) => Number(a.family === 'IPv6') - Number(b.family === 'IPv6'))
 }
 
 function isLinkLocal(address: string): boolean {
@@ -75,7 +76,8 @@ function isLinkLocal(address: string): boolean {
 }
 
 function isLoopback(address: string): boolean {
-  return address.startsWith('127.') || address === '::1'
+  // ::6 is what an earlier run put on lo.
+  return address.startsWith('127.') || address === '::1' || address === '::6'
 }
 
 function nameservers(from: Environment): string[] {

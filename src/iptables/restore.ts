@@ -5,28 +5,34 @@ const BUILT_IN = new Set(['INPUT', 'OUTPUT', 'FORWARD', 'PREROUTING', 'POSTROUTI
 /** iptables-restore input, one transaction per table, tables in name order (as Istio prints it); empty without rules. */
 export function restoreText(rules: readonly Rule[]): string {
   const tables = new Map<string, string[]>()
-  const lines = (table: string): string[] => {
-    const list = tables.get(table) ?? []
-    tables.set(table, list)
-    return list
+  for (const { table, text } of statements(rules)) {
+    const lines = tables.get(table)
+    if (lines === undefined) tables.set(table, [text])
+    else lines.push(text)
   }
+  let text = ''
+  for (const table of [...tables.keys()].sort()) {
+    text += `* ${table}\n${(tables.get(table) as string[]).join('\n')}\nCOMMIT\n`
+  }
+  return text
+}
+
+/** `-N` for each chain that is not built in, then the rules, all in order. */
+export function statements(rules: readonly Rule[]): { table: string; text: string }[] {
+  const list: { table: string; text: string }[] = []
   const known = new Set<string>()
   const declare = (table: string, chain: string): void => {
     if (known.has(`${chain}:${table}`)) return
     known.add(`${chain}:${table}`)
-    if (!BUILT_IN.has(chain)) lines(table).push(`-N ${chain}`)
+    if (!BUILT_IN.has(chain)) list.push({ table, text: `-N ${chain}` })
   }
   for (const rule of rules) declare(rule.table, rule.chain)
   for (const rule of rules) {
     // A chain may be jumped to and have no rule of its own; restore fails unless it exists.
     if (rule.spec.at(-2) === '-j') declare(rule.table, rule.spec.at(-1) as string)
   }
-  for (const rule of rules) lines(rule.table).push(rule.spec.join(' '))
-  let text = ''
-  for (const table of [...tables.keys()].sort()) {
-    text += `* ${table}\n${(tables.get(table) as string[]).join('\n')}\nCOMMIT\n`
-  }
-  return text
+  for (const rule of rules) list.push({ table: rule.table, text: rule.spec.join(' ') })
+  return list
 }
 
 /** `iptables -C …` arguments that succeed when the rule is in place. */

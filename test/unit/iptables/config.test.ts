@@ -4,6 +4,10 @@ import { configFromFlags, IPTABLES_FLAGS } from '../../../src/iptables/command.t
 import { DryRunCommands, explain } from '../../../src/iptables/commands.ts'
 import { DEFAULT_CONFIG, type IptablesConfig, separateFamilies, validate } from '../../../src/iptables/config.ts'
 import { type Environment, fillFromEnvironment } from '../../../src/iptables/environment.ts'
+import { explainNft } from '../../../src/iptables/nft-advice.ts'
+import { applyNft } from '../../../src/iptables/nft-execute.ts'
+import { buildNftRules } from '../../../src/iptables/nft-rules.ts'
+import { nftTransaction } from '../../../src/iptables/nft-transaction.ts'
 import { buildRules } from '../../../src/iptables/rules.ts'
 
 function environment(changes: Partial<Environment> = {}): Environment {
@@ -75,7 +79,7 @@ t.test('capture-all-dns redirects port 53 to any server', async t => {
   t.ok(text.includes('raw -A ISTIO_INBOUND -p udp --sport 53 -j CT --zone 1'))
 })
 
-t.test('flags: Go spellings, environment below command line, unsupported ones refused', async t => {
+t.test('flags: Go spellings, environment below command line, unknown ones refused', async t => {
   const parse = (argv: string[], env = {}): IptablesConfig => configFromFlags(parseFlags(IPTABLES_FLAGS, argv, env))
   t.equal(parse(['-p', '1']).proxyPort, '1')
   t.equal(parse(['-p=1']).proxyPort, '1')
@@ -86,8 +90,12 @@ t.test('flags: Go spellings, environment below command line, unsupported ones re
   t.equal(parse([], { ISTIO_INBOUND_PORTS: '80' }).inboundPortsInclude, '80')
   t.equal(parse(['-b', '81'], { ISTIO_INBOUND_PORTS: '80' }).inboundPortsInclude, '81')
   t.equal(parse([], { ISTIO_META_DNS_CAPTURE: 'true' }).redirectDns, true)
-  t.throws(() => parse(['--cni-mode']), FlagError)
-  t.throws(() => parse(['--network-namespace', '/x']), /nsenter/)
+  t.match(parse(['--native-nftables', '--cni-mode', '--network-namespace', '/x']), {
+    nativeNftables: true,
+    cniMode: true,
+    networkNamespace: '/x',
+  })
+  t.throws(() => parse(['--no-such-flag']), FlagError)
   t.throws(() => parse(['--istio-inbound-port', '80']), /did you mean --istio-inbound-ports/)
   t.throws(() => parse(['-p']), /needs an argument/)
   t.throws(() => parse(['--dry-run=maybe']), /expected true or false/)
@@ -108,6 +116,69 @@ t.test('every failure of iptables that has a known cause says what to do', async
   ] as const) {
     t.match(explain(stderr.includes('ip6') ? 'ip6tables' : 'iptables', stderr), advice)
   }
+})
+
+t.test('every failure of nft that has a known cause says what to do', async t => {
+  const input = 'add table inet istio-proxy-nat\nadd rule inet istio-proxy-nat istio-redirect counter redirect to :1\n'
+  for (const [stderr, advice] of [
+    ['nft: not found in PATH', /install the nftables package/],
+    ['Error: Could not process rule: Operation not permitted', /NET_ADMIN/],
+    ['Unable to initialize Netlink socket: Protocol not supported', /modprobe nf_tables/],
+    ['/dev/stdin:2:1-20: Error: Could not process rule: No such file or directory', /modprobe nft_redir/],
+    ['/dev/stdin:1:1-20: Error: Could not process rule: Operation not supported', /modprobe nf_tables_inet/],
+    ['/dev/stdin:2:1-20: Error: group does not exist', /use its GID/],
+  ] as const) {
+    t.match(explainNft(stderr, input), advice)
+  }
+})
+
+t.test('names that mean something else to nft are quoted or refused', async t => {
+  const text = (changes: Partial<IptablesConfig>): string =>
+    nftTransaction(buildNftRules({ ...DEFAULT_CONFIG, ...changes }))
+  t.match(text({ excludeInterfaces: 'counter,eth+,cni-0' }), 'iifname "counter" counter')
+  t.match(text({ excludeInterfaces: 'eth+' }), 'iifname "eth*" counter', 'a plus sign is a wildcard for iptables')
+  t.match(text({ excludeInterfaces: 'a;b' }), 'iifname "a;b" counter', 'quoted, so that it ends no statement')
+  t.throws(() => text({ excludeInterfaces: 'a"b' }), /nft's language/)
+  t.throws(() => text({ ownerGroupsExclude: '@set' }), /use its GID/)
+  t.match(text({ outboundPortsExclude: '80:90' }), 'tcp dport 80-90 counter', 'ranges are written as for iptables')
+})
+
+t.test('nft: a chain that is jumped to exists also when nothing is in it', async t => {
+  const config = { ...DEFAULT_CONFIG, redirectDns: true, dnsServersV6: ['fd00::53'] }
+  t.match(nftTransaction(buildNftRules(config)), 'add chain inet istio-proxy-nat istio-output-dns\n')
+})
+
+t.test('nft: tables that the new configuration does not have are deleted in the same transaction', async t => {
+  const commands = new DryRunCommands()
+  const inputs: string[] = []
+  applyNft(DEFAULT_CONFIG, {
+    detect: ipv6 => commands.detect(ipv6),
+    run: (tool, binaries, args, stdin) => commands.run(tool, binaries, args, stdin),
+    nft: (args, stdin) => {
+      if (stdin !== undefined) inputs.push(stdin)
+      const tables = 'table inet istio-proxy-nat\ntable inet istio-proxy-mangle\ntable inet foreign\n'
+      return { ok: true, stdout: args[1] === 'tables' ? tables : '', stderr: '' }
+    },
+  })
+  t.equal(inputs.length, 1)
+  t.match(inputs[0], /add table inet istio-proxy-mangle\ndelete table inet istio-proxy-mangle\n$/)
+  t.notMatch(inputs[0], 'foreign')
+})
+
+t.test('an unknown flag is skipped with its value where the command takes any', async t => {
+  const specs = [
+    { name: 'a', short: 'a', kind: 'string', default: '', usage: '' },
+    { name: 'b', short: 'b', kind: 'bool', default: 'false', usage: '' },
+  ] as const
+  const parse = (...argv: string[]): unknown => {
+    const flags = parseFlags(specs, argv, {}, true)
+    return [flags.string('a'), flags.bool('b'), flags.operands, flags.unknown]
+  }
+  t.same(parse('sidecar', '--x', 'y', '--a', '1'), ['1', false, ['sidecar'], ['--x']])
+  t.same(parse('--x=y', 'sidecar', '-b'), ['', true, ['sidecar'], ['--x=y']])
+  t.same(parse('--x', '--a=1', 'sidecar'), ['1', false, ['sidecar'], ['--x']])
+  t.same(parse('-x', 'y', '-a', '1'), ['1', false, [], ['-x']])
+  t.same(parse('-x=y', 'z', '--u'), ['', false, ['z'], ['-x=y', '--u']])
 })
 
 t.test('dry run runs nothing', async t => {
