@@ -11,6 +11,8 @@ export interface BootstrapOptions {
   readonly logAsJson: boolean
   /** Empty: outlier events are not logged. */
   readonly outlierLogPath?: string
+  /** Sockets of the SDS servers; undefined: no clusters for them. */
+  readonly sds?: { readonly workloadSocket: string; readonly filesSocket: string | undefined }
 }
 
 type Json = Record<string, unknown>
@@ -21,7 +23,7 @@ const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
 
 /**
  * The Envoy bootstrap of a pod, after Istio's template (tools/packaging/common/envoy_bootstrap.json): same node, ports,
- * listeners, clusters and stats. Left out until something needs them: SDS clusters, internal listeners, compression of
+ * listeners, clusters and stats. Left out until something needs them: internal listeners, compression of
  * the metrics. Throws AgentError when the control plane cannot be reached as configured.
  */
 export function makeBootstrap(options: BootstrapOptions): Json {
@@ -83,6 +85,8 @@ export function makeBootstrap(options: BootstrapOptions): Json {
       clusters: [
         staticCluster('prometheus_stats', localhost, config.proxyAdminPort),
         staticCluster('agent', localhost, config.statusPort),
+        ...(options.sds === undefined ? [] : [sdsCluster('sds-grpc', options.sds.workloadSocket)]),
+        ...(options.sds?.filesSocket === undefined ? [] : [sdsCluster('sds-files-grpc', options.sds.filesSocket)]),
         xdsCluster(config),
       ],
       listeners: [
@@ -120,6 +124,24 @@ function staticCluster(name: string, address: string, port: number): Json {
     connect_timeout: '0.250s',
     lb_policy: 'ROUND_ROBIN',
     load_assignment: assignment(name, socketAddress(address, port)),
+  }
+}
+
+/** A server of secrets on a Unix socket. */
+function sdsCluster(name: string, path: string): Json {
+  return {
+    name,
+    alt_stat_name: `${name};`,
+    type: 'STATIC',
+    typed_extension_protocol_options: {
+      [HTTP_OPTIONS]: {
+        '@type': `type.googleapis.com/${HTTP_OPTIONS}`,
+        explicit_http_config: { http2_protocol_options: {} },
+      },
+    },
+    connect_timeout: '1s',
+    lb_policy: 'ROUND_ROBIN',
+    load_assignment: assignment(name, { pipe: { path } }),
   }
 }
 

@@ -15,14 +15,15 @@ const DEFAULT_SCRAPE_TIMEOUT_MS = 10_000
 
 /** The agent's own metrics, under Istio's names and prefix, and the page that joins them with proxy and application. */
 export class AgentMetrics {
-  readonly #registry = new Registry()
+  /** Parts of the agent add theirs. */
+  readonly registry = new Registry()
   readonly #scrapes: Counter
   readonly #failures: Counter
   readonly #startup: Gauge
 
   constructor() {
-    const registers = [this.#registry]
-    collectDefaultMetrics({ register: this.#registry, prefix: 'istio_agent_' })
+    const registers = [this.registry]
+    collectDefaultMetrics({ register: this.registry, prefix: 'istio_agent_' })
     this.#scrapes = new Counter({
       name: 'istio_agent_scrapes_total',
       help: 'The total number of scrapes.',
@@ -61,7 +62,7 @@ export class AgentMetrics {
         ? undefined
         : this.#scrape('application', sources.application.port, sources.application.path, headers),
     ])
-    const own = Buffer.from(await this.#registry.metrics())
+    const own = Buffer.from(await this.registry.metrics())
     const parts: Buffer[] = [own]
     for (const part of [proxy, application]) {
       // A page may lack its last newline.

@@ -31,6 +31,8 @@ export interface NodeSources {
   readonly labels: string | undefined
   readonly annotations: string | undefined
   readonly localAddresses?: readonly string[]
+  /** What other parts of the agent found out and istiod is to know. */
+  readonly metadata?: Readonly<Record<string, unknown>>
 }
 
 export function nodeIdentity(from: NodeSources): NodeIdentity {
@@ -42,7 +44,10 @@ export function nodeIdentity(from: NodeSources): NodeIdentity {
   const addresses = nodeAddresses(env.INSTANCE_IP ?? '', from.localAddresses ?? privateAddresses())
   const labels = readDownwardApi(from.labels ?? '')
   const annotations = readDownwardApi(from.annotations ?? '')
-  const metadata = nodeMetadata(env, config, { namespace, pod, addresses, labels, annotations })
+  const metadata = {
+    ...nodeMetadata(env, config, { namespace, pod, addresses, labels, annotations }),
+    ...from.metadata,
+  }
   const id = `${from.type}~${addresses[0]}~${name}~${domain}`
   const allLabels = metadata.LABELS as Record<string, string>
   return {

@@ -5,6 +5,7 @@ import { ask } from './admin-client.ts'
 import { AgentError } from './agent-error.ts'
 import { AppProbes } from './app-probes.ts'
 import { makeBootstrap, portFrom } from './bootstrap.ts'
+import { type Identity, startIdentity } from './identity/identity.ts'
 import { log } from './log.ts'
 import { AgentMetrics } from './metrics.ts'
 import { addressFamily, type Env, nodeIdentity, type ProxyType, readDownwardApi } from './node-identity.ts'
@@ -46,13 +47,34 @@ export async function runProxy(options: ProxyOptions): Promise<number> {
     concurrency: options.concurrency,
     cpuLimit: Number(env.ISTIO_CPU_LIMIT ?? 0) || 0,
   })
+  const metrics = new AgentMetrics()
+  const identity = await startIdentity({ env, config, registry: metrics.registry })
+  try {
+    return await runWithIdentity(options, { type, config, annotations, metrics, identity })
+  } finally {
+    identity.close()
+  }
+}
+
+interface Started {
+  readonly type: ProxyType
+  readonly config: ProxyConfig
+  readonly annotations: string | undefined
+  readonly metrics: AgentMetrics
+  readonly identity: Identity
+}
+
+async function runWithIdentity(options: ProxyOptions, started: Started): Promise<number> {
+  const { env } = options
+  const { type, config, metrics, identity } = started
   const node = nodeIdentity({
     type,
     env,
     domain: options.domain,
     config,
     labels: readIfPresent('./etc/istio/pod/labels'),
-    annotations,
+    annotations: started.annotations,
+    metadata: identity.metadata,
   })
   log.info('Proxy role', { ips: node.addresses, type, id: node.name, domain: node.domain })
   log.info(`Effective config: ${JSON.stringify(config.raw)}`)
@@ -65,7 +87,14 @@ export async function runProxy(options: ProxyOptions): Promise<number> {
 
   const bootstrapPath = writeBootstrap(
     config,
-    makeBootstrap({ node, config, env, logAsJson: options.logAsJson, outlierLogPath: options.outlierLogPath }),
+    makeBootstrap({
+      node,
+      config,
+      env,
+      logAsJson: options.logAsJson,
+      outlierLogPath: options.outlierLogPath,
+      sds: identity,
+    }),
   )
   const { localhost, version } = addressFamily(node.addresses)
   const readStats = adminStatsReader(localhost, config.proxyAdminPort)
@@ -78,7 +107,7 @@ export async function runProxy(options: ProxyOptions): Promise<number> {
   const status = new StatusServer({
     port: config.statusPort,
     readiness,
-    metrics: new AgentMetrics(),
+    metrics,
     sources: { proxyPort, application: applicationMetrics(env, config) },
     probes,
     metricsFromLocalhostOnly: env.METRICS_LOCALHOST_ACCESS_ONLY === 'true',
