@@ -2,7 +2,9 @@ import { CloseHow, type Connection } from '../../io/connection.ts'
 import { type Codec, type CodecStream, ResetReason, type StreamDecoder } from '../codec.ts'
 import type { HeaderBlock } from '../header-block.ts'
 import { Framing } from './body-parser.ts'
+import { FieldWriter } from './field-writer.ts'
 import { MessageReader, type MessageSink } from './message-reader.ts'
+import { plainName, properCaseName } from './names.ts'
 import type { Http1Options } from './options.ts'
 import { Http1Stream, type Http1StreamOwner } from './stream.ts'
 
@@ -13,6 +15,7 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
   protocol: 'HTTP/1.0' | 'HTTP/1.1' = 'HTTP/1.1'
   readonly connection: Connection
   readonly properCase: boolean
+  readonly fields: FieldWriter
   readonly enableTrailers: boolean
   /** The connection may not be used again after the current exchange (`connection: close`, HTTP/1.0, read-until-close, errors). */
   shouldClose = false
@@ -27,6 +30,7 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
     this.decoder = decoder
     this.options = options
     this.properCase = options.properCase
+    this.fields = new FieldWriter(options.properCase ? properCaseName : plainName)
     this.enableTrailers = options.enableTrailers
     this.reader = new MessageReader(this, false, options.maxHeadersKb, options.maxHeadersCount)
   }
@@ -232,7 +236,7 @@ export class Http1ClientStream extends Http1Stream {
     this.connect = method === 'CONNECT'
     this.upgrade = h.has('upgrade')
     const line = `${method} ${this.connect ? h.authority : h.path} HTTP/1.1\r\n`
-    let text = `${line}${this.line('host', h.authority)}${this.fieldLines(h)}`
+    let text = `${line}${this.line('host', h.authority)}${this.owner.fields.write(h.list)}`
     let chunked = false
     if (!h.has('content-length') && !this.connect && !this.upgrade) {
       if (!end) {

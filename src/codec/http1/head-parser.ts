@@ -1,5 +1,5 @@
 import type { HeaderBlock } from '../header-block.ts'
-import { NameKind, nameEntry } from './names.ts'
+import { type NameEntry, NameKind, nameEntry } from './names.ts'
 import { MAX_NOMINATED } from './nominated-headers.ts'
 
 /** Results of `parse` below zero. */
@@ -30,6 +30,9 @@ const requestTarget = /^[\x21-\x7e]+$/
 const versionText = /^HTTP\/[0-9]\.[0-9]$/
 const bareLf = /(?<!\r)\n/
 const digits = /^[0-9]{1,18}$/
+/** What is remembered of the last head of a connection. */
+const MAX_LINES = 32
+const MAX_LINE = 256
 
 /**
  * Parses one head (start line and fields) or one trailer section out of latin1 text. One object per connection: the
@@ -57,7 +60,16 @@ export class HeadParser {
   fieldLines = 0
   fieldsAt = 0
   private badEncoding = false
+  private requestHead = false
+  /** Lines were remembered whose characters nobody has looked at yet. */
+  private strangeLines = true
   private readonly maxCount: number
+  /** Lines of the last head by their place: heads on one connection look alike, and a line that came before is known to be good. */
+  private readonly lines: string[] = []
+  private readonly lineEntries: NameEntry[] = []
+  private readonly lineValues: string[] = []
+  /** How often in a row the line at a place was another than before. */
+  private readonly changes: number[] = []
 
   constructor(maxCount: number) {
     this.maxCount = maxCount
@@ -65,6 +77,7 @@ export class HeadParser {
 
   /** `text` from `start`: a request head. Fills `h`; returns the index behind the empty line or a HeadResult. */
   parseRequest(text: string, start: number, h: HeaderBlock): number {
+    this.requestHead = true
     const nl = text.indexOf('\n', start)
     if (nl < 0) return controlCharacter.test(text) ? this.fail('http1.codec_error', 400) : HeadResult.Incomplete
     const lineEnd = text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl
@@ -75,6 +88,7 @@ export class HeadParser {
 
   /** As parseRequest, for a response head. */
   parseResponse(text: string, start: number, h: HeaderBlock): number {
+    this.requestHead = false
     const nl = text.indexOf('\n', start)
     if (nl < 0) return HeadResult.Incomplete
     const lineEnd = text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl
@@ -125,6 +139,7 @@ export class HeadParser {
     this.fieldLines = 0
     this.fieldsAt = start
     const list = h.list
+    const { lines } = this
     let at = start
     let folds = 0
     // Folding what frames or names the message is a smuggling vector; only plain fields may fold.
@@ -138,6 +153,20 @@ export class HeadParser {
         if (Number.isNaN(second)) return HeadResult.Incomplete
         return this.fail('http1.codec_error', 400)
       }
+      const place = this.fieldLines
+      if (place < lines.length && text.slice(at, at + lines[place]!.length) === lines[place]!) {
+        const entry = this.lineEntries[place]!
+        const value = this.lineValues[place]!
+        this.fieldLines++
+        this.changes[place] = 0
+        mayFold = entry.kind === NameKind.Other
+        if (mayFold) list.push(entry.name, value)
+        else if (!this.special(entry.kind, entry.name, value, h)) return this.fail(this.details, this.status)
+        if (list.length > this.maxCount * 2) return this.fail('http1.too_many_headers', 431)
+        at += lines[place]!.length
+        continue
+      }
+      this.strangeLines = true
       const nl = text.indexOf('\n', at)
       if (nl < 0) return HeadResult.Incomplete
       const lineEnd = text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl
@@ -163,8 +192,23 @@ export class HeadParser {
       if (mayFold) list.push(entry.name, value)
       else if (!this.special(entry.kind, entry.name, value, h)) return this.fail(this.details, this.status)
       if (list.length > this.maxCount * 2) return this.fail('http1.too_many_headers', 431)
+      this.remember(place, text.slice(at, nl + 1), entry, from - at, to - at)
       at = nl + 1
     }
+  }
+
+  /** Bounded: a connection that waits must not hold much. */
+  private remember(place: number, line: string, entry: NameEntry, from: number, to: number): void {
+    if (place > this.lines.length || place >= MAX_LINES || line.length > MAX_LINE) return
+    const changes = place < this.lines.length ? this.changes[place]! + 1 : 0
+    this.changes[place] = changes
+    // What differs each time is not worth it; now and then it is tried again.
+    if (changes > 4 && (changes & 63) !== 0) return
+    // A copy: a slice would keep the whole head alive, with what of the body came with it.
+    const own = Buffer.from(line, 'latin1').latin1Slice(0, line.length)
+    this.lines[place] = own
+    this.lineEntries[place] = entry
+    this.lineValues[place] = own.slice(from, to)
   }
 
   /** Header bytes of a head of `bytes` as Envoy counts received ones: names, values and three for each line. */
@@ -260,8 +304,13 @@ export class HeadParser {
   }
 
   private checkCharacters(text: string, start: number, lineEnd: number, end: number): number {
+    // Of a request line everything is checked where it is taken apart, of a status line not the reason.
+    if (!this.strangeLines && (this.requestHead || cleanLines.test(text.slice(start, lineEnd + 2)))) return end
     const head = start === 0 && end === text.length ? text : text.slice(start, end)
-    if (cleanLines.test(head)) return end
+    if (cleanLines.test(head)) {
+      this.strangeLines = false
+      return end
+    }
     const bad = head.search(invalidCharacter)
     if (bad < 0) return end
     return this.fail(start + bad < lineEnd ? 'http1.codec_error' : 'http1.invalid_characters', 400)

@@ -51,6 +51,11 @@ export function nameEntry(raw: string): NameEntry | null {
   return entry
 }
 
+/** As Envoy sends names by default. */
+export function plainName(name: string): string {
+  return name
+}
+
 const proper = new Map<string, string>()
 
 /** `content-type` → `Content-Type`, as proper_case_words does: a letter after the start or any non-letter. */

@@ -2,7 +2,9 @@ import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
 import type { Codec, CodecStream, ResetReason, StreamDecoder } from '../codec.ts'
 import type { HeaderBlock } from '../header-block.ts'
 import { Framing } from './body-parser.ts'
+import { FieldWriter } from './field-writer.ts'
 import { MessageReader, type MessageSink } from './message-reader.ts'
+import { plainName, properCaseName } from './names.ts'
 import { dropNominated } from './nominated-headers.ts'
 import type { Http1Options } from './options.ts'
 import { readTarget } from './request-target.ts'
@@ -17,6 +19,7 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
   protocol: 'HTTP/1.0' | 'HTTP/1.1' = 'HTTP/1.1'
   readonly connection: Connection
   readonly properCase: boolean
+  readonly fields: FieldWriter
   readonly enableTrailers: boolean
   private readonly decoder: StreamDecoder
   private readonly options: Http1Options
@@ -33,6 +36,7 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
     this.decoder = decoder
     this.options = options
     this.properCase = options.properCase
+    this.fields = new FieldWriter(options.properCase ? properCaseName : plainName)
     this.enableTrailers = options.enableTrailers
     this.reader = new MessageReader(this, true, options.maxHeadersKb, options.maxHeadersCount)
   }
@@ -264,7 +268,7 @@ export class Http1ServerStream extends Http1Stream {
   override encodeHeaders(h: HeaderBlock, end: boolean): void {
     const status = h.status
     const line = statusLine(status, this.http10)
-    let text = line + this.fieldLines(h)
+    let text = line + this.owner.fields.write(h.list)
     const upgraded = status === 101 || (this.connect && status >= 200 && status < 300)
     const hasLength = h.has('content-length')
     let chunked = false

@@ -1,6 +1,7 @@
 import { type Connection, Flow } from '../../io/connection.ts'
 import type { CodecStream, ResetReason } from '../codec.ts'
 import type { HeaderBlock } from '../header-block.ts'
+import type { FieldWriter } from './field-writer.ts'
 import { properCaseName } from './names.ts'
 
 const CHUNK_END = '\r\n'
@@ -11,6 +12,7 @@ export interface Http1StreamOwner {
   readonly connection: Connection
   readonly properCase: boolean
   readonly enableTrailers: boolean
+  readonly fields: FieldWriter
   onEncodeComplete(s: Http1Stream): void
   onStreamReset(s: Http1Stream, reason: ResetReason): void
 }
