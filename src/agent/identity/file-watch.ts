@@ -47,9 +47,10 @@ export class FileWatch {
     }
     if (this.#files.size >= MAX_WATCHED) throw new Error(`more than ${MAX_WATCHED} certificate files`)
     log.info(`adding watcher for file certificate ${absolute}`)
-    const file: Watched = { names: new Set([name]), fingerprint: fingerprint(absolute), folders: [], timer: undefined }
+    const file: Watched = { names: new Set([name]), fingerprint: '', folders: [], timer: undefined }
     this.#files.set(absolute, file)
     this.#follow(absolute, file)
+    file.fingerprint = fingerprint(absolute)
   }
 
   close(): void {
@@ -59,27 +60,32 @@ export class FileWatch {
     this.#folders.clear()
   }
 
+  /** Watches anew: a folder that was removed and made again has the old name, and its old watcher is dead. */
   #follow(path: string, file: Watched): void {
     file.folders = foldersOf(path)
     for (const folder of file.folders) {
-      if (this.#folders.has(folder)) continue
+      const old = this.#folders.get(folder)
+      this.#folders.delete(folder)
       try {
         const watcher = watch(folder, { persistent: false }, () => this.#stirred(folder))
-        // The folder itself was removed.
-        watcher.on('error', () => this.#lost(folder))
+        watcher.on('error', () => this.#stirred(folder))
         this.#folders.set(folder, watcher)
       } catch (error) {
         log.error(`error adding watcher for file ${path}, retrying watches: ${(error as Error).message}`)
         this.#onFailure()
         this.#examineAfter(path, file, RETRY_MS)
       }
+      old?.close()
     }
-  }
-
-  #lost(folder: string): void {
-    this.#folders.get(folder)?.close()
-    this.#folders.delete(folder)
-    this.#stirred(folder)
+    // Folders that the kubelet has replaced.
+    const needed = new Set([...this.#files.values()].flatMap(each => each.folders))
+    for (const [folder, watcher] of this.#folders) {
+      if (needed.has(folder)) continue
+      watcher.close()
+      this.#folders.delete(folder)
+    }
+    // Something on the way came or went before it was watched.
+    if (foldersOf(path).join() !== file.folders.join()) this.#examineAfter(path, file, this.#settleMs)
   }
 
   #stirred(folder: string): void {
@@ -98,13 +104,6 @@ export class FileWatch {
   }
 
   #examine(path: string, file: Watched): void {
-    // A folder that was removed and made again has the same name, and its watcher is dead.
-    for (const folder of file.folders) {
-      if (lstatSync(folder, { throwIfNoEntry: false }) === undefined) {
-        this.#folders.get(folder)?.close()
-        this.#folders.delete(folder)
-      }
-    }
     this.#follow(path, file)
     const now = fingerprint(path)
     if (now === file.fingerprint) return
