@@ -1,4 +1,3 @@
-import { isIP } from 'node:net'
 import { AgentError } from './agent-error.ts'
 import { addressFamily, type Env, type NodeIdentity } from './node-identity.ts'
 import type { ProxyConfig } from './proxy-config.ts'
@@ -24,7 +23,7 @@ const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
 /**
  * The Envoy bootstrap of a pod, after Istio's template (tools/packaging/common/envoy_bootstrap.json): same node, ports,
  * listeners, clusters and stats. Left out until something needs them: internal listeners, compression of
- * the metrics. Throws AgentError when the control plane cannot be reached as configured.
+ * the metrics.
  */
 export function makeBootstrap(options: BootstrapOptions): Json {
   const { node, config, env } = options
@@ -74,8 +73,7 @@ export function makeBootstrap(options: BootstrapOptions): Json {
       lds_config: adsSource(),
       cds_config: adsSource(),
       ads_config: {
-        // Istio's default is delta; this agent's is not until the proxy speaks it.
-        api_type: env.ISTIO_DELTA_XDS === 'true' ? 'DELTA_GRPC' : 'GRPC',
+        api_type: env.ISTIO_DELTA_XDS === 'false' ? 'GRPC' : 'DELTA_GRPC',
         set_node_on_first_message_only: true,
         transport_api_version: 'V3',
         grpc_services: [{ envoy_grpc: { cluster_name: 'xds-grpc' } }],
@@ -149,17 +147,16 @@ function assignment(name: string, address: Json): Json {
   return { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] }
 }
 
-/** Straight to the control plane; with the agent's xDS relay it becomes the pipe ./etc/istio/proxy/XDS. */
+/** The agent's relay. */
 function xdsCluster(config: ProxyConfig): Json {
-  const { type, address } = discoveryAddress(config)
   const unlimited = { max_connections: 100000, max_pending_requests: 100000, max_requests: 100000 }
   return {
     name: 'xds-grpc',
     alt_stat_name: 'xds-grpc;',
-    type,
+    type: 'STATIC',
     connect_timeout: '1s',
     lb_policy: 'ROUND_ROBIN',
-    load_assignment: assignment('xds-grpc', address),
+    load_assignment: assignment('xds-grpc', { pipe: { path: `${config.configPath}/XDS` } }),
     circuit_breakers: {
       thresholds: [
         { priority: 'DEFAULT', ...unlimited },
@@ -175,26 +172,6 @@ function xdsCluster(config: ProxyConfig): Json {
       },
     },
   }
-}
-
-/** `host:port`, `[v6]:port`, or `unix:///path`. */
-function discoveryAddress(config: ProxyConfig): { type: string; address: Json } {
-  const text = config.discoveryAddress
-  if (text.startsWith('unix:')) {
-    return { type: 'STATIC', address: { pipe: { path: text.replace(/^unix:(\/\/)?/, '') } } }
-  }
-  const colon = text.lastIndexOf(':')
-  const host = text.slice(0, colon).replace(/^\[(.*)\]$/, '$1')
-  const port = Number(text.slice(colon + 1))
-  if (colon < 1 || host === '' || !Number.isInteger(port) || port < 1 || port > 65535) {
-    throw new AgentError(`discoveryAddress: "${text}" is not host:port or unix:///path`)
-  }
-  if (config.controlPlaneAuthPolicy !== 'NONE') {
-    throw new AgentError(
-      `discoveryAddress ${text} with controlPlaneAuthPolicy MUTUAL_TLS: TLS to the control plane is not supported yet; set controlPlaneAuthPolicy: NONE in PROXY_CONFIG and use its plaintext port (istiod: 15010)`,
-    )
-  }
-  return { type: isIP(host) === 0 ? 'STRICT_DNS' : 'STATIC', address: socketAddress(host, port) }
 }
 
 function runtimeLayer(config: ProxyConfig): Json {

@@ -5,6 +5,7 @@ import { ask } from './admin-client.ts'
 import { AgentError } from './agent-error.ts'
 import { AppProbes } from './app-probes.ts'
 import { makeBootstrap, portFrom } from './bootstrap.ts'
+import { type ControlPlane, startControlPlane } from './control-plane.ts'
 import { type Identity, startIdentity } from './identity/identity.ts'
 import { log } from './log.ts'
 import { AgentMetrics } from './metrics.ts'
@@ -98,7 +99,12 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
   )
   const { localhost, version } = addressFamily(node.addresses)
   const readStats = adminStatsReader(localhost, config.proxyAdminPort)
-  const readiness = new Readiness(readStats)
+  let controlPlane: ControlPlane | undefined
+  const readiness = new Readiness(readStats, () =>
+    controlPlane?.dns?.isReady === false
+      ? 'istio DNS capture is turned ON and DNS lookup table is not ready yet'
+      : undefined,
+  )
   const proxyPort = portFrom(env, 'ENVOY_PROMETHEUS_PORT', 15090)
   const healthPort = portFrom(env, 'ENVOY_STATUS_PORT', 15021)
 
@@ -111,6 +117,7 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
     sources: { proxyPort, application: applicationMetrics(env, config) },
     probes,
     metricsFromLocalhostOnly: env.METRICS_LOCALHOST_ACCESS_ONLY === 'true',
+    nameTable: () => controlPlane?.dns?.table ?? null,
     onQuit: () => {
       readiness.terminate('/quitquitquit called')
       supervisor?.quit()
@@ -119,6 +126,14 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
   })
   try {
     if (config.statusPort > 0) await status.listen()
+    controlPlane = await startControlPlane({
+      env,
+      config,
+      node,
+      registry: metrics.registry,
+      proxyReady: new Readiness(readStats),
+      updateTrustBundle: pems => identity.updateTrustBundle(pems),
+    })
     const proxy = new ProxyProcess(
       proxyCommand(options.proxyBinary, config),
       proxyArguments({
@@ -149,6 +164,7 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
     }
     return await supervisor.run()
   } finally {
+    controlPlane?.close()
     status.close()
     rmSync(bootstrapPath, { force: true })
   }

@@ -69,6 +69,7 @@ const READ = new Set([
   'proxyStatsMatcher',
   'fileFlushInterval',
   'fileFlushMinSizeKb',
+  'readinessProbe',
 ])
 
 /** defaults < mesh file < PROXY_CONFIG < annotation, field by field. Throws AgentError with the field's name. */

@@ -14,12 +14,15 @@ const STATE_NAMES = ['LIVE', 'DRAINING', 'PRE_INITIALIZING', 'INITIALIZING']
  */
 export class Readiness {
   readonly #readStats: ReadStats
+  readonly #agentMissing: () => string | undefined
   #received = false
   #live = false
   #terminated = ''
 
-  constructor(readStats: ReadStats) {
+  /** `agentMissing`: what the agent itself lacks, asked once the proxy is ready; undefined = nothing. */
+  constructor(readStats: ReadStats, agentMissing: () => string | undefined = () => undefined) {
     this.#readStats = readStats
+    this.#agentMissing = agentMissing
   }
 
   /** From here on the probe fails with `server is terminated: cause`: no new traffic to a pod that is going. */
@@ -41,7 +44,7 @@ export class Readiness {
         if (notLive !== undefined) return notLive
         this.#live = true
       }
-      return undefined
+      return this.#agentMissing()
     } catch (error) {
       return (error as Error).message
     }

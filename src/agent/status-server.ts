@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { gzip } from 'node:zlib'
 import { AgentError } from './agent-error.ts'
 import type { AppProbes } from './app-probes.ts'
+import { type NameTable, nameTableJson } from './dns/name-table.ts'
 import { log } from './log.ts'
 import type { AgentMetrics, MergeSources } from './metrics.ts'
 import type { Readiness } from './readiness.ts'
@@ -14,6 +15,8 @@ export interface StatusOptions {
   readonly probes: AppProbes
   /** METRICS_LOCALHOST_ACCESS_ONLY */
   readonly metricsFromLocalhostOnly: boolean
+  /** Of the DNS proxy; null: none came, or it is not enabled. */
+  readonly nameTable: () => NameTable | null
   readonly onQuit: () => void
   readonly onDrain: () => void
 }
@@ -89,6 +92,8 @@ export class StatusServer {
           return hook(request, response, path, this.#options.onQuit)
         case '/drain':
           return hook(request, response, path, this.#options.onDrain)
+        case '/debug/ndsz':
+          return this.#names(request, response)
         default:
           if (path.startsWith('/app-health/') || path.startsWith('/app-lifecycle/')) {
             return await this.#options.probes.handle(path, request, response)
@@ -113,6 +118,21 @@ export class StatusServer {
       this.#wasReady = true
     }
     response.writeHead(missing === undefined ? 200 : 503, { 'Content-Length': 0 }).end()
+  }
+
+  #names(request: IncomingMessage, response: ServerResponse): void {
+    if (!isLocal(request)) {
+      forbid(response)
+      return
+    }
+    const table = this.#options.nameTable()
+    if (table === null) {
+      reply(response, 404, '{}')
+      return
+    }
+    const body = nameTableJson(table)
+    const headers = { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) }
+    response.writeHead(200, headers).end(body)
   }
 
   async #stats(request: IncomingMessage, response: ServerResponse, query: string): Promise<void> {

@@ -175,7 +175,7 @@ function caHeaders(env: Env): [string, string][] {
 }
 
 /** Go's strconv.ParseBool; anything else is the default, as Istio's registry of variables has it. */
-function truth(env: Env, variable: string): boolean {
+export function truth(env: Env, variable: string): boolean {
   const text = env[variable] ?? ''
   if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true
   if (!/^(|0|f|F|FALSE|false|False)$/.test(text))

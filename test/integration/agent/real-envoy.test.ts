@@ -51,7 +51,7 @@ t.test('the real Envoy under this agent: 503 until CDS and LDS came, then 200; d
     ads.close()
     await agent.stop()
   })
-  agent.start(envoy, { LAST_WORD: 'x' }, {}, ['--proxyLogLevel', 'error'])
+  agent.start(envoy, { ISTIO_DELTA_XDS: 'false' }, {}, ['--proxyLogLevel', 'error'])
 
   await until(async () => (await ask(agent.admin, '/server_info')).status === 200)
   t.match(await ask(agent.status, '/healthz/ready'), { status: 503, body: '' }, 'before the control plane is there')
