@@ -7,6 +7,8 @@ import { FlagError, type FlagSpec, parseFlags } from './flags.ts'
 const USAGE = `Usage:
   remora bench [options]                                measures Remora beside other proxies; --help says how
   remora lab up [--once] [--explicit] [--proxy BINARY]   a small mesh on this machine, and a tour through it
+  remora inject -f FILE [options]                        the workloads of a YAML file with the sidecar in them; see inject --help
+  remora injector [options]                              the webhook that does it in a cluster; --manifests prints its installation
   remora compare --envoy BINARY --config FILE --trace FILE   the real Envoy and Remora on the same bytes; see compare --help
 
 Flags of lab up:
@@ -37,6 +39,10 @@ async function main(argv: readonly string[]): Promise<number> {
         // Runs on until it is ended; the event loop keeps it.
         await (await import('../lab/apps/run.ts')).runApp(rest)
         return 0
+      case 'inject':
+        return await (await import('./inject.ts')).inject(rest)
+      case 'injector':
+        return await (await import('./injector.ts')).injector(rest)
       case 'compare':
         return await program('compare', 'compare', rest)
       case '--help':
