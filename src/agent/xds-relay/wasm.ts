@@ -1,6 +1,6 @@
 import type { AnyMessage } from '../../config/any.ts'
 import { decodeMessage } from '../../config/binary.ts'
-import { encodeMessage } from '../../config/binary-writer.ts'
+import { encodeAny, encodeMessage } from '../../config/binary-writer.ts'
 import { decodeAny } from '../../xds/discovery-wire.ts'
 import { Logger } from '../log.ts'
 
@@ -114,7 +114,7 @@ function rbac(name: string, isHttp: boolean, open: boolean): Uint8Array {
   const prefix = open ? 'wasm-default-allow' : 'wasm-default-deny'
   const message = { ...rules, ...(isHttp ? { rules_stat_prefix: prefix } : { stat_prefix: prefix }) }
   const type_url = `${PREFIX}envoy.extensions.filters.${isHttp ? 'http' : 'network'}.rbac.v3.RBAC`
-  return encodeMessage('google.protobuf.Any', {
+  return encodeAny({
     type_url: EXTENSION_CONFIG,
     value: encodeMessage(EXTENSION_CONFIG.slice(PREFIX.length), { name, typed_config: { type_url, message } }),
   })

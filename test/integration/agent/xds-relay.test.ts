@@ -1,0 +1,354 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Registry } from 'prom-client'
+import t from 'tap'
+import { configureLog } from '../../../src/agent/log.ts'
+import { relayMetrics } from '../../../src/agent/xds-relay/metrics.ts'
+import { DELTA, type RelayProtocol, STATE_OF_THE_WORLD } from '../../../src/agent/xds-relay/protocol.ts'
+import { XdsRelay } from '../../../src/agent/xds-relay/relay.ts'
+import type { ResourceHandler } from '../../../src/agent/xds-relay/stream.ts'
+import type { Upstream } from '../../../src/agent/xds-relay/upstream.ts'
+import { decodeMessage } from '../../../src/config/binary.ts'
+import { encodeMessage } from '../../../src/config/binary-writer.ts'
+import { type PlaneStream, ProxyStream, RawControlPlane } from './raw-control-plane.ts'
+
+const lines: string[] = []
+configureLog({ write: line => void lines.push(line), outputLevel: 'default:info,xdsproxy:debug' })
+
+const PREFIX = 'type.googleapis.com/'
+const LISTENER = `${PREFIX}envoy.config.listener.v3.Listener`
+const CLUSTER = `${PREFIX}envoy.config.cluster.v3.Cluster`
+const ECDS = `${PREFIX}envoy.config.core.v3.TypedExtensionConfig`
+const HEALTH = `${PREFIX}istio.v1.HealthInformation`
+const OWN = `${PREFIX}istio.networking.nds.v1.NameTable`
+
+interface Decoded {
+  readonly type_url?: string
+  readonly version_info?: string
+  readonly response_nonce?: string
+  readonly error_detail?: { readonly code?: number; readonly message?: string }
+}
+
+interface Teardown {
+  teardown: (fn: () => void) => void
+}
+
+class Setup {
+  readonly plane = new RawControlPlane()
+  readonly registry = new Registry()
+  relay!: XdsRelay
+  path = ''
+  readonly protocol: RelayProtocol
+
+  constructor(protocol: RelayProtocol) {
+    this.protocol = protocol
+  }
+
+  async start(
+    t: Teardown,
+    handlers: Record<string, ResourceHandler> = {},
+    more: Partial<Upstream> = {},
+  ): Promise<this> {
+    lines.length = 0
+    const port = await this.plane.listen()
+    const folder = mkdtempSync(join(tmpdir(), 'remora-relay-'))
+    this.path = join(folder, 'XDS')
+    this.relay = new XdsRelay({
+      path: this.path,
+      upstream: {
+        address: 'istiod:15012',
+        target: `127.0.0.1:${port}`,
+        tls: null,
+        headers: [['clusterid', 'c1']],
+        keepaliveMs: 30_000,
+        keepaliveTimeoutMs: 10_000,
+        ...more,
+      },
+      handlers: new Map(Object.entries(handlers)),
+      convertWasm: true,
+      metrics: relayMetrics(this.registry),
+    })
+    await this.relay.listen()
+    t.teardown(() => {
+      this.relay.close()
+      this.plane.close()
+      rmSync(folder, { recursive: true, force: true })
+    })
+    return this
+  }
+
+  proxy(t: Teardown): ProxyStream {
+    const proxy = new ProxyStream(this.path, this.protocol.method)
+    t.teardown(() => proxy.close())
+    return proxy
+  }
+
+  /** A proxy that has asked for listeners, and istiod's side of it. */
+  async joined(t: Teardown): Promise<[ProxyStream, PlaneStream]> {
+    const proxy = this.proxy(t)
+    proxy.send(this.request(LISTENER))
+    const istiod = await this.plane.stream()
+    await istiod.request()
+    return [proxy, istiod]
+  }
+
+  request(typeUrl: string, version = '', nonce = ''): Buffer {
+    return this.protocol.request({ typeUrl, version, nonce }, null)
+  }
+
+  read(bytes: Buffer): Decoded {
+    const type = this.protocol.isDelta ? 'DeltaDiscoveryRequest' : 'DiscoveryRequest'
+    return decodeMessage<Decoded>(`envoy.service.discovery.v3.${type}`, bytes).message
+  }
+
+  /** A response with these Any values. */
+  response(typeUrl: string, resources: readonly { type_url: string; value: Uint8Array }[], nonce = 'n1'): Uint8Array {
+    return this.protocol.isDelta
+      ? encodeMessage('envoy.service.discovery.v3.DeltaDiscoveryResponse', {
+          system_version_info: 'v7',
+          type_url: typeUrl,
+          nonce,
+          resources: resources.map((resource, i) => ({ name: `r${i}`, version: '1', resource })),
+          removed_resources: ['gone'],
+        })
+      : encodeMessage('envoy.service.discovery.v3.DiscoveryResponse', {
+          version_info: 'v7',
+          type_url: typeUrl,
+          nonce,
+          resources,
+        })
+  }
+
+  async counters(): Promise<string> {
+    return await this.registry.metrics()
+  }
+}
+
+/** An unknown field, 1000: what a newer istiod or proxy may send. */
+const UNKNOWN = Buffer.from([0xc2, 0x3e, 3, 1, 2, 3])
+
+for (const protocol of [STATE_OF_THE_WORLD, DELTA]) {
+  const kind = protocol.isDelta ? 'delta' : 'state of the world'
+
+  t.test(`${kind}: bytes go through as they are, both ways, of any size`, async t => {
+    const setup = await new Setup(protocol).start(t)
+    const proxy = setup.proxy(t)
+    const request = Buffer.concat([setup.request(CLUSTER), UNKNOWN, Buffer.alloc(0)])
+    proxy.send(request)
+    const istiod = await setup.plane.stream()
+    t.same(await istiod.request(), request)
+    const big = setup.response(CLUSTER, [{ type_url: CLUSTER, value: Buffer.alloc(20 << 20, 7) }])
+    const response = Buffer.concat([big, UNKNOWN])
+    istiod.send(response)
+    istiod.send(setup.response(`${PREFIX}istio.workload.Workload`, []))
+    t.ok((await proxy.response()).equals(response))
+    t.equal(protocol.responseHead(await proxy.response()).typeUrl, `${PREFIX}istio.workload.Workload`)
+    t.match(await setup.counters(), /pilot_xds_recv_max \d+\n/)
+  })
+
+  t.test(`${kind}: the newest stream of the proxy replaces the older`, async t => {
+    const setup = await new Setup(protocol).start(t)
+    const [first, before] = await setup.joined(t)
+    const [second, now] = await setup.joined(t)
+    t.match(await first.ended, { code: 0 })
+    await before.gone
+    now.send(setup.response(LISTENER, []))
+    t.equal(protocol.responseHead(await second.response()).typeUrl, LISTENER)
+    t.ok(lines.some(line => line.includes('warn\txdsproxy\tregistered overlapping stream; closing previous')))
+  })
+
+  t.test(`${kind}: either side's end ends the other with the same meaning`, async t => {
+    const setup = await new Setup(protocol).start(t)
+    for (const [code, details] of [
+      [16, 'token expired'],
+      [14, 'draining'],
+      [0, ''],
+    ] as const) {
+      const [proxy, istiod] = await setup.joined(t)
+      istiod.end(code, details)
+      t.match(await proxy.ended, { code, ...(code === 0 ? {} : { details }) })
+    }
+    t.ok(
+      lines.some(line =>
+        line.includes(
+          'warn\txdsproxy\tupstream terminated with unexpected error rpc error: code = Unauthenticated desc = token expired',
+        ),
+      ),
+    )
+    t.ok(lines.some(line => line.includes('debug\txdsproxy\tupstream terminated with status <nil>')))
+    const [proxy, istiod] = await setup.joined(t)
+    proxy.close()
+    await istiod.gone
+    const counters = await setup.counters()
+    t.match(counters, 'istio_agent_istiod_connection_terminations{type="error"} 2')
+    t.match(counters, 'istio_agent_istiod_connection_terminations{type="cancelled"} 1')
+    t.match(counters, 'istio_agent_envoy_connection_terminations{type="cancelled"} 1')
+  })
+
+  t.test(`${kind}: without istiod, or without usable roots, the proxy is told that there is none`, async t => {
+    const dead = await new Setup(protocol).start(t, {}, { target: '127.0.0.1:1' })
+    t.match(await dead.proxy(t).ended, { code: 14 })
+    t.match(await dead.counters(), 'istio_agent_istiod_connection_terminations{type="error"} 1')
+    const tls = { rootPath: '/no/root.pem', serverName: 'istiod', certificate: () => null }
+    const rootless = await new Setup(protocol).start(t, {}, { tls })
+    t.match(await rootless.proxy(t).ended, { code: 14, details: /no\/root\.pem/ })
+    t.match(await rootless.counters(), 'istio_agent_istiod_connection_failures 1')
+    t.ok(lines.some(line => line.includes('error\txdsproxy\tfailed to connect to upstream istiod:15012:')))
+  })
+
+  t.test(`${kind}: types of the agent end here with ACK or NACK; without a resource with neither`, async t => {
+    const seen: string[] = []
+    const handler = (bytes: Uint8Array): void => {
+      seen.push(Buffer.from(bytes).toString())
+      if (seen.length === 2) throw new Error('cannot use this')
+    }
+    const setup = await new Setup(protocol).start(t, { [OWN]: handler })
+    const [proxy, istiod] = await setup.joined(t)
+    t.match(setup.read(await istiod.request()), { type_url: OWN, error_detail: undefined, response_nonce: undefined })
+    const own = (text: string, type_url = OWN): { type_url: string; value: Buffer } => ({
+      type_url,
+      value: Buffer.from(text),
+    })
+    istiod.send(setup.response(OWN, [], 'n0'))
+    istiod.send(setup.response(OWN, [own('one')], 'n1'))
+    istiod.send(setup.response(OWN, [own('two')], 'n2'))
+    istiod.send(setup.response(OWN, [own('three', CLUSTER)], 'n3'))
+    const version = protocol.isDelta ? {} : { version_info: 'v7' }
+    t.match(setup.read(await istiod.request()), {
+      type_url: OWN,
+      response_nonce: 'n1',
+      error_detail: undefined,
+      ...version,
+    })
+    t.match(setup.read(await istiod.request()), {
+      response_nonce: 'n2',
+      error_detail: { code: 13, message: 'cannot use this' },
+      ...version,
+    })
+    t.match(setup.read(await istiod.request()).error_detail, { code: 13, message: /mismatched message type: got/ })
+    t.same(seen, ['one', 'two'])
+    istiod.send(setup.response(`${PREFIX}istio.v1.Other`, [own('x')]))
+    istiod.send(setup.response(CLUSTER, []))
+    t.equal(protocol.responseHead(await proxy.response()).typeUrl, CLUSTER, 'nothing of it reaches the proxy')
+    t.ok(lines.some(line => line.includes(`Skipping forwarding type url ${PREFIX}istio.v1.Other to Envoy`)))
+  })
+
+  t.test(
+    `${kind}: health is told after the first request for listeners, on every stream, and when it changes`,
+    async t => {
+      const setup = await new Setup(protocol).start(t)
+      const proxy = setup.proxy(t)
+      proxy.send(setup.request(CLUSTER))
+      const first = await setup.plane.stream()
+      await first.request()
+      setup.relay.setHealth({ unhealthy: 'port 80 is closed' })
+      proxy.send(setup.request(LISTENER))
+      t.equal(setup.read(await first.request()).type_url, LISTENER)
+      const sick = { type_url: HEALTH, error_detail: { code: 13, message: 'port 80 is closed' } }
+      t.match(setup.read(await first.request()), sick)
+      setup.relay.setHealth({ unhealthy: '' })
+      t.match(setup.read(await first.request()), { type_url: HEALTH, error_detail: undefined })
+      const [, second] = await setup.joined(t)
+      t.match(setup.read(await second.request()), { type_url: HEALTH, error_detail: undefined })
+    },
+  )
+
+  t.test(`${kind}: a Wasm module to be fetched becomes RBAC; what is not, stays byte for byte`, async t => {
+    const setup = await new Setup(protocol).start(t)
+    const [proxy, istiod] = await setup.joined(t)
+    const remote = { remote: { http_uri: { uri: 'oci://x/y', cluster: '_', timeout: 1000 }, sha256: 'nil' } }
+    const local = { local: { filename: '/var/lib/x.wasm' } }
+    const wasm = (
+      name: string,
+      where: 'http' | 'network',
+      config: object,
+      code: object,
+    ): { type_url: string; value: Uint8Array } => ({
+      type_url: ECDS,
+      value: encodeMessage('envoy.config.core.v3.TypedExtensionConfig', {
+        name,
+        typed_config: {
+          type_url: `${PREFIX}envoy.extensions.filters.${where}.wasm.v3.Wasm`,
+          message: { config: { name, ...config, vm_config: { code } } },
+        },
+      }),
+    })
+    const plain = {
+      type_url: ECDS,
+      value: encodeMessage('envoy.config.core.v3.TypedExtensionConfig', {
+        name: 'cors',
+        typed_config: { type_url: `${PREFIX}envoy.extensions.filters.http.cors.v3.Cors`, message: {} },
+      }),
+    }
+    const untouched = Buffer.concat([setup.response(ECDS, [wasm('file', 'http', {}, local), plain]), UNKNOWN])
+    istiod.send(untouched)
+    t.same(await proxy.response(), untouched)
+
+    istiod.send(
+      setup.response(ECDS, [
+        wasm('closed', 'http', {}, remote),
+        wasm('open', 'http', { fail_open: true }, remote),
+        wasm('policy', 'network', { failure_policy: 'FAIL_OPEN' }, remote),
+        wasm('reload', 'network', { failure_policy: 'FAIL_RELOAD', fail_open: true }, remote),
+        plain,
+      ]),
+    )
+    const type = protocol.isDelta ? 'DeltaDiscoveryResponse' : 'DiscoveryResponse'
+    interface Response {
+      resources: { resource?: { message: object }; message?: object; name?: string }[]
+      removed_resources?: string[]
+    }
+    const got = decodeMessage<Response>(`envoy.service.discovery.v3.${type}`, await proxy.response()).message
+    const prefix = (name: string): string => `${PREFIX}envoy.extensions.filters.${name}.rbac.v3.RBAC`
+    t.match(
+      got.resources.map(r => r.resource?.message ?? r.message),
+      [
+        {
+          name: 'closed',
+          typed_config: { type_url: prefix('http'), message: { rules: {}, rules_stat_prefix: 'wasm-default-deny' } },
+        },
+        { name: 'open', typed_config: { message: { rules: undefined, rules_stat_prefix: 'wasm-default-allow' } } },
+        {
+          name: 'policy',
+          typed_config: {
+            type_url: prefix('network'),
+            message: { rules: undefined, stat_prefix: 'wasm-default-allow' },
+          },
+        },
+        { name: 'reload', typed_config: { message: { rules: {}, stat_prefix: 'wasm-default-deny' } } },
+        { name: 'cors' },
+      ],
+    )
+    if (protocol.isDelta) {
+      t.same(
+        got.resources.map(r => r.name),
+        ['r0', 'r1', 'r2', 'r3', 'r4'],
+      )
+      t.same(got.removed_resources, ['gone'])
+    }
+    t.ok(
+      lines.some(line => /error\twasm\terror in converting the wasm config to local: .*applying deny RBAC/.test(line)),
+    )
+
+    proxy.send(setup.request(ECDS, 'v6', 'n1'))
+    await istiod.request()
+    istiod.send(setup.response(ECDS, [{ type_url: ECDS, value: Buffer.from([0x0a, 0x7f]) }], 'n9'))
+    const nack = setup.read(await istiod.request())
+    t.match(nack, { type_url: ECDS, response_nonce: 'n9', error_detail: { code: 13 } })
+    if (!protocol.isDelta) t.equal(nack.version_info, 'v6', 'the version accepted last')
+    t.match(await setup.counters(), 'istio_agent_wasm_config_conversion_count{result="unmarshal_failure"} 1')
+  })
+
+  t.test(`${kind}: malformed bytes of either side end both`, async t => {
+    const setup = await new Setup(protocol).start(t)
+    const [proxy, istiod] = await setup.joined(t)
+    istiod.send(Buffer.from([0x22, 0x7f]))
+    t.match(await proxy.ended, { code: 13, details: /malformed message/ })
+    await istiod.gone
+    const [second, other] = await setup.joined(t)
+    second.send(Buffer.from([0x22, 0x7f]))
+    t.match(await second.ended, { code: 13, details: /malformed message/ })
+    await other.gone
+  })
+}
