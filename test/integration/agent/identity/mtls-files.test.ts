@@ -25,7 +25,7 @@ t.test('certificates mounted as files are served and followed; the CA is never a
     [mesh.client, 'client'],
   ] as const) {
     mountFiles(pod, account, authority)
-    pod.agent.start('', { FILE_MOUNTED_CERTS: 'true', CA_ADDR: 'localhost:1' })
+    pod.start({ FILE_MOUNTED_CERTS: 'true', CA_ADDR: 'localhost:1' })
   }
   const files = join(mesh.client.agent.folder, 'etc/certs')
   // By name of the file, as a DestinationRule asks for it.
@@ -50,7 +50,7 @@ t.test('workload-spiffe-credentials are the identity when all three are there', 
   pod.write('var/run/secrets/workload-spiffe-credentials/key.pem', key)
   pod.write('var/run/secrets/workload-spiffe-credentials/cert-chain.pem', chain)
   pod.write('var/run/secrets/workload-spiffe-credentials/root-cert.pem', authority.rootPem)
-  pod.agent.start('')
+  pod.start({})
   await pod.configure(serverListener(pod.agent.admin + 4, MESH))
   await pod.agent.says('workload certificate files detected, creating secret manager without caClient')
   await pod.agent.says('read certificate from file\tresource=default')
@@ -75,7 +75,7 @@ t.test('a foreign SDS server on the workload socket (SPIRE) is used; ours serves
   ] as const) {
     await spire(account).listen(join(pod.agent.folder, socket), account)
     pod.write('roots.pem', authority.rootPem)
-    pod.agent.start('')
+    pod.start({})
   }
   const { folder } = mesh.client.agent
   await configure(mesh)

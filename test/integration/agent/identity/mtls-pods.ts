@@ -124,6 +124,12 @@ export class Pod {
     return absolute
   }
 
+  /** With Remora, unless another proxy is named. */
+  start(env: Record<string, string>, proxyBinary = ''): void {
+    // The lab's control plane speaks state of the world.
+    this.agent.start(proxyBinary, { ISTIO_DELTA_XDS: 'false', ...env })
+  }
+
   async configure(listeners: string, clusters?: string): Promise<void> {
     this.write('resources/echo-v1/listeners.yaml', listeners)
     if (clusters !== undefined) this.write('resources/echo-v1/clusters.yaml', clusters)

@@ -36,8 +36,8 @@ t.test('a request by mTLS between two agents with certificates of the CA; rotati
   const { server, client } = mesh
   const output = server.write('output/x', '').slice(0, -2)
   const CA_ADDR = `localhost:${port}`
-  server.agent.start('', { ...mount(server, 'server'), CA_ADDR, OUTPUT_CERTS: output })
-  client.agent.start('', { ...mount(client, 'client'), CA_ADDR })
+  server.start({ ...mount(server, 'server'), CA_ADDR, OUTPUT_CERTS: output })
+  client.start({ ...mount(client, 'client'), CA_ADDR })
   await configure(mesh)
   const first = await works(mesh)
   t.match(first, { body: 'hello', headers: { 'x-peer': 'spiffe://cluster.local/ns/demo/sa/client' } })
@@ -83,8 +83,8 @@ t.test('the real Envoy takes its certificate from this agent', { skip: envoy ===
   const mesh = makeMesh(t)
   const { server, client } = mesh
   const CA_ADDR = `localhost:${port}`
-  server.agent.start(envoy as string, { ...mount(server, 'server'), CA_ADDR })
-  client.agent.start(envoy as string, { ...mount(client, 'client'), CA_ADDR, ECC_SIGNATURE_ALGORITHM: '' })
+  server.start({ ...mount(server, 'server'), CA_ADDR }, envoy)
+  client.start({ ...mount(client, 'client'), CA_ADDR, ECC_SIGNATURE_ALGORITHM: '' }, envoy)
   await configure(mesh)
   t.match((await works(mesh)).headers, { 'x-peer': 'spiffe://cluster.local/ns/demo/sa/client' })
   t.same(ca.requests.map(request => request.keyType).sort(), ['ec', 'rsa'])
@@ -102,7 +102,7 @@ t.test(
       [mesh.server, 'server'],
       [mesh.client, 'client'],
     ] as const) {
-      pod.agent.start('', { ...mount(pod, account), CA_ADDR: `localhost:${port}` })
+      pod.start({ ...mount(pod, account), CA_ADDR: `localhost:${port}` })
     }
     await configure(mesh)
     await mesh.server.agent.says('failed to warm certificate: create certificate: rpc error: code = FailedPrecondition')
