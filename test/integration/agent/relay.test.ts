@@ -6,10 +6,12 @@ import { encodeMessage } from '../../../src/config/binary-writer.ts'
 import { certificate, certificatePath } from '../../harness/certificates.ts'
 import { allocatePort } from '../../harness/ports.ts'
 import { ScriptedControlPlane } from '../xds/control-plane.ts'
-import { ask, RunningAgent, until } from './running-agent.ts'
+import { ask, RunningAgent, realEnvoy, until } from './running-agent.ts'
 
 const ENVOY = join(import.meta.dirname, '../../../bin/envoy')
 const NDS = 'type.googleapis.com/istio.networking.nds.v1.NameTable'
+
+const PCDS = 'type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig'
 
 const cluster = {
   name: 'app',
@@ -44,8 +46,15 @@ const nameTable = encodeMessage('istio.networking.nds.v1.NameTable', {
   },
 })
 
-for (const delta of [true, false]) {
-  t.test(`${delta ? 'delta' : 'state of the world'}: proxy ← agent ← control plane with mutual TLS`, async t => {
+const real = realEnvoy()
+const PROXIES = [
+  { proxy: 'bin/envoy', binary: ENVOY, delta: true },
+  { proxy: 'bin/envoy', binary: ENVOY, delta: false },
+  ...(real === undefined ? [] : [{ proxy: 'the real Envoy', binary: real, delta: true }]),
+]
+
+for (const { proxy, binary, delta } of PROXIES) {
+  t.test(`${delta ? 'delta' : 'state of the world'}: ${proxy} ← agent ← istiod with mutual TLS`, async t => {
     const plane = new ScriptedControlPlane()
     const { cert, key } = certificate('server')
     const roots = readFileSync(certificatePath('ca.pem'))
@@ -68,17 +77,19 @@ for (const delta of [true, false]) {
     copyFileSync(certificatePath('client.key'), join(provisioned, 'key.pem'))
     const dnsPort = await allocatePort()
     agent.start(
-      ENVOY,
+      binary,
       {
         PROV_CERT: provisioned,
         ISTIOD_SAN: 'lab.test',
         ISTIO_META_CLUSTER_ID: 'Kubernetes',
         XDS_HEADER_X_ROUTE: 'blue',
+        PROXY_CONFIG_XDS_AGENT: 'true',
         ISTIO_META_DNS_CAPTURE: 'true',
         DNS_PROXY_ADDR: `127.0.0.1:${dnsPort}`,
         ...(delta ? {} : { ISTIO_DELTA_XDS: 'false' }),
       },
       { discoveryAddress: `127.0.0.1:${port}` },
+      ['--log_output_level=all:debug'],
     )
     const send = (type: 'CDS' | 'LDS', name: string, message: object): void =>
       delta ? plane.delta(type, 'v1', [{ name, version: '1', message }]) : plane.send(type, 'v1', [message])
@@ -89,16 +100,16 @@ for (const delta of [true, false]) {
     t.match(await ask(agent.status, '/healthz/ready'), { status: 503 })
     t.match(await ask(agent.status, '/debug/ndsz'), { status: 404, body: '{}' })
     send('CDS', 'app', cluster)
-    await plane.requests(3)
-    const after = plane.take()
+    await plane.requests(4)
+    const after = plane.take().filter(({ nonce }) => nonce === '')
     t.same(
       after.map(({ type, error, nonce }) => [type, nonce, error]),
       [
         ['LDS', '', undefined],
         ['NameTable', '', undefined],
-        ['CDS', '1', undefined],
+        ['ProxyConfig', '', undefined],
       ],
-      'the agent asks for its own type after the first request for listeners, and not before',
+      'the agent asks for its own types after the first request for listeners, and not before',
     )
     send('LDS', 'virtualInbound', listener(agent.admin + 4))
     await plane.requests(1)
@@ -122,13 +133,22 @@ for (const delta of [true, false]) {
     const names = JSON.parse((await ask(agent.status, '/debug/ndsz')).body) as { table: Record<string, unknown> }
     t.same(names.table['web.'], { ips: ['10.9.9.9'], registry: 'Kubernetes' })
 
+    // ProxyConfig {ca_certificates_pem = 34}, whose length takes two bytes.
+    const pem = Buffer.concat([Buffer.from([0x92, 0x02, (roots.length & 0x7f) | 0x80, roots.length >> 7]), roots])
+    const pcds = { type_url: PCDS, value: pem }
+    if (delta) plane.deltaRaw(PCDS, 'v1', [{ name: 'config', resource: pcds }])
+    else plane.sendRaw(PCDS, 'v1', [pcds])
+    await plane.requests(1)
+    t.match(plane.take(), [{ type: 'ProxyConfig', nonce: '4', error: undefined }])
+    await agent.says('update new trust bundle')
+
     // Istiod goes; its successor is asked anew, with the token of then, for what the proxy has already.
     writeFileSync(token, 'second\n')
     plane.disconnect()
     await until(async () => plane.metadata.at(-1)?.authorization === 'Bearer second')
-    await plane.requests(3)
+    await plane.requests(4)
     const again = plane.take()
-    t.same(again.map(({ type }) => type).sort(), ['CDS', 'LDS', 'NameTable'])
+    t.same(again.map(({ type }) => type).sort(), ['CDS', 'LDS', 'NameTable', 'ProxyConfig'])
     const clusters = again.find(({ type }) => type === 'CDS')
     if (delta) t.same(clusters?.initial, { app: '1' })
     else t.equal(clusters?.version, 'v1')
@@ -136,7 +156,7 @@ for (const delta of [true, false]) {
 
     const page = (await ask(agent.status, '/stats/prometheus')).body
     t.match(page, /^istio_agent_xds_proxy_requests \d+$/m)
-    t.match(page, /^istio_agent_xds_proxy_responses 3$/m)
+    t.match(page, /^istio_agent_xds_proxy_responses 4$/m)
     t.match(page, /^istio_agent_istiod_connection_terminations\{type="error"\} 1$/m)
     t.match(agent.output, `connected to ${delta ? 'delta ' : ''}upstream XDS server: 127.0.0.1:${port}\tid=1`)
     t.match(
