@@ -1,5 +1,6 @@
 import { registeredFactories, registerFactories } from './config/registry.ts'
 import { earlyHeaderMutationFactory } from './http/early-header-mutation/header-mutation.ts'
+import { compressorFactory } from './http/filters/compressor.ts'
 import { corsFactory } from './http/filters/cors.ts'
 import { faultFactory } from './http/filters/fault.ts'
 import { grpcStatsFactory } from './http/filters/grpc-stats.ts'
@@ -42,6 +43,7 @@ const EXTENSIONS = [
   routerFactory,
   corsFactory,
   faultFactory,
+  compressorFactory,
   grpcStatsFactory,
   istioAlpnFactory,
   istioStatsFactory,

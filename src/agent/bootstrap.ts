@@ -1,7 +1,11 @@
-import { AgentError } from './agent-error.ts'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { bootstrapClusters, telemetryAddress } from './bootstrap-clusters.ts'
+import { bootstrapListeners } from './bootstrap-listeners.ts'
+import { statsOptions } from './bootstrap-stats.ts'
+import { log } from './log.ts'
 import { addressFamily, type Env, type NodeIdentity } from './node-identity.ts'
 import type { ProxyConfig } from './proxy-config.ts'
-import { STATS_TAGS } from './stats-tags.ts'
 
 export interface BootstrapOptions {
   readonly node: NodeIdentity
@@ -16,46 +20,27 @@ export interface BootstrapOptions {
 
 type Json = Record<string, unknown>
 
-const HCM = 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
-const ROUTER = 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router'
-const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
+/** Unlimited, as Istio writes it. */
+const MAX_INT32 = 2147483647
 
 /**
- * The Envoy bootstrap of a pod, after Istio's template (tools/packaging/common/envoy_bootstrap.json): same node, ports,
- * listeners, clusters and stats. Left out until something needs them: internal listeners, compression of
- * the metrics.
+ * The Envoy bootstrap of a pod: what Istio's template (tools/packaging/common/envoy_bootstrap.json, istio 86c9f01)
+ * makes of the same node and ProxyConfig. Throws AgentError when the configuration does not allow one.
  */
 export function makeBootstrap(options: BootstrapOptions): Json {
   const { node, config, env } = options
-  const { localhost, wildcard } = addressFamily(node.addresses)
-  const prometheusPort = portFrom(env, 'ENVOY_PROMETHEUS_PORT', 15090)
-  const healthPort = portFrom(env, 'ENVOY_STATUS_PORT', 15021)
+  const { localhost } = addressFamily(node.addresses)
   return {
-    application_log_config: {
-      log_format: options.logAsJson
-        ? {
-            json_format: {
-              time: '%Y-%m-%dT%T.%fZ',
-              level: '%l',
-              scope: 'envoy %n',
-              msg: '%j',
-              caller: '%g:%#',
-              thread: '%t',
-            },
-          }
-        : { text_format: '%Y-%m-%dT%T.%fZ\t%l\tenvoy %n %g:%#\t%v\tthread=%t' },
-    },
-    node: { id: node.id, cluster: node.cluster, locality: {}, metadata: node.metadata },
+    application_log_config: { log_format: logFormat(options.logAsJson) },
+    node: { id: node.id, cluster: node.cluster, locality: node.locality, metadata: node.metadata },
     layered_runtime: {
       layers: [
-        { name: 'global config', static_layer: runtimeLayer(config) },
+        { name: 'global config', static_layer: runtimeLayer(config, env) },
         { name: 'admin', admin_layer: {} },
       ],
     },
-    stats_config: { use_all_default_tags: false, stats_tags: STATS_TAGS, stats_matcher: statsMatcher(config, env) },
-    ...(options.outlierLogPath
-      ? { cluster_manager: { outlier_detection: { event_log_path: options.outlierLogPath } } }
-      : {}),
+    bootstrap_extensions: bootstrapExtensions(node, delta(node, env)),
+    ...statsOptions(node, config, env),
     admin: {
       access_log: [
         {
@@ -73,40 +58,73 @@ export function makeBootstrap(options: BootstrapOptions): Json {
       lds_config: adsSource(),
       cds_config: adsSource(),
       ads_config: {
-        api_type: env.ISTIO_DELTA_XDS === 'false' ? 'GRPC' : 'DELTA_GRPC',
+        api_type: delta(node, env) ? 'DELTA_GRPC' : 'GRPC',
         set_node_on_first_message_only: true,
         transport_api_version: 'V3',
         grpc_services: [{ envoy_grpc: { cluster_name: 'xds-grpc' } }],
       },
     },
-    static_resources: {
-      clusters: [
-        staticCluster('prometheus_stats', localhost, config.proxyAdminPort),
-        staticCluster('agent', localhost, config.statusPort),
-        ...(options.sds === undefined ? [] : [sdsCluster('sds-grpc', options.sds.workloadSocket)]),
-        ...(options.sds?.filesSocket === undefined ? [] : [sdsCluster('sds-files-grpc', options.sds.filesSocket)]),
-        xdsCluster(config),
+    static_resources: { clusters: bootstrapClusters(options), listeners: bootstrapListeners(options) },
+    overload_manager: {
+      resource_monitors: [
+        {
+          name: 'envoy.resource_monitors.global_downstream_max_connections',
+          typed_config: {
+            '@type':
+              'type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig',
+            max_active_downstream_connections: maxConnections(config),
+          },
+        },
       ],
-      listeners: [
-        httpListener(wildcard, prometheusPort, 'stats', '/stats/prometheus', 'prometheus_stats'),
-        httpListener(wildcard, healthPort, 'agent', '/healthz/ready', 'agent'),
-      ],
+    },
+    ...tracing(options),
+    ...statsSinks(options),
+    ...clusterManager(options),
+    deferred_stat_options: { enable_deferred_creation_stats: true },
+  }
+}
+
+function logFormat(json: boolean): Json {
+  if (!json) return { text_format: '%Y-%m-%dT%T.%fZ\t%l\tenvoy %n %g:%#\t%v\tthread=%t' }
+  return {
+    json_format: {
+      time: '%Y-%m-%dT%T.%fZ',
+      level: '%l',
+      scope: 'envoy %n',
+      msg: '%j',
+      caller: '%g:%#',
+      thread: '%t',
     },
   }
 }
 
-export function portFrom(env: Env, variable: string, byDefault: number): number {
-  const text = env[variable]
-  if (text === undefined || text === '') return byDefault
-  const port = Number(text)
-  if (!Number.isInteger(port) || port < 1 || port > 65535) {
-    throw new AgentError(`${variable}=${text}: expected a port between 1 and 65535`)
-  }
-  return port
+/** Istio's default; ISTIO_DELTA_XDS=false is state of the world. */
+function delta(node: NodeIdentity, env: Env): boolean {
+  return env.ISTIO_DELTA_XDS !== 'false' || node.id.startsWith('waypoint~')
 }
 
-function socketAddress(address: string, port: number): Json {
-  return { socket_address: { protocol: 'TCP', address, port_value: port } }
+function bootstrapExtensions(node: NodeIdentity, isDelta: boolean): Json[] {
+  let discovery = node.metadata.METADATA_DISCOVERY === 'true'
+  if (discovery && !isDelta) {
+    log.warn('disabling metadata discovery; not supported on SotW XDS')
+    discovery = false
+  }
+  const extension = (name: string, type: string, value: Json): Json => ({
+    name,
+    typed_config: {
+      '@type': 'type.googleapis.com/udpa.type.v1.TypedStruct',
+      type_url: `type.googleapis.com/${type}`,
+      value,
+    },
+  })
+  return [
+    ...(discovery
+      ? [extension('metadata_discovery', 'istio.workload.BootstrapExtension', { config_source: { ads: {} } })]
+      : []),
+    extension('envoy.bootstrap.internal_listener', 'envoy.extensions.bootstrap.internal_listener.v3.InternalListener', {
+      buffer_size_kb: 64,
+    }),
+  ]
 }
 
 function adsSource(): Json {
@@ -114,73 +132,17 @@ function adsSource(): Json {
   return { ads: {}, initial_fetch_timeout: '0s', resource_api_version: 'V3' }
 }
 
-function staticCluster(name: string, address: string, port: number): Json {
-  return {
-    name,
-    alt_stat_name: `${name};`,
-    type: 'STATIC',
-    connect_timeout: '0.250s',
-    lb_policy: 'ROUND_ROBIN',
-    load_assignment: assignment(name, socketAddress(address, port)),
-  }
-}
-
-/** A server of secrets on a Unix socket. */
-function sdsCluster(name: string, path: string): Json {
-  return {
-    name,
-    alt_stat_name: `${name};`,
-    type: 'STATIC',
-    typed_extension_protocol_options: {
-      [HTTP_OPTIONS]: {
-        '@type': `type.googleapis.com/${HTTP_OPTIONS}`,
-        explicit_http_config: { http2_protocol_options: {} },
-      },
-    },
-    connect_timeout: '1s',
-    lb_policy: 'ROUND_ROBIN',
-    load_assignment: assignment(name, { pipe: { path } }),
-  }
-}
-
-function assignment(name: string, address: Json): Json {
-  return { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] }
-}
-
-/** The agent's relay. */
-function xdsCluster(config: ProxyConfig): Json {
-  const unlimited = { max_connections: 100000, max_pending_requests: 100000, max_requests: 100000 }
-  return {
-    name: 'xds-grpc',
-    alt_stat_name: 'xds-grpc;',
-    type: 'STATIC',
-    connect_timeout: '1s',
-    lb_policy: 'ROUND_ROBIN',
-    load_assignment: assignment('xds-grpc', { pipe: { path: `${config.configPath}/XDS` } }),
-    circuit_breakers: {
-      thresholds: [
-        { priority: 'DEFAULT', ...unlimited },
-        { priority: 'HIGH', ...unlimited },
-      ],
-    },
-    upstream_connection_options: { tcp_keepalive: { keepalive_time: 300 } },
-    max_requests_per_connection: 1,
-    typed_extension_protocol_options: {
-      [HTTP_OPTIONS]: {
-        '@type': `type.googleapis.com/${HTTP_OPTIONS}`,
-        explicit_http_config: { http2_protocol_options: {} },
-      },
-    },
-  }
-}
-
-function runtimeLayer(config: ProxyConfig): Json {
+function runtimeLayer(config: ProxyConfig, env: Env): Json {
   const layer: Json = {
     'envoy.deprecated_features:envoy.config.listener.v3.Listener.hidden_envoy_deprecated_use_original_dst': true,
     'envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update': false,
     'envoy.reloadable_features.fixed_heap_use_allocated': true,
     'envoy.reloadable_features.http_reject_path_with_fragment': false,
     're2.max_program_size.error_level': '32768',
+  }
+  if (env.COMPLIANCE_POLICY === 'fips-140-2') layer['envoy.reloadable_features.google_grpc_disable_tls_13'] = true
+  if (env.HTTP_STRIP_FRAGMENT_FROM_PATH_UNSAFE_IF_DISABLED === 'false') {
+    layer['envoy.reloadable_features.http_strip_fragment_from_path_unsafe_if_disabled'] = 'false'
   }
   for (const [key, value] of Object.entries(config.runtimeValues)) {
     if (value === '') delete layer[key]
@@ -189,50 +151,100 @@ function runtimeLayer(config: ProxyConfig): Json {
   return layer
 }
 
-function statsMatcher(config: ProxyConfig, env: Env): Json {
-  const prefixes = ['reporter=', 'cluster_manager', 'listener_manager', 'server', 'cluster.xds-grpc', 'wasm']
-  const suffixes = ['rbac.allowed', 'rbac.denied', 'shadow_allowed', 'shadow_denied']
-  // The count of open connections is what EXIT_ON_ZERO_ACTIVE_CONNECTIONS waits for.
-  if (env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS === 'true') suffixes.push('downstream_cx_active')
-  const extra = config.statsInclusion
+/** ConnectionSettings, then the proxy metadata of before them, then the runtime key of before that. */
+function maxConnections(config: ProxyConfig): number {
+  if (config.globalDownstreamConnectionLimit > 0) return config.globalDownstreamConnectionLimit
+  for (const text of [
+    config.proxyMetadata.ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS,
+    config.runtimeValues['overload.global_downstream_max_connections'],
+  ]) {
+    if (text !== undefined && /^[0-9]{1,10}$/.test(text)) return Number(text)
+  }
+  return MAX_INT32
+}
+
+function tracing({ node, config }: BootstrapOptions): Json {
+  if (config.tracing?.tracer === undefined) return {}
+  const config3 = (name: string, more: Json): Json => ({
+    tracing: {
+      http: {
+        name: `envoy.tracers.${config.tracing?.tracer}`,
+        typed_config: { '@type': `type.googleapis.com/envoy.config.trace.v3.${name}`, ...more },
+      },
+    },
+  })
+  switch (config.tracing.tracer) {
+    case 'zipkin':
+      return config3('ZipkinConfig', {
+        collector_cluster: 'zipkin',
+        collector_endpoint: '/api/v2/spans',
+        collector_endpoint_version: 'HTTP_JSON',
+        trace_id_128bit: true,
+        shared_span_context: false,
+      })
+    case 'lightstep':
+      return config3('LightstepConfig', {
+        collector_cluster: 'lightstep',
+        access_token_file: lightstepTokenFile(config),
+      })
+    case 'datadog':
+      return config3('DatadogConfig', { collector_cluster: 'datadog_agent', service_name: node.cluster })
+  }
+}
+
+function lightstepTokenFile(config: ProxyConfig): string {
+  return join(config.configPath, 'lightstep_access_token.txt')
+}
+
+/** The bootstrap names a file with the token of Lightstep. `configPath` must exist. */
+export function writeLightstepToken(config: ProxyConfig): void {
+  if (config.tracing?.tracer === 'lightstep') writeFileSync(lightstepTokenFile(config), config.tracing.accessToken)
+}
+
+function statsSinks({ config, env }: BootstrapOptions): Json {
+  const sinks: Json[] = []
+  if (config.metricsService !== undefined) {
+    sinks.push({
+      name: 'envoy.stat_sinks.metrics_service',
+      typed_config: {
+        '@type': 'type.googleapis.com/envoy.config.metrics.v3.MetricsServiceConfig',
+        transport_api_version: 'V3',
+        grpc_service: { envoy_grpc: { cluster_name: 'envoy_metrics_service' } },
+      },
+    })
+  }
+  if (config.statsdUdpAddress !== '') {
+    sinks.push({
+      name: 'envoy.stat_sinks.statsd',
+      typed_config: {
+        '@type': 'type.googleapis.com/envoy.config.metrics.v3.StatsdSink',
+        address: telemetryAddress('statsdUdpAddress', config.statsdUdpAddress, env.HOST_IP),
+      },
+    })
+  }
+  return sinks.length === 0 ? {} : { stats_sinks: sinks }
+}
+
+function clusterManager({ node, outlierLogPath }: BootstrapOptions): Json {
+  const selfDiscovery = node.metadata.ENABLE_SELF_DISCOVERY === 'true'
+  const loadStats = loadStatsConfig(node.metadata.LOAD_STATS_CONFIG_JSON)
+  if (!selfDiscovery && !outlierLogPath && loadStats === undefined) return {}
   return {
-    inclusion_list: {
-      patterns: [
-        ...[...prefixes, ...extra.prefixes].map(prefix => ({ prefix })),
-        ...[...suffixes, ...extra.suffixes].map(suffix => ({ suffix })),
-        ...['vhost\\..*\\.route\\..*', ...extra.regexps].map(regex => ({ safe_regex: { regex } })),
-        { prefix: 'component' },
-        { prefix: 'istio' },
-      ],
+    cluster_manager: {
+      ...(selfDiscovery ? { local_cluster_name: 'local_cluster' } : {}),
+      ...(outlierLogPath ? { outlier_detection: { event_log_path: outlierLogPath } } : {}),
+      ...(loadStats === undefined ? {} : { load_stats_config: loadStats }),
+      enable_deferred_cluster_creation: true,
     },
   }
 }
 
-function httpListener(address: string, port: number, statPrefix: string, prefix: string, cluster: string): Json {
-  return {
-    name: `${address}_${port}`,
-    address: socketAddress(address, port),
-    ignore_global_conn_limit: true,
-    bypass_overload_manager: true,
-    filter_chains: [
-      {
-        filters: [
-          {
-            name: 'envoy.filters.network.http_connection_manager',
-            typed_config: {
-              '@type': HCM,
-              codec_type: 'AUTO',
-              stat_prefix: statPrefix,
-              route_config: {
-                virtual_hosts: [
-                  { name: 'backend', domains: ['*'], routes: [{ match: { prefix }, route: { cluster } }] },
-                ],
-              },
-              http_filters: [{ name: 'envoy.filters.http.router', typed_config: { '@type': ROUTER } }],
-            },
-          },
-        ],
-      },
-    ],
+function loadStatsConfig(json: unknown): unknown {
+  if (typeof json !== 'string' || json === '') return undefined
+  try {
+    return JSON.parse(json)
+  } catch (error) {
+    log.warn(`ISTIO_META_LOAD_STATS_CONFIG_JSON is not JSON: ${(error as Error).message}`)
+    return undefined
   }
 }

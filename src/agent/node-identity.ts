@@ -19,6 +19,7 @@ export interface NodeIdentity {
   /** `sidecar~IP~POD.NS~NS.svc.cluster.local` */
   readonly id: string
   readonly cluster: string
+  readonly locality: Readonly<Record<string, string>>
   readonly metadata: Readonly<Record<string, unknown>>
 }
 
@@ -31,6 +32,7 @@ export interface NodeSources {
   readonly labels: string | undefined
   readonly annotations: string | undefined
   readonly localAddresses?: readonly string[]
+  readonly outlierLogPath?: string
   /** What other parts of the agent found out and istiod is to know. */
   readonly metadata?: Readonly<Record<string, unknown>>
 }
@@ -42,34 +44,49 @@ export function nodeIdentity(from: NodeSources): NodeIdentity {
   const name = `${pod}.${namespace}`
   const domain = from.domain === '' ? `${namespace}.svc.cluster.local` : from.domain
   const addresses = nodeAddresses(env.INSTANCE_IP ?? '', from.localAddresses ?? privateAddresses())
-  const labels = readDownwardApi(from.labels ?? '')
+  const labels = from.labels === undefined ? undefined : readDownwardApi(from.labels)
   const annotations = readDownwardApi(from.annotations ?? '')
-  const metadata = {
-    ...nodeMetadata(env, config, { namespace, pod, addresses, labels, annotations }),
-    ...from.metadata,
-  }
+  const facts = { namespace, pod, addresses, labels, annotations, outlierLogPath: from.outlierLogPath ?? '' }
+  const metadata: Record<string, unknown> = { ...nodeMetadata(env, config, facts), ...from.metadata }
   const id = `${from.type}~${addresses[0]}~${name}~${domain}`
-  const allLabels = metadata.LABELS as Record<string, string>
+  const allLabels = (metadata.LABELS ?? {}) as Record<string, string>
+  const locality = localityOf(allLabels)
   return {
     type: from.type,
     addresses,
     name,
     domain,
     id,
-    cluster: clusterName(config, allLabels, pod, namespace),
+    cluster: clusterName(config, allLabels, String(metadata.WORKLOAD_NAME ?? ''), namespace),
+    locality,
     metadata,
   }
 }
 
-/** 127.0.0.1 and 0.0.0.0, or the IPv6 ones in a pod that has no IPv4 at all. */
-export function addressFamily(addresses: readonly string[]): {
-  localhost: string
-  wildcard: string
-  version: 'v4' | 'v6'
-} {
-  return addresses.length > 0 && addresses.every(address => isIPv6(address))
-    ? { localhost: '::1', wildcard: '::', version: 'v6' }
-    : { localhost: '127.0.0.1', wildcard: '0.0.0.0', version: 'v4' }
+/** What to bind and how to look names up in a pod with these addresses. */
+export interface AddressFamily {
+  readonly localhost: string
+  readonly wildcard: string
+  /** Of the other family, with dual stack. */
+  readonly additionalLocalhost: string | undefined
+  readonly additionalWildcard: string | undefined
+  readonly lookup: 'V4_ONLY' | 'V6_ONLY' | 'ALL'
+  readonly version: 'v4' | 'v6'
+}
+
+/** IPv4, or IPv6 in a pod that has nothing else; with dual stack both, the first address's family first. */
+export function addressFamily(addresses: readonly string[], dualStack = false): AddressFamily {
+  const only6 = addresses.length > 0 && addresses.every(address => isIPv6(address))
+  const both = dualStack && !only6 && !addresses.every(address => isIPv4(address))
+  const v6 = only6 || (both && isIPv6(addresses[0] ?? ''))
+  return {
+    localhost: v6 ? '::1' : '127.0.0.1',
+    wildcard: v6 ? '::' : '0.0.0.0',
+    additionalLocalhost: both ? (v6 ? '127.0.0.1' : '::1') : undefined,
+    additionalWildcard: both ? (v6 ? '0.0.0.0' : '::') : undefined,
+    lookup: both ? 'ALL' : v6 ? 'V6_ONLY' : 'V4_ONLY',
+    version: v6 ? 'v6' : 'v4',
+  }
 }
 
 /** Lines `key="go-quoted value"` of the Kubernetes downward API. */
@@ -93,49 +110,131 @@ interface PodFacts {
   readonly namespace: string
   readonly pod: string
   readonly addresses: readonly string[]
-  readonly labels: Readonly<Record<string, string>>
+  /** undefined: no file with labels is mounted. */
+  readonly labels: Readonly<Record<string, string>> | undefined
   readonly annotations: Readonly<Record<string, string>>
+  readonly outlierLogPath: string
 }
 
+/** pkg/bootstrap/config.go: what istiod knows by name (empty values left out), over what it is merely told. */
 function nodeMetadata(env: Env, config: ProxyConfig, pod: PodFacts): Record<string, unknown> {
-  const metadata: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries({ ...config.proxyMetadata, ...env })) {
-    if (value === undefined) continue
-    if (name.startsWith('ISTIO_META_')) metadata[name.slice('ISTIO_META_'.length)] = value
-    else if (name.startsWith('ISTIO_METAJSON_')) mergeJson(metadata, name, value)
+  const untyped: Record<string, unknown> = {}
+  for (const [name, value] of [...Object.entries(config.proxyMetadata), ...Object.entries(env)]) {
+    if (value !== undefined && name.startsWith('ISTIO_META_')) untyped[name.slice('ISTIO_META_'.length)] = value
   }
-  metadata.ISTIO_VERSION ??= ISTIO_VERSION
-  metadata.LABELS = { ...pod.labels, ...(metadata.LABELS as Record<string, string> | undefined) }
-  if (Object.keys(pod.annotations).length > 0) metadata.ANNOTATIONS = pod.annotations
-  metadata.NAME = pod.pod
-  metadata.NAMESPACE = pod.namespace
-  metadata.INSTANCE_IPS = pod.addresses.join(',')
-  metadata.ENVOY_STATUS_PORT = Number(env.ENVOY_STATUS_PORT ?? 15021)
-  metadata.ENVOY_PROMETHEUS_PORT = Number(env.ENVOY_PROMETHEUS_PORT ?? 15090)
-  if (env.SERVICE_ACCOUNT !== undefined) metadata.SERVICE_ACCOUNT = env.SERVICE_ACCOUNT
-  metadata.PROXY_CONFIG = config.raw
-  return metadata
+  let fromEnv: Record<string, string> = {}
+  for (const [name, value] of Object.entries(env)) {
+    if (value === undefined || !name.startsWith('ISTIO_METAJSON_')) continue
+    const parsed = parseJson(name, value)
+    Object.assign(untyped, parsed)
+    if (name === 'ISTIO_METAJSON_LABELS') fromEnv = parsed as Record<string, string>
+  }
+  const labels = { ...fromEnv, ...pod.labels }
+  delete labels['pod-template-hash']
+  sanitizeLocality(labels)
+  if (pod.labels === undefined) sanitizeLocality(fromEnv)
+  const typed = {
+    ISTIO_VERSION: untyped.ISTIO_VERSION ?? ISTIO_VERSION,
+    LABELS: labels,
+    STATIC_LABELS: fromEnv,
+    ANNOTATIONS: pod.annotations,
+    NAME: pod.pod,
+    NAMESPACE: pod.namespace,
+    SERVICE_ACCOUNT: env.SERVICE_ACCOUNT,
+    INSTANCE_IPS: pod.addresses.join(','),
+    ENVOY_STATUS_PORT: Number(env.ENVOY_STATUS_PORT || 15021),
+    ENVOY_PROMETHEUS_PORT: Number(env.ENVOY_PROMETHEUS_PORT || 15090),
+    ENVOY_SECURE_METRICS_PORT: Number(env.ENVOY_SECURE_METRICS_PORT || 0),
+    ENVOY_SECURE_MERGED_METRICS_PORT: Number(env.ENVOY_SECURE_MERGED_METRICS_PORT || 0),
+    EXIT_ON_ZERO_ACTIVE_CONNECTIONS: env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS === 'true' ? 'true' : '',
+    ENVOY_SKIP_DEPRECATED_LOGS: env.ENVOY_SKIP_DEPRECATED_LOGS === 'false' ? '' : 'true',
+    METADATA_DISCOVERY: String((env.PEER_METADATA_DISCOVERY || untyped.ENABLE_HBONE) === 'true'),
+    WORKLOAD_IDENTITY_SOCKET_FILE: env.WORKLOAD_IDENTITY_SOCKET_FILE || 'socket',
+    OUTLIER_LOG_PATH: pod.outlierLogPath,
+    PILOT_SAN: config.controlPlaneAuthPolicy === 'MUTUAL_TLS' ? [discoveryHost(config)] : [],
+    DNS_PROXY_ADDR: env.DNS_PROXY_ADDR,
+    PROXY_CONFIG: config.raw,
+  }
+  return { ...untyped, ...Object.fromEntries(Object.entries(typed).filter(([, value]) => !isZero(value))) }
 }
 
-function mergeJson(metadata: Record<string, unknown>, name: string, value: string): void {
+/** The name istiod's certificate must have; a control plane on localhost is a forwarded one. */
+function discoveryHost(config: ProxyConfig): string {
+  const host = config.discoveryAddress.split(':', 1)[0] as string
+  return host === 'localhost' ? 'istiod.istio-system.svc' : host
+}
+
+function isZero(value: unknown): boolean {
+  if (value === undefined || value === '' || value === 0) return true
+  return typeof value === 'object' && Object.keys(value as object).length === 0
+}
+
+function parseJson(name: string, value: string): Record<string, unknown> {
   try {
-    const parsed = JSON.parse(value) as Record<string, unknown>
-    if (name === 'ISTIO_METAJSON_LABELS') {
-      metadata.LABELS = { ...(metadata.LABELS as object | undefined), ...parsed }
-      metadata.STATIC_LABELS = parsed
-    } else {
-      Object.assign(metadata, parsed)
-    }
+    return JSON.parse(value) as Record<string, unknown>
   } catch (error) {
     log.warn(`Env variable ${name} [${value}] failed json unmarshal: ${(error as Error).message}`)
+    return {}
   }
 }
 
-/** Istio's default `tracingServiceName: APP_LABEL_AND_NAMESPACE`. */
-function clusterName(config: ProxyConfig, labels: Record<string, string>, pod: string, namespace: string): string {
+const LOCALITY_LABEL = 'istio-locality'
+
+function localityLabel(labels: Readonly<Record<string, string>>): string {
+  const label = labels['topology.istio.io/locality'] ?? labels[LOCALITY_LABEL] ?? ''
+  // Kubernetes allows no slash in a label.
+  return label.includes('/') ? label : label.replaceAll('.', '/')
+}
+
+function sanitizeLocality(labels: Record<string, string>): void {
+  const locality = localityLabel(labels)
+  if (locality !== '') labels[LOCALITY_LABEL] = locality
+}
+
+function localityOf(labels: Readonly<Record<string, string>>): Record<string, string> {
+  const [region = '', zone = '', subZone = ''] = localityLabel(labels).split('/')
+  return {
+    ...(region === '' ? {} : { region }),
+    ...(zone === '' ? {} : { zone }),
+    ...(subZone === '' ? {} : { sub_zone: subZone }),
+  }
+}
+
+/** pkg/bootstrap getServiceCluster. */
+function clusterName(
+  config: ProxyConfig,
+  labels: Readonly<Record<string, string>>,
+  workload: string,
+  namespace: string,
+): string {
+  const canonical =
+    labels['service.istio.io/canonical-name'] ??
+    labels['app.kubernetes.io/name'] ??
+    labels.app ??
+    (workload === '' ? 'istio-proxy' : workload)
+  switch (config.tracingServiceName) {
+    case 'CANONICAL_NAME_ONLY':
+      return clusterOr(canonical, labels, workload, namespace)
+    case 'CANONICAL_NAME_AND_NAMESPACE':
+      return namespace === '' ? clusterOr(canonical, labels, workload, namespace) : `${canonical}.${namespace}`
+    case 'APP_LABEL_AND_NAMESPACE':
+      return clusterOr('istio-proxy', labels, workload, namespace)
+    default:
+      return clusterOr(config.serviceCluster, labels, workload, namespace)
+  }
+}
+
+function clusterOr(
+  name: string,
+  labels: Readonly<Record<string, string>>,
+  workload: string,
+  namespace: string,
+): string {
+  if (name !== '' && name !== 'istio-proxy') return name
   const app = labels.app ?? labels['app.kubernetes.io/name']
   if (app !== undefined) return `${app}.${namespace}`
-  return namespace === '' ? config.serviceCluster : `${pod === '' ? config.serviceCluster : pod}.${namespace}`
+  if (workload !== '') return `${workload}.${namespace}`
+  return namespace === '' ? 'istio-proxy' : `istio-proxy.${namespace}`
 }
 
 function nodeAddresses(instanceIp: string, local: readonly string[]): string[] {
@@ -143,7 +242,7 @@ function nodeAddresses(instanceIp: string, local: readonly string[]): string[] {
     throw new AgentError(`INSTANCE_IP=${instanceIp} is not an IP address`)
   }
   const rest = local.length === 0 ? ['127.0.0.1', '::1'] : local
-  return instanceIp === '' ? [...rest] : [instanceIp, ...rest.filter(address => address !== instanceIp)]
+  return [...new Set(instanceIp === '' ? rest : [instanceIp, ...rest])]
 }
 
 function privateAddresses(): string[] {

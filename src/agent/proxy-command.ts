@@ -4,7 +4,8 @@ import { parse as parseYaml } from 'yaml'
 import { ask } from './admin-client.ts'
 import { AgentError } from './agent-error.ts'
 import { AppProbes } from './app-probes.ts'
-import { makeBootstrap, portFrom } from './bootstrap.ts'
+import { makeBootstrap, writeLightstepToken } from './bootstrap.ts'
+import { portFrom } from './bootstrap-listeners.ts'
 import { type ControlPlane, startControlPlane } from './control-plane.ts'
 import { type Identity, startIdentity } from './identity/identity.ts'
 import { log } from './log.ts'
@@ -75,6 +76,7 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
     config,
     labels: readIfPresent('./etc/istio/pod/labels'),
     annotations: started.annotations,
+    outlierLogPath: options.outlierLogPath,
     metadata: identity.metadata,
   })
   log.info('Proxy role', { ips: node.addresses, type, id: node.name, domain: node.domain })
@@ -181,6 +183,7 @@ function writeBootstrap(config: ProxyConfig, bootstrap: object): string {
   try {
     mkdirSync(config.configPath, { recursive: true })
     writeFileSync(path, JSON.stringify(bootstrap, null, 2))
+    writeLightstepToken(config)
   } catch (error) {
     throw new AgentError(`cannot write the bootstrap ${path}: ${(error as Error).message}`)
   }

@@ -26,8 +26,33 @@ export interface ProxyConfig {
     readonly suffixes: readonly string[]
     readonly regexps: readonly string[]
   }
+  readonly extraStatTags: readonly string[]
+  readonly statsCompression: boolean
+  /** `host:port`; empty: no statsd. */
+  readonly statsdUdpAddress: string
+  readonly tracing: TracingConfig | undefined
+  readonly metricsService: RemoteService | undefined
+  readonly accessLogService: RemoteService | undefined
+  /** connectionSettings; 0 is unset. */
+  readonly globalDownstreamConnectionLimit: number
+  readonly tracingServiceName: string
   /** As configured, for the node metadata `PROXY_CONFIG`. */
   readonly raw: Readonly<Record<string, unknown>>
+}
+
+export interface TracingConfig {
+  /** undefined: tracing is configured by other means, or the tracer needs nothing in the bootstrap. */
+  readonly tracer: 'zipkin' | 'lightstep' | 'datadog' | undefined
+  readonly address: string
+  readonly accessToken: string
+  readonly tlsSettings: Raw | undefined
+}
+
+/** RemoteService: where gRPC telemetry goes. */
+export interface RemoteService {
+  readonly address: string
+  readonly tlsSettings: Raw | undefined
+  readonly tcpKeepalive: Raw | undefined
 }
 
 export interface ProxyConfigSources {
@@ -70,6 +95,14 @@ const READ = new Set([
   'fileFlushInterval',
   'fileFlushMinSizeKb',
   'readinessProbe',
+  'extraStatTags',
+  'statsCompression',
+  'statsdUdpAddress',
+  'tracing',
+  'envoyMetricsService',
+  'envoyAccessLogService',
+  'connectionSettings',
+  'tracingServiceName',
 ])
 
 /** defaults < mesh file < PROXY_CONFIG < annotation, field by field. Throws AgentError with the field's name. */
@@ -97,7 +130,12 @@ export function effectiveProxyConfig(sources: ProxyConfigSources): ProxyConfig {
   const concurrency =
     sources.concurrency || integer(raw, 'concurrency') || Math.min(sources.cpuLimit, availableParallelism())
   if (concurrency > 0) raw.concurrency = concurrency
-  const policy = raw.controlPlaneAuthPolicy
+  return readProxyConfig(raw)
+}
+
+/** A ProxyConfig in protobuf JSON that is complete: nothing is merged and no default added. Throws AgentError. */
+export function readProxyConfig(raw: Raw): ProxyConfig {
+  const policy = raw.controlPlaneAuthPolicy ?? 'NONE'
   if (policy !== 'MUTUAL_TLS' && policy !== 'NONE') {
     throw new AgentError(`controlPlaneAuthPolicy: "${String(policy)}" is not MUTUAL_TLS or NONE`)
   }
@@ -109,10 +147,11 @@ export function effectiveProxyConfig(sources: ProxyConfigSources): ProxyConfig {
     controlPlaneAuthPolicy: policy,
     serviceCluster: text(raw, 'serviceCluster'),
     drainDurationMs: duration(raw, 'drainDuration'),
-    terminationDrainDurationMs: duration(raw, 'terminationDrainDuration'),
+    terminationDrainDurationMs:
+      raw.terminationDrainDuration === undefined ? 5000 : duration(raw, 'terminationDrainDuration'),
     statusPort: integer(raw, 'statusPort'),
     proxyAdminPort: integer(raw, 'proxyAdminPort'),
-    concurrency,
+    concurrency: integer(raw, 'concurrency'),
     fileFlushIntervalMs: raw.fileFlushInterval === undefined ? 1000 : duration(raw, 'fileFlushInterval'),
     fileFlushMinSizeKb: integer(raw, 'fileFlushMinSizeKb'),
     proxyMetadata: stringMap(raw, 'proxyMetadata'),
@@ -122,7 +161,50 @@ export function effectiveProxyConfig(sources: ProxyConfigSources): ProxyConfig {
       suffixes: strings(stats, 'inclusionSuffixes'),
       regexps: strings(stats, 'inclusionRegexps'),
     },
-    raw,
+    extraStatTags: strings(raw, 'extraStatTags'),
+    statsCompression: raw.statsCompression !== false,
+    statsdUdpAddress: String(raw.statsdUdpAddress ?? ''),
+    tracing: tracing(raw.tracing),
+    metricsService: remoteService(raw.envoyMetricsService),
+    accessLogService: remoteService(raw.envoyAccessLogService),
+    globalDownstreamConnectionLimit: integer((raw.connectionSettings ?? {}) as Raw, 'globalDownstreamConnectionLimit'),
+    tracingServiceName: String(raw.tracingServiceName ?? ''),
+    raw: asProtobuf(raw),
+  }
+}
+
+/** protobuf JSON leaves out what has its type's zero value, and the control plane compares texts. */
+function asProtobuf(raw: Raw): Raw {
+  const entries = Object.entries(raw).filter(([field, value]) => {
+    if (field === 'controlPlaneAuthPolicy') return value !== 'NONE'
+    return typeof value === 'object' && value !== null ? Object.keys(value).length > 0 || field === 'tracing' : true
+  })
+  return Object.fromEntries(entries)
+}
+
+const TRACERS = ['zipkin', 'lightstep', 'datadog'] as const
+
+function tracing(value: unknown): TracingConfig | undefined {
+  if (value === undefined || value === null) return undefined
+  const settings = value as Raw
+  const tracer = TRACERS.find(name => settings[name] !== undefined)
+  if (settings.stackdriver !== undefined) log.warn('tracing.stackdriver is not supported and has no effect')
+  const chosen = tracer === undefined ? {} : (settings[tracer] as Raw)
+  return {
+    tracer,
+    address: String(chosen.address ?? ''),
+    accessToken: String(chosen.accessToken ?? ''),
+    tlsSettings: settings.tlsSettings as Raw | undefined,
+  }
+}
+
+function remoteService(value: unknown): RemoteService | undefined {
+  const service = (value ?? {}) as Raw
+  if (service.address === undefined || service.address === '') return undefined
+  return {
+    address: String(service.address),
+    tlsSettings: service.tlsSettings as Raw | undefined,
+    tcpKeepalive: service.tcpKeepalive as Raw | undefined,
   }
 }
 
@@ -170,7 +252,7 @@ function duration(raw: Raw, field: string): number {
 function strings(raw: Raw, field: string): string[] {
   const value = raw[field] ?? []
   if (!Array.isArray(value) || value.some(item => typeof item !== 'string')) {
-    throw new AgentError(`proxyStatsMatcher.${field}: expected a list of texts`)
+    throw new AgentError(`${field}: expected a list of texts`)
   }
   return value as string[]
 }

@@ -1,3 +1,5 @@
+import { parseDuration } from '../base/go-duration.ts'
+
 /**
  * Command-line flags in the style of Go's pflag, which both pilot-agent and Envoy users type:
  * `--name value`, `--name=value`, `-n value`, `-nvalue`, `-n=value`, bundled booleans `-ab`, `--` ends the flags.
@@ -122,27 +124,6 @@ export function parseFlags(
   return new Flags(values, operands, unknown)
 }
 
-/** Go duration (`5s`, `1m30s`, `250ms`) or protobuf JSON duration (`0.25s`) in milliseconds; undefined if malformed. */
-export function parseDuration(text: string): number | undefined {
-  if (text === '0') return 0
-  if (!/^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$/.test(text)) return undefined
-  let total = 0
-  for (const [, amount, unit] of text.matchAll(/([0-9.]+)(ns|us|µs|ms|s|m|h)/g)) {
-    total += Number(amount) * (UNIT_MS[unit as string] as number)
-  }
-  return Number.isFinite(total) ? total : undefined
-}
-
-const UNIT_MS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-}
-
 function readShorthands(
   token: string,
   argv: readonly string[],
@@ -200,7 +181,8 @@ function normalise(spec: FlagSpec, value: string, where: string): string {
   }
 }
 
-function suggestion(name: string, known: Iterable<string>): string {
+/** `; did you mean --name?`, or nothing when no known name is near. */
+export function suggestion(name: string, known: Iterable<string>): string {
   let best = ''
   let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1
   for (const candidate of known) {

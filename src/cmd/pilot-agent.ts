@@ -1,5 +1,5 @@
 import { configureLog, log } from '../agent/log.ts'
-import { FlagError, type FlagSpec, type Flags, parseFlags } from './flags.ts'
+import { FlagError, type FlagSpec, type Flags, parseFlags, suggestion } from './flags.ts'
 
 /** `pilot-agent`: the entry point of the sidecar image, as Istio's. Exit status 1 for a wrong command line too. */
 interface Subcommand {
@@ -141,7 +141,13 @@ async function main(argv: readonly string[]): Promise<number> {
     const specs = [...(await subcommand.flags()), ...LOG_FLAGS]
     const flags = parseFlags(specs, rest, process.env, subcommand.takesUnknownFlags)
     applyLogFlags(flags)
-    for (const unknown of flags.unknown) log.warn(`unknown flag ${unknown} is ignored`)
+    for (const unknown of flags.unknown) {
+      const hint = suggestion(
+        unknown.replace(/^--?|=.*$/gs, ''),
+        specs.map(spec => spec.name),
+      )
+      log.warn(`unknown flag ${unknown} is ignored${hint}`)
+    }
     return await subcommand.run(flags)
   } catch (error) {
     if (error instanceof FlagError) process.stderr.write(`Error: ${error.message}\n`)

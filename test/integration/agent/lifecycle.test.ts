@@ -200,7 +200,9 @@ t.test('command line', async t => {
     const done = spawnSync(process.execPath, [AGENT, ...args], { encoding: 'utf8' })
     return { status: done.status, out: done.stdout, err: done.stderr }
   }
-  t.match(run('proxy', 'sidecar', '--proxyLogLvel=info'), { status: 1, err: /did you mean --proxyLogLevel/ })
+  const unknown = run('proxy', 'waypoint', '--proxyLogLvel=info')
+  t.match(unknown, { out: /unknown flag --proxyLogLvel=info is ignored; did you mean --proxyLogLevel/ })
+  t.match(run('wait', '--periodMilli=1'), { status: 1, err: /did you mean --periodMillis/ })
   t.match(run('prxy'), { status: 1, err: /unknown command "prxy"/ })
   t.match(run('proxy', 'waypoint'), { status: 1, out: /HBONE/ })
   t.match(run('version', '--short'), { status: 0, out: /^\d+\.\d+\.\d+\n$/ })
