@@ -26,8 +26,8 @@ t.test('Remora does what Envoy was recorded to do', async t => {
   const expected = (group: { name: string }, scenario: { name: string }) => readRecorded(group.name)[scenario.name]
   const outcomes = await runGroups([ENVOY], groups, expected)
   const known = new Map(gaps.map(gap => [gap.name, gap]))
-  // A busy machine may upset one timer; a real difference is there again when the scenario runs with others idle.
-  const suspects = outcomes.filter(outcome => outcome.differences.length > 0 && !known.has(outcome.name))
+  // A busy machine may upset one timer or cut one write in two; what is really so is there again when the scenario runs with others idle.
+  const suspects = outcomes.filter(outcome => outcome.differences.length > 0 !== known.has(outcome.name))
   const again = new Map<string, Outcome>()
   if (suspects.length > 0) {
     const filters = suspects.map(outcome => outcome.name)

@@ -177,7 +177,7 @@ const limits: Group = {
       scenario(
         name.replace('_', '-'),
         'Connections of tcp_proxy that fail count, and the ejected host is not tried',
-        [failToConnect(name), failToConnect(name), { kind: 'wait', ms: 30 }, failToConnect(name)],
+        [failToConnect(name), ...[1, 2].flatMap((): Step[] => [{ kind: 'wait', ms: 60 }, failToConnect(name)])],
         [],
         { unordered: true, stats: stats(name) },
       ),
