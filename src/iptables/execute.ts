@@ -1,7 +1,15 @@
 import { log } from '../agent/log.ts'
 import { type Binaries, binaryName, type Commands, explain, IptablesError } from './commands.ts'
 import type { IptablesConfig } from './config.ts'
-import { checkCommands, cleanupCommands, differs, isEmptyState, readState, restoreText } from './restore.ts'
+import {
+  checkCommands,
+  cleanupCommands,
+  differs,
+  isEmptyState,
+  leftoverCommands,
+  readState,
+  restoreText,
+} from './restore.ts'
 import { buildRules, type Rule } from './rules.ts'
 
 /**
@@ -20,10 +28,10 @@ export function apply(config: IptablesConfig, commands: Commands): void {
     const active = families.filter(family => family.enabled)
     const replace = residue && delta && config.reconcile
     if (config.cleanupOnly) {
-      removeRules(active, commands)
+      removeRules(active, commands, true)
     } else if (replace) {
       withGuardrails(active, commands, () => {
-        removeRules(active, commands)
+        removeRules(active, commands, true)
         restore(active, commands)
       })
     } else if (delta || config.forceApply) {
@@ -117,20 +125,24 @@ function restore(families: readonly Family[], commands: Commands): void {
     if (!result.ok) {
       // Each table is one transaction, but nat may be in when raw fails: half a set captures traffic nobody serves.
       // Chains of another set that were here before are not ours to remove.
-      if (!/Chain already exists/.test(result.stderr)) removeRules([...applied, family], commands)
-      else removeRules(applied, commands)
+      if (!/Chain already exists/.test(result.stderr)) removeRules([...applied, family], commands, false)
+      else removeRules(applied, commands, false)
       throw new IptablesError(explain(binaryName('restore', binaries), withLine(result.stderr, input)))
     }
     applied.push(family)
   }
 }
 
-function removeRules(families: readonly Family[], commands: Commands): void {
+/** `everything`: rules of other configurations too, and not only those that this run would make. */
+function removeRules(families: readonly Family[], commands: Commands, everything: boolean): void {
   if (families.length > 0) log.info('Performing cleanup of existing iptables')
   for (const family of families) {
     const binaries = family.binaries as Binaries
     // Best effort: part of the set may be missing.
     for (const args of cleanupCommands(family.rules)) commands.run('iptables', binaries, args)
+    if (!everything) continue
+    const left = commands.run('save', binaries, [])
+    for (const args of leftoverCommands(left.stdout)) commands.run('iptables', binaries, args)
   }
 }
 

@@ -63,6 +63,28 @@ export function cleanupCommands(rules: readonly Rule[]): string[][] {
   return commands
 }
 
+/**
+ * `iptables …` arguments that remove what `iptables-save` still shows of ISTIO_ chains: those of other flags (TPROXY
+ * before, REDIRECT now) are in tables that the rules of this run do not even name.
+ */
+export function leftoverCommands(saved: string): string[][] {
+  const jumps: string[][] = []
+  const flushes: string[][] = []
+  const deletions: string[][] = []
+  let table = ''
+  for (const line of saved.split('\n')) {
+    if (line.startsWith('*')) table = line.slice(1).trim()
+    const chain = /^:(ISTIO_\S+)/.exec(line)?.[1]
+    if (chain !== undefined) {
+      flushes.push(['-t', table, '-F', chain])
+      deletions.push(['-t', table, '-X', chain])
+    }
+    // A quoted argument (a comment) is somebody else's rule.
+    if (/^-A (?!ISTIO_)[^"]* -j ISTIO_/.test(line)) jumps.push(['-t', table, '-D', ...line.split(' ').slice(1)])
+  }
+  return [...jumps, ...flushes, ...deletions]
+}
+
 /** table → chain → number of rules; our chains always, built-in chains only where they hold a rule. */
 export type TableState = ReadonlyMap<string, ReadonlyMap<string, number>>
 

@@ -229,6 +229,24 @@ async function testIptablesOnly(t: Test, pod: NetworkNode, bare: NetworkNode): P
     t.equal(rules(pod), '')
   })
 
+  await t.test('rules of another mode are replaced and removed whole, whatever the flags are now', async t => {
+    apply(pod, TPROXY_FLAGS)
+    t.match(rules(pod), 'ISTIO_TPROXY')
+    apply(pod, [...FLAGS, '--reconcile'])
+    t.notMatch(rules(pod), /ISTIO_(TPROXY|DIVERT)/)
+    t.match(rules(pod), 'ISTIO_IN_REDIRECT')
+    const [file, ...args] = inNamespace(pod.namespace, [
+      process.execPath,
+      AGENT,
+      'istio-clean-iptables',
+      '--dual-stack',
+    ])
+    const done = spawnSync(file as string, args, { encoding: 'utf8', env: PLAIN })
+    t.equal(done.status, 0, done.stdout)
+    // The rules of excluded interfaces jump nowhere; all that names a chain of ours is gone.
+    t.notMatch(rules(pod), 'ISTIO')
+  })
+
   await t.test('legacy binaries can be forced, and are then found by themselves', async t => {
     if (spawnSync('iptables-legacy', ['--version']).error !== undefined) {
       t.pass('no iptables-legacy here')

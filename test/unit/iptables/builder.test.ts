@@ -4,7 +4,14 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { NftRule } from '../../../src/iptables/nft-rules.ts'
 import { ruleCommands } from '../../../src/iptables/nft-transaction.ts'
-import { checkCommands, cleanupCommands, readState, restoreText, statements } from '../../../src/iptables/restore.ts'
+import {
+  checkCommands,
+  cleanupCommands,
+  leftoverCommands,
+  readState,
+  restoreText,
+  statements,
+} from '../../../src/iptables/restore.ts'
 import type { Rule } from '../../../src/iptables/rules.ts'
 
 const fixtures = join(import.meta.dirname, '../../fixtures')
@@ -98,6 +105,32 @@ t.test('cleanup goes backwards; rules inside ISTIO_ chains go with the chain', a
       '-t table -X chain',
       '-t table -F ISTIO_TEST',
       '-t table -X ISTIO_TEST',
+    ],
+  )
+})
+
+t.test('what a run with other flags left is found in the saved rules: jumps first, then chains', async t => {
+  const saved = `*mangle
+:PREROUTING ACCEPT [0:0]
+:ISTIO_DIVERT - [0:0]
+:ISTIO_INBOUND - [0:0]
+-A PREROUTING -p tcp -j ISTIO_INBOUND
+-A PREROUTING -m comment --comment "not ours -j ISTIO_X" -j ACCEPT
+-A ISTIO_INBOUND -p tcp -j ISTIO_DIVERT
+COMMIT
+*nat
+:KUBE_SERVICES - [0:0]
+-A OUTPUT -j KUBE_SERVICES
+COMMIT
+`
+  t.same(
+    leftoverCommands(saved).map(args => args.join(' ')),
+    [
+      '-t mangle -D PREROUTING -p tcp -j ISTIO_INBOUND',
+      '-t mangle -F ISTIO_DIVERT',
+      '-t mangle -F ISTIO_INBOUND',
+      '-t mangle -X ISTIO_DIVERT',
+      '-t mangle -X ISTIO_INBOUND',
     ],
   )
 })
