@@ -81,7 +81,7 @@ export class IstioCaClient implements CaClient {
       if (chain.length <= 1) throw new Error('invalid empty CertChain')
       return chain
     } catch (error) {
-      citadel.error(`failed to sign CSR: ${(error as Error).message}`)
+      if (!this.#closing.signal.aborted) citadel.error(`failed to sign CSR: ${(error as Error).message}`)
       throw error
     }
   }
@@ -92,8 +92,6 @@ export class IstioCaClient implements CaClient {
 
   async #callWithRetries(request: Buffer): Promise<string[]> {
     const client = this.#connect()
-    const abort = (): void => client.close()
-    this.#closing.signal.addEventListener('abort', abort)
     try {
       for (let attempt = 1; ; attempt++) {
         try {
@@ -112,7 +110,6 @@ export class IstioCaClient implements CaClient {
         await sleep(wait, undefined, { signal: this.#closing.signal })
       }
     } finally {
-      this.#closing.signal.removeEventListener('abort', abort)
       client.close()
     }
   }
@@ -125,11 +122,25 @@ export class IstioCaClient implements CaClient {
     const bearer = token()
     if (bearer !== '') metadata.set('authorization', `Bearer ${bearer}`)
     const options: CallOptions = { deadline: Date.now() + DEADLINE_MS }
+    const { signal } = this.#closing
     return new Promise((resolve, reject) => {
-      client.makeUnaryRequest(METHOD, identity, decodeChain, request, metadata, options, (error, chain) => {
-        if (error !== null) reject(error)
-        else resolve(chain ?? [])
-      })
+      const call = client.makeUnaryRequest(
+        METHOD,
+        identity,
+        decodeChain,
+        request,
+        metadata,
+        options,
+        (error, chain) => {
+          signal.removeEventListener('abort', cancel)
+          if (error !== null) reject(error)
+          else resolve(chain ?? [])
+        },
+      )
+      // An agent that ends does not wait for a CA that is silent.
+      const cancel = (): void => call.cancel()
+      signal.addEventListener('abort', cancel)
+      if (signal.aborted) cancel()
     })
   }
 

@@ -78,6 +78,7 @@ export class FileSecrets {
           return await this.#keyPair(request.chain, request.key, name)
       }
     } catch (error) {
+      if (this.#closing.signal.aborted) throw error
       log.error(`resource:${name} failed to generate secret for proxy from file: ${(error as Error).message}`)
       this.#options.metrics.fileFailed()
       throw error

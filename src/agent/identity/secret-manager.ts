@@ -162,7 +162,7 @@ export class SecretManager {
       this.#metrics.signed(performance.now() - before, false)
     } catch (error) {
       this.#metrics.signed(performance.now() - before, true)
-      log.error(`resource:${WORKLOAD} failed to sign: ${(error as Error).message}`)
+      if (!this.#closed) log.error(`resource:${WORKLOAD} failed to sign: ${(error as Error).message}`)
       throw error
     }
     const text = concatenate(chain)

@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { status } from '@grpc/grpc-js'
@@ -114,4 +115,17 @@ t.test('an answer with one certificate or none is none', async t => {
   server.rootIncluded = false
   await t.rejects(client().sign(csr, 1000), /invalid empty CertChain/)
   server.rootIncluded = true
+})
+
+t.test('an agent that ends does not wait for a CA that says nothing', async t => {
+  const silent = createServer(() => {})
+  await new Promise<void>(resolve => silent.listen(0, '127.0.0.1', resolve))
+  const ca = client({ address: `127.0.0.1:${(silent.address() as AddressInfo).port}`, rootFile: undefined })
+  const connected = new Promise(resolve => silent.once('connection', resolve))
+  const signing = ca.sign(csr, 1000)
+  const socket = (await connected) as Socket
+  ca.close()
+  await t.rejects(signing, /code = Cancelled/)
+  socket.destroy()
+  silent.close()
 })

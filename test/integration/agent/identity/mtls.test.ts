@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { Agent, request } from 'node:https'
 import { join } from 'node:path'
 import { status } from '@grpc/grpc-js'
 import t from 'tap'
@@ -12,6 +13,17 @@ configureLog({ write: () => {} })
 
 const authority = new CertificateAuthority()
 const ISTIOD = ['istiod.istio-system.svc']
+/** One request; resolves to peer, status and local port: the same port is the same connection. */
+function overTls(port: number, agent: Agent): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ host: '127.0.0.1', port, agent }, incoming => {
+      const { localPort } = incoming.socket
+      incoming.resume().on('end', () => resolve(`${incoming.headers['x-peer']} ${incoming.statusCode} ${localPort}`))
+    })
+    outgoing.on('error', reject).end()
+  })
+}
+
 const TOKENS: Readonly<Record<string, string>> = { 'token-server': 'server', 'token-client': 'client' }
 
 /** What the kubelet and the injector give a pod. */
@@ -49,6 +61,13 @@ t.test('a request by mTLS between two agents with certificates of the CA; rotati
   })
   const keyBefore = readFileSync(join(output, 'key.pem'), 'utf8')
 
+  // A connection from before the first renewal.
+  const own = authority.identity({ uris: ['spiffe://cluster.local/ns/demo/sa/old'], ttlMs: 3_600_000 })
+  const old = new Agent({ keepAlive: true, maxSockets: 1, cert: own.chain, key: own.key, rejectUnauthorized: false })
+  t.teardown(() => old.destroy())
+  const overOld = async (): Promise<string> => await overTls(server.agent.admin + 4, old)
+  const portBefore = await overOld()
+
   // Two renewals of each, with requests all the time.
   const serials = new Set<unknown>()
   const failed: Answer[] = []
@@ -66,6 +85,7 @@ t.test('a request by mTLS between two agents with certificates of the CA; rotati
   )
   t.same(failed, [], `of ${sent}`)
   t.ok(serials.size >= 2, `${serials.size} certificates of the client were seen in ${sent} requests`)
+  t.equal(await overOld(), portBefore, 'connections live on')
   t.equal(new Set(ca.requests.map(request => request.publicKey)).size, ca.requests.length, 'a new key each time')
   t.not(readFileSync(join(output, 'key.pem'), 'utf8'), keyBefore, 'OUTPUT_CERTS follow')
   t.match(
