@@ -1,6 +1,8 @@
+import { createSocket } from 'node:dgram'
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ServerCredentials } from '@grpc/grpc-js'
+import dns from 'dns-packet'
 import t from 'tap'
 import { encodeMessage } from '../../../src/config/binary-writer.ts'
 import { certificate, certificatePath } from '../../harness/certificates.ts'
@@ -45,6 +47,18 @@ const nameTable = encodeMessage('istio.networking.nds.v1.NameTable', {
     'web.demo.svc.cluster.local': { ips: ['10.9.9.9'], registry: 'Kubernetes', shortname: 'web', namespace: 'demo' },
   },
 })
+
+/** Asks the agent for the first address of a name. */
+function resolve(port: number, name: string): Promise<string | undefined> {
+  return new Promise(done => {
+    const socket = createSocket('udp4')
+    socket.on('message', bytes => {
+      socket.close()
+      done(dns.decode(bytes).answers?.[0]?.data)
+    })
+    socket.send(dns.encode({ type: 'query', id: 1, questions: [{ type: 'A', name }] }), port, '127.0.0.1')
+  })
+}
 
 const real = realEnvoy()
 const PROXIES = [
@@ -132,6 +146,8 @@ for (const { proxy, binary, delta } of PROXIES) {
     t.match(await ask(agent.status, '/healthz/ready'), { status: 200 })
     const names = JSON.parse((await ask(agent.status, '/debug/ndsz')).body) as { table: Record<string, unknown> }
     t.same(names.table['web.'], { ips: ['10.9.9.9'], registry: 'Kubernetes' })
+
+    t.equal(await resolve(dnsPort, 'web.demo'), '10.9.9.9')
 
     // ProxyConfig {ca_certificates_pem = 34}, whose length takes two bytes.
     const pem = Buffer.concat([Buffer.from([0x92, 0x02, (roots.length & 0x7f) | 0x80, roots.length >> 7]), roots])

@@ -274,6 +274,20 @@ for (const protocol of [STATE_OF_THE_WORLD, DELTA]) {
         },
       }),
     })
+    // Written as JSON, as EnvoyFilter users do.
+    const typed = {
+      type_url: ECDS,
+      value: encodeMessage('envoy.config.core.v3.TypedExtensionConfig', {
+        name: 'typed',
+        typed_config: {
+          type_url: `${PREFIX}envoy.extensions.filters.http.wasm.v3.Wasm`,
+          struct: {
+            type_url: `${PREFIX}udpa.type.v1.TypedStruct`,
+            value: { config: { fail_open: true, vm_config: { code: { remote: { sha256: 'nil' } } } } },
+          },
+        },
+      }),
+    }
     const plain = {
       type_url: ECDS,
       value: encodeMessage('envoy.config.core.v3.TypedExtensionConfig', {
@@ -292,6 +306,7 @@ for (const protocol of [STATE_OF_THE_WORLD, DELTA]) {
         wasm('policy', 'network', { failure_policy: 'FAIL_OPEN' }, remote),
         wasm('reload', 'network', { failure_policy: 'FAIL_RELOAD', fail_open: true }, remote),
         plain,
+        typed,
       ]),
     )
     const type = protocol.isDelta ? 'DeltaDiscoveryResponse' : 'DiscoveryResponse'
@@ -318,12 +333,16 @@ for (const protocol of [STATE_OF_THE_WORLD, DELTA]) {
         },
         { name: 'reload', typed_config: { message: { rules: {}, stat_prefix: 'wasm-default-deny' } } },
         { name: 'cors' },
+        {
+          name: 'typed',
+          typed_config: { type_url: prefix('http'), message: { rules_stat_prefix: 'wasm-default-allow' } },
+        },
       ],
     )
     if (protocol.isDelta) {
       t.same(
         got.resources.map(r => r.name),
-        ['r0', 'r1', 'r2', 'r3', 'r4'],
+        ['r0', 'r1', 'r2', 'r3', 'r4', 'r5'],
       )
       t.same(got.removed_resources, ['gone'])
     }
