@@ -119,6 +119,9 @@ export function effectiveProxyConfig(sources: ProxyConfigSources): ProxyConfig {
       if (!READ.has(field) && !ACCEPTED.has(field))
         log.warn(`${where}: field ${field} is not supported and has no effect`)
     }
+    // One of the two is set (`oneof cluster_name`).
+    if (layer.tracingServiceName !== undefined) delete raw.serviceCluster
+    if (layer.serviceCluster !== undefined) delete raw.tracingServiceName
     // Maps are merged key by key, as protobuf merges them.
     raw = {
       ...raw,
@@ -145,7 +148,7 @@ export function readProxyConfig(raw: Raw): ProxyConfig {
     configPath: text(raw, 'configPath'),
     discoveryAddress: text(raw, 'discoveryAddress'),
     controlPlaneAuthPolicy: policy,
-    serviceCluster: text(raw, 'serviceCluster'),
+    serviceCluster: String(raw.serviceCluster ?? ''),
     drainDurationMs: duration(raw, 'drainDuration'),
     terminationDrainDurationMs:
       raw.terminationDrainDuration === undefined ? 5000 : duration(raw, 'terminationDrainDuration'),
