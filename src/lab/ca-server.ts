@@ -67,14 +67,19 @@ export class CaServer {
     this.authority = options.authority
   }
 
-  /** Resolves to the port. `host:0` is any. The server's own certificate is for these names. */
-  async listen(address: string, dnsNames: readonly string[]): Promise<number> {
-    const own = this.authority.identity({ dnsNames, addresses: ['127.0.0.1'], ttlMs: 3_600_000 })
-    const server = new Server()
+  /** Serves on a server that has other services too: istiod's CA is on the port of its xDS. */
+  addTo(server: Server): void {
     server.addService(SERVICE, {
       CreateCertificate: (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) =>
         this.#create(call, answer),
     })
+  }
+
+  /** Resolves to the port. `host:0` is any. The server's own certificate is for these names. */
+  async listen(address: string, dnsNames: readonly string[]): Promise<number> {
+    const own = this.authority.identity({ dnsNames, addresses: ['127.0.0.1'], ttlMs: 3_600_000 })
+    const server = new Server()
+    this.addTo(server)
     this.#server = server
     const pair = { private_key: Buffer.from(own.key), cert_chain: Buffer.from(own.chain) }
     const credentials = ServerCredentials.createSsl(
