@@ -16,6 +16,9 @@ export interface SecretSource {
 type Stream = ServerDuplexStream<Buffer, Buffer>
 
 const log = new Logger('sds')
+/** Waits of 1, 2, 4 and 8 seconds between them. */
+const MAX_ATTEMPTS = 5
+const FIRST_WAIT_MS = 1000
 const MAX_STREAMS = 100_000
 /** Of one request: a proxy asks for one name per stream. */
 const MAX_NAMES = 1000
@@ -43,10 +46,34 @@ export class SdsServer {
   readonly #source: SecretSource
   readonly #sessions = new Set<SecretSession>()
   #path = ''
+  #closed = false
 
   constructor(source: SecretSource) {
     this.#source = source
     this.#server.addService(SERVICE, { StreamSecrets: (stream: Stream) => this.#open(stream) })
+  }
+
+  /**
+   * Serves on that path. A first attempt that fails is told and followed by four more, in the background: a proxy without
+   * certificates is of use, so the agent goes on (istio security/pkg/nodeagent/sds/server.go).
+   */
+  async start(path: string, what: string): Promise<void> {
+    log.info('Starting SDS grpc server')
+    await this.#attempt(path, what, 1)
+  }
+
+  async #attempt(path: string, what: string, attempt: number): Promise<void> {
+    try {
+      await this.listen(path, what)
+    } catch (error) {
+      if (this.#closed) return
+      log.error((error as Error).message)
+      if (attempt === MAX_ATTEMPTS) {
+        log.warn('SDS grpc server could not be started')
+        return
+      }
+      setTimeout(() => void this.#attempt(path, what, attempt + 1), FIRST_WAIT_MS * 2 ** (attempt - 1)).unref()
+    }
   }
 
   /**
@@ -64,7 +91,6 @@ export class SdsServer {
     } catch (error) {
       agentLog.warn(`Failed to create directory for ${path}: ${(error as Error).message}`)
     }
-    log.info('Starting SDS grpc server')
     log.info(`Starting SDS server for ${what}, will listen on "${path}"`)
     await new Promise<void>((resolve, reject) => {
       this.#server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), error => {
@@ -74,6 +100,7 @@ export class SdsServer {
     })
     chmodSync(path, 0o666)
     this.#path = path
+    if (this.#closed) this.close()
   }
 
   /** Sends a secret to whoever has asked for it. */
@@ -83,6 +110,7 @@ export class SdsServer {
   }
 
   close(): void {
+    this.#closed = true
     this.#server.forceShutdown()
     if (this.#path !== '') rmSync(this.#path, { force: true })
   }

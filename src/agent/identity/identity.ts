@@ -63,7 +63,7 @@ export async function startIdentity({ env, config, registry }: IdentitySources):
   secrets.onUpdate = name => server.push(name)
   if (ca !== null) secrets.warm()
   const path = foreign ? FILES_SOCKET : workloadSocket
-  await server.listen(path, foreign ? 'file certificates only' : 'workload certificates')
+  await server.start(path, foreign ? 'file certificates only' : 'workload certificates')
   return {
     workloadSocket,
     filesSocket: foreign ? FILES_SOCKET : undefined,

@@ -125,6 +125,25 @@ t.test('what a dead container left at the path is replaced; a closed server leav
   t.notOk(existsSync(`${path}2`))
 })
 
+t.test('a socket that cannot be made is told and tried again; the agent goes on', async t => {
+  let logged = ''
+  configureLog({
+    write: line => {
+      logged += line
+    },
+  })
+  // A file is where its folder should be.
+  writeFileSync(join(folder, 'blocked'), '')
+  const blocked = join(folder, 'blocked/socket')
+  const second = new SdsServer({ get: async () => ({ kind: 'root', roots: '' }) })
+  t.teardown(() => second.close())
+  await second.start(blocked, 'workload certificates')
+  t.match(logged, /error\tsds\t(failed to remove unix:|SDS grpc server for workload proxies failed to set up UDS: )/)
+  rmSync(join(folder, 'blocked'))
+  await until(() => existsSync(blocked))
+  t.ok(statSync(blocked).isSocket())
+})
+
 t.test('key and chain, roots: inline bytes under the name that was asked for', async t => {
   const proxy = open(t)
   proxy.ask(['default', 'ROOTCA'])
