@@ -59,18 +59,6 @@ export function nullValue(): Buffer {
   return tagged(0x05, Buffer.alloc(0))
 }
 
-export function utf8String(text: string): Buffer {
-  return tagged(0x0c, Buffer.from(text, 'utf8'))
-}
-
-/** RFC 5280 4.1.2.5: UTCTime until 2049, GeneralizedTime from 2050; whole seconds, UTC. */
-export function time(at: Date): Buffer {
-  const digits = at.toISOString().replaceAll(/[-:T]|\..*$/g, '')
-  return at.getUTCFullYear() < 2050
-    ? tagged(0x17, Buffer.from(`${digits.slice(2)}Z`, 'latin1'))
-    : tagged(0x18, Buffer.from(`${digits}Z`, 'latin1'))
-}
-
 /** `[number]`, constructed around other values or primitive with bytes of its own (IMPLICIT). */
 export function context(number: number, content: Uint8Array, constructed: boolean): Buffer {
   return tagged((constructed ? 0xa0 : 0x80) | number, content)
@@ -84,7 +72,8 @@ export function pem(label: string, der: Uint8Array): string {
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`
 }
 
-function tagged(tag: number, content: Uint8Array): Buffer {
+/** `tag`: the identifier octet (X.690 §8.1.2). */
+export function tagged(tag: number, content: Uint8Array): Buffer {
   const { length } = content
   if (length < 0x80) return Buffer.concat([Buffer.of(tag, length), content])
   const size = Buffer.alloc(4)

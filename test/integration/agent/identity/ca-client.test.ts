@@ -10,8 +10,8 @@ import { certificateRequest } from '../../../../src/agent/identity/csr.ts'
 import { keyKind, newKeyPair } from '../../../../src/agent/identity/key-pair.ts'
 import { IdentityMetrics } from '../../../../src/agent/identity/metrics.ts'
 import { configureLog } from '../../../../src/agent/log.ts'
-import { CertificateAuthority } from '../../../../src/lab/ca.ts'
-import { CaServer } from '../../../../src/lab/ca-server.ts'
+import { CertificateAuthority } from '../../../harness/toy-ca.ts'
+import { CaServer } from '../../../harness/toy-ca-server.ts'
 
 let logged = ''
 configureLog({

@@ -4,7 +4,7 @@ import t from 'tap'
 import type { KeySecret } from '../../../../src/agent/identity/secret.ts'
 import { configureLog } from '../../../../src/agent/log.ts'
 import { SdsServer } from '../../../../src/agent/sds-server.ts'
-import { CertificateAuthority } from '../../../../src/lab/ca.ts'
+import { CertificateAuthority } from '../../../harness/toy-ca.ts'
 import { until } from '../running-agent.ts'
 import { configure, MESH, makeMesh, Pod, serverListener, works } from './mtls-pods.ts'
 

@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import t from 'tap'
 import { certificateRequest, spiffeId } from '../../../../src/agent/identity/csr.ts'
-import { integer, objectIdentifier, pem, time } from '../../../../src/agent/identity/der.ts'
+import { integer, objectIdentifier, pem } from '../../../../src/agent/identity/der.ts'
 import { type KeyKind, keyKind, newKeyPair, privateKeyPem } from '../../../../src/agent/identity/key-pair.ts'
-import { CertificateAuthority } from '../../../../src/lab/ca.ts'
-import { readCertificateRequest } from '../../../../src/lab/certificate-request.ts'
+import { readCertificateRequest } from '../../../harness/certificate-request.ts'
+import { CertificateAuthority } from '../../../harness/toy-ca.ts'
 
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0
 const ID = spiffeId('cluster.local', 'demo', 'echo')
@@ -72,8 +72,6 @@ t.test('DER: shortest integers, arcs over 127, times before and after 2050, long
   t.equal(integer(65537).toString('hex'), '0203010001')
   t.equal(integer(Buffer.from('0000ff', 'hex')).toString('hex'), '020200ff')
   t.equal(objectIdentifier('1.2.840.113549').toString('hex'), '06062a864886f70d')
-  t.equal(time(new Date('2049-12-31T23:59:59.9Z')).toString('latin1').slice(2), '491231235959Z')
-  t.equal(time(new Date('2050-01-01T00:00:00Z')).toString('latin1').slice(2), '20500101000000Z')
   t.equal(integer(Buffer.alloc(300, 1)).subarray(0, 4).toString('hex'), '0282012c')
   t.equal(pem('X', Buffer.alloc(49)).split('\n')[1]?.length, 64)
   t.end()

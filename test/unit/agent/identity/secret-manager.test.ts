@@ -13,8 +13,8 @@ import type { KeySecret, RootSecret } from '../../../../src/agent/identity/secre
 import { renewalDelay, SecretManager } from '../../../../src/agent/identity/secret-manager.ts'
 import { configureLog } from '../../../../src/agent/log.ts'
 import { effectiveProxyConfig } from '../../../../src/agent/proxy-config.ts'
-import { CertificateAuthority } from '../../../../src/lab/ca.ts'
-import { readCertificateRequest } from '../../../../src/lab/certificate-request.ts'
+import { readCertificateRequest } from '../../../harness/certificate-request.ts'
+import { CertificateAuthority } from '../../../harness/toy-ca.ts'
 
 let logged = ''
 configureLog({

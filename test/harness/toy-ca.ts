@@ -1,6 +1,6 @@
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
 import { isIP } from 'node:net'
-import { signatureAlgorithm, signed } from '../agent/identity/csr.ts'
+import { signatureAlgorithm, signed } from '../../src/agent/identity/csr.ts'
 import {
   bitString,
   boolean,
@@ -11,9 +11,8 @@ import {
   pem,
   sequence,
   set,
-  time,
-  utf8String,
-} from '../agent/identity/der.ts'
+  tagged,
+} from '../../src/agent/identity/der.ts'
 
 /** What a certificate is for. */
 export interface CertificateSubject {
@@ -124,4 +123,16 @@ function keyIdentifier(publicKey: KeyObject): Buffer {
 function ipv4(address: string): Buffer {
   if (isIP(address) !== 4) throw new Error(`${address} is not an IPv4 address`)
   return Buffer.from(address.split('.').map(Number))
+}
+
+function utf8String(text: string): Buffer {
+  return tagged(0x0c, Buffer.from(text, 'utf8'))
+}
+
+/** RFC 5280 4.1.2.5: UTCTime until 2049, GeneralizedTime from 2050; whole seconds, UTC. */
+function time(at: Date): Buffer {
+  const digits = at.toISOString().replaceAll(/[-:T]|\..*$/g, '')
+  return at.getUTCFullYear() < 2050
+    ? tagged(0x17, Buffer.from(`${digits.slice(2)}Z`, 'latin1'))
+    : tagged(0x18, Buffer.from(`${digits}Z`, 'latin1'))
 }

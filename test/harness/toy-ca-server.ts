@@ -6,10 +6,10 @@ import {
   type sendUnaryData,
   status,
 } from '@grpc/grpc-js'
-import { bytesField, message } from '../agent/identity/proto-fields.ts'
-import { WireReader } from '../config/wire-reader.ts'
-import type { CertificateAuthority } from './ca.ts'
+import { bytesField, message } from '../../src/agent/identity/proto-fields.ts'
+import { WireReader } from '../../src/config/wire-reader.ts'
 import { type ReadRequest, readCertificateRequest } from './certificate-request.ts'
+import type { CertificateAuthority } from './toy-ca.ts'
 
 /** One call of CreateCertificate, as it came. */
 export interface SigningRequest {
