@@ -7,10 +7,10 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseAllDocuments, stringify } from 'yaml'
 import { AdsServer } from '../src/lab/ads-server.ts'
-import { CertificateAuthority } from '../src/lab/ca.ts'
-import { CaServer } from '../src/lab/ca-server.ts'
 import type { Container, JsonObject, Pod } from '../src/lab/inject/kubernetes.ts'
 import { readResources } from '../src/lab/resource-files.ts'
+import { CertificateAuthority } from '../test/harness/toy-ca.ts'
+import { CaServer } from '../test/harness/toy-ca-server.ts'
 
 const ISTIOD = 'istiod.istio-system.svc'
 const [part = '', folder = '', address = '', adsPort = '', caPort = ''] = process.argv.slice(2)
