@@ -1,4 +1,4 @@
-import { CloseHow, type Connection } from '../../io/connection.ts'
+import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
 import { type Codec, type CodecStream, ResetReason, type StreamDecoder } from '../codec.ts'
 import type { HeaderBlock } from '../header-block.ts'
 import { Framing } from './body-parser.ts'
@@ -194,6 +194,8 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
     // The answer came before the request was sent: the rest of the request would be read as the next one.
     if (!s.writeDone) this.shouldClose = true
     if (this.stream === s) this.stream = null
+    // Whoever held the response back with its last bytes does not hold the next one.
+    this.connection.holdReading(ReadHold.PeerBuffer | ReadHold.Filter, false)
   }
 
   private fail(details: string): Framing {

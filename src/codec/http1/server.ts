@@ -214,7 +214,8 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
 
   private next(): void {
     if (this.reader.waitingBytes > 0) this.reader.resume()
-    this.connection.holdReading(ReadHold.Pipeline, false)
+    // What held this exchange back does not hold the next one.
+    this.connection.holdReading(ReadHold.Pipeline | ReadHold.PeerBuffer | ReadHold.Filter, false)
   }
 
   private closeConnection(how: CloseHow): void {

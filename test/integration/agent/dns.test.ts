@@ -68,8 +68,14 @@ async function server(
     ...more,
   })
   t.teardown(() => made.close())
-  const [port] = await made.listen()
-  return [made, port as number]
+  // The port that UDP was given may be taken for TCP.
+  for (let tries = 0; ; tries++) {
+    const ports = await made.listen().catch((error: Error) => {
+      if (tries === 9 || !error.message.includes('EADDRINUSE')) throw error
+      return null
+    })
+    if (ports !== null) return [made, ports[0] as number]
+  }
 }
 
 function query(host: string, type = 'A', edns = 0): Buffer {
