@@ -56,20 +56,20 @@ async function server(
   upstreams: number[],
   more: Partial<DnsServerOptions> = {},
 ): Promise<[DnsServer, number]> {
-  const made = new DnsServer({
-    addresses: [{ host: '127.0.0.1', port: 0 }],
-    scope: { namespace: 'ns1', domain: 'svc.cluster.local', search: data.search },
-    servers: upstreams.map(port => ({ host: '127.0.0.1', port })),
-    parallel: false,
-    timeoutMs: 5000,
-    respondBeforeSync: false,
-    metrics,
-    nextId: () => ++lastId,
-    ...more,
-  })
-  t.teardown(() => made.close())
-  // The port that UDP was given may be taken for TCP.
+  // The port that UDP was given may be taken for TCP: then another server, with another port.
   for (let tries = 0; ; tries++) {
+    const made = new DnsServer({
+      addresses: [{ host: '127.0.0.1', port: 0 }],
+      scope: { namespace: 'ns1', domain: 'svc.cluster.local', search: data.search },
+      servers: upstreams.map(port => ({ host: '127.0.0.1', port })),
+      parallel: false,
+      timeoutMs: 5000,
+      respondBeforeSync: false,
+      metrics,
+      nextId: () => ++lastId,
+      ...more,
+    })
+    t.teardown(() => made.close())
     const ports = await made.listen().catch((error: Error) => {
       if (tries === 9 || !error.message.includes('EADDRINUSE')) throw error
       return null
