@@ -1,3 +1,4 @@
+import { GRPC_STATUS_NAMES } from '../base/grpc-status.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import { headerArgs } from '../config/format-string.ts'
 import { latin1 } from '../config/matcher.ts'
@@ -66,26 +67,6 @@ export function percentDecode(text: string): string {
   return text.replace(/%([0-9a-fA-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
 }
 
-const GRPC_NAMES = [
-  'OK',
-  'Canceled',
-  'Unknown',
-  'InvalidArgument',
-  'DeadlineExceeded',
-  'NotFound',
-  'AlreadyExists',
-  'PermissionDenied',
-  'ResourceExhausted',
-  'FailedPrecondition',
-  'Aborted',
-  'OutOfRange',
-  'Unimplemented',
-  'Internal',
-  'Unavailable',
-  'DataLoss',
-  'Unauthenticated',
-]
-
 /** HTTP status → gRPC status when an answer to a gRPC request carries none; 200 is Unknown (grpc http-grpc-status-mapping). */
 const FROM_HTTP: Readonly<Record<number, number>> = {
   400: 13,
@@ -122,7 +103,7 @@ function grpcStatusText(format: string): FormatReader {
   return c => {
     const status = grpcStatus(c)
     if (status === null) return null
-    const name = GRPC_NAMES[status]
+    const name = GRPC_STATUS_NAMES[status]
     if (name === undefined) return status < 0 ? 'InvalidCode' : String(status)
     return format === 'SNAKE_STRING' ? snake(name) : name
   }

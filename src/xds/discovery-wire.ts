@@ -64,7 +64,7 @@ export function decodeAny(bytes: Uint8Array): RawResource {
   return { typeUrl, bytes: value }
 }
 
-/** gRPC's INVALID_ARGUMENT, which Envoy puts into every NACK (Status::WellKnownGrpcStatus::Internal is 13, as seen on the wire). */
+/** google.rpc.Code INTERNAL: what Envoy puts into every NACK, as seen on the wire. */
 export const NACK_CODE = 13
 
 export function encodeRequest(request: SotwRequest, node: envoy.config.core.v3.Node | undefined): Uint8Array {

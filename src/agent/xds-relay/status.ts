@@ -1,23 +1,4 @@
-/** gRPC's numbers with the names Go prints. */
-const NAMES = [
-  'OK',
-  'Canceled',
-  'Unknown',
-  'InvalidArgument',
-  'DeadlineExceeded',
-  'NotFound',
-  'AlreadyExists',
-  'PermissionDenied',
-  'ResourceExhausted',
-  'FailedPrecondition',
-  'Aborted',
-  'OutOfRange',
-  'Unimplemented',
-  'Internal',
-  'Unavailable',
-  'DataLoss',
-  'Unauthenticated',
-]
+import { GRPC_STATUS_NAMES } from '../../base/grpc-status.ts'
 
 export interface StreamStatus {
   readonly code: number
@@ -50,5 +31,5 @@ export function isExpected({ code, details }: StreamStatus): boolean {
 
 /** Go's text of a status, which people search logs for; `<nil>` for a stream that ended well. */
 export function statusText({ code, details }: StreamStatus): string {
-  return code === OK ? '<nil>' : `rpc error: code = ${NAMES[code] ?? `Code(${code})`} desc = ${details}`
+  return code === OK ? '<nil>' : `rpc error: code = ${GRPC_STATUS_NAMES[code] ?? `Code(${code})`} desc = ${details}`
 }
