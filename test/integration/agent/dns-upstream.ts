@@ -1,6 +1,7 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { createServer, type Server, type Socket } from 'node:net'
 import dns, { type Answer } from 'dns-packet'
+import { allocatePort } from '../../harness/ports.ts'
 
 /** As Istio's test has it: 64 addresses under a name that is not the one asked for. */
 export function giantAnswers(count: number): Answer[] {
@@ -41,8 +42,9 @@ export class FakeNameServer {
   }
 
   async listen(): Promise<number> {
-    await new Promise<void>(resolve => this.#udp.bind(0, '127.0.0.1', resolve))
-    this.port = this.#udp.address().port
+    // A port that UDP was given by the system may be in use for TCP.
+    this.port = await allocatePort()
+    await new Promise<void>(resolve => this.#udp.bind(this.port, '127.0.0.1', resolve))
     await new Promise<void>(resolve => this.#tcp.listen(this.port, '127.0.0.1', resolve))
     return this.port
   }

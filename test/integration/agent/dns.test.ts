@@ -7,6 +7,7 @@ import t from 'tap'
 import type { NameInfo, NameTable } from '../../../src/agent/dns/name-table.ts'
 import { DnsServer, type DnsServerOptions } from '../../../src/agent/dns/server.ts'
 import { configureLog } from '../../../src/agent/log.ts'
+import { allocatePort } from '../../harness/ports.ts'
 import { FakeNameServer, giantAnswers } from './dns-upstream.ts'
 
 const lines: string[] = []
@@ -56,26 +57,22 @@ async function server(
   upstreams: number[],
   more: Partial<DnsServerOptions> = {},
 ): Promise<[DnsServer, number]> {
-  // The port that UDP was given may be taken for TCP: then another server, with another port.
-  for (let tries = 0; ; tries++) {
-    const made = new DnsServer({
-      addresses: [{ host: '127.0.0.1', port: 0 }],
-      scope: { namespace: 'ns1', domain: 'svc.cluster.local', search: data.search },
-      servers: upstreams.map(port => ({ host: '127.0.0.1', port })),
-      parallel: false,
-      timeoutMs: 5000,
-      respondBeforeSync: false,
-      metrics,
-      nextId: () => ++lastId,
-      ...more,
-    })
-    t.teardown(() => made.close())
-    const ports = await made.listen().catch((error: Error) => {
-      if (tries === 9 || !error.message.includes('EADDRINUSE')) throw error
-      return null
-    })
-    if (ports !== null) return [made, ports[0] as number]
-  }
+  // A port that UDP was given by the system may be in use for TCP.
+  const port = await allocatePort()
+  const made = new DnsServer({
+    addresses: [{ host: '127.0.0.1', port }],
+    scope: { namespace: 'ns1', domain: 'svc.cluster.local', search: data.search },
+    servers: upstreams.map(port => ({ host: '127.0.0.1', port })),
+    parallel: false,
+    timeoutMs: 5000,
+    respondBeforeSync: false,
+    metrics,
+    nextId: () => ++lastId,
+    ...more,
+  })
+  t.teardown(() => made.close())
+  await made.listen()
+  return [made, port]
 }
 
 function query(host: string, type = 'A', edns = 0): Buffer {
