@@ -8,17 +8,9 @@ import { parseRouteConfiguration } from '../../../src/config/route.ts'
 import { registerExtensions } from '../../../src/extensions.ts'
 import { parseListener } from '../../../src/listener/parse-listener.ts'
 import { clusterParser } from '../../../src/server/cluster-parser.ts'
-import { PUSHES, type PushType, readPush } from '../../harness/istio-pushes.ts'
+import { PUSHES, type PushType, readPush, withoutNotYet } from '../../harness/istio-pushes.ts'
 
 registerExtensions()
-
-/** What later work brings: taken out of the listeners, so that everything else of them is held to being accepted. */
-const NOT_YET = [
-  'envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig',
-  'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz',
-  'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit',
-  'envoy.extensions.filters.http.lua.v3.Lua',
-]
 
 /** Push, type and a name of its resources → why they are refused. */
 const REFUSED: readonly (readonly [place: RegExp, reason: RegExp])[] = [
@@ -30,31 +22,13 @@ const REFUSED: readonly (readonly [place: RegExp, reason: RegExp])[] = [
   [/^ambient-httpbin-hbone LDS (main_internal|connect_originate)$/, /internal_listener/],
 ]
 
-type Json = Record<string, unknown>
-
-/** The message without elements of lists that stand for what is not there yet. */
-function without(value: unknown): unknown {
-  if (Array.isArray(value)) return value.filter(item => !isNotYet(item)).map(without)
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, without(inner)]))
-}
-
-function isNotYet(item: unknown): boolean {
-  if (typeof item !== 'object' || item === null) return false
-  const { typed_config: any, config_discovery } = item as Json
-  // Extension configuration by ECDS: Wasm.
-  if (config_discovery !== undefined) return true
-  const url = (any as { type_url?: string } | undefined)?.type_url ?? ''
-  return NOT_YET.some(type => url.endsWith(`/${type}`))
-}
-
 function parse(type: PushType, message: object, name: string): void {
   const at = FieldPath.root(name)
   const warnings: string[] = []
   const warn = (text: string): void => void warnings.push(text)
   if (type === 'CDS') parseCluster(message, at, clusterParser(warn))
   else if (type === 'EDS') parseAssignment(message, at, { dns: false, clusterType: 'EDS', warn })
-  else if (type === 'LDS') parseListener(without(message) as object, at, warnings)
+  else if (type === 'LDS') parseListener(withoutNotYet(message) as object, at, warnings)
   else parseRouteConfiguration(message, at, { hasCluster: () => true, validateClusters: false, warnings })
 }
 
