@@ -10,6 +10,7 @@ import { jwtAuthnFactory } from './http/filters/jwt-authn.ts'
 import { peerMetadataFactory } from './http/filters/peer-metadata.ts'
 import { rbacFactory } from './http/filters/rbac.ts'
 import { routerFactory } from './http/filters/router.ts'
+import { setFilterStateFactory } from './http/filters/set-filter-state.ts'
 import { xffDetectionFactory } from './http/original-ip-detection/xff.ts'
 import { downstreamRawBuffer, upstreamRawBuffer } from './io/transport-sockets/raw-buffer.ts'
 import { downstreamTls, upstreamTls } from './io/transport-sockets/tls.ts'
@@ -24,6 +25,7 @@ import { httpConnectionManagerFactory } from './network/filters/http-connection-
 import { networkIstioStatsFactory } from './network/filters/istio-stats.ts'
 import { metadataExchangeFactory } from './network/filters/metadata-exchange.ts'
 import { networkRbacFactory } from './network/filters/rbac.ts'
+import { networkSetFilterStateFactory } from './network/filters/set-filter-state.ts'
 import { tcpProxyFactory } from './network/filters/tcp-proxy.ts'
 import { fileAccessLog } from './telemetry/access-loggers/file.ts'
 import { stderrAccessLog } from './telemetry/access-loggers/stderr.ts'
@@ -38,6 +40,7 @@ const EXTENSIONS = [
   directResponseFactory,
   connectionLimitFactory,
   networkRbacFactory,
+  networkSetFilterStateFactory,
   metadataExchangeFactory,
   networkIstioStatsFactory,
   routerFactory,
@@ -50,6 +53,7 @@ const EXTENSIONS = [
   jwtAuthnFactory,
   peerMetadataFactory,
   rbacFactory,
+  setFilterStateFactory,
   xffDetectionFactory,
   earlyHeaderMutationFactory,
   downstreamRawBuffer,

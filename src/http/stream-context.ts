@@ -134,7 +134,10 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.skipped = skipped
     const shared = this.info.connection!.streamInfo
     // What network filters know of the connection holds for each of its streams.
-    if (shared !== null) this.info.filterState = shared.filterState
+    if (shared !== null) {
+      this.info.filterState = shared.filterState
+      this.info.sharedState = shared.sharedState
+    }
     this.request.start()
   }
 

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { Address } from './connection.ts'
 
 const MAPPED = '::ffff:'
@@ -15,4 +16,16 @@ export function pipeAddress(path: string): Address {
 
 export function isPipe(address: Address): boolean {
   return address.ip === '' || address.ip[0] === '/' || address.ip[0] === '@'
+}
+
+/** `1.2.3.4:80` or `[::1]:80`; null for anything else. */
+export function parseHostPort(text: string): Address | null {
+  const colon = text.lastIndexOf(':')
+  if (colon < 1) return null
+  const port = text.slice(colon + 1)
+  let ip = text.slice(0, colon)
+  if (ip.startsWith('[') && ip.endsWith(']')) ip = ip.slice(1, -1)
+  else if (ip.includes(':')) return null
+  if (isIP(ip) === 0 || !/^[0-9]{1,5}$/.test(port) || Number(port) > 65535) return null
+  return ipAddress(ip.toLowerCase(), Number(port))
 }

@@ -1,6 +1,7 @@
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import { xxHash64 } from '../base/xxhash64.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
+import { TCP_CLUSTER_STATE } from '../config/filter-state-value.ts'
 import { isPipe } from '../io/address.ts'
 import { CloseHow, CloseReason, type Connection, type ConnectionHandler, Flow, ReadHold } from '../io/connection.ts'
 import { connectionInfo } from '../telemetry/connection-info.ts'
@@ -81,7 +82,9 @@ export class TcpProxySession
     }
     // Nothing is read until there is somewhere to write it.
     c.holdReading(ReadHold.Setup, true)
-    this.#target = this.#proxy.pickTarget()
+    const named = this.info.state(TCP_CLUSTER_STATE)
+    this.#target =
+      typeof named === 'string' ? { name: named, weight: 1, metadataMatch: null } : this.#proxy.pickTarget()
     this.metadataMatch = this.#target.metadataMatch ?? config.metadataMatch
     this.#connect()
     return NetVerdict.Stop

@@ -48,7 +48,8 @@ function filterState(args: string): FormatReader {
 
 /** An object that filters share through filter state: it knows its JSON, its text and its fields. */
 export interface StateObject {
-  toJSON(): object
+  /** Null: it has no typed form. */
+  toJSON(): object | null
   toString(): string
   field?(name: string): string | undefined
 }

@@ -1,3 +1,4 @@
+import type { StateSharing } from '../config/filter-state-value.ts'
 import type { Address, Connection } from '../io/connection.ts'
 
 /**
@@ -37,6 +38,15 @@ export const ResponseFlag = {
   UnconditionalDropOverload: 29,
 } as const
 export type ResponseFlag = (typeof ResponseFlag)[keyof typeof ResponseFlag]
+
+/** An object of the filter state that upstream connections get to know. */
+export interface SharedState {
+  readonly key: string
+  readonly value: unknown
+  readonly sharing: StateSharing
+  /** Streams that share objects of different texts have different connections; '' = any will do (Envoy: Hashable). */
+  readonly poolKey: string
+}
 
 /**
  * Facts of one HTTP stream or TCP connection, filled in while it runs and read by access loggers, formatters and
@@ -124,6 +134,8 @@ export class StreamInfo {
   dynamicMetadata: Record<string, Record<string, unknown>> | null = null
   /** Objects print themselves by `toString`. May be the connection's until `setState`. */
   filterState: Record<string, unknown> | null = null
+  /** Those that upstream connections get to know; null = none. Never changed in place: streams have their connection's. */
+  sharedState: readonly SharedState[] | null = null
   #ownsState = false
 
   setFlag(flag: ResponseFlag): void {
@@ -151,6 +163,16 @@ export class StreamInfo {
       this.#ownsState = true
     }
     this.filterState[key] = value
+  }
+
+  /** As set_filter_state does it: what the connection has set stays for its streams (FilterStateImpl::setData). */
+  setFilterState(key: string, value: unknown, sharing: StateSharing, poolKey: string): void {
+    const own = this.connection?.streamInfo
+    if (own !== this && own?.state(key) !== undefined) return
+    this.setState(key, value)
+    const others = (this.sharedState ?? NOTHING).filter(shared => shared.key !== key)
+    if (sharing !== 'none') others.push({ key, value, sharing, poolKey })
+    this.sharedState = others.length === 0 ? null : others
   }
 
   state(key: string): unknown {
@@ -246,6 +268,9 @@ export class StreamInfo {
     this.hostMetadata = null
     this.dynamicMetadata = null
     this.filterState = null
+    this.sharedState = null
     this.#ownsState = false
   }
 }
+
+const NOTHING: readonly SharedState[] = []

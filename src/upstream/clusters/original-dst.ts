@@ -1,5 +1,5 @@
-import { isIP } from 'node:net'
 import { TimerNode, type TimerOwner } from '../../base/timer.ts'
+import { parseHostPort } from '../../io/address.ts'
 import type { Address } from '../../io/connection.ts'
 import { type ClusterServices, WorkerCluster } from '../cluster.ts'
 import type { ClusterConfig } from '../cluster-config.ts'
@@ -82,7 +82,7 @@ export class OriginalDstCluster extends WorkerCluster implements TimerOwner {
     if (text === '' && this.headerName !== '') text = context.requestHeaders?.get(this.headerName) ?? ''
     let address: Address | null = null
     if (text !== '') {
-      address = parseAddress(text)
+      address = parseHostPort(text)
       if (address === null) this.counters.originalDstHostInvalid.inc()
     } else {
       const downstream = context.downstream
@@ -114,22 +114,5 @@ class OriginalHost extends WorkerHost {
     }
     // Its numbers concern this worker alone.
     super(cluster, published, new SharedCells(new Int32Array(new SharedArrayBuffer(HostCell.Count * 4)), null, 0))
-  }
-}
-
-/** `1.2.3.4:80` or `[::1]:80`; null for anything else. */
-function parseAddress(text: string): Address | null {
-  const colon = text.lastIndexOf(':')
-  if (colon < 1) return null
-  const port = text.slice(colon + 1)
-  let ip = text.slice(0, colon)
-  if (ip.startsWith('[') && ip.endsWith(']')) ip = ip.slice(1, -1)
-  else if (ip.includes(':')) return null
-  if (isIP(ip) === 0 || !/^[0-9]{1,5}$/.test(port) || Number(port) > 65535) return null
-  const canonical = ip.toLowerCase()
-  return {
-    ip: canonical,
-    port: Number(port),
-    text: `${canonical.includes(':') ? `[${canonical}]` : canonical}:${Number(port)}`,
   }
 }
