@@ -2,114 +2,23 @@
 import type { AnyMessage } from './any.ts'
 import { type FieldType, hasMessageType, type MessageType, messageType, wellKnownHolder } from './descriptors.ts'
 import { msToSeconds } from './well-known.ts'
+import { WireWriter } from './wire-writer.ts'
 
 /** @throws Error when the value has not the shape of the type: that is a mistake of the caller, not of a user */
 export function encodeMessage(typeName: string, message: object): Uint8Array<ArrayBuffer> {
-  const w = new Writer()
+  const w = new WireWriter()
   writeMessage(w, messageType(typeName), message as Record<string, unknown>)
   return w.finish()
 }
 
 /** The bytes of a google.protobuf.Any. */
 export function encodeAny(any: AnyMessage): Uint8Array<ArrayBuffer> {
-  const w = new Writer()
+  const w = new WireWriter()
   writeAny(w, any)
   return w.finish()
 }
 
-class Writer {
-  #buffer = Buffer.allocUnsafe(1024)
-  #at = 0
-
-  finish(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#buffer.subarray(0, this.#at))
-  }
-
-  #grow(n: number): void {
-    if (this.#at + n <= this.#buffer.length) return
-    const next = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#at + n))
-    this.#buffer.copy(next, 0, 0, this.#at)
-    this.#buffer = next
-  }
-
-  varint(n: number): void {
-    this.#grow(5)
-    let v = n >>> 0
-    while (v > 0x7f) {
-      this.#buffer[this.#at++] = (v & 0x7f) | 0x80
-      v >>>= 7
-    }
-    this.#buffer[this.#at++] = v
-  }
-
-  bigVarint(n: bigint): void {
-    this.#grow(10)
-    let v = BigInt.asUintN(64, n)
-    while (v > 0x7fn) {
-      this.#buffer[this.#at++] = Number(v & 0x7fn) | 0x80
-      v >>= 7n
-    }
-    this.#buffer[this.#at++] = Number(v)
-  }
-
-  tag(number: number, wireType: number): void {
-    this.varint((number << 3) | wireType)
-  }
-
-  fixed32(n: number): void {
-    this.#grow(4)
-    this.#at = this.#buffer.writeUInt32LE(n >>> 0, this.#at)
-  }
-
-  fixed64(n: bigint): void {
-    this.#grow(8)
-    this.#at = this.#buffer.writeBigUInt64LE(BigInt.asUintN(64, n), this.#at)
-  }
-
-  float(n: number): void {
-    this.#grow(4)
-    this.#at = this.#buffer.writeFloatLE(n, this.#at)
-  }
-
-  double(n: number): void {
-    this.#grow(8)
-    this.#at = this.#buffer.writeDoubleLE(n, this.#at)
-  }
-
-  bytes(b: Uint8Array): void {
-    this.varint(b.length)
-    this.#grow(b.length)
-    this.#buffer.set(b, this.#at)
-    this.#at += b.length
-  }
-
-  text(s: string): void {
-    const length = Buffer.byteLength(s)
-    this.varint(length)
-    this.#grow(length)
-    this.#at += this.#buffer.write(s, this.#at)
-  }
-
-  /** Writes the content first and puts its length in front: lengths are not known before. */
-  delimited(write: () => void): void {
-    const start = this.#at
-    this.varint(0)
-    write()
-    const length = this.#at - start - 1
-    let extra = 0
-    for (let v = length >>> 7; v > 0; v >>>= 7) extra++
-    if (extra > 0) {
-      this.#grow(extra)
-      this.#buffer.copyWithin(start + 1 + extra, start + 1, this.#at)
-    }
-    const end = this.#at + extra
-    this.#at = start
-    this.varint(length)
-    this.#at = end
-  }
-}
-
-function writeMessage(w: Writer, type: MessageType, message: Record<string, unknown>): void {
+function writeMessage(w: WireWriter, type: MessageType, message: Record<string, unknown>): void {
   for (const field of type.ordered) {
     const value = message[field.name]
     if (value === undefined) continue
@@ -124,7 +33,7 @@ function writeMessage(w: Writer, type: MessageType, message: Record<string, unkn
   }
 }
 
-function writeMap(w: Writer, field: FieldType, map: Record<string, unknown>): void {
+function writeMap(w: WireWriter, field: FieldType, map: Record<string, unknown>): void {
   const key = field.message.byNumber.get(1)!
   const value = field.message.byNumber.get(2)!
   for (const [k, v] of Object.entries(map)) {
@@ -136,14 +45,14 @@ function writeMap(w: Writer, field: FieldType, map: Record<string, unknown>): vo
   }
 }
 
-function writeField(w: Writer, field: FieldType, value: unknown): void {
+function writeField(w: WireWriter, field: FieldType, value: unknown): void {
   w.tag(field.number, field.wireType)
   if (field.wellKnown !== null) w.delimited(() => writeWellKnown(w, field, value))
   else if (field.isMessage) w.delimited(() => writeMessage(w, field.message, value as Record<string, unknown>))
   else writeScalar(w, field, value)
 }
 
-function writeScalar(w: Writer, field: FieldType, value: unknown): void {
+function writeScalar(w: WireWriter, field: FieldType, value: unknown): void {
   switch (field.type) {
     case 1:
       w.double(value as number)
@@ -194,7 +103,7 @@ function writeScalar(w: Writer, field: FieldType, value: unknown): void {
   }
 }
 
-function writeWellKnown(w: Writer, field: FieldType, value: unknown): void {
+function writeWellKnown(w: WireWriter, field: FieldType, value: unknown): void {
   switch (field.wellKnown) {
     case 'duration':
       writeTime(w, msToSeconds(value as number))
@@ -231,7 +140,7 @@ function writeWellKnown(w: Writer, field: FieldType, value: unknown): void {
   }
 }
 
-function writeTime(w: Writer, t: { seconds: number; nanos: number }): void {
+function writeTime(w: WireWriter, t: { seconds: number; nanos: number }): void {
   if (t.seconds !== 0) {
     w.tag(1, 0)
     w.bigVarint(BigInt(t.seconds))
@@ -242,7 +151,7 @@ function writeTime(w: Writer, t: { seconds: number; nanos: number }): void {
   }
 }
 
-function writeStruct(w: Writer, struct: Record<string, unknown>): void {
+function writeStruct(w: WireWriter, struct: Record<string, unknown>): void {
   for (const [k, v] of Object.entries(struct)) {
     w.tag(1, 2)
     w.delimited(() => {
@@ -254,14 +163,14 @@ function writeStruct(w: Writer, struct: Record<string, unknown>): void {
   }
 }
 
-function writeList(w: Writer, list: readonly unknown[]): void {
+function writeList(w: WireWriter, list: readonly unknown[]): void {
   for (const v of list) {
     w.tag(1, 2)
     w.delimited(() => writePlain(w, v))
   }
 }
 
-function writePlain(w: Writer, v: unknown): void {
+function writePlain(w: WireWriter, v: unknown): void {
   if (v === null) {
     w.tag(1, 0)
     w.varint(0)
@@ -285,7 +194,7 @@ function writePlain(w: Writer, v: unknown): void {
 
 const TYPED_STRUCT = 'type.googleapis.com/xds.type.v3.TypedStruct'
 
-function writeAny(w: Writer, any: AnyMessage): void {
+function writeAny(w: WireWriter, any: AnyMessage): void {
   // A TypedStruct goes out as the TypedStruct it came in.
   const struct = any.struct ?? (any.typed_struct === true ? { type_url: TYPED_STRUCT, value: any.message ?? {} } : null)
   const url = struct?.type_url ?? any.type_url
@@ -308,7 +217,7 @@ function anyContent(any: AnyMessage): Uint8Array {
   if (hasMessageType(name)) return encodeMessage(name, any.message)
   const holder = wellKnownHolder(name)
   if (holder === null) throw new Error(`no message ${name} in proto/descriptors.jsonl`)
-  const w = new Writer()
+  const w = new WireWriter()
   const value = (any.message as { value?: unknown }).value
   if (value !== undefined) writeWellKnown(w, holder.fields[0]!, value)
   return w.finish()

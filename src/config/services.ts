@@ -2,9 +2,13 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
+import type { HeaderBlock } from '../codec/header-block.ts'
+import type { CallOptions, CallUser } from '../http/async-client.ts'
 import type { RouteTable } from '../routing/route.ts'
 import type { StatsScope } from '../stats/stats.ts'
+import type { FormatContext } from '../telemetry/format-context.ts'
 import type { ClusterManager } from '../upstream/upstream.ts'
+import type { GrpcServiceConfig } from './grpc-service.ts'
 import type { ParsedExtension } from './registry.ts'
 
 /**
@@ -25,6 +29,7 @@ export interface WorkerServices {
   readonly routes: RouteSource
   readonly secrets: SecretSource
   readonly extensions: ExtensionSource
+  readonly callOuts: CallOuts
   readonly drain: DrainState
   readonly node: NodeInfo
   /** Goes to the process log through main. `component` is one of Envoy's logger names. */
@@ -33,6 +38,73 @@ export interface WorkerServices {
   readonly fileFlushInterval: number
   /** Next value of %CONNECTION_ID%: unique in the process, worker index in the high bits. */
   nextConnectionId(): number
+}
+
+/**
+ * Calls that the data plane makes itself, HTTP and gRPC, through its clusters (their hosts, TLS, pools, limits, retries and stats,
+ * counted as internal). Extensions of every layer make them here: access loggers and tracers stand below http/.
+ */
+export interface CallOuts {
+  /** One HTTP exchange whose answer is collected. `head` as it is to be sent, but for x-envoy-expected-rq-timeout-ms. */
+  http(options: CallOptions, head: HeaderBlock, body: Uint8Array | null, user: CallUser): PendingCall
+  /** Once per configuration, not per call. */
+  grpc(service: GrpcServiceConfig): GrpcClient
+}
+
+export interface PendingCall {
+  /** The user hears nothing more. Does nothing when the call is over. */
+  cancel(): void
+}
+
+/**
+ * Methods of one gRPC service (`parseGrpcService` of config/grpc-service.ts). Requests carry what Envoy's do: `te`, `grpc-timeout`,
+ * `content-type`, initial_metadata, x-envoy-internal, x-forwarded-for, x-envoy-expected-rq-timeout-ms.
+ */
+export interface GrpcClient {
+  /**
+   * A unary call of `path`, `/package.Service/Method`. `message` is the encoded request (config/wire-writer.ts: workers have no
+   * descriptors). `timeout` in ms, 0 = none. `parent`: the request or connection this call belongs to; formats in initial_metadata
+   * read it. Null: they are sent unformatted, as Envoy does.
+   * The user may be called before this returns (no such cluster, no host), with the call then being over.
+   */
+  call(
+    path: string,
+    message: Uint8Array,
+    timeout: number,
+    user: GrpcCallUser,
+    parent: FormatContext | null,
+  ): PendingCall
+  /** A streaming call without a time limit. The user may be called before this returns. */
+  open(path: string, user: GrpcStreamUser, parent: FormatContext | null): GrpcStream
+}
+
+/** Told once how a unary call ended. */
+export interface GrpcCallUser {
+  /** grpc-status 0 and a message, which may have no bytes; config/wire-reader.ts reads it. The bytes are the user's. */
+  onReply(message: Uint8Array): void
+  /**
+   * grpc-status (google.rpc.Code) and grpc-message as sent, not percent-decoded. Ends that no server gave: 14 when no answer came
+   * (no cluster, no host, refused, reset, timeout; the message says which), 13 for a broken or compressed answer or a missing
+   * message, 8 when it is longer than max_receive_message_length (4 MiB unless configured), 2 without grpc-status, that of the HTTP
+   * status when it is not 200, -1 for a grpc-status that is no known code.
+   */
+  onFailure(status: number, text: string): void
+}
+
+export interface GrpcStreamUser {
+  /** The bytes are the user's. */
+  onMessage(message: Uint8Array): void
+  /** The stream is over, status 0 included. As `GrpcCallUser.onFailure`. */
+  onClosed(status: number, text: string): void
+}
+
+export interface GrpcStream extends PendingCall {
+  /** What waits to be sent exceeds the cluster's per_connection_buffer_limit_bytes: the caller should drop messages. */
+  readonly blocked: boolean
+  /** Does nothing once the stream is over. */
+  send(message: Uint8Array): void
+  /** No more messages from here; the server still answers. */
+  close(): void
 }
 
 /** Runtime layers as a worker sees them; changes arrive by message and swap the map. */

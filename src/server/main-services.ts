@@ -3,6 +3,7 @@ import type { Loggers } from '../base/log.ts'
 import { type Random, XorShift } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
 import type { NodeInfo, Runtime, WorkerServices } from '../config/services.ts'
+import { AsyncCallOuts } from '../http/call-outs.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { SecretStore } from './secrets.ts'
@@ -12,7 +13,7 @@ export const MAIN_INDEX = 1023
 
 /**
  * Main's own world, in the shape of a worker's: health checks and TLS contexts do not care on which thread they run. Main routes
- * nothing, so it has no clusters and no route tables.
+ * nothing, so it has no clusters and no route tables, and its call-outs reach nobody.
  */
 export function mainServices(parts: {
   readonly timers: Timers
@@ -25,7 +26,7 @@ export function mainServices(parts: {
   readonly concurrency: number
 }): WorkerServices {
   const random: Random = new XorShift((Math.random() * 0x7fffffff) | 0)
-  return {
+  const services: WorkerServices = {
     workerIndex: MAIN_INDEX,
     concurrency: parts.concurrency,
     timers: parts.timers,
@@ -42,5 +43,10 @@ export function mainServices(parts: {
     log: component => parts.loggers.get(component),
     fileFlushInterval: 1000,
     nextConnectionId: () => parts.loop.nextId(),
+    get callOuts() {
+      return callOuts
+    },
   }
+  const callOuts = new AsyncCallOuts(services, '127.0.0.1')
+  return services
 }

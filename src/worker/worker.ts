@@ -7,6 +7,7 @@ import { TimerWheel } from '../base/timer-wheel.ts'
 import { disableExtension, findFactory } from '../config/registry.ts'
 import type { WorkerServices } from '../config/services.ts'
 import { registerExtensions } from '../extensions.ts'
+import { AsyncCallOuts } from '../http/call-outs.ts'
 import { SocketLoop } from '../io/socket-loop.ts'
 import { createRouteTable } from '../routing/route-table.ts'
 import { Slab } from '../stats/slab.ts'
@@ -73,8 +74,12 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     get routes() {
       return routes
     },
+    get callOuts() {
+      return callOuts
+    },
   } as WorkerServices
 
+  const callOuts = new AsyncCallOuts(services, birth.localAddress)
   const routes = new RouteSnapshot(config => createRouteTable(config, services))
   const connector = new WorkerConnector(loop, services)
   const clusters = new WorkerClusterManager(

@@ -9,7 +9,7 @@ import { removeParameter, tokenParameter } from '../../../src/http/filters/jwt-a
 import { statusText } from '../../../src/http/filters/jwt-authn/status.ts'
 import { jwtAuthnFactory } from '../../../src/http/filters/jwt-authn.ts'
 import { FAR, keySet, token } from '../../harness/jwt.ts'
-import { FakeServices, FakeStream, request } from './fakes.ts'
+import { FakeServices, FakeStream, request, response } from './fakes.ts'
 
 type Proto = envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication
 type Provider = envoy.extensions.filters.http.jwt_authn.v3.JwtProvider
@@ -130,14 +130,14 @@ t.test('a request that ends while it waits for keys is forgotten, the next one s
     config: { http: { autoSni: false, autoSanValidation: false } },
     counters: { responseCodes: { charge() {}, chargeTime() {} }, upstreamRqTimeout: counter },
     limits: {},
-    pick: () => ({ zone: '' }),
+    pick: () => ({ zone: '', address: { text: '10.0.0.2:80' } }),
     chargeHost() {},
     reportOutcome() {},
     httpPool: () => ({
-      newStream(u: typeof user & { onPoolReady: (s: object, h: object) => void }) {
+      newStream(u: typeof user & { onPoolReady: (s: object, h: object, c: object) => void }) {
         calls++
         user = u
-        u.onPoolReady({ encodeHeaders() {}, reset() {} }, { zone: '' })
+        u.onPoolReady({ encodeHeaders() {}, reset() {} }, { zone: '' }, { encrypted: false })
         return null
       },
     }),
@@ -151,7 +151,7 @@ t.test('a request that ends while it waits for keys is forgotten, the next one s
   t.equal(second.decode(bearer(good)), HeadersVerdict.StopAllAndWatermark)
   t.equal(calls, 1, 'one fetch for both')
   filter.onDestroy!(first.asContext)
-  user!.onResponseHeaders({ status: 200 }, false)
+  user!.onResponseHeaders(response(200), false)
   user!.onResponseData(Buffer.from(keySet(['rsa'])), true)
   t.equal(first.continued, 0)
   t.equal(second.continued, 1)

@@ -1,11 +1,12 @@
 import { ConfigError } from '../../../base/errors.ts'
+import { parseCoreRetryPolicy } from '../../../config/core-retry-policy.ts'
 import type { FieldPath } from '../../../config/field-path.ts'
 import type { envoy } from '../../../config/gen/messages.d.ts'
 import { defineSupport } from '../../../config/support.ts'
+import type { RetryPolicyConfig } from '../../../routing/route-config.ts'
 
 type RemoteJwks = envoy.extensions.filters.http.jwt_authn.v3.RemoteJwks
 type AsyncFetch = envoy.extensions.filters.http.jwt_authn.v3.JwksAsyncFetch
-type RetryPolicy = envoy.config.core.v3.RetryPolicy
 
 /** Where keys are fetched from. Times in ms. */
 export interface FetchConfig {
@@ -15,9 +16,7 @@ export interface FetchConfig {
   readonly cluster: string
   readonly timeout: number
   readonly cacheDuration: number
-  readonly retries: number
-  readonly backoffBase: number
-  readonly backoffMax: number
+  readonly retry: RetryPolicyConfig | null
   /** Fetched before a request needs them, and again before they expire. */
   readonly ahead: boolean
   readonly failedRefetch: number
@@ -36,14 +35,8 @@ const asyncSupport = defineSupport<AsyncFetch>('envoy.extensions.filters.http.jw
   failed_refetch_duration: 'yes',
 })
 
-const retrySupport = defineSupport<RetryPolicy>('envoy.config.core.v3.RetryPolicy', {
-  retry_back_off: 'yes',
-  num_retries: 'yes',
-  retry_on: 'reject',
-  retry_priority: 'reject',
-  retry_host_predicate: 'reject',
-  host_selection_retry_max_attempts: 'reject',
-})
+/** What Envoy retries fetches after. */
+const RETRY_ON = '5xx,gateway-error,connect-failure,reset'
 
 /** `/` and what follows it may be missing. */
 const URI = /^(https?):\/\/([^/?#]+)([^#]*)/
@@ -58,14 +51,6 @@ export function parseFetch(provider: string, proto: RemoteJwks, at: FieldPath, w
   }
   const ahead = proto.async_fetch
   if (ahead !== undefined) asyncSupport.check(ahead, at.field('async_fetch'), warnings)
-  const retry = proto.retry_policy
-  if (retry !== undefined) retrySupport.check(retry, at.field('retry_policy'), warnings)
-  const base = retry?.retry_back_off?.base_interval ?? 1000
-  const max = retry?.retry_back_off?.max_interval ?? 10 * base
-  if (max < base) {
-    const text = 'max_interval must be greater than or equal to the base_interval'
-    throw new ConfigError('CONFIG_INVALID', at.field('retry_policy').field('retry_back_off'), text)
-  }
   return {
     scheme: parts[1] as 'http' | 'https',
     authority: parts[2]!,
@@ -73,9 +58,7 @@ export function parseFetch(provider: string, proto: RemoteJwks, at: FieldPath, w
     cluster: proto.http_uri?.cluster ?? '',
     timeout: proto.http_uri?.timeout ?? 5000,
     cacheDuration: proto.cache_duration ?? 600_000,
-    retries: retry === undefined ? 0 : (retry.num_retries ?? 1),
-    backoffBase: base,
-    backoffMax: max,
+    retry: parseCoreRetryPolicy(proto.retry_policy, RETRY_ON, at.field('retry_policy'), warnings),
     ahead: ahead !== undefined,
     failedRefetch: ahead?.failed_refetch_duration ?? 1000,
   }

@@ -2,7 +2,8 @@ import { TimerNode, type TimerOwner } from '../../../base/timer.ts'
 import { HeaderBlock } from '../../../codec/header-block.ts'
 import { latin1 } from '../../../config/matcher.ts'
 import { compileStringMatch, type StringMatch } from '../../../config/string-match.ts'
-import { AsyncCall, type CallUser } from '../../async-client.ts'
+import { CompiledRetryPolicy } from '../../../routing/retry-policy.ts'
+import { AsyncCall, addInternalHeaders, type CallUser } from '../../async-client.ts'
 import type { HttpFilterServices } from '../../filter-factory.ts'
 import type { ProviderConfig } from './config.ts'
 import type { FetchConfig } from './fetch-config.ts'
@@ -90,8 +91,8 @@ export class JwtProvider implements CallUser {
     if (remote !== null && this.#call === null) this.#begin(remote)
   }
 
-  onCallDone(status: number, body: Uint8Array): void {
-    const jwks = status === 200 && body.length > 0 ? new Jwks(Buffer.from(body).toString('utf8')) : null
+  onCallDone(head: HeaderBlock, body: Uint8Array): void {
+    const jwks = head.status === 200 && body.length > 0 ? new Jwks(Buffer.from(body).toString('utf8')) : null
     if (jwks === null || jwks.status !== JwtStatus.Ok) {
       this.onCallFailed()
       return
@@ -123,10 +124,9 @@ export class JwtProvider implements CallUser {
     h.scheme = remote.scheme
     // Some servers refuse requests without one; this is the real proxy's.
     h.push('user-agent', 'Go-browser')
-    h.push('x-envoy-internal', 'true')
-    h.push('x-forwarded-for', this.#services.localAddress)
-    if (remote.timeout > 0) h.push('x-envoy-expected-rq-timeout-ms', String(remote.timeout))
-    this.#call = new AsyncCall(this.#services, { ...remote, maxBody: MAX_JWKS }, h, null, this)
+    addInternalHeaders(h, this.#services.localAddress)
+    const retry = remote.retry === null ? null : new CompiledRetryPolicy(remote.retry, this.#services.runtime)
+    this.#call = new AsyncCall(this.#services, { ...remote, retry, maxBody: MAX_JWKS }, h, null, this)
     this.#call.start()
   }
 

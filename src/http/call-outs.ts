@@ -1,0 +1,26 @@
+import type { HeaderBlock } from '../codec/header-block.ts'
+import type { GrpcServiceConfig } from '../config/grpc-service.ts'
+import type { CallOuts, GrpcClient, PendingCall, WorkerServices } from '../config/services.ts'
+import { AsyncCall, type CallOptions, type CallUser } from './async-client.ts'
+import { AsyncGrpcClient } from './grpc-call.ts'
+
+/** Calls of one worker's extensions. `localAddress`: the machine's own, which calls name as their client. */
+export class AsyncCallOuts implements CallOuts {
+  readonly #services: WorkerServices
+  readonly #localAddress: string
+
+  constructor(services: WorkerServices, localAddress: string) {
+    this.#services = services
+    this.#localAddress = localAddress
+  }
+
+  http(options: CallOptions, head: HeaderBlock, body: Uint8Array | null, user: CallUser): PendingCall {
+    const call = new AsyncCall(this.#services, options, head, body, user)
+    call.start()
+    return call
+  }
+
+  grpc(service: GrpcServiceConfig): GrpcClient {
+    return new AsyncGrpcClient(service, this.#services, this.#localAddress)
+  }
+}
