@@ -1,9 +1,9 @@
-import { spawnSync } from 'node:child_process'
-import { accessSync, chmodSync, chownSync, constants, existsSync, mkdirSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync } from 'node:fs'
 import { dirname, extname, join } from 'node:path'
 import { Child } from './child.ts'
 import { inNamespace } from './network.ts'
 import type { Pod, Topology } from './topology.ts'
+import { hasSetpriv, PROXY_UID, proxyUser, userOptions } from './users.ts'
 
 export interface PodsOptions {
   readonly topology: Topology
@@ -18,7 +18,6 @@ export interface PodsOptions {
   readonly onCrash: () => void
 }
 
-const PROXY_UID = 1337
 /** nobody: any user but the proxy's is captured. */
 const APP_UID = 65534
 const EXCLUDED_PORTS = '15090,15021,15020'
@@ -36,7 +35,9 @@ export class Pods {
     // Proxies and applications of other users write here.
     chmodSync(options.folder, 0o755)
     chmodSync(options.logs, 0o777)
-    this.#proxyUser = options.topology.mode === 'explicit' ? [] : proxyUser(options.proxyBinary)
+    const { topology, proxyBinary } = options
+    const programs = [process.execPath, process.argv[1] as string, ...(proxyBinary === '' ? [] : [proxyBinary])]
+    this.#proxyUser = topology.mode === 'explicit' ? [] : proxyUser(programs)
   }
 
   /** The application, as a user whose traffic is captured. `pipe` for one that is talked to. */
@@ -181,44 +182,4 @@ function remoraCommand(): string[] {
 function agentCommand(): string[] {
   const own = process.argv[1] as string
   return [process.execPath, join(dirname(own), `pilot-agent${extname(own)}`)]
-}
-
-function userOptions(uid: number, gid: number): string[] {
-  return ['setpriv', '--reuid', String(uid), '--regid', String(gid), '--clear-groups', '--pdeathsig', 'TERM']
-}
-
-let setpriv: boolean | undefined
-
-function hasSetpriv(): boolean {
-  setpriv ??= process.platform === 'linux' && spawnSync('setpriv', ['--version']).status === 0
-  return setpriv
-}
-
-/**
- * UID 1337 as in a pod; or root with group 1337, which the rules exempt as well (Istio runs so in TPROXY mode), where
- * that user cannot reach the programs, as in a checkout below /root.
- */
-function proxyUser(proxyBinary: string): readonly string[] {
-  const programs = [process.execPath, process.argv[1] as string, ...(proxyBinary === '' ? [] : [proxyBinary])]
-  return userOptions(programs.every(reachableByOthers) ? PROXY_UID : 0, PROXY_UID)
-}
-
-function reachableByOthers(path: string): boolean {
-  if (!path.includes('/')) return true
-  for (let at = path; at !== dirname(at); at = dirname(at)) {
-    if (!existsSync(at) || (statSync(at).mode & 0o001) === 0) {
-      // The program itself may be a script that an interpreter reads.
-      if (at !== path || !isReadable(at)) return false
-    }
-  }
-  return true
-}
-
-function isReadable(path: string): boolean {
-  try {
-    accessSync(path, constants.R_OK)
-    return (statSync(path).mode & 0o004) !== 0
-  } catch {
-    return false
-  }
 }

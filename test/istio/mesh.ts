@@ -1,0 +1,119 @@
+import { spawnSync } from 'node:child_process'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { missingForNamespaces } from '../../src/lab/network.ts'
+import { CertificateAuthority } from '../harness/toy-ca.ts'
+import { Cluster } from './cluster.ts'
+import { type ControlPlaneOptions, type PushName, ReplayedControlPlane } from './control-plane.ts'
+import { Pod, type PodOptions } from './pod.ts'
+import { serviceAccountToken } from './tokens.ts'
+
+/** The pods of the recorded cluster. */
+const PODS = {
+  sleep: { address: '10.77.0.10', account: 'sleep', push: 'default-sleep' },
+  httpbin: { address: '10.77.0.20', account: 'httpbin', push: 'default-httpbin', labels: { version: 'v1' } },
+  // Was only an address in the recorded cluster: it gets sleep's configuration, whose inbound side is that of any plain pod.
+  echo: { address: '10.77.0.40', account: 'echo', push: 'default-sleep', labels: { version: 'v1' } },
+  gw: { address: '10.77.0.5', account: 'gateway', push: 'default-gw', type: 'router' },
+  // Version 2 of httpbin, and what collects telemetry and decides on requests: without a sidecar.
+  'httpbin-v2': { address: '10.77.0.21', account: 'httpbin' },
+  observability: { address: '10.77.0.30', account: 'observability' },
+  'ext-authz': { address: '10.77.0.31', account: 'ext-authz' },
+} as const satisfies Readonly<Record<string, Omit<PodOptions, 'name'> & { push?: PushName }>>
+
+export type PodName = keyof typeof PODS
+
+/** httpbin's, and echo's. */
+export const HTTPBIN = '10.96.0.20'
+export const ECHO = '10.96.1.1'
+/** Outside of the mesh: the node answers for it. */
+export const OUTSIDE = '192.0.2.10'
+
+export interface MeshOptions {
+  readonly pods: readonly PodName[]
+  readonly plane?: Partial<ControlPlaneOptions>
+  /** Instead of the pod's own. */
+  readonly pushes?: Partial<Record<PodName, PushName>>
+  /** More variables for every agent. */
+  readonly env?: Readonly<Record<string, string>>
+  /** More of ProxyConfig. */
+  readonly config?: object
+  /** Some tests look at pods that are not ready yet. */
+  readonly waitUntilReady?: boolean
+}
+
+export class Mesh {
+  readonly authority: CertificateAuthority
+  readonly plane: ReplayedControlPlane
+  readonly #folder = mkdtempSync(join(tmpdir(), 'remora-istio-'))
+  readonly #cluster: Cluster
+  readonly #pods = new Map<PodName, Pod>()
+
+  constructor(options: MeshOptions) {
+    this.authority = options.plane?.authority ?? new CertificateAuthority()
+    this.#cluster = new Cluster(['10.96.0.2', OUTSIDE])
+    const pushes = new Map<string, PushName>()
+    for (const name of options.pods) {
+      const pod: Omit<PodOptions, 'name'> & { push?: PushName } = PODS[name]
+      const folder = join(this.#folder, name)
+      mkdirSync(folder)
+      this.#pods.set(name, new Pod(this.#cluster.add(name, pod.address), folder, { name, ...pod }))
+      const push = options.pushes?.[name] ?? pod.push
+      if (push !== undefined) pushes.set(name, push)
+    }
+    chmodSync(this.#folder, 0o755)
+    this.plane = new ReplayedControlPlane({ authority: this.authority, pushes, ...options.plane })
+  }
+
+  pod(name: PodName): Pod {
+    return this.#pods.get(name)!
+  }
+
+  async start({ env = {}, config = {}, waitUntilReady = true }: MeshOptions): Promise<void> {
+    await this.plane.listen('10.77.0.1', 15012)
+    const starting = [...this.#pods].map(async ([name, pod]) => {
+      const known: Omit<PodOptions, 'name'> & { push?: PushName } = PODS[name]
+      if (known.push === undefined) return
+      if (known.type !== 'router') await pod.capture()
+      pod.write('var/run/secrets/istio/root-cert.pem', this.authority.rootPem)
+      pod.write('var/run/secrets/tokens/istio-token', serviceAccountToken(known.account))
+      pod.start(env, config)
+      if (waitUntilReady) await pod.ready()
+    })
+    await Promise.all(starting)
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#pods.values()].map(pod => pod.stop()))
+    this.plane.close()
+    this.#cluster.close()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+/** Pods up and ready; ends the test file where they cannot be had. */
+export async function startMesh(options: MeshOptions): Promise<Mesh> {
+  const missing = missingForNamespaces() ?? missingTools()
+  if (missing !== undefined) {
+    process.stderr.write(`\n*** SKIPPED: the mesh of recorded pushes is not tested here: ${missing}\n\n`)
+    t.plan(0, missing)
+    process.exit(0)
+  }
+  // Waits for processes, on a machine that may be busy.
+  t.setTimeout(120_000)
+  // In a clone the first start makes the bundle: as this user, which may write there.
+  spawnSync(join(import.meta.dirname, '../../bin/pilot-agent'), ['version'])
+  const mesh = new Mesh(options)
+  t.teardown(() => mesh.stop())
+  await mesh.start(options)
+  return mesh
+}
+
+function missingTools(): string | undefined {
+  for (const tool of ['iptables', 'setpriv']) {
+    if (spawnSync(tool, ['--version']).error !== undefined) return `\`${tool}\` is not installed`
+  }
+  return undefined
+}
