@@ -7,6 +7,7 @@ import { grpcStatsFactory } from './http/filters/grpc-stats.ts'
 import { istioAlpnFactory } from './http/filters/istio-alpn.ts'
 import { istioStatsFactory } from './http/filters/istio-stats.ts'
 import { jwtAuthnFactory } from './http/filters/jwt-authn.ts'
+import { localRateLimitFactory } from './http/filters/local-ratelimit.ts'
 import { peerMetadataFactory } from './http/filters/peer-metadata.ts'
 import { rbacFactory } from './http/filters/rbac.ts'
 import { routerFactory } from './http/filters/router.ts'
@@ -23,6 +24,7 @@ import { directResponseFactory } from './network/filters/direct-response.ts'
 import { echoFactory } from './network/filters/echo.ts'
 import { httpConnectionManagerFactory } from './network/filters/http-connection-manager.ts'
 import { networkIstioStatsFactory } from './network/filters/istio-stats.ts'
+import { networkLocalRateLimitFactory } from './network/filters/local-ratelimit.ts'
 import { metadataExchangeFactory } from './network/filters/metadata-exchange.ts'
 import { networkRbacFactory } from './network/filters/rbac.ts'
 import { networkSetFilterStateFactory } from './network/filters/set-filter-state.ts'
@@ -41,6 +43,7 @@ const EXTENSIONS = [
   connectionLimitFactory,
   networkRbacFactory,
   networkSetFilterStateFactory,
+  networkLocalRateLimitFactory,
   metadataExchangeFactory,
   networkIstioStatsFactory,
   routerFactory,
@@ -51,6 +54,7 @@ const EXTENSIONS = [
   istioAlpnFactory,
   istioStatsFactory,
   jwtAuthnFactory,
+  localRateLimitFactory,
   peerMetadataFactory,
   rbacFactory,
   setFilterStateFactory,

@@ -9,8 +9,9 @@ import type {
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
 import { latin1, parseFraction } from './matcher.ts'
+import { parseRateLimits } from './rate-limit.ts'
 import { typeNameOf } from './registry.ts'
-import { filterMetadata, type RouteParseServices, rateLimits } from './route.ts'
+import { filterMetadata, type RouteParseServices } from './route.ts'
 import { parseClusterChoice } from './route-clusters.ts'
 import { parseHashPolicies } from './route-hash-policy.ts'
 import { parseInternalRedirect } from './route-internal-redirect.ts'
@@ -54,7 +55,7 @@ const SUPPORT = defineSupport<Action>('envoy.config.route.v3.RouteAction', {
   request_mirror_policies: 'yes',
   priority: 'yes',
   rate_limits: 'yes',
-  include_vh_rate_limits: 'warn',
+  include_vh_rate_limits: 'yes',
   hash_policy: 'yes',
   cors: 'yes',
   max_grpc_timeout: 'yes',
@@ -111,7 +112,8 @@ export function parseRouteAction(
     retry: retry === undefined ? null : parseRetryPolicy(retry, retryAt, services.warnings),
     mirrors: mirrors.length > 0 ? mirrors : defaults.mirrors,
     priority: proto.priority === 'HIGH' ? 1 : 0,
-    rateLimits: rateLimits(proto.rate_limits, at.field('rate_limits'), services),
+    rateLimits: parseRateLimits(proto.rate_limits, at.field('rate_limits'), services.warnings),
+    includeVirtualHostRateLimits: proto.include_vh_rate_limits ?? false,
     hashPolicies: parseHashPolicies(proto.hash_policy, at.field('hash_policy')),
     maxGrpcTimeout: proto.max_grpc_timeout ?? -1,
     grpcTimeoutOffset: proto.grpc_timeout_offset ?? 0,

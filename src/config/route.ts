@@ -3,6 +3,7 @@ import type { JsonStruct, RouteConfig, RouteEntryConfig, VirtualHostConfig } fro
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
 import { asciiLower, latin1, parseHeaderMatchers } from './matcher.ts'
+import { parseRateLimits } from './rate-limit.ts'
 import { parseMirrors, parseRouteAction, type VirtualHostDefaults } from './route-action.ts'
 import { parseFilterOverrides, withDeprecatedCors } from './route-filters.ts'
 import { parseHeaderMutations } from './route-headers.ts'
@@ -150,7 +151,7 @@ function parseVirtualHost(
     routes,
     requireTls: TLS[proto.require_tls ?? 'NONE'] ?? 'none',
     virtualClusters: (proto.virtual_clusters ?? []).map((cluster, i) => parseVirtualCluster(cluster, at, i)),
-    rateLimits: rateLimits(proto.rate_limits, at.field('rate_limits'), services),
+    rateLimits: parseRateLimits(proto.rate_limits, at.field('rate_limits'), services.warnings),
     headers: parseHeaderMutations(proto, at),
     filters: withDeprecatedCors(
       parseFilterOverrides(proto.typed_per_filter_config, at.field('typed_per_filter_config'), services),
@@ -246,17 +247,4 @@ export function filterMetadata(proto: envoy.config.core.v3.Metadata | undefined)
   return proto?.filter_metadata === undefined || Object.keys(proto.filter_metadata).length === 0
     ? null
     : proto.filter_metadata
-}
-
-/** Kept as they are for the rate limit filter, which compiles them. */
-export function rateLimits(
-  protos: readonly envoy.config.route.v3.RateLimit[] | undefined,
-  at: FieldPath,
-  services: RouteParseServices,
-): readonly unknown[] {
-  if (protos === undefined || protos.length === 0) return []
-  services.warnings.push(
-    `${at}: rate limit descriptors are kept for the rate limit filter and have no effect without it`,
-  )
-  return protos
 }

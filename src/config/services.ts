@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
+import type { TokenBuckets } from '../base/token-bucket.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import type { CallOptions, CallUser } from '../http/async-client.ts'
 import type { RouteTable } from '../routing/route.ts'
@@ -31,6 +32,8 @@ export interface WorkerServices {
   readonly extensions: ExtensionSource
   readonly callOuts: CallOuts
   readonly drain: DrainState
+  /** Token buckets that all workers share. */
+  readonly tokenBuckets: TokenBuckets
   readonly node: NodeInfo
   /** Goes to the process log through main. `component` is one of Envoy's logger names. */
   log(component: string): Log

@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net'
-import { encodeIpv6 } from './socket-address.ts'
+import { decodeIpv6, encodeIpv6 } from './socket-address.ts'
 
 /** Longest-prefix match over IPv4 and IPv6. Few distinct lengths occur, so a hash lookup per length beats a trie. */
 export class CidrTable<T> {
@@ -77,4 +77,15 @@ function maskV6(raw: Buffer, bits: number): string {
   let key = raw.toString('latin1', 0, whole)
   if (rest !== 0) key += String.fromCharCode(raw[whole]! & (0xff << (8 - rest)) & 0xff)
   return key
+}
+
+/** The first address of the range of `bits` that `ip` is in, in its usual text. */
+export function maskedAddress(ip: string, bits: number): string {
+  if (isIPv4(ip)) {
+    const value = maskV4(ipv4(ip), Math.min(bits, 32))
+    return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`
+  }
+  const raw = Buffer.alloc(16)
+  raw.write(maskV6(encodeIpv6(ip), Math.min(bits, 128)), 'latin1')
+  return decodeIpv6(raw)
 }

@@ -151,7 +151,7 @@ class ConnectMatch implements PathMatch {
 }
 
 /** Query parameter or cookie. */
-class NamedMatch {
+export class NamedMatch {
   readonly name: string
   readonly #match: StringMatch | null
   readonly #present: boolean
@@ -172,7 +172,7 @@ class NamedMatch {
 }
 
 /** Values as they stand in the path, not decoded; the first one of a repeated name. */
-function queryMatches(matches: readonly NamedMatch[], path: string): boolean {
+export function queryMatches(matches: readonly NamedMatch[], path: string): boolean {
   const mark = path.indexOf('?')
   for (let i = 0; i < matches.length; i++) {
     const match = matches[i]!

@@ -2,6 +2,7 @@ import type { HeaderBlock } from '../codec/header-block.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
 import { HashPolicies, type HashResult } from './hash-policy.ts'
+import { RateLimit } from './rate-limit.ts'
 import { CompiledRetryPolicy } from './retry-policy.ts'
 import { compilePathRewrite, HostRewrite, type PathRewrite } from './rewrite.ts'
 import type { HedgePolicy, InternalRedirectPolicy, RouteAction, ShadowPolicy } from './route.ts'
@@ -22,6 +23,7 @@ export class ActionTemplate {
   readonly hostRewrite: HostRewrite | null
   readonly retry: CompiledRetryPolicy | null
   readonly shadows: readonly ShadowPolicy[]
+  readonly rateLimits: readonly RateLimit[]
 
   constructor(config: RouteActionConfig, match: RouteMatchConfig, services: RouteServices) {
     this.config = config
@@ -29,6 +31,7 @@ export class ActionTemplate {
     this.pathRewrite = config.pathRewrite === null ? null : compilePathRewrite(config.pathRewrite, match)
     this.hostRewrite = config.hostRewrite === null ? null : new HostRewrite(config.hostRewrite)
     this.retry = config.retry === null ? null : new CompiledRetryPolicy(config.retry, services.runtime)
+    this.rateLimits = config.rateLimits.map(limit => new RateLimit(limit))
     this.shadows = config.mirrors.map(mirror => new CompiledShadow(mirror, services))
   }
 
@@ -55,7 +58,8 @@ export class CompiledAction implements RouteAction {
   readonly metadataMatch: JsonStruct | null
   readonly upgrades: Readonly<Record<string, boolean>> | null
   readonly terminateConnect: boolean
-  readonly rateLimits: unknown
+  readonly rateLimits: readonly RateLimit[]
+  readonly includeVirtualHostRateLimits: boolean
   readonly requestBufferLimit: number
   readonly appendXForwardedHost: boolean
   readonly autoHostRewrite: boolean
@@ -82,7 +86,8 @@ export class CompiledAction implements RouteAction {
     this.metadataMatch = mergeMatch(config.metadataMatch, weighted?.metadataMatch ?? null)
     this.upgrades = config.upgrades
     this.terminateConnect = config.terminateConnect
-    this.rateLimits = config.rateLimits
+    this.rateLimits = template.rateLimits
+    this.includeVirtualHostRateLimits = config.includeVirtualHostRateLimits
     this.requestBufferLimit = config.requestBufferLimit
     this.appendXForwardedHost = config.appendXForwardedHost
     this.autoHostRewrite = config.hostRewrite?.kind === 'auto'

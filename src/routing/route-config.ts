@@ -42,7 +42,7 @@ export interface VirtualHostConfig {
   readonly routes: readonly RouteEntryConfig[]
   readonly requireTls: 'none' | 'external' | 'all'
   readonly virtualClusters: readonly { readonly name: string; readonly headers: readonly HeaderMatchConfig[] }[]
-  readonly rateLimits: readonly unknown[]
+  readonly rateLimits: readonly RateLimitConfig[]
   readonly headers: HeaderMutationsConfig
   readonly filters: FilterOverridesConfig
   readonly includeRequestAttemptCount: boolean
@@ -50,6 +50,60 @@ export interface VirtualHostConfig {
   readonly includeIsTimeoutRetryHeader: boolean
   readonly metadata: JsonStruct | null
 }
+
+/** One of `rate_limits`: what is counted of a request. Texts are latin1. */
+export interface RateLimitConfig {
+  readonly stage: number
+  /** disable_key is set. */
+  readonly disabled: boolean
+  readonly onStreamDone: boolean
+  readonly actions: readonly RateLimitActionConfig[]
+  readonly hits: number
+  /** Format of the number of hits; '' = `hits`. */
+  readonly hitsFormat: string
+  readonly gives: boolean
+  /** x_ratelimit_option; undefined = as the filter says. */
+  readonly headers: boolean | undefined
+}
+
+export type RateLimitActionConfig =
+  | { readonly kind: 'sourceCluster' }
+  | { readonly kind: 'destinationCluster' }
+  /** Prefix lengths, -1 = the whole address under another key. */
+  | { readonly kind: 'address'; readonly v4: number; readonly v6: number }
+  /** `optional`: without the header there is no entry, but a descriptor. */
+  | { readonly kind: 'header' | 'query'; readonly name: string; readonly key: string; readonly optional: boolean }
+  | { readonly kind: 'constant'; readonly key: string; readonly value: string }
+  | {
+      readonly kind: 'headerMatch'
+      readonly key: string
+      readonly value: string
+      readonly expected: boolean
+      readonly headers: readonly HeaderMatchConfig[]
+    }
+  | {
+      readonly kind: 'queryMatch'
+      readonly key: string
+      readonly value: string
+      readonly expected: boolean
+      readonly query: readonly NamedMatchConfig[]
+    }
+  | {
+      readonly kind: 'addressMatch'
+      readonly key: string
+      readonly value: string
+      readonly ranges: readonly string[]
+      readonly invert: boolean
+    }
+  | {
+      readonly kind: 'metadata'
+      readonly source: 'dynamic' | 'route'
+      readonly key: string
+      readonly filter: string
+      readonly path: readonly string[]
+      readonly otherwise: string
+      readonly optional: boolean
+    }
 
 /** typed_per_filter_config by filter name, each parsed by the filter's factory. */
 export type FilterOverridesConfig = Readonly<Record<string, FilterOverrideConfig>>
@@ -165,7 +219,8 @@ export interface RouteActionConfig {
   readonly retry: RetryPolicyConfig | null
   readonly mirrors: readonly MirrorConfig[]
   readonly priority: 0 | 1
-  readonly rateLimits: readonly unknown[]
+  readonly rateLimits: readonly RateLimitConfig[]
+  readonly includeVirtualHostRateLimits: boolean
   readonly hashPolicies: readonly HashPolicyConfig[]
   readonly maxGrpcTimeout: number
   readonly grpcTimeoutOffset: number

@@ -1,6 +1,7 @@
 import type { HeaderBlock } from '../codec/header-block.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
+import type { RateLimit } from './rate-limit.ts'
 
 /**
  * What the route table gives the connection manager and the router. Implemented by `route-table.ts` (materialised once per
@@ -28,6 +29,7 @@ export interface VirtualHost {
   readonly includeIsTimeoutRetryHeader: boolean
   /** `filter_metadata` by name; null = none. */
   readonly metadata: Readonly<Record<string, unknown>> | null
+  readonly rateLimits: readonly RateLimit[]
   /** `vhost.<name>.vcluster.<c>.` virtual clusters; null when none match. */
   virtualCluster(h: HeaderBlock): string | null
 }
@@ -96,7 +98,8 @@ export interface RouteAction {
   readonly upgrades: Readonly<Record<string, boolean>> | null
   /** A CONNECT ends here: its bytes go to the upstream as TCP (connect_config). */
   readonly terminateConnect: boolean
-  readonly rateLimits: unknown
+  readonly rateLimits: readonly RateLimit[]
+  readonly includeVirtualHostRateLimits: boolean
   /** Request body bytes kept for retries and shadows; default = the connection's buffer limit. */
   readonly requestBufferLimit: number
   readonly appendXForwardedHost: boolean

@@ -3,6 +3,7 @@ import { allHeadersMatch, compileHeaderMatches, type HeaderMatch } from '../conf
 import type { StreamInfo } from '../telemetry/stream-info.ts'
 import { HeaderMutation } from './header-mutation.ts'
 import { Mismatch, RouteMatcher } from './match.ts'
+import { RateLimit } from './rate-limit.ts'
 import type { Route, VirtualHost } from './route.ts'
 import type { LoadedRouteConfig, RouteMatchConfig, VirtualHostConfig } from './route-config.ts'
 import { RouteEntry, type RouteLevels, tlsRedirectRoute } from './route-entry.ts'
@@ -14,6 +15,7 @@ export class VirtualHostTable implements VirtualHost {
   readonly name: string
   readonly config: VirtualHostConfig
   readonly metadata: VirtualHostConfig['metadata']
+  readonly rateLimits: readonly RateLimit[]
   readonly includeRequestAttemptCount: boolean
   readonly includeAttemptCountInResponse: boolean
   readonly includeIsTimeoutRetryHeader: boolean
@@ -31,6 +33,7 @@ export class VirtualHostTable implements VirtualHost {
     this.name = config.name
     this.config = config
     this.metadata = config.metadata
+    this.rateLimits = config.rateLimits.map(limit => new RateLimit(limit))
     this.includeRequestAttemptCount = config.includeRequestAttemptCount
     this.includeAttemptCountInResponse = config.includeAttemptCountInResponse
     this.includeIsTimeoutRetryHeader = config.includeIsTimeoutRetryHeader

@@ -2,6 +2,7 @@ import { systemClock } from '../base/clock.ts'
 import type { Loggers } from '../base/log.ts'
 import { type Random, XorShift } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
+import { TokenBuckets, tokenBucketMemory } from '../base/token-bucket.ts'
 import type { NodeInfo, Runtime, WorkerServices } from '../config/services.ts'
 import { AsyncCallOuts } from '../http/call-outs.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
@@ -39,6 +40,7 @@ export function mainServices(parts: {
     extensions: { generation: 0, get: () => null },
     secrets: parts.secrets,
     drain: { decision: () => ({ start: () => {}, closing: () => false }), healthCheckFailed: false },
+    tokenBuckets: new TokenBuckets(tokenBucketMemory(0)),
     node: parts.node,
     log: component => parts.loggers.get(component),
     fileFlushInterval: 1000,

@@ -6,6 +6,7 @@ import { ConfigError } from '../base/errors.ts'
 import type { FileLogSink, Log, Loggers } from '../base/log.ts'
 import { XorShift } from '../base/random.ts'
 import { TimerWheel } from '../base/timer-wheel.ts'
+import { tokenBucketMemory } from '../base/token-bucket.ts'
 import { parseSocketAddress } from '../config/endpoint.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
@@ -71,6 +72,7 @@ export class Server {
   /** Bounds of the buckets of a histogram. */
   buckets!: (name: string) => readonly number[]
   readonly #connections: SharedBlock
+  readonly #tokenBuckets = tokenBucketMemory((Math.random() * 0x7fffffff) | 0)
   readonly #maxConnections: number
   #state: ServerState = ServerState.PRE_INITIALIZING
   readonly runtimeView = new RuntimeView()
@@ -366,6 +368,7 @@ export class Server {
       seed: (Math.random() * 0x7fffffff) | 0,
       control: this.control,
       downstream: { max: this.#maxConnections, taken: this.#connections },
+      tokenBuckets: this.#tokenBuckets,
       disabledExtensions: o.disabledExtensions,
       localAddress: localAddress(o.localAddressIpVersion),
       localCluster: this.bootstrap.cluster_manager?.local_cluster_name ?? '',

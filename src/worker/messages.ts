@@ -29,6 +29,8 @@ export interface WorkerBirth {
   /** Int32 cells over `ControlCell`, written by main, read by workers. */
   readonly control: SharedArrayBuffer
   readonly downstream: DownstreamLimit
+  /** `tokenBucketMemory`, of the process. */
+  readonly tokenBuckets: SharedArrayBuffer
   /** Type names of extensions switched off: `category/name`. */
   readonly disabledExtensions: readonly string[]
 }

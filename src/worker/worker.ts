@@ -4,6 +4,7 @@ import { CpuProfile } from '../base/cpu-profile.ts'
 import { Loggers } from '../base/log.ts'
 import { XorShift } from '../base/random.ts'
 import { TimerWheel } from '../base/timer-wheel.ts'
+import { TokenBuckets } from '../base/token-bucket.ts'
 import { disableExtension, findFactory } from '../config/registry.ts'
 import type { WorkerServices } from '../config/services.ts'
 import { registerExtensions } from '../extensions.ts'
@@ -64,6 +65,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     secrets,
     extensions,
     drain,
+    tokenBuckets: new TokenBuckets(birth.tokenBuckets),
     node: birth.node,
     fileFlushInterval: birth.fileFlushInterval,
     log: component => loggers.get(component),

@@ -29,7 +29,6 @@ export function readPush(push: (typeof PUSHES)[number], type: PushType): DeltaRe
 export const NOT_YET = [
   'envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig',
   'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz',
-  'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit',
   'envoy.extensions.filters.http.lua.v3.Lua',
 ]
 

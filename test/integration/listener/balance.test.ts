@@ -140,6 +140,23 @@ t.test('connection_limit counts over all workers', { skip }, async t => {
   for (const { socket } of again) socket.destroy()
 })
 
+const RATE = {
+  name: 'rate',
+  typed_config: {
+    '@type': `${TYPE}.local_ratelimit.v3.LocalRateLimit`,
+    stat_prefix: 'rl',
+    token_bucket: { max_tokens: 10, fill_interval: '3600s' },
+  },
+}
+
+t.test('local_ratelimit takes from one bucket for all workers', { skip }, async t => {
+  const proxy = await start(t, EXACT, [RATE, ECHO])
+  const open = Array.from({ length: 25 }, () => dial(proxy.port))
+  t.equal((await Promise.all(open.map(c => c.answer))).filter(answer => answer === 'hello').length, 10)
+  t.same(await proxy.stats(/^local_rate_limit\.rl\.rate_limited/), [15])
+  for (const { socket } of open) socket.destroy()
+})
+
 const MONITOR = {
   name: 'envoy.resource_monitors.global_downstream_max_connections',
   typed_config: {

@@ -1,0 +1,147 @@
+import { isIPv6 } from 'node:net'
+import type { HeaderBlock } from '../codec/header-block.ts'
+import { internName } from '../codec/header-block.ts'
+import { allHeadersMatch, compileHeaderMatches } from '../config/header-match.ts'
+import { latin1 } from '../config/matcher.ts'
+import { metadataValue } from '../config/value-match.ts'
+import { CidrTable, maskedAddress } from '../io/cidr-table.ts'
+import { percentDecode } from '../telemetry/format-operators-headers.ts'
+import { compileFormat, type TextFormatter } from '../telemetry/formatter.ts'
+import type { StreamInfo } from '../telemetry/stream-info.ts'
+import { NamedMatch, queryMatches, queryValue } from './match.ts'
+import type { Route } from './route.ts'
+import type { RateLimitActionConfig, RateLimitConfig } from './route-config.ts'
+
+/** What the rate limit actions of a route make of one request. */
+export interface RateLimitDescriptor {
+  /** Key, value, key, value …; latin1. */
+  readonly entries: readonly string[]
+  readonly hits: number
+  /** The hits are given back instead of taken. */
+  readonly gives: boolean
+  /** x_ratelimit_option; undefined = as the filter says. */
+  readonly headers: boolean | undefined
+}
+
+/** Of a request what actions look at. */
+export interface RateLimitSubject {
+  readonly requestHeaders: HeaderBlock | null
+  readonly responseHeaders: HeaderBlock | null
+  readonly responseTrailers: HeaderBlock | null
+  readonly localReplyBody: string
+  readonly info: StreamInfo
+  route(): Route | null
+}
+
+/** One of `rate_limits`, compiled (source/common/router/router_ratelimit.cc). */
+export class RateLimit {
+  readonly stage: number
+  readonly disabled: boolean
+  readonly onStreamDone: boolean
+  readonly #actions: readonly Action[]
+  readonly #config: RateLimitConfig
+  readonly #hits: TextFormatter | null
+
+  constructor(config: RateLimitConfig) {
+    this.stage = config.stage
+    this.disabled = config.disabled
+    this.onStreamDone = config.onStreamDone
+    this.#config = config
+    this.#actions = config.actions.map(compileAction)
+    this.#hits = config.hitsFormat === '' ? null : compileFormat(config.hitsFormat, true)
+  }
+
+  /** Null: an action has nothing to say about this request, so the others have nothing either. `cluster`: this proxy's own. */
+  descriptor(s: RateLimitSubject, cluster: string): RateLimitDescriptor | null {
+    const entries: string[] = []
+    for (let i = 0; i < this.#actions.length; i++) if (!this.#actions[i]!(s, cluster, entries)) return null
+    let { hits } = this.#config
+    if (this.#hits !== null) {
+      const text = this.#hits.format(s)
+      if (!/^[0-9]{1,15}$/.test(text)) return null
+      hits = Number(text)
+    }
+    return { entries, hits, gives: this.#config.gives, headers: this.#config.headers }
+  }
+}
+
+/** Adds its entry; false: there is none, and no descriptor. */
+type Action = (s: RateLimitSubject, cluster: string, entries: string[]) => boolean
+
+function compileAction(config: RateLimitActionConfig): Action {
+  switch (config.kind) {
+    case 'sourceCluster':
+      return (_s, cluster, entries) => entries.push('source_cluster', latin1(cluster)) > 0
+    case 'destinationCluster':
+      return (s, _cluster, entries) => {
+        const action = s.route()?.action ?? null
+        return action !== null && entries.push('destination_cluster', latin1(action.clusterName)) > 0
+      }
+    case 'header': {
+      const name = config.name === 'host' ? ':authority' : internName(config.name)
+      return (s, _cluster, entries) => add(entries, config, s.requestHeaders!.get(name))
+    }
+    case 'query':
+      return (s, _cluster, entries) => {
+        const { path } = s.requestHeaders!
+        const mark = path.indexOf('?')
+        const value = mark < 0 ? undefined : queryValue(path, mark + 1, config.name)
+        return add(entries, config, value === undefined ? undefined : percentDecode(value))
+      }
+    case 'address':
+      return (s, _cluster, entries) => addressEntry(config, s, entries)
+    case 'constant':
+      return (_s, _cluster, entries) => entries.push(config.key, config.value) > 0
+    case 'headerMatch': {
+      const matches = compileHeaderMatches(config.headers)
+      return (s, _cluster, entries) =>
+        allHeadersMatch(matches, s.requestHeaders!) === config.expected && entries.push(config.key, config.value) > 0
+    }
+    case 'queryMatch': {
+      const matches = config.query.map(match => new NamedMatch(match))
+      return (s, _cluster, entries) =>
+        queryMatches(matches, s.requestHeaders!.path) === config.expected && entries.push(config.key, config.value) > 0
+    }
+    case 'addressMatch': {
+      const ranges = new CidrTable<true>()
+      for (const range of config.ranges) ranges.at(range, () => true)
+      return (s, _cluster, entries) => {
+        const address = s.info.client ?? s.info.connection!.remote
+        if (address.port === 0) return false
+        return (ranges.find(address.ip) !== null) !== config.invert && entries.push(config.key, config.value) > 0
+      }
+    }
+    case 'metadata':
+      return (s, _cluster, entries) => {
+        const metadata = config.source === 'dynamic' ? s.info.dynamicMetadata : (s.route()?.metadata ?? null)
+        const found = metadataValue(metadata, config.filter, config.path)
+        const text = typeof found === 'string' && found !== '' ? latin1(found) : config.otherwise
+        return add(entries, config, text === '' ? undefined : text)
+      }
+  }
+}
+
+function add(
+  entries: string[],
+  config: { readonly key: string; readonly optional: boolean },
+  value: string | undefined,
+): boolean {
+  if (value === undefined) return config.optional
+  entries.push(config.key, value)
+  return true
+}
+
+function addressEntry(
+  config: { readonly v4: number; readonly v6: number },
+  s: RateLimitSubject,
+  entries: string[],
+): boolean {
+  const address = s.info.client ?? s.info.connection!.remote
+  if (address.port === 0) return false
+  if (config.v4 < 0) entries.push('remote_address', address.ip)
+  else {
+    const bits = isIPv6(address.ip) ? config.v6 : config.v4
+    entries.push('masked_remote_address', `${maskedAddress(address.ip, bits)}/${bits}`)
+  }
+  return true
+}
