@@ -167,6 +167,7 @@ export class Server {
       bootstrap: this.bootstrap,
       node: fullNode(this.bootstrap.node),
       rejectUnknown: this.options.rejectUnknownDynamicFields,
+      skipDeprecated: this.options.skipDeprecatedLogs,
       validating: this.options.mode === 'validate',
       timers: this.timers,
       clock: systemClock,

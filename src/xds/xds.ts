@@ -42,6 +42,8 @@ export interface XdsDeps {
   readonly node: envoy.config.core.v3.Node
   /** --reject-unknown-dynamic-fields */
   readonly rejectUnknown: boolean
+  /** --skip-deprecated-logs */
+  readonly skipDeprecated: boolean
   readonly timers: Timers
   readonly clock: Clock
   readonly random: Random
@@ -94,7 +96,9 @@ export class XdsClient {
     this.#warnings = new WarningDigest(deps.log)
     this.#policy = {
       rejectUnknown: deps.rejectUnknown,
-      warn: text => this.#warnings.add(text),
+      warn: text => {
+        if (!deps.skipDeprecated || !text.startsWith('Deprecated field')) this.#warnings.add(text)
+      },
       countUnknown: () => unknown.inc(),
     }
     this.#clusters = new Map((deps.bootstrap.static_resources?.clusters ?? []).map(c => [c.name ?? '', c]))

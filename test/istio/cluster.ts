@@ -60,6 +60,11 @@ export class Cluster {
     }
   }
 
+  /** The node itself: what is outside of the mesh. */
+  get node(): Member {
+    return new Member(`${this.#name}-node`, this.#node)
+  }
+
   add(name: string, address: string): Member {
     const namespace = `${this.#name}-${name}`
     ip(['netns', 'add', namespace])

@@ -47,6 +47,8 @@ export interface MeshOptions {
 export class Mesh {
   readonly authority: CertificateAuthority
   readonly plane: ReplayedControlPlane
+  /** Not in the mesh: clients and servers elsewhere, at 10.77.0.1 and OUTSIDE. */
+  readonly outside: Pod
   readonly #folder = mkdtempSync(join(tmpdir(), 'remora-istio-'))
   readonly #cluster: Cluster
   readonly #pods = new Map<PodName, Pod>()
@@ -54,6 +56,7 @@ export class Mesh {
   constructor(options: MeshOptions) {
     this.authority = options.plane?.authority ?? new CertificateAuthority()
     this.#cluster = new Cluster(['10.96.0.2', OUTSIDE])
+    this.outside = new Pod(this.#cluster.node, this.#folder, { name: 'outside', address: OUTSIDE, account: 'none' })
     const pushes = new Map<string, PushName>()
     for (const name of options.pods) {
       const pod: Omit<PodOptions, 'name'> & { push?: PushName } = PODS[name]
@@ -86,7 +89,7 @@ export class Mesh {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#pods.values()].map(pod => pod.stop()))
+    await Promise.all([this.outside, ...this.#pods.values()].map(pod => pod.stop()))
     this.plane.close()
     this.#cluster.close()
     rmSync(this.#folder, { recursive: true, force: true })

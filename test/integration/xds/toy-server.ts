@@ -56,6 +56,7 @@ export class ToyServer {
       bootstrap: message,
       node: message.node!,
       rejectUnknown: false,
+      skipDeprecated: false,
       timers: new TimerWheel(systemClock),
       clock: systemClock,
       random: new XorShift(1),
