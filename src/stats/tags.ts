@@ -139,7 +139,7 @@ export class TagExtractor {
       for (const r of defaults) (UNANCHORED.includes(r) ? this.#before : this.#after).push(r)
       return
     }
-    const pattern = new RegExp(specifier.regex, 'd')
+    const pattern = new RegExp(withoutPosixClasses(specifier.regex), 'd')
     // A pattern with a literal first token (`^cluster\.`) is filed under that token and runs after the others.
     const list = /^\^[\w]+\\\./.test(specifier.regex) ? this.#after : this.#before
     list.push({ label, pattern, needs: '' })
@@ -160,8 +160,36 @@ export class TagExtractor {
       if (from > at) rest += name.slice(at, from)
       at = Math.max(at, to)
     }
-    return { name: rest + name.slice(at), tags }
+    // Envoy's symbol table drops dots at the end: `tcp.rbac.denied` without two tags is `tcp`.
+    return { name: (rest + name.slice(at)).replace(/\.+$/, ''), tags }
   }
+}
+
+/** Tag patterns are std::regex in Envoy, which knows the classes of POSIX; Istio's bootstrap uses them. */
+const POSIX_CLASSES: Readonly<Record<string, string>> = {
+  alnum: 'a-zA-Z0-9',
+  alpha: 'a-zA-Z',
+  blank: ' \\t',
+  cntrl: '\\x00-\\x1f\\x7f',
+  digit: '0-9',
+  graph: '\\x21-\\x7e',
+  lower: 'a-z',
+  print: '\\x20-\\x7e',
+  punct: '!-\\/:-@\\[-`{-~',
+  space: '\\s',
+  upper: 'A-Z',
+  xdigit: '0-9a-fA-F',
+  d: '0-9',
+  s: '\\s',
+  w: '\\w',
+}
+
+function withoutPosixClasses(pattern: string): string {
+  return pattern.replace(/\[:(\w+):\]/g, (_, name: string) => {
+    const members = POSIX_CLASSES[name]
+    if (members === undefined) throw new Error(`Invalid character class [:${name}:] in regex '${pattern}'`)
+    return members
+  })
 }
 
 function apply(
