@@ -17,6 +17,7 @@ import { downstreamRawBuffer, upstreamRawBuffer } from './io/transport-sockets/r
 import { downstreamTls, upstreamTls } from './io/transport-sockets/tls.ts'
 import { httpInspectorFactory } from './listener/filters/http-inspector.ts'
 import { originalDstFactory } from './listener/filters/original-dst.ts'
+import { originalSrcFactory } from './listener/filters/original-src.ts'
 import { proxyProtocolFactory } from './listener/filters/proxy-protocol.ts'
 import { tlsInspectorFactory } from './listener/filters/tls-inspector.ts'
 import { connectionLimitFactory } from './network/filters/connection-limit.ts'
@@ -70,6 +71,7 @@ const EXTENSIONS = [
   stderrAccessLog,
   httpInspectorFactory,
   originalDstFactory,
+  originalSrcFactory,
   proxyProtocolFactory,
   tlsInspectorFactory,
 ]

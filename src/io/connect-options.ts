@@ -1,6 +1,6 @@
 import type net from 'node:net'
 import type tls from 'node:tls'
-import type { Address, TlsInfo } from './connection.ts'
+import type { Address, TlsInfo, UpstreamSource } from './connection.ts'
 import type { SocketConnection } from './socket-connection.ts'
 
 /** The TLS side of a connection; `transport-sockets/tls.ts` implements it. One object per context, not per connection. */
@@ -18,6 +18,8 @@ export interface ConnectOptions {
   readonly connectTimeout: number
   /** Source address to bind; port 0 = any. */
   readonly source: Address | null
+  /** Instead of `source`: an address that need not be this machine's. */
+  readonly original: UpstreamSource | null
   readonly tls: TlsDriver | null
   /** per_connection_buffer_limit_bytes. */
   readonly bufferLimit: number

@@ -109,6 +109,13 @@ export interface Address {
   readonly text: string
 }
 
+/** Where upstream connections that are made for a connection seem to come from: needs transparent sockets. */
+export interface UpstreamSource {
+  readonly address: Address
+  /** SO_MARK of the sockets, by which routing brings the answers back; 0 = none. */
+  readonly mark: number
+}
+
 /**
  * Bytes before the stream proper that a filter exchanges with the peer (Istio's metadata exchange): it reads ahead of the
  * handler, until it sets `c.prelude` to null.
@@ -148,6 +155,8 @@ export interface Connection {
   /** Facts that the network filters of the connection share; made by the first that needs it (telemetry/connection-info.ts). */
   streamInfo: StreamInfo | null
   prelude: Prelude | null
+  /** Set by original_src. */
+  readonly upstreamSource?: UpstreamSource | null
 
   /**
    * Queues bytes; strings are latin1. All that is queued in one event-loop turn leaves in one write.

@@ -3,7 +3,7 @@ import { getSystemErrorName } from 'node:util'
 import { ipAddress, isPipe, pipeAddress } from './address.ts'
 import type { ByteStream, StreamOwner } from './byte-stream.ts'
 import { spendChunk } from './chunk-pool.ts'
-import type { Address } from './connection.ts'
+import type { Address, UpstreamSource } from './connection.ts'
 import { libc } from './libc.ts'
 import {
   isTcp,
@@ -23,7 +23,9 @@ import {
   type WriteRequest,
   WriteWrap,
 } from './libuv.ts'
+import { closeSocket } from './listen-socket.ts'
 import { AF_UNIX, familyIn } from './socket-address.ts'
+import { transparentSocket } from './transparent-socket.ts'
 
 export const NO_ADDRESS: Address = pipeAddress('')
 
@@ -68,8 +70,8 @@ export class HandleStream implements ByteStream {
   }
 
   /** `source` null: the system chooses. Failures are reported later, never from within. */
-  connect(address: Address, source: Address | null): void {
-    const error = this.#connect(address, source)
+  connect(address: Address, source: Address | null, original: UpstreamSource | null = null): void {
+    const error = this.#connect(address, source, original)
     if (error !== 0) process.nextTick(connectFailed, this, error)
   }
 
@@ -208,7 +210,7 @@ export class HandleStream implements ByteStream {
     this.#owner.onGone()
   }
 
-  #connect(address: Address, source: Address | null): number {
+  #connect(address: Address, source: Address | null, original: UpstreamSource | null): number {
     if (isPipe(address)) {
       const handle = this.#handle as ReturnType<typeof newPipe>
       // A leading '@' stands for the NUL of Linux' abstract names.
@@ -216,7 +218,10 @@ export class HandleStream implements ByteStream {
       return handle.connect(this.#request(new PipeConnectWrap()), path)
     }
     const handle = this.#handle as TcpHandle
-    if (source !== null) {
+    if (original !== null) {
+      const error = openTransparent(handle, original, address)
+      if (error !== 0) return error
+    } else if (source !== null) {
       const error = source.ip.includes(':')
         ? handle.bind6(source.ip, source.port, 0)
         : handle.bind(source.ip, source.port)
@@ -262,6 +267,14 @@ export function handleOf(fd: number): StreamHandle {
   const handle = familyIn(name) === AF_UNIX ? newPipe() : newTcp()
   handle.open(fd)
   return handle
+}
+
+function openTransparent(handle: TcpHandle, source: UpstreamSource, to: Address): number {
+  const fd = transparentSocket(source, to)
+  if (fd < 0) return fd
+  const error = handle.open(fd)
+  if (error !== 0) closeSocket(fd)
+  return error
 }
 
 /** A handle for `address` that `connect` is called on next. */

@@ -65,19 +65,19 @@ export class ListenError extends Error {
   }
 }
 
-const SOCK_STREAM = 1
-const SOCK_CLOEXEC = 0o2000000
-const SOCK_NONBLOCK = 0o4000
-const SOL_SOCKET = 1
+export const SOCK_STREAM = 1
+export const SOCK_CLOEXEC = 0o2000000
+export const SOCK_NONBLOCK = 0o4000
+export const SOL_SOCKET = 1
 const SO_REUSEADDR = 2
 const SO_REUSEPORT = 15
-const IPPROTO_IP = 0
+export const IPPROTO_IP = 0
 const IPPROTO_TCP = 6
-const IPPROTO_IPV6 = 41
+export const IPPROTO_IPV6 = 41
 const IP_FREEBIND = 15
-const IP_TRANSPARENT = 19
+export const IP_TRANSPARENT = 19
 const IPV6_V6ONLY = 26
-const IPV6_TRANSPARENT = 75
+export const IPV6_TRANSPARENT = 75
 const IPV6_FREEBIND = 78
 const TCP_FASTOPEN = 23
 

@@ -13,6 +13,7 @@ import {
   Flow,
   type Prelude,
   type TlsInfo,
+  type UpstreamSource,
 } from './connection.ts'
 import { connectFailure } from './errno.ts'
 import { acceptedFrom, HandleStream, handleOf, NO_ADDRESS, newHandle } from './handle-stream.ts'
@@ -75,6 +76,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
   remote: Address
   local: Address
   localRestored = false
+  upstreamSource: UpstreamSource | null = null
   requestedServerName = ''
   applicationProtocols: readonly string[] = NONE
   transportProtocol = ''
@@ -155,14 +157,15 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
   }
 
   begin(address: Address, options: ConnectOptions): void {
-    if (options.source !== null) this.directLocal = this.local = options.source
+    const source = options.original === null ? options.source : options.original.address
+    if (source !== null) this.directLocal = this.local = source
     this.#driver = options.tls
     this.encrypted = options.tls !== null
     if (options.connectTimeout > 0) {
       this.#connectTimer = new TimerNode(this, TIMER_CONNECT)
       this.#loop.timers.arm(this.#connectTimer, options.connectTimeout)
     }
-    this.#plain.connect(address, options.source)
+    this.#plain.connect(address, options.source, options.original)
   }
 
   /** TLS is to come: what is written waits for it. `handler` reads the ClientHello, when nobody holds reading, and calls `secure`. */

@@ -2,7 +2,7 @@ import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
 import type { ParsedExtension } from '../config/registry.ts'
 import type { Runtime } from '../config/services.ts'
-import type { Connection } from '../io/connection.ts'
+import type { Connection, UpstreamSource } from '../io/connection.ts'
 import type { StatsScope } from '../stats/stats.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
 import type { ClusterConfig, DropOverload } from './cluster-config.ts'
@@ -141,17 +141,23 @@ export class WorkerCluster implements Cluster {
     const perDownstream = this.config.connectionPoolPerDownstreamConnection && downstream !== null
     const sni = http.autoSni ? serverName : ''
     const san = http.autoSanValidation ? serverName : ''
-    if (!perDownstream && sni === '' && san === '') return pools.get(priority, kind, alpn)
+    const source = downstream?.upstreamSource ?? null
+    if (!perDownstream && sni === '' && san === '' && source === null) return pools.get(priority, kind, alpn)
     return pools.getVariant(priority, kind, {
       serverName: sni,
       verifyName: san,
       downstream: perDownstream ? downstream : null,
       alpn,
+      source,
     })
   }
 
-  tcpConnect(host: Host, user: TcpPoolUser, _info: StreamInfo, _downstream: Connection | null): PoolHandle | null {
+  tcpConnect(host: Host, user: TcpPoolUser, _info: StreamInfo, downstream: Connection | null): PoolHandle | null {
     const h = host as WorkerHost
+    const source = downstream?.upstreamSource ?? null
+    if (source !== null) {
+      return tcpConnect(this, h, 0, user, this.connectOptions(h, '', '', NO_ALPN, false, source), this.services)
+    }
     h.tcpOptions ??= this.connectOptions(h, '', '', NO_ALPN)
     return tcpConnect(this, h, 0, user, h.tcpOptions, this.services)
   }
@@ -276,8 +282,15 @@ export class WorkerCluster implements Cluster {
   }
 
   private poolsOf(h: WorkerHost): HostPools {
-    h.pools ??= new HostPools(this, h, this.services, (serverName, verifyName, kind, alpn) =>
-      this.connectOptions(h, serverName, verifyName, alpn === null ? ALPN[kind]! : alpn.protocols, alpn !== null),
+    h.pools ??= new HostPools(this, h, this.services, (serverName, verifyName, kind, alpn, source) =>
+      this.connectOptions(
+        h,
+        serverName,
+        verifyName,
+        alpn === null ? ALPN[kind]! : alpn.protocols,
+        alpn !== null,
+        source,
+      ),
     )
     return h.pools
   }
@@ -288,12 +301,14 @@ export class WorkerCluster implements Cluster {
     verifyName: string,
     alpn: readonly string[],
     alpnOverrides = false,
+    original: UpstreamSource | null = null,
   ): UpstreamConnectOptions {
     const config = this.config
     return {
       connectTimeout: config.connectTimeout,
       bufferLimit: config.perConnectionBufferLimit,
       bind: config.bind,
+      original,
       tcpKeepalive: config.tcpKeepalive,
       transportSocket: matchTransportSocket(config, h.metadata).socket,
       hostname: h.hostname,

@@ -1,5 +1,5 @@
 import type { Codec, StreamDecoder } from '../codec/codec.ts'
-import type { Address, Connection, ConnectionHandler } from '../io/connection.ts'
+import type { Address, Connection, ConnectionHandler, UpstreamSource } from '../io/connection.ts'
 import type { StatsScope } from '../stats/stats.ts'
 import type { ClusterConfig, TcpKeepaliveConfig, TransportSocketConfig, UpstreamBindConfig } from './cluster-config.ts'
 
@@ -18,6 +18,8 @@ export interface UpstreamConnectOptions {
   readonly connectTimeout: number
   readonly bufferLimit: number
   readonly bind: UpstreamBindConfig | null
+  /** Instead of `bind`: the client's own address. */
+  readonly original: UpstreamSource | null
   readonly tcpKeepalive: TcpKeepaliveConfig | null
   /** Keep what is made of it by identity: the object lives as long as its cluster. */
   readonly transportSocket: TransportSocketConfig

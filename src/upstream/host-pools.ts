@@ -1,4 +1,4 @@
-import type { Connection } from '../io/connection.ts'
+import type { Connection, UpstreamSource } from '../io/connection.ts'
 import type { UpstreamConnectOptions } from './connector.ts'
 import type { WorkerHost } from './host.ts'
 import { AutoPool } from './pool-auto.ts'
@@ -19,6 +19,8 @@ export interface PoolVariant {
   readonly downstream: Connection | null
   /** Protocols to offer instead of the configured ones; null = as configured. */
   readonly alpn: AlpnOverride | null
+  /** Whose connections these seem to be; null = the proxy's. */
+  readonly source: UpstreamSource | null
 }
 
 /** A list of protocols that a filter chose; equal lists are one object (`alpnOverride`), so pools are found by identity. */
@@ -46,6 +48,7 @@ export type PoolOptions = (
   verifyName: string,
   kind: PoolKind,
   alpn: AlpnOverride | null,
+  source: UpstreamSource | null,
 ) => UpstreamConnectOptions
 
 type PlainPools = (HttpConnectionPool | null)[]
@@ -81,7 +84,7 @@ export class HostPools {
     const pools = alpn === null ? this.plain : this.poolsFor(alpn)
     const pool = pools[i]
     if (pool !== null && pool !== undefined) return pool
-    const made = this.make(priority, kind, '', '', alpn)
+    const made = this.make(priority, kind, '', '', alpn, null)
     if (made === null) return new FullPool(this.host)
     pools[i] = made
     return made
@@ -97,12 +100,12 @@ export class HostPools {
 
   getVariant(priority: 0 | 1, kind: PoolKind, v: PoolVariant): HttpPool {
     const id = v.downstream === null ? 0 : v.downstream.id
-    const key = `${priority}|${kind}|${id}|${v.serverName}|${v.verifyName}|${v.alpn === null ? '' : v.alpn.key}`
+    const key = `${priority}|${kind}|${id}|${v.serverName}|${v.verifyName}|${v.alpn === null ? '' : v.alpn.key}|${v.source === null ? '' : v.source.address.text}`
     this.variants ??= new Map()
     const entry = this.variants.get(key)
     if (entry !== undefined) return entry.pool
     this.dropIdle()
-    const made = this.make(priority, kind, v.serverName, v.verifyName, v.alpn)
+    const made = this.make(priority, kind, v.serverName, v.verifyName, v.alpn, v.source)
     if (made === null) return new FullPool(this.host)
     this.variants.set(key, { pool: made, priority })
     return made
@@ -124,12 +127,13 @@ export class HostPools {
     serverName: string,
     verifyName: string,
     alpn: AlpnOverride | null,
+    source: UpstreamSource | null,
   ): HttpConnectionPool | null {
     if (!this.cluster.limits.tryTake(priority, Resource.ConnectionPools)) {
       this.cluster.counters.upstreamCxPoolOverflow.inc()
       return null
     }
-    const options = this.options(serverName, verifyName, kind, alpn)
+    const options = this.options(serverName, verifyName, kind, alpn, source)
     switch (kind) {
       case PoolKind.Http1:
         return new Http1Pool(this.cluster, this.host, priority, options, this.services)

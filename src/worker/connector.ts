@@ -46,6 +46,7 @@ export class WorkerConnector implements Connector {
         connectTimeout: options.connectTimeout,
         bufferLimit: options.bufferLimit,
         source: sourceFor(to, options),
+        original: options.original,
         tls: tls === null ? null : driverFor(tls, options),
       }
       this.#options.set(options, made)

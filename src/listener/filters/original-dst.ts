@@ -1,5 +1,6 @@
 import type { envoy } from '../../config/gen/messages.d.ts'
 import { originalDestination } from '../../io/original-dst.ts'
+import { isTransparent } from '../../io/transparent-socket.ts'
 import {
   type ListenerFilter,
   type ListenerFilterExtension,
@@ -22,12 +23,14 @@ class OriginalDst implements ListenerFilter {
   readonly maxBytes = 0
 
   inspect({ connection }: PendingConnection): ListenerVerdict {
-    const original = originalDestination(connection.fd, connection.directLocal.ip.includes(':'))
+    const { fd, directLocal } = connection
+    const ipv6 = directLocal.ip.includes(':')
+    const original = originalDestination(fd, ipv6)
     // A connection that was not redirected has itself as its original destination: nothing is restored then.
-    if (original !== null && original.text !== connection.directLocal.text) {
+    if (original !== null && original.text !== directLocal.text) {
       connection.local = original
       connection.localRestored = true
-    }
+    } else if (isTransparent(fd, ipv6)) connection.localRestored = true
     return ListenerVerdict.Continue
   }
 }

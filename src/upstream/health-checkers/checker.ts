@@ -148,6 +148,7 @@ export class HealthChecker implements HostWatcher {
       connectTimeout: Math.max(1, this.config.timeout),
       bufferLimit: cluster.perConnectionBufferLimit,
       bind: cluster.bind,
+      original: null,
       tcpKeepalive: cluster.tcpKeepalive,
       transportSocket: matchTransportSocket(cluster, host.config.metadata, this.config.transportSocketMatchCriteria)
         .socket,

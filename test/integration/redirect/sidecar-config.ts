@@ -4,6 +4,8 @@ export interface SidecarOptions {
   readonly ipv6: boolean
   /** Addresses of the other pod: its HTTP port 9080 and its database 3306 are known services, in the first family. */
   readonly other: readonly string[]
+  /** TPROXY: applications see the clients' own addresses. */
+  readonly transparent: boolean
 }
 
 const FILTER = 'type.googleapis.com/envoy.extensions.filters'
@@ -21,12 +23,17 @@ const LISTENER_FILTER = (name: string, type: string, ports: readonly number[] = 
       }),
 })
 
+const ORIGINAL_SRC = {
+  name: 'envoy.filters.listener.original_src',
+  typed_config: { '@type': `${FILTER}.listener.original_src.v3.OriginalSrc`, mark: 1337 },
+}
+
 function portRange(port: number): object {
   return { destination_port_range: { start: port, end: port + 1 } }
 }
 
 export function sidecarConfig(options: SidecarOptions): object {
-  const { folder, ipv6, other } = options
+  const { folder, ipv6, other, transparent } = options
   const logTo = (direction: string): object => ({
     name: 'envoy.access_loggers.file',
     typed_config: {
@@ -145,8 +152,10 @@ export function sidecarConfig(options: SidecarOptions): object {
           name: 'virtualInbound',
           ...wildcard(15006),
           traffic_direction: 'INBOUND',
+          transparent,
           listener_filters: [
             LISTENER_FILTER('original_dst', 'OriginalDst'),
+            ...(transparent ? [ORIGINAL_SRC] : []),
             LISTENER_FILTER('tls_inspector', 'TlsInspector', [3306]),
             LISTENER_FILTER('http_inspector', 'HttpInspector', [3306]),
           ],

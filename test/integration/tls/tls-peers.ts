@@ -96,7 +96,13 @@ export function tlsClient(proto: UpstreamProto, services: FakeServices = fakeSer
     services,
     dial(port, hostname = '') {
       const handler = new Recorder()
-      const options = { connectTimeout: 5000, source: null, tls: client.driver(hostname), bufferLimit: 0 }
+      const options = {
+        connectTimeout: 5000,
+        source: null,
+        original: null,
+        tls: client.driver(hostname),
+        bufferLimit: 0,
+      }
       return { connection: connect(loop, ipAddress('127.0.0.1', port), options, handler), handler }
     },
   }

@@ -14,7 +14,6 @@ registerExtensions()
 
 /** Push, type and a name of its resources → why they are refused. */
 const REFUSED: readonly (readonly [place: RegExp, reason: RegExp])[] = [
-  [/^default-sleep-mode-TPROXY LDS virtualInbound$/, /envoy\.filters\.listener\.original_src/],
   [/^ambient-httpbin-hbone CDS connect_originate$/, /original_dst_lb_config is not supported/],
   [/^ambient-httpbin-hbone CDS /, /internal_upstream/],
   [/^ambient-httpbin-hbone EDS /, /envoy_internal_address: internal listeners are not supported/],
