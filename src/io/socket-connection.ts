@@ -379,11 +379,6 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     this.#phase = Phase.Handshaking
     const tcp = this.#plain.release()
     ignoreErrors(tcp)
-    if (first.length > 0) {
-      // A flowing stream would hand the bytes to nobody.
-      tcp.pause()
-      tcp.unshift(first)
-    }
     const socket = this.#driver!.wrap(tcp, this)
     if (socket === null) {
       this.closed = true
@@ -395,6 +390,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     this.#tls = socket
     this.#secured = new TlsStream(tcp, socket, this.#loop.readBuffer, this)
     this.#stream = this.#secured
+    if (first.length > 0) this.#secured.feed(first)
   }
 
   #ready(): void {

@@ -5,6 +5,7 @@ import { CpuProfile } from '../base/cpu-profile.ts'
 import { ConfigError } from '../base/errors.ts'
 import type { FileLogSink, Log, Loggers } from '../base/log.ts'
 import { XorShift } from '../base/random.ts'
+import { Rest } from '../base/rest.ts'
 import { TimerWheel } from '../base/timer-wheel.ts'
 import { tokenBucketMemory } from '../base/token-bucket.ts'
 import { parseSocketAddress } from '../config/endpoint.ts'
@@ -13,6 +14,7 @@ import type { envoy } from '../config/gen/messages.d.ts'
 import { regexLimits } from '../config/matcher.ts'
 import type { NodeInfo } from '../config/services.ts'
 import type { Address } from '../io/connection.ts'
+import { libc } from '../io/libc.ts'
 import { boundAddress, openListenSocket, PLAIN_SOCKET } from '../io/listen-socket.ts'
 import { SocketLoop } from '../io/socket-loop.ts'
 import { socketOptions } from '../listener/parse-listener.ts'
@@ -28,6 +30,7 @@ import { DynamicResources } from './dynamic.ts'
 import type { EnvoyOptions } from './envoy-options.ts'
 import { InitManager } from './init-manager.ts'
 import { localAddress } from './local-address.ts'
+import { MemoryReturn } from './memory-return.ts'
 import { fullNode } from './node.ts'
 import { type ConfigChange, packed } from './publisher.ts'
 import { ResourceManager } from './resources.ts'
@@ -77,6 +80,7 @@ export class Server {
   #state: ServerState = ServerState.PRE_INITIALIZING
   readonly runtimeView = new RuntimeView()
   readonly #profile = new CpuProfile()
+  readonly #memory: MemoryReturn
   #failed = false
   #leaving = false
   #workersStarted = false
@@ -102,6 +106,7 @@ export class Server {
     this.stats = new ServerStats(this.store, options.concurrency, !options.disableHotRestart)
     this.timers = new TimerWheel(systemClock)
     this.loop = new SocketLoop(this.timers, 1023)
+    this.#memory = new MemoryReturn(() => libc()?.trim(), this.timers)
     this.allocator = new SharedStateAllocator(options.concurrency, index => this.#announcePage(index))
     this.#connections = this.allocator.allocate(gaugeBlock(1))
     this.#maxConnections = maxDownstreamConnections(bootstrap.overload_manager)
@@ -110,6 +115,7 @@ export class Server {
       {
         onStarted: index => this.#onWorkerStarted(index),
         onServing: index => this.#onServing(index),
+        onResting: () => this.#memory.soon(),
         onDied: index => {
           this.resources.onWorkerDied(index)
           this.allocator.releaseWorker(index)
@@ -211,6 +217,7 @@ export class Server {
     this.init.start(() => this.#onInitialized())
     const interval = this.bootstrap.stats_flush_interval ?? 5000
     setInterval(() => void this.flush(), interval)
+    new Rest(() => this.#memory.soon()).start()
   }
 
   /** Ends the stats interval: workers' samples become visible, gauges are brought up to date. */

@@ -1,5 +1,4 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { collectGarbage } from '../base/collect-garbage.ts'
 import { ValueWriter } from '../base/packed-values.ts'
 import type { HcmConfig } from '../http/connection-manager-config.ts'
 import { libc } from '../io/libc.ts'
@@ -34,7 +33,7 @@ export function shelveConfiguration(
       const { value: cluster } = clusters.next() as IteratorResult<MainCluster, undefined>
       if (cluster === undefined) {
         // In a turn of its own, when nothing of this is referred to any more.
-        setImmediate(collectGarbage)
+        setImmediate(collectEverything)
         return
       }
       sharer.share(cluster.config)
@@ -81,9 +80,7 @@ export class PartSharer {
  * What was read and is shelved now is garbage, and without traffic on the main thread V8 may keep it for minutes. Once per start of a
  * large configuration; it takes some 50 ms.
  */
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc')({ type: 'major', execution: 'sync', flavor: 'last-resort' })
-  setFlagsFromString('--no-expose-gc')
+function collectEverything(): void {
+  collectGarbage('last-resort')
   libc()?.trim()
 }

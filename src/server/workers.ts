@@ -11,6 +11,7 @@ export interface WorkerEvents {
   onStarted(index: number): void
   /** All its listeners accept. */
   onServing(index: number): void
+  onResting(): void
   /** It died unexpectedly; its shares of shared gauges are to be given back. A replacement is on its way. */
   onDied(index: number): void
   onEjection(request: EjectionRequest): void
@@ -155,6 +156,9 @@ export class WorkerPool {
         return
       case 'serving':
         this.#events.onServing(index)
+        return
+      case 'resting':
+        this.#events.onResting()
         return
       case 'slab':
         this.#stats.onSlabUpdate(index, message.update)

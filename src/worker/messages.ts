@@ -130,6 +130,8 @@ export type ToWorker =
 export type FromWorker =
   | { readonly type: 'ready' }
   | { readonly type: 'serving' }
+  /** The thread has done what there was to do, and collected its garbage. */
+  | { readonly type: 'resting' }
   | { readonly type: 'slab'; readonly update: SlabUpdate }
   | { readonly type: 'histograms'; readonly update: HistogramUpdate }
   | {

@@ -3,6 +3,7 @@ import { systemClock } from '../base/clock.ts'
 import { CpuProfile } from '../base/cpu-profile.ts'
 import { Loggers } from '../base/log.ts'
 import { XorShift } from '../base/random.ts'
+import { Rest } from '../base/rest.ts'
 import { TimerWheel } from '../base/timer-wheel.ts'
 import { TokenBuckets } from '../base/token-bucket.ts'
 import { disableExtension, findFactory } from '../config/registry.ts'
@@ -184,6 +185,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     if (epoch > 0) post({ type: 'applied', epoch })
     return accepting
   }
+  new Rest(() => post({ type: 'resting' })).start()
   post({ type: 'ready' })
 }
 

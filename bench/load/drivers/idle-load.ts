@@ -13,8 +13,8 @@ export function idleArguments(kind: IdleKind, count: number): string[] {
   return ['--kind', kind, '--count', String(count)]
 }
 
-/** V8 collects and gives pages back some seconds after the last request; the longest is long enough for that. */
-const SETTLE_MS = { smoke: 200, standard: 1500, full: 12_000 }
+/** Proxies give memory back some seconds after the last request (Remora: two to three). */
+const SETTLE_MS = { smoke: 200, standard: 4000, full: 12_000 }
 
 /** Memory without and with `count` idle connections or streams. */
 export async function idleMemory(

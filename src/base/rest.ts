@@ -1,0 +1,81 @@
+import { type Clock, systemClock } from './clock.ts'
+import { collectGarbage } from './collect-garbage.ts'
+
+/** How often a thread looks whether it rests, in ms. */
+const LOOK_EVERY = 500
+/** A thread that was busy for no more than this share of the time since the last look rests: some hundred requests a second. */
+const QUIET_SHARE = 0.02
+/** Garbage of less work than this is left alone, in ms. */
+const WORTH = 20
+/** Looks in a row without traffic until everything is collected, and what counts as none: a timer now and then. */
+const LOOKS_UNTIL_DEEP = 4
+const STILL_SHARE = 0.004
+/** A deep collection takes a ms per MB or two: larger heaps are left to V8's own, which are split. In bytes. */
+const DEEP_LIMIT = 64 * 1048576
+
+/** What a thread knows of itself, and its collector; tests have their own. */
+export interface RestingThread {
+  /** How long it has been busy since it began, in ms. */
+  busyMs(): number
+  usedHeap(): number
+  collect(what: 'minor' | 'major'): void
+}
+
+/**
+ * Collects the garbage of a thread whose work is over for now. V8 collects when memory runs short, so that what a burst has left stays
+ * for as long as nothing follows: hours, in a sidecar. The young generation is done (a ms) as soon as there is little traffic,
+ * everything (some 10 ms) when there has been none for two seconds.
+ */
+export class Rest {
+  readonly #onRest: () => void
+  readonly #thread: RestingThread
+  readonly #clock: Clock
+  #busy = 0
+  #looked: number
+  /** Work since the last collection of either kind, in ms. The start of a thread is work, too. */
+  #young = 0
+  #old = 0
+  #still = 0
+
+  /** `onRest` is called after each collection. */
+  constructor(onRest: () => void, thread: RestingThread = thisThread, clock: Clock = systemClock) {
+    this.#onRest = onRest
+    this.#thread = thread
+    this.#clock = clock
+    this.#looked = clock.now()
+  }
+
+  /** Looks from now on; does not keep the process alive. */
+  start(): void {
+    setInterval(() => this.look(), LOOK_EVERY).unref()
+  }
+
+  look(): void {
+    const now = this.#clock.now()
+    const busy = this.#thread.busyMs()
+    const worked = busy - this.#busy
+    const time = now - this.#looked
+    this.#busy = busy
+    this.#looked = now
+    this.#young += worked
+    this.#old += worked
+    this.#still = worked <= time * STILL_SHARE ? this.#still + 1 : 0
+    if (worked > time * QUIET_SHARE) return
+    if (this.#still >= LOOKS_UNTIL_DEEP && this.#old >= WORTH && this.#thread.usedHeap() <= DEEP_LIMIT) {
+      this.#thread.collect('major')
+      this.#old = 0
+    } else if (this.#young >= WORTH) this.#thread.collect('minor')
+    else return
+    this.#young = 0
+    this.#onRest()
+    // The collection is no work that would have to be followed by another.
+    this.#busy = this.#thread.busyMs()
+    this.#looked = this.#clock.now()
+  }
+}
+
+const thisThread: RestingThread = {
+  busyMs: () => performance.eventLoopUtilization().active,
+  usedHeap: () => process.memoryUsage().heapUsed,
+  collect: collectGarbage,
+}

@@ -1,0 +1,81 @@
+import t from 'tap'
+import { Rest, type RestingThread } from '../../../src/base/rest.ts'
+import { VirtualClock } from './virtual-clock.ts'
+
+class Thread implements RestingThread {
+  busy = 0
+  heap = 10 * 1048576
+  readonly collected: string[] = []
+  busyMs(): number {
+    return this.busy
+  }
+  usedHeap(): number {
+    return this.heap
+  }
+  collect(what: 'minor' | 'major'): void {
+    this.collected.push(what)
+    this.busy += 15
+  }
+}
+
+/** A thread and what makes it live through 500 ms of which it worked so many. */
+function setUp(): { thread: Thread; rests: () => number; live: (...worked: number[]) => void } {
+  const clock = new VirtualClock()
+  const thread = new Thread()
+  let rests = 0
+  const rest = new Rest(() => rests++, thread, clock)
+  const live = (...worked: number[]): void => {
+    for (const ms of worked) {
+      thread.busy += ms
+      clock.time += 500
+      rest.look()
+    }
+  }
+  return { thread, rests: () => rests, live }
+}
+
+t.test('the young generation is collected as soon as there is little traffic, and not before', async t => {
+  const { thread, rests, live } = setUp()
+  live(400, 450, 11)
+  t.strictSame(thread.collected, [])
+  live(9)
+  t.strictSame(thread.collected, ['minor'])
+  t.equal(rests(), 1)
+})
+
+t.test('everything is collected after two seconds without traffic, once', async t => {
+  const { thread, rests, live } = setUp()
+  live(400, 5, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0)
+  t.strictSame(thread.collected, ['minor', 'major'])
+  t.equal(rests(), 2)
+})
+
+t.test('a request now and then puts off the collection of everything', async t => {
+  const { thread, live } = setUp()
+  live(400, 0, 0, 0, 3, 0, 0, 0, 3, 0, 0)
+  t.strictSame(thread.collected, ['minor'])
+})
+
+t.test('garbage of little work is left alone', async t => {
+  const { thread, live } = setUp()
+  live(5, 0, 0, 0, 0, 5, 0, 0, 0, 0)
+  t.strictSame(thread.collected, [])
+  live(5, 5)
+  t.strictSame(thread.collected, ['minor'])
+})
+
+t.test(
+  'steady light traffic is worth a collection of the young generation each time there is something to collect',
+  async t => {
+    const { thread, live } = setUp()
+    live(8, 8, 8, 8, 8, 8)
+    t.strictSame(thread.collected, ['minor', 'minor'])
+  },
+)
+
+t.test('a large heap is left to V8, which splits its collections', async t => {
+  const { thread, live } = setUp()
+  thread.heap = 200 * 1048576
+  live(400, 0, 0, 0, 0, 0, 0)
+  t.strictSame(thread.collected, ['minor'])
+})
