@@ -31,6 +31,7 @@ import { networkRbacFactory } from './network/filters/rbac.ts'
 import { networkSetFilterStateFactory } from './network/filters/set-filter-state.ts'
 import { tcpProxyFactory } from './network/filters/tcp-proxy.ts'
 import { fileAccessLog } from './telemetry/access-loggers/file.ts'
+import { openTelemetryAccessLog } from './telemetry/access-loggers/open-telemetry.ts'
 import { stderrAccessLog } from './telemetry/access-loggers/stderr.ts'
 import { stdoutAccessLog } from './telemetry/access-loggers/stdout.ts'
 import { upstreamMetadataExchangeFactory } from './upstream/filters/metadata-exchange.ts'
@@ -67,6 +68,7 @@ const EXTENSIONS = [
   upstreamTls,
   upstreamMetadataExchangeFactory,
   fileAccessLog,
+  openTelemetryAccessLog,
   stdoutAccessLog,
   stderrAccessLog,
   httpInspectorFactory,

@@ -1,6 +1,7 @@
 import { ConfigError } from '../base/errors.ts'
 import type { HeaderAddConfig, HeaderMutationsConfig } from '../routing/route-config.ts'
 import type { FieldPath } from './field-path.ts'
+import type { FormatExtension } from './format-string.ts'
 import type { envoy } from './gen/messages.d.ts'
 import { checkFormat } from './substitution-format.ts'
 
@@ -31,6 +32,7 @@ const ACTIONS: Readonly<Record<string, HeaderAddConfig['action']>> = {
 export function parseHeadersToAdd(
   protos: readonly envoy.config.core.v3.HeaderValueOption[] | undefined,
   at: FieldPath,
+  extensions: readonly FormatExtension[] = [],
 ): HeaderAddConfig[] {
   return (protos ?? []).map((proto, i) => {
     const place = at.index(i)
@@ -46,7 +48,7 @@ export function parseHeadersToAdd(
     }
     const raw = proto.header?.raw_value
     const value = proto.header?.value || (raw === undefined ? '' : Buffer.from(raw).toString('utf8'))
-    checkFormat(value, place.field('header').field('value'))
+    checkFormat(value, place.field('header').field('value'), extensions)
     const action =
       proto.append === false ? 'overwrite' : (ACTIONS[proto.append_action ?? 'APPEND_IF_EXISTS_OR_ADD'] ?? 'append')
     return { name, value, action, keepEmpty: proto.keep_empty_value ?? false }

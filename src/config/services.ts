@@ -48,7 +48,10 @@ export interface WorkerServices {
  * counted as internal). Extensions of every layer make them here: access loggers and tracers stand below http/.
  */
 export interface CallOuts {
-  /** One HTTP exchange whose answer is collected. `head` as it is to be sent, but for x-envoy-expected-rq-timeout-ms. */
+  /**
+   * One HTTP exchange whose answer is collected. `head` gets x-envoy-internal, x-forwarded-for, x-envoy-expected-rq-timeout-ms and,
+   * when it has none, the scheme of the connection. The user may be called before this returns.
+   */
   http(options: CallOptions, head: HeaderBlock, body: Uint8Array | null, user: CallUser): PendingCall
   /** Once per configuration, not per call. */
   grpc(service: GrpcServiceConfig): GrpcClient

@@ -14,14 +14,7 @@ export function parseSubstitutionFormat(
   proto: envoy.config.core.v3.SubstitutionFormatString,
   at: FieldPath,
 ): FormatConfig {
-  const extensions = (proto.formatters ?? []).map((formatter, i) => {
-    const known = EXTENSIONS[formatter.typed_config?.type_url ?? '']
-    if (known === undefined) {
-      const place = at.field('formatters').index(i)
-      throw new ConfigError('CONFIG_UNSUPPORTED', place, `formatter '${formatter.name ?? ''}' is not supported yet`)
-    }
-    return known
-  })
+  const extensions = parseFormatters(proto.formatters, at.field('formatters'))
   const base = {
     omitEmpty: proto.omit_empty_values ?? false,
     contentType: proto.content_type ?? '',
@@ -37,6 +30,21 @@ export function parseSubstitutionFormat(
     proto.text_format ?? Buffer.from(readDataSource(proto.text_format_source ?? {}, field) ?? '').toString('utf8')
   checkFormat(text, field, extensions)
   return { ...base, text, json: null }
+}
+
+/** A list of formatter extensions, `formatters` in several messages. */
+export function parseFormatters(
+  protos: readonly envoy.config.core.v3.TypedExtensionConfig[] | undefined,
+  at: FieldPath,
+): FormatExtension[] {
+  return (protos ?? []).map((formatter, i) => {
+    const known = EXTENSIONS[formatter.typed_config?.type_url ?? '']
+    if (known === undefined) {
+      const text = `formatter '${formatter.name ?? ''}' is not supported yet`
+      throw new ConfigError('CONFIG_UNSUPPORTED', at.index(i), text)
+    }
+    return known
+  })
 }
 
 /** A format text in any field: ConfigError with Envoy's words. */

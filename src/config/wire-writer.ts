@@ -79,22 +79,63 @@ export class WireWriter {
     this.#at += this.#buffer.write(s, this.#at)
   }
 
+  /** A value whose characters are bytes, as everything that formatters make. */
+  latin1(s: string): void {
+    const { length } = s
+    this.varint(length)
+    this.#grow(length)
+    this.#buffer.latin1Write(s, this.#at, length)
+    this.#at += length
+  }
+
+  /** Bytes that are encoded fields already. */
+  raw(b: Uint8Array): void {
+    this.#grow(b.length)
+    this.#buffer.set(b, this.#at)
+    this.#at += b.length
+  }
+
   /** Writes the content first and puts its length in front: lengths are not known before. */
   delimited(write: () => void): void {
-    const start = this.#at
-    this.varint(0)
+    const start = this.open()
     write()
-    const length = this.#at - start - 1
+    this.close(start)
+  }
+
+  /** Begins a length-delimited value; what is written until `close` of the returned mark is its content. */
+  open(): number {
+    this.#grow(1)
+    return this.#at++
+  }
+
+  /** @returns the length of the content */
+  close(mark: number): number {
+    const length = this.#at - mark - 1
     let extra = 0
     for (let v = length >>> 7; v > 0; v >>>= 7) extra++
     if (extra > 0) {
       this.#grow(extra)
-      this.#buffer.copyWithin(start + 1 + extra, start + 1, this.#at)
+      this.#buffer.copyWithin(mark + 1 + extra, mark + 1, this.#at)
     }
     const end = this.#at + extra
-    this.#at = start
+    this.#at = mark
     this.varint(length)
     this.#at = end
+    return length
+  }
+
+  get length(): number {
+    return this.#at
+  }
+
+  /** What was written; only good until the next write. */
+  view(): Uint8Array {
+    return this.#buffer.subarray(0, this.#at)
+  }
+
+  /** To write the next message with the same memory. */
+  clear(): void {
+    this.#at = 0
   }
 
   /** proto3: a default value is not written. Text is UTF-8. */

@@ -177,7 +177,7 @@ export class AsyncStream implements HttpPoolUser, PickContext, TimerOwner {
     for (let i = 0; i < chunks.length && this.#stream === stream; i++) {
       flow = stream.encodeData(chunks[i]!, this.#ended && i === chunks.length - 1)
     }
-    if (!this.#replayable) {
+    if (!this.#replayable || !this.#retry.enabled) {
       this.#chunks = []
       this.#waiting = 0
     }

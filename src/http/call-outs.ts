@@ -1,7 +1,7 @@
 import type { HeaderBlock } from '../codec/header-block.ts'
 import type { GrpcServiceConfig } from '../config/grpc-service.ts'
 import type { CallOuts, GrpcClient, PendingCall, WorkerServices } from '../config/services.ts'
-import { AsyncCall, type CallOptions, type CallUser } from './async-client.ts'
+import { AsyncCall, addInternalHeaders, type CallOptions, type CallUser } from './async-client.ts'
 import { AsyncGrpcClient } from './grpc-call.ts'
 
 /** Calls of one worker's extensions. `localAddress`: the machine's own, which calls name as their client. */
@@ -15,6 +15,7 @@ export class AsyncCallOuts implements CallOuts {
   }
 
   http(options: CallOptions, head: HeaderBlock, body: Uint8Array | null, user: CallUser): PendingCall {
+    addInternalHeaders(head, this.#localAddress)
     const call = new AsyncCall(this.#services, options, head, body, user)
     call.start()
     return call

@@ -4,6 +4,8 @@ import type { ListenerConfig } from '../listener/listener-config.ts'
 import type { ConnectionLimitConfig } from '../network/filters/connection-limit.ts'
 import type { TcpProxyConfig } from '../network/tcp-proxy-config.ts'
 import type { StatsStore } from '../stats/store.ts'
+import type { AccessLogConfig } from '../telemetry/access-loggers/access-log-config.ts'
+import type { OpenTelemetryConfig } from '../telemetry/access-loggers/open-telemetry/config.ts'
 import { declareRouteStats } from './route-stat-names.ts'
 import {
   CONNECTION_LIMIT_STATS,
@@ -11,6 +13,7 @@ import {
   LISTENER_HTTP_STATS,
   LISTENER_STATS,
   LISTENER_WORKER_STATS,
+  OTLP_LOG_STATS,
   TCP_STATS,
   tlsStats,
 } from './stat-names.ts'
@@ -22,6 +25,7 @@ const DOWNSTREAM_TLS = 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsC
 export function declareListenerStats(store: StatsStore, config: ListenerConfig, concurrency: number): void {
   const prefix = `listener.${config.statAddress}.`
   store.declare(prefix, LISTENER_STATS)
+  declareAccessLogStats(store, config.accessLogs)
   for (let i = 0; i < concurrency; i++) store.declare(`${prefix}worker_${i}.`, LISTENER_WORKER_STATS)
   for (const chain of [...config.filterChains, config.defaultFilterChain]) {
     if (chain === null) continue
@@ -33,16 +37,28 @@ export function declareListenerStats(store: StatsStore, config: ListenerConfig, 
 function declareFilterStats(store: StatsStore, listener: string, { typeUrl, config }: ParsedExtension): void {
   switch (typeUrl.slice(typeUrl.lastIndexOf('.') + 1)) {
     case 'HttpConnectionManager': {
-      const { statPrefix, routeConfig } = config as HcmConfig
+      const { statPrefix, routeConfig, accessLogs } = config as HcmConfig
+      declareAccessLogStats(store, accessLogs)
       store.declare(`http.${statPrefix}.`, HTTP_STATS)
       store.declare(`${listener}http.${statPrefix}.`, LISTENER_HTTP_STATS)
       if (routeConfig !== null) declareRouteStats(store, routeConfig)
       return
     }
-    case 'TcpProxy':
-      store.declare(`tcp.${(config as TcpProxyConfig).statPrefix}.`, TCP_STATS)
+    case 'TcpProxy': {
+      const { statPrefix, accessLogs } = config as TcpProxyConfig
+      declareAccessLogStats(store, accessLogs)
+      store.declare(`tcp.${statPrefix}.`, TCP_STATS)
       return
+    }
     case 'ConnectionLimit':
       store.declare(`connection_limit.${(config as ConnectionLimitConfig).statPrefix}.`, CONNECTION_LIMIT_STATS)
+  }
+}
+
+function declareAccessLogStats(store: StatsStore, logs: readonly AccessLogConfig[]): void {
+  for (const { logger } of logs) {
+    if (logger.typeUrl.endsWith('.OpenTelemetryAccessLogConfig')) {
+      store.declare((logger.config as OpenTelemetryConfig).statsPrefix, OTLP_LOG_STATS)
+    }
   }
 }

@@ -254,3 +254,10 @@ export const ASYNC_CLIENT_STATS: StatTemplate = {
   gauges: [],
   histograms: [],
 }
+
+/** Under the prefix of an OpenTelemetry access logger. */
+export const OTLP_LOG_STATS: StatTemplate = {
+  counters: words('logs_written logs_dropped grpc_entries_flushed grpc_entries_flush_failed'),
+  gauges: [],
+  histograms: [],
+}

@@ -2,7 +2,7 @@ import { latin1 } from '../config/matcher.ts'
 import { metadataValue } from '../config/value-match.ts'
 import type { FormatContext } from './format-context.ts'
 import type { OperatorTable } from './format-operators.ts'
-import type { FormatReader, FormatValue } from './formatter.ts'
+import { type FormatReader, type FormatValue, valueText } from './formatter.ts'
 import { QuotedText } from './quoted-text.ts'
 
 type Source = (c: FormatContext) => Readonly<Record<string, unknown>> | null
@@ -41,9 +41,20 @@ function filterState(args: string): FormatReader {
       const inner = isStateObject(found) ? found.field?.(field) : (found as Record<string, unknown>)[field]
       return inner === undefined ? null : plain(inner)
     }
-    if (typeof found === 'string') return new QuotedText(found)
-    return value(isStateObject(found) ? found.toJSON() : found)
+    return typed(found)
   }
+}
+
+function typed(found: unknown): FormatValue {
+  if (typeof found === 'string') return new QuotedText(found)
+  return value(isStateObject(found) ? found.toJSON() : found)
+}
+
+/** JSON of an object in the filter state, latin1; null when there is none or it has no typed form. */
+export function stateJson({ info }: FormatContext, key: string): string | null {
+  const found = info.state(key)
+  const json = found === undefined || found === null ? null : typed(found)
+  return json === null || typeof json === 'string' ? json : valueText(json)
 }
 
 /** An object that filters share through filter state: it knows its JSON, its text and its fields. */

@@ -12,7 +12,6 @@ const ALLOWED: Readonly<Record<string, string>> = {
   encodeResponse: 'the same',
   decodeDeltaRequest: 'the same',
   encodeDeltaResponse: 'the same',
-  parseGrpcService: 'for access loggers, tracers and ext_authz',
   workloadOfEndpoint: 'what istiod writes of a peer in endpoint metadata, for istio.stats',
 }
 

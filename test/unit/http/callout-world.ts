@@ -129,13 +129,15 @@ export class CalloutWorld {
   readonly world: TestWorld
   /** Requests that reached the server, in order. */
   readonly streams: ServedStream[] = []
+  /** What went to the process log. */
+  readonly said: string[] = []
   readonly services: WorkerServices
 
   constructor(hosts = 1, extra: object = {}) {
     const endpoints = hosts === 0 ? [] : [endpoint('10.0.0.1', 80)]
     this.world = new TestWorld(staticCluster(endpoints, { http2_protocol_options: {}, ...extra }))
     this.world.codecs.makeHttp2 = (_connection, decoder) => new ServedHttp2(decoder, this.streams)
-    const { world } = this
+    const { world, said } = this
     const services = {
       timers: world.timers,
       clock: { now: () => world.timers.time, wall: () => 1_600_000_000_000 + world.timers.time },
@@ -144,6 +146,10 @@ export class CalloutWorld {
       stats: world.stats,
       clusters: { get: (name: string) => (name === 'c' ? world.cluster : null) },
       node: { id: 'node-1', cluster: 'fleet', region: '', zone: 'zone-1', subZone: '', metadata: {} },
+      log: () => ({
+        info: (text: string) => void said.push(text),
+        warning: (text: string) => void said.push(text),
+      }),
       get callOuts() {
         return callOuts
       },
