@@ -13,6 +13,7 @@ import { rbacFactory } from './http/filters/rbac.ts'
 import { routerFactory } from './http/filters/router.ts'
 import { setFilterStateFactory } from './http/filters/set-filter-state.ts'
 import { xffDetectionFactory } from './http/original-ip-detection/xff.ts'
+import { internalUpstream } from './io/transport-sockets/internal-upstream.ts'
 import { downstreamRawBuffer, upstreamRawBuffer } from './io/transport-sockets/raw-buffer.ts'
 import { downstreamTls, upstreamTls } from './io/transport-sockets/tls.ts'
 import { httpInspectorFactory } from './listener/filters/http-inspector.ts'
@@ -66,6 +67,7 @@ const EXTENSIONS = [
   upstreamRawBuffer,
   downstreamTls,
   upstreamTls,
+  internalUpstream,
   upstreamMetadataExchangeFactory,
   fileAccessLog,
   openTelemetryAccessLog,

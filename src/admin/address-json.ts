@@ -2,6 +2,11 @@ import type { Address } from '../io/connection.ts'
 
 /** envoy.config.core.v3.Address of a resolved address. */
 export function addressJson(address: Address): object {
+  if (address.internal !== undefined) {
+    const { listener, endpointId } = address.internal
+    const id = endpointId === '' ? {} : { endpoint_id: endpointId }
+    return { envoy_internal_address: { server_listener_name: listener, ...id } }
+  }
   if (address.port === 0 && (address.ip.startsWith('/') || address.ip.startsWith('@'))) {
     return { pipe: { path: address.ip } }
   }

@@ -115,8 +115,11 @@ function parseEndpointAddress(
   options: EndpointOptions,
 ): Address {
   if (proto?.pipe !== undefined) return makeAddress(proto.pipe.path ?? '', 0)
-  if (proto?.envoy_internal_address !== undefined) {
-    throw new ConfigError('CONFIG_UNSUPPORTED', at, 'envoy_internal_address: internal listeners are not supported')
+  const internal = proto?.envoy_internal_address
+  if (internal !== undefined) {
+    const { server_listener_name: listener = '', endpoint_id: id = '' } = internal
+    const text = `envoy://${listener}/${id}`
+    return { ip: text, port: 0, text, internal: { listener, endpointId: id } }
   }
   const socket = proto?.socket_address
   if (socket === undefined) throw new ConfigError('CONFIG_INVALID', at, `Address must be set${options.dns ? '' : HINT}`)

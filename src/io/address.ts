@@ -14,8 +14,15 @@ export function pipeAddress(path: string): Address {
   return { ip: path, port: 0, text: path }
 }
 
+/** An internal listener of this process, by its name; `endpointId` tells endpoints behind one listener apart. */
+export function internalAddress(listener: string, endpointId: string): Address {
+  const text = `envoy://${listener}/${endpointId}`
+  return { ip: text, port: 0, text, internal: { listener, endpointId } }
+}
+
+/** Not of IP: local by nature. */
 export function isPipe(address: Address): boolean {
-  return address.ip === '' || address.ip[0] === '/' || address.ip[0] === '@'
+  return address.ip === '' || address.ip[0] === '/' || address.ip[0] === '@' || address.internal !== undefined
 }
 
 /** `1.2.3.4:80` or `[::1]:80`; null for anything else. */

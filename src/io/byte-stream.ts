@@ -1,4 +1,7 @@
-/** What carries the bytes of a connection: a bare handle of libuv, or TLS over one. Everything is for one owner. */
+import type net from 'node:net'
+import type { Address, UpstreamSource } from './connection.ts'
+
+/** What carries the bytes of a connection: a handle of libuv, one end of a connection in the worker, or TLS over either. Everything is for one owner. */
 export interface ByteStream {
   /** Bytes given to `write…` that the system has not taken yet. */
   readonly pendingBytes: number
@@ -24,6 +27,15 @@ export interface ByteStream {
   reset(): void
   /** Seconds and a number; undefined leaves the system's value. */
   setKeepAlive(idle: number, interval: number | undefined, probes: number | undefined): void
+}
+
+/** A stream that TLS can be put over. */
+export interface PlainStream extends ByteStream {
+  /** `source` null: any. Failures are reported later, never from within. */
+  connect(address: Address, source: Address | null, original: UpstreamSource | null): void
+  localAddress(): Address
+  /** Gives it to a stream of Node's; the owner hears of it no more. */
+  release(): net.Socket
 }
 
 /** What a stream tells its connection. */

@@ -107,6 +107,8 @@ export interface Address {
   readonly port: number
   /** As Envoy prints it: `127.0.0.1:80`, `[::1]:80`, `/path`. */
   readonly text: string
+  /** An internal listener and an endpoint behind it: `envoy://listener/id` in `ip` and `text`. */
+  readonly internal?: { readonly listener: string; readonly endpointId: string }
 }
 
 /** Where upstream connections that are made for a connection seem to come from: needs transparent sockets. */

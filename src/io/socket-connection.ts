@@ -1,7 +1,7 @@
 import type tls from 'node:tls'
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
-import type { ByteStream, StreamOwner } from './byte-stream.ts'
+import type { ByteStream, PlainStream, StreamOwner } from './byte-stream.ts'
 import { takeChunk } from './chunk-pool.ts'
 import type { ConnectOptions, TlsDriver } from './connect-options.ts'
 import {
@@ -17,6 +17,7 @@ import {
 } from './connection.ts'
 import { connectFailure } from './errno.ts'
 import { acceptedFrom, HandleStream, handleOf, NO_ADDRESS, newHandle } from './handle-stream.ts'
+import { InternalStream } from './internal-stream.ts'
 import type { StreamHandle } from './libuv.ts'
 import { OutputQueue } from './output-queue.ts'
 import type { SocketLoop } from './socket-loop.ts'
@@ -69,6 +70,31 @@ export function connect(
   return connection
 }
 
+/** Takes over the server's end of a connection within this worker. */
+export function acceptInternal(
+  loop: SocketLoop,
+  stream: InternalStream,
+  handler: ConnectionHandler,
+  holds: number,
+): SocketConnection {
+  return new SocketConnection(loop, stream, Phase.Ready, stream.peerAddress(), handler, holds)
+}
+
+/** The client's end; null: nobody listens at `address`, which the handler is told as of any other connection. */
+export function connectInternal(
+  loop: SocketLoop,
+  stream: InternalStream | null,
+  address: Address,
+  options: ConnectOptions,
+  handler: ConnectionHandler,
+): SocketConnection {
+  const end = stream ?? InternalStream.refused(loop, address)
+  const connection = new SocketConnection(loop, end, Phase.Connecting, address, handler, 0)
+  connection.setWatermarks(options.bufferLimit)
+  connection.begin(address, options)
+  return connection
+}
+
 export class SocketConnection implements Connection, TimerOwner, StreamOwner {
   readonly id: number
   readonly directRemote: Address
@@ -101,7 +127,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
 
   readonly #loop: SocketLoop
   /** The bare socket; under TLS it is without function. */
-  readonly #plain: HandleStream
+  readonly #plain: PlainStream
   #stream: ByteStream
   #secured: TlsStream | null = null
   #tls: tls.TLSSocket | null = null
@@ -126,7 +152,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
 
   constructor(
     loop: SocketLoop,
-    handle: StreamHandle,
+    handle: StreamHandle | InternalStream,
     phase: Phase,
     remote: Address,
     handler: ConnectionHandler,
@@ -134,7 +160,10 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
   ) {
     this.id = loop.nextId()
     this.#loop = loop
-    this.#plain = new HandleStream(handle, phase === Phase.Ready, loop.readBuffer, this)
+    this.#plain =
+      handle instanceof InternalStream
+        ? handle.own(this)
+        : new HandleStream(handle, phase === Phase.Ready, loop.readBuffer, this)
     this.#stream = this.#plain
     this.#phase = phase
     this.directRemote = remote

@@ -1,3 +1,4 @@
+import { isPipe } from '../io/address.ts'
 import { CidrTable } from '../io/cidr-table.ts'
 import type { Address } from '../io/connection.ts'
 
@@ -180,8 +181,7 @@ function bySource(types: SourceTypes, facts: MatchFacts, trace: MatchTrace | nul
 
 function isSameIpOrLoopback(facts: MatchFacts): boolean {
   const { ip } = facts.remote
-  // Unix sockets are local by nature.
-  if (facts.remote.port === 0 && (ip === '' || ip[0] === '/' || ip[0] === '@')) return true
+  if (facts.remote.port === 0 && isPipe(facts.remote)) return true
   return ip === facts.local.ip || ip === '::1' || ip.startsWith('127.')
 }
 

@@ -12,6 +12,8 @@ export interface ListenerConfig {
   /** What stands in `listener.<here>.…`: stat_prefix, or the address with `_` for `:`. */
   readonly statAddress: string
   readonly bindToPort: boolean
+  /** internal_listener: clusters of this process connect to it by its name. */
+  readonly internal: boolean
   readonly useOriginalDst: boolean
   readonly reusePort: boolean
   /** connection_balance_config.exact_balance */

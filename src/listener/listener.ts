@@ -3,12 +3,14 @@ import { findFactory } from '../config/registry.ts'
 import type { WorkerServices } from '../config/services.ts'
 import { type AcceptHandler, Acceptor } from '../io/acceptor.ts'
 import { type Address, CloseHow, CloseReason, ReadHold } from '../io/connection.ts'
+import type { InternalStream } from '../io/internal-stream.ts'
 import type { StreamHandle } from '../io/libuv.ts'
-import { accept, type SocketConnection } from '../io/socket-connection.ts'
+import { accept, acceptInternal, type SocketConnection } from '../io/socket-connection.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import type { StatsScope } from '../stats/stats.ts'
 import type { AccessLogConfig } from '../telemetry/access-loggers/config.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
+import { type PassedThrough, receivePassedThrough } from '../upstream/passthrough.ts'
 import { ownGauges, type SharedGauge } from '../upstream/shared-state.ts'
 import { ChainRuntime } from './chain-runtime.ts'
 import type { ConnectionBalance } from './connection-balance.ts'
@@ -220,6 +222,21 @@ export class Listener implements AcceptHandler {
     const connection = accept(this.environment.loop, handle, REFUSED, ReadHold.Setup)
     if (connection === null) this.#give()
     else this.#begin(connection, NOTHING, this.config.useOriginalDst)
+  }
+
+  /** From a cluster of this worker, for an internal listener: it sees what is passed through to it from the start. */
+  onInternal(stream: InternalStream, passed: PassedThrough | null): void {
+    const { services, loop } = this.environment
+    const { open } = this.#shares
+    if (!open.tryTake(services.runtime.integer(this.#limitKey, NO_LIMIT))) {
+      this.stats.overflow.inc()
+      stream.destroy()
+      return
+    }
+    this.#openConnections++
+    const connection = acceptInternal(loop, stream, REFUSED, ReadHold.Setup)
+    if (passed !== null) receivePassedThrough(connection, passed)
+    this.#begin(connection, NOTHING, this.config.useOriginalDst)
   }
 
   /** A connection handed over that nobody serves. */

@@ -8,7 +8,7 @@ import type { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { type ParsedExtension, parseAny } from '../config/registry.ts'
 import { defineSupport, unsupportedValue } from '../config/support.ts'
-import { pipeAddress } from '../io/address.ts'
+import { internalAddress, pipeAddress } from '../io/address.ts'
 import type { SocketOptionConfig } from '../io/listen-socket.ts'
 import { FilterChainMatcher } from './filter-chain-match.ts'
 import type {
@@ -56,7 +56,7 @@ const support = defineSupport<Proto>('envoy.config.listener.v3.Listener', {
   ignore_global_conn_limit: 'yes',
   bypass_overload_manager: 'warn',
   enable_mptcp: 'reject',
-  internal_listener: 'reject',
+  internal_listener: 'yes',
   api_listener: 'reject',
   udp_listener_config: 'reject',
   filter_chain_matcher: 'reject',
@@ -83,23 +83,10 @@ const ORIGINAL_DST = 'envoy.extensions.filters.listener.original_dst.v3.Original
 export function parseListener(proto: Proto, at: FieldPath, warnings: string[]): ListenerConfig {
   support.check(withoutFalse(proto), at, warnings)
   const name = proto.name ?? ''
-  if (proto.address === undefined) {
-    throw new ConfigError(
-      'CONFIG_INVALID',
-      at.field('address'),
-      `error adding listener named '${name}': address is necessary`,
-    )
-  }
-  const options = socketOptions(proto.socket_options, at.field('socket_options'))
-  const addresses = [parseAddress(proto.address, at.field('address'), options)]
-  for (const [i, more] of (proto.additional_addresses ?? []).entries()) {
-    const here = at.field('additional_addresses').index(i)
-    if (more.tcp_keepalive !== undefined) throw unsupportedValue(here.field('tcp_keepalive'), 'set')
-    const own = more.socket_options === undefined ? options : socketOptions(more.socket_options.socket_options, here)
-    addresses.push(parseAddress(more.address ?? {}, here.field('address'), own))
-  }
+  const internal = proto.internal_listener !== undefined
+  const addresses = internal ? [internalListenAddress(proto, name, at)] : parseAddresses(proto, name, at)
   const { text } = addresses[0]!.address
-  const bindToPort = proto.bind_to_port ?? proto.deprecated_v1?.bind_to_port ?? true
+  const bindToPort = !internal && (proto.bind_to_port ?? proto.deprecated_v1?.bind_to_port ?? true)
   const useOriginalDst = proto.use_original_dst ?? false
   const listenerFilters = parseListenerFilters(proto, at, warnings)
   // Envoy adds the filter by itself for the old flag.
@@ -130,8 +117,13 @@ export function parseListener(proto: Proto, at: FieldPath, warnings: string[]): 
     name: name === '' ? lazyCrypto().randomUUID() : name,
     addresses,
     statAddress:
-      proto.stat_prefix === undefined || proto.stat_prefix === '' ? text.replaceAll(':', '_') : proto.stat_prefix,
+      proto.stat_prefix === undefined || proto.stat_prefix === ''
+        ? internal
+          ? `envoy_internal_${name}`
+          : text.replaceAll(':', '_')
+        : proto.stat_prefix,
     bindToPort,
+    internal,
     useOriginalDst,
     reusePort: proto.enable_reuse_port ?? proto.reuse_port ?? true,
     exactBalance: parseBalance(proto.connection_balance_config, at.field('connection_balance_config')),
@@ -149,7 +141,8 @@ export function parseListener(proto: Proto, at: FieldPath, warnings: string[]): 
     modifyOnly: proto.drain_type === 'MODIFY_ONLY' || proto.drain_type === 1,
     trafficDirection: direction(proto.traffic_direction),
     accessLogs: parseAccessLogs(proto.access_log ?? [], at.field('access_log'), warnings),
-    ignoreGlobalLimit: proto.ignore_global_conn_limit ?? false,
+    // What comes from within has been counted where it came in.
+    ignoreGlobalLimit: internal || (proto.ignore_global_conn_limit ?? false),
     metadata: proto.metadata?.filter_metadata ?? null,
   }
 }
@@ -165,8 +158,56 @@ function parseBalance(proto: Proto['connection_balance_config'], at: FieldPath):
   })
 }
 
+function parseAddresses(proto: Proto, name: string, at: FieldPath): ListenAddressConfig[] {
+  if (proto.address === undefined) {
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      at.field('address'),
+      `error adding listener named '${name}': address is necessary`,
+    )
+  }
+  const options = socketOptions(proto.socket_options, at.field('socket_options'))
+  const addresses = [parseAddress(proto.address, name, at.field('address'), options)]
+  for (const [i, more] of (proto.additional_addresses ?? []).entries()) {
+    const here = at.field('additional_addresses').index(i)
+    if (more.tcp_keepalive !== undefined) throw unsupportedValue(here.field('tcp_keepalive'), 'set')
+    const own = more.socket_options === undefined ? options : socketOptions(more.socket_options.socket_options, here)
+    addresses.push(parseAddress(more.address ?? {}, name, here.field('address'), own))
+  }
+  return addresses
+}
+
+/** Fields that are about a listening socket of TCP. */
+const TCP_FEATURES = [
+  'enable_reuse_port',
+  'freebind',
+  'transparent',
+  'tcp_backlog_size',
+  'tcp_fast_open_queue_length',
+  'connection_balance_config',
+] as const
+
+/** ListenerImpl::validateConfig, and what its constructor says of internal listeners. */
+function internalListenAddress(proto: Proto, name: string, at: FieldPath): ListenAddressConfig {
+  const refuse = (field: keyof Proto & string, text: string): never => {
+    throw new ConfigError('CONFIG_INVALID', at.field(field), text)
+  }
+  if (proto.address !== undefined || (proto.additional_addresses ?? []).length > 0) {
+    const text = 'address should not be used when an internal listener config is provided'
+    refuse(proto.address === undefined ? 'additional_addresses' : 'address', `error adding listener '${name}': ${text}`)
+  }
+  for (const field of TCP_FEATURES) {
+    if (proto[field] !== undefined)
+      refuse(field, `error adding listener named '${name}': has unsupported tcp listener feature`)
+  }
+  if ((proto.socket_options ?? []).length > 0)
+    refuse('socket_options', `error adding listener named '${name}': does not support socket option`)
+  return { address: internalAddress(name, ''), ipv4Compat: false, mode: 0, options: [] }
+}
+
 function parseAddress(
   proto: envoy.config.core.v3.Address,
+  listener: string,
   at: FieldPath,
   options: readonly SocketOptionConfig[],
 ): ListenAddressConfig {
@@ -175,7 +216,8 @@ function parseAddress(
     return { address: pipeAddress(path), ipv4Compat: false, mode: proto.pipe.mode ?? 0, options }
   }
   if (proto.envoy_internal_address !== undefined) {
-    throw unsupportedValue(at.field('envoy_internal_address'), 'set', 'internal listeners are not supported')
+    const text = `error adding listener named '${listener}': use internal_listener field instead of address for internal listeners`
+    throw new ConfigError('CONFIG_INVALID', at.field('envoy_internal_address'), text)
   }
   const socket = proto.socket_address ?? {}
   if (socket.network_namespace_filepath !== undefined && socket.network_namespace_filepath !== '') {

@@ -2,6 +2,7 @@ import { appendFile } from 'node:fs'
 import type { Log } from '../base/log.ts'
 import type { WorkerServices } from '../config/services.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
+import { INTERNAL_UPSTREAM } from '../io/transport-sockets/internal-upstream.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { ClusterConfig } from '../upstream/cluster-config.ts'
 import { ClusterHosts, type ClusterPublisher } from '../upstream/cluster-hosts.ts'
@@ -21,9 +22,11 @@ import { WorkerConnector } from '../worker/connector.ts'
 import type { PublishedCluster } from '../worker/messages.ts'
 import type { Batcher } from './batcher.ts'
 import type { Kept } from './kept.ts'
-import { CLUSTER_STATS, tlsStats } from './stat-names.ts'
+import { CLUSTER_STATS, INTERNAL_UPSTREAM_STATS, tlsStats } from './stat-names.ts'
 
 const CLUSTER_TLS_STATS = tlsStats('client')
+/** Internal listeners are on the workers: what main connects for, health checks, finds none. */
+const NO_INTERNAL_LISTENERS = { bufferLimit: 0, find: () => null }
 const UPSTREAM_TLS = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext'
 
 export interface ClusterStoreOptions {
@@ -197,7 +200,7 @@ export class ClusterStore {
   constructor(options: ClusterStoreOptions) {
     this.options = options
     const { services, store, log } = options
-    const connector = new WorkerConnector(options.loop, services)
+    const connector = new WorkerConnector(options.loop, services, NO_INTERNAL_LISTENERS)
     this.healthServices = {
       timers: services.timers,
       clock: services.clock,
@@ -244,6 +247,8 @@ export class ClusterStore {
     // Envoy writes it at once; nothing else ever does.
     this.options.store.scope(prefix).gauge('warming_state').set(0)
     if (config.transportSocket.typeUrl === UPSTREAM_TLS) this.options.store.declare(prefix, CLUSTER_TLS_STATS)
+    else if (config.transportSocket.typeUrl === INTERNAL_UPSTREAM)
+      this.options.store.declare(prefix, INTERNAL_UPSTREAM_STATS)
     this.#count()
     return cluster
   }

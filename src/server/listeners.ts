@@ -47,6 +47,8 @@ export interface ListenerManagerOptions {
   /** About configuration that has no effect. */
   readonly warn: (text: string) => void
   readonly shares: ListenerShareStore
+  /** The bootstrap has the extension that internal listeners need. */
+  readonly internalListeners: boolean
   /** From now on an update may be one in place: the workers have the listeners. */
   readonly workersServe: () => boolean
   /** Workers are to take over or replace this listener; `kept` as in `PublishedListener`. */
@@ -100,6 +102,12 @@ export class ListenerManager {
   parse(proto: ListenerProto, at: FieldPath, version: string, viaApi: boolean): MainListener {
     const warnings: string[] = []
     const config = parseListener(proto, at, warnings)
+    if (config.internal && !this.#options.internalListeners) {
+      const text = `error adding listener named '${config.name}': InternalListener bootstrap extension is mandatory`
+      throw new ConfigError('CONFIG_INVALID', at.field('internal_listener'), text, {
+        advice: 'add envoy.bootstrap.internal_listener to bootstrap_extensions',
+      })
+    }
     for (const text of warnings) this.#options.warn(text)
     return { config, proto, updated: Date.now(), version, viaApi, routes: routesOf(proto) }
   }

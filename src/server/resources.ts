@@ -22,6 +22,7 @@ import { ClusterStore, type MainCluster } from './clusters.ts'
 import { DynamicFacts } from './dynamic-facts.ts'
 import type { EnvoyOptions } from './envoy-options.ts'
 import type { InitManager } from './init-manager.ts'
+import { internalListenerBuffer } from './internal-listeners.ts'
 import { keptElement } from './kept.ts'
 import { ListenerShareStore } from './listener-shares.ts'
 import { ListenerManager, type MainListener, placedConnectionManagersOf } from './listeners.ts'
@@ -129,6 +130,7 @@ export class ResourceManager {
       log: loggers.get('config'),
       warn: text => this.#warnings.add(text),
       shares: this.#shares,
+      internalListeners: internalListenerBuffer(context.bootstrap) !== null,
       workersServe: () => context.pool.serving,
       publish: (listener, kept) => this.#publishListener(listener, kept),
       withdraw: name => context.broadcast({ removedListeners: [name] }),

@@ -29,6 +29,7 @@ import { asksForMore, MONITOR_STATS, maxDownstreamConnections } from './downstre
 import { DynamicResources } from './dynamic.ts'
 import type { EnvoyOptions } from './envoy-options.ts'
 import { InitManager } from './init-manager.ts'
+import { internalListenerBuffer, unknownBootstrapExtensions } from './internal-listeners.ts'
 import { localAddress } from './local-address.ts'
 import { MemoryReturn } from './memory-return.ts'
 import { fullNode } from './node.ts'
@@ -377,6 +378,7 @@ export class Server {
       control: this.control,
       downstream: { max: this.#maxConnections, taken: this.#connections },
       tokenBuckets: this.#tokenBuckets,
+      internalBuffer: internalListenerBuffer(this.bootstrap) ?? 0,
       disabledExtensions: o.disabledExtensions,
       localAddress: localAddress(o.localAddressIpVersion),
       localCluster: this.bootstrap.cluster_manager?.local_cluster_name ?? '',
@@ -439,10 +441,12 @@ export class Server {
       const text = 'overload_manager: supported is only envoy.resource_monitors.global_downstream_max_connections'
       this.loggers.get('config').warning(text)
     }
+    for (const name of unknownBootstrapExtensions(b)) {
+      this.loggers.get('config').warning(`bootstrap_extensions: ${name} is not supported, it has no effect`)
+    }
     for (const field of [
       'application_log_config',
       'tracing',
-      'bootstrap_extensions',
       'fatal_actions',
       'stats_sinks',
       'watchdogs',

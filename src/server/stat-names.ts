@@ -121,6 +121,13 @@ export const tlsStats = (side: 'server' | 'client'): StatTemplate => ({
   histograms: [],
 })
 
+/** Under `cluster.<name>.`, with an internal_upstream transport socket. */
+export const INTERNAL_UPSTREAM_STATS: StatTemplate = {
+  counters: ['internal_upstream.no_metadata'],
+  gauges: [],
+  histograms: [],
+}
+
 /** Under `tcp.<stat_prefix>.`. */
 export const TCP_STATS: StatTemplate = {
   counters: words(`

@@ -103,7 +103,7 @@ export class StatsStore implements StatsScope {
   readonly #exact = new Map<string, bigint>()
   readonly #explicit = new Map<string, TaggedName>()
   readonly #workers = new Map<number, WorkerCells>()
-  readonly #declared = new Map<string, StatTemplate>()
+  readonly #declared = new Map<string, Set<StatTemplate>>()
   /** Subtracted from counters since /reset_counters. */
   #baseline = new Map<string, number>()
   #rejected: StatsRejector = () => false
@@ -140,7 +140,9 @@ export class StatsStore implements StatsScope {
 
   /** The names of `template` exist at zero under `prefix` (with its final dot) until `drop(prefix)`. */
   declare(prefix: string, template: StatTemplate): void {
-    this.#declared.set(prefix, template)
+    const known = this.#declared.get(prefix)
+    if (known === undefined) this.#declared.set(prefix, new Set([template]))
+    else known.add(template)
   }
 
   /** Forgets everything under `prefix`; workers are told separately. */
@@ -258,12 +260,14 @@ export class StatsStore implements StatsScope {
       }
     }
     const histograms = new Map<string, MainHistogram | null>(this.#histograms)
-    for (const [prefix, template] of this.#declared) {
-      for (const name of template.counters) if (!counters.has(prefix + name)) counters.set(prefix + name, 0)
-      for (const name of template.gauges) {
-        if (!gauges.has(prefix + name)) gauges.set(prefix + name, { value: 0, used: false })
+    for (const [prefix, templates] of this.#declared) {
+      for (const template of templates) {
+        for (const name of template.counters) if (!counters.has(prefix + name)) counters.set(prefix + name, 0)
+        for (const name of template.gauges) {
+          if (!gauges.has(prefix + name)) gauges.set(prefix + name, { value: 0, used: false })
+        }
+        for (const name of template.histograms) if (!histograms.has(prefix + name)) histograms.set(prefix + name, null)
       }
-      for (const name of template.histograms) if (!histograms.has(prefix + name)) histograms.set(prefix + name, null)
     }
     const visible = (name: string): boolean => !this.#rejected(name)
     return {

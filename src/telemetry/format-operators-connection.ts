@@ -63,25 +63,36 @@ function addresses(prefix: string, of: AddressOf): OperatorTable {
     [`${prefix}_ADDRESS_WITHOUT_PORT`]: args =>
       withoutPort(args, c => (c.info.connection === null ? null : of(c.info.connection, c.info.client).ip)),
     [`${prefix}_PORT`]: down((c, client) => {
-      const { port } = of(c, client)
-      return port === 0 ? null : port
+      const { port, internal } = of(c, client)
+      if (port !== 0) return port
+      return internal === undefined ? null : ''
     }),
-    [`${prefix}_ADDRESS_ENDPOINT_ID`]: () => () => '',
+    [`${prefix}_ADDRESS_ENDPOINT_ID`]: down((c, client) => of(c, client).internal?.endpointId ?? ''),
   }
 }
+
+const INTERNAL = 'envoy://'
 
 /** `ip:port` texts of the upstream side. */
 function ipOf(text: string): string | null {
   if (text === '') return null
+  if (text.startsWith(INTERNAL)) return text
   if (text.startsWith('[')) return text.slice(1, text.indexOf(']'))
   const colon = text.lastIndexOf(':')
   return colon < 0 ? text : text.slice(0, colon)
 }
 
-function portOf(text: string): number | null {
+function portOf(text: string): number | string | null {
+  if (text.startsWith(INTERNAL)) return ''
   const colon = text.lastIndexOf(':')
   const port = colon < 0 ? Number.NaN : Number(text.slice(colon + 1))
   return Number.isInteger(port) ? port : null
+}
+
+/** What follows the name of the internal listener. */
+function endpointIdOf(text: string): string | null {
+  if (text === '') return null
+  return text.startsWith(INTERNAL) ? text.slice(text.indexOf('/', INTERNAL.length) + 1) : ''
 }
 
 function pem(info: TlsInfo): string | null {
@@ -167,7 +178,7 @@ export const CONNECTION_OPERATORS: OperatorTable = {
   UPSTREAM_REMOTE_ADDRESS: () => c => orNull(remote(c)),
   UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: args => withoutPort(args, c => ipOf(remote(c))),
   UPSTREAM_REMOTE_PORT: () => c => portOf(remote(c)),
-  UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID: () => c => (remote(c) === '' ? null : ''),
+  UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID: () => c => endpointIdOf(remote(c)),
   UPSTREAM_LOCAL_ADDRESS: () => c => orNull(c.info.upstreamLocal),
   UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: args => withoutPort(args, c => ipOf(c.info.upstreamLocal)),
   UPSTREAM_LOCAL_PORT: () => c => portOf(c.info.upstreamLocal),

@@ -4,6 +4,7 @@ import type { FormatContext } from './format-context.ts'
 import type { OperatorTable } from './format-operators.ts'
 import { type FormatReader, type FormatValue, valueText } from './formatter.ts'
 import { QuotedText } from './quoted-text.ts'
+import type { StreamInfo } from './stream-info.ts'
 
 type Source = (c: FormatContext) => Readonly<Record<string, unknown>> | null
 
@@ -30,10 +31,10 @@ function value(found: unknown): FormatValue {
 }
 
 /** TYPED prints JSON (a string in quotes), PLAIN the bare text, FIELD one field of an object. */
-function filterState(args: string): FormatReader {
+function filterState(args: string, of: (info: StreamInfo) => StreamInfo | null): FormatReader {
   const [key = '', kind = 'TYPED', field = ''] = args.split(':')
   return c => {
-    const state = c.info.filterState
+    const state = of(c.info)?.filterState ?? null
     const found = state !== null && Object.hasOwn(state, key) ? state[key] : undefined
     if (found === undefined || found === null) return null
     if (kind === 'PLAIN') return plain(found)
@@ -83,5 +84,6 @@ export const METADATA_OPERATORS: OperatorTable = {
     const read = SOURCES[source]
     return read === undefined ? () => null : metadata(read, rest.join(':'))
   },
-  FILTER_STATE: filterState,
+  FILTER_STATE: args => filterState(args, info => info),
+  UPSTREAM_FILTER_STATE: args => filterState(args, info => info.upstream),
 }

@@ -111,7 +111,7 @@ export class StreamInfo {
   upstreamLocal = ''
   upstreamConnectionId = 0
   upstreamTls: import('../io/connection.ts').TlsInfo | null = null
-  /** TCP: facts of the upstream connection, when its filters found any. */
+  /** Facts of the upstream connection, when it has any. */
   upstream: StreamInfo | null = null
   /** Hosts tried, in order, for retry predicates and logs. */
   upstreamHostsAttempted: string[] = []
@@ -193,6 +193,7 @@ export class StreamInfo {
     this.upstreamLocal = ''
     this.upstreamConnectionId = 0
     this.upstreamTls = null
+    this.upstream = null
     this.hostMetadata = null
     this.upstreamAttempts = 0
     this.upstreamHostsAttempted.length = 0

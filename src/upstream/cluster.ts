@@ -2,14 +2,14 @@ import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
 import type { ParsedExtension } from '../config/registry.ts'
 import type { Runtime } from '../config/services.ts'
-import type { Connection, UpstreamSource } from '../io/connection.ts'
+import type { Connection } from '../io/connection.ts'
 import type { StatsScope } from '../stats/stats.ts'
-import type { StreamInfo } from '../telemetry/stream-info.ts'
+import type { SharedState, StreamInfo } from '../telemetry/stream-info.ts'
 import type { ClusterConfig, DropOverload } from './cluster-config.ts'
 import { ClusterStats } from './cluster-stats.ts'
 import type { ClientCodecs, Connector, UpstreamConnectOptions } from './connector.ts'
 import { type HostsUpdate, type PublishedHost, WorkerHost } from './host.ts'
-import { type AlpnOverride, HostPools, PoolKind } from './host-pools.ts'
+import { type AlpnOverride, HostPools, PLAIN, PoolKind, type PoolVariant } from './host-pools.ts'
 import { type LocalityHosts, type LocalityName, PrioritySet } from './host-set.ts'
 import type { Balancer } from './load-balancing-policies/balancer.ts'
 import { createBalancer } from './load-balancing-policies/create.ts'
@@ -130,6 +130,7 @@ export class WorkerCluster implements Cluster {
     downstream: Connection | null,
     serverName = '',
     alpn: AlpnOverride | null = null,
+    shared: readonly SharedState[] | null = null,
   ): HttpPool {
     const h = host as WorkerHost
     const http = this.config.http
@@ -142,23 +143,27 @@ export class WorkerCluster implements Cluster {
     const sni = http.autoSni ? serverName : ''
     const san = http.autoSanValidation ? serverName : ''
     const source = downstream?.upstreamSource ?? null
-    if (!perDownstream && sni === '' && san === '' && source === null) return pools.get(priority, kind, alpn)
+    const plain = !perDownstream && sni === '' && san === '' && source === null && shared === null
+    if (plain) return pools.get(priority, kind, alpn)
     return pools.getVariant(priority, kind, {
       serverName: sni,
       verifyName: san,
       downstream: perDownstream ? downstream : null,
       alpn,
       source,
+      shared,
     })
   }
 
-  tcpConnect(host: Host, user: TcpPoolUser, _info: StreamInfo, downstream: Connection | null): PoolHandle | null {
+  tcpConnect(host: Host, user: TcpPoolUser, info: StreamInfo, downstream: Connection | null): PoolHandle | null {
     const h = host as WorkerHost
     const source = downstream?.upstreamSource ?? null
-    if (source !== null) {
-      return tcpConnect(this, h, 0, user, this.connectOptions(h, '', '', NO_ALPN, false, source), this.services)
+    const { sharedState: shared } = info
+    if (source !== null || shared !== null) {
+      const options = this.connectOptions(h, NO_ALPN, { ...PLAIN, source, shared })
+      return tcpConnect(this, h, 0, user, options, this.services)
     }
-    h.tcpOptions ??= this.connectOptions(h, '', '', NO_ALPN)
+    h.tcpOptions ??= this.connectOptions(h, NO_ALPN, PLAIN)
     return tcpConnect(this, h, 0, user, h.tcpOptions, this.services)
   }
 
@@ -282,40 +287,33 @@ export class WorkerCluster implements Cluster {
   }
 
   private poolsOf(h: WorkerHost): HostPools {
-    h.pools ??= new HostPools(this, h, this.services, (serverName, verifyName, kind, alpn, source) =>
-      this.connectOptions(
-        h,
-        serverName,
-        verifyName,
-        alpn === null ? ALPN[kind]! : alpn.protocols,
-        alpn !== null,
-        source,
-      ),
-    )
+    h.pools ??= new HostPools(this, h, this.services, (kind, variant) => {
+      const { alpn } = variant
+      return this.connectOptions(h, alpn === null ? ALPN[kind]! : alpn.protocols, variant)
+    })
     return h.pools
   }
 
   private connectOptions(
     h: WorkerHost,
-    serverName: string,
-    verifyName: string,
     alpn: readonly string[],
-    alpnOverrides = false,
-    original: UpstreamSource | null = null,
+    { serverName, verifyName, alpn: override, source, shared }: PoolVariant,
   ): UpstreamConnectOptions {
     const config = this.config
     return {
       connectTimeout: config.connectTimeout,
       bufferLimit: config.perConnectionBufferLimit,
       bind: config.bind,
-      original,
+      original: source,
       tcpKeepalive: config.tcpKeepalive,
       transportSocket: matchTransportSocket(config, h.metadata).socket,
       hostname: h.hostname,
       serverName,
       verifyName,
       alpn,
-      alpnOverrides,
+      alpnOverrides: override !== null,
+      host: h,
+      shared,
     }
   }
 }

@@ -1,7 +1,9 @@
 import type { Codec, StreamDecoder } from '../codec/codec.ts'
 import type { Address, Connection, ConnectionHandler, UpstreamSource } from '../io/connection.ts'
 import type { StatsScope } from '../stats/stats.ts'
+import type { SharedState } from '../telemetry/stream-info.ts'
 import type { ClusterConfig, TcpKeepaliveConfig, TransportSocketConfig, UpstreamBindConfig } from './cluster-config.ts'
+import type { Host } from './upstream.ts'
 
 /** Opens connections to endpoints. The worker builds it over `io/socket-connection.ts` and the transport sockets. */
 export interface Connector {
@@ -33,6 +35,10 @@ export interface UpstreamConnectOptions {
   readonly alpn: readonly string[]
   /** A filter chose `alpn`: it is offered whatever the transport socket configures. */
   readonly alpnOverrides: boolean
+  /** Whom it connects to: what internal listeners are told of comes from there. Null = nobody of a cluster (health checks). */
+  readonly host: Host | null
+  /** Filter state of the first stream that the connection is for; null = none. */
+  readonly shared: readonly SharedState[] | null
 }
 
 /** Whom a codec works for: a worker's cluster or a health checker. Options are made once per owner. */

@@ -1,4 +1,5 @@
 import type { Connection, UpstreamSource } from '../io/connection.ts'
+import type { SharedState } from '../telemetry/stream-info.ts'
 import type { UpstreamConnectOptions } from './connector.ts'
 import type { WorkerHost } from './host.ts'
 import { AutoPool } from './pool-auto.ts'
@@ -21,6 +22,8 @@ export interface PoolVariant {
   readonly alpn: AlpnOverride | null
   /** Whose connections these seem to be; null = the proxy's. */
   readonly source: UpstreamSource | null
+  /** Filter state that connections get to know; null = none. */
+  readonly shared: readonly SharedState[] | null
 }
 
 /** A list of protocols that a filter chose; equal lists are one object (`alpnOverride`), so pools are found by identity. */
@@ -43,13 +46,17 @@ export function alpnOverride(protocols: readonly string[]): AlpnOverride {
 }
 
 /** What the pools of one host need to connect. */
-export type PoolOptions = (
-  serverName: string,
-  verifyName: string,
-  kind: PoolKind,
-  alpn: AlpnOverride | null,
-  source: UpstreamSource | null,
-) => UpstreamConnectOptions
+export type PoolOptions = (kind: PoolKind, variant: PoolVariant) => UpstreamConnectOptions
+
+/** Nothing in particular. */
+export const PLAIN: PoolVariant = {
+  serverName: '',
+  verifyName: '',
+  downstream: null,
+  alpn: null,
+  source: null,
+  shared: null,
+}
 
 type PlainPools = (HttpConnectionPool | null)[]
 
@@ -84,7 +91,7 @@ export class HostPools {
     const pools = alpn === null ? this.plain : this.poolsFor(alpn)
     const pool = pools[i]
     if (pool !== null && pool !== undefined) return pool
-    const made = this.make(priority, kind, '', '', alpn, null)
+    const made = this.make(priority, kind, alpn === null ? PLAIN : { ...PLAIN, alpn })
     if (made === null) return new FullPool(this.host)
     pools[i] = made
     return made
@@ -100,12 +107,14 @@ export class HostPools {
 
   getVariant(priority: 0 | 1, kind: PoolKind, v: PoolVariant): HttpPool {
     const id = v.downstream === null ? 0 : v.downstream.id
-    const key = `${priority}|${kind}|${id}|${v.serverName}|${v.verifyName}|${v.alpn === null ? '' : v.alpn.key}|${v.source === null ? '' : v.source.address.text}`
+    const alpn = v.alpn === null ? '' : v.alpn.key
+    const source = v.source === null ? '' : v.source.address.text
+    const key = `${priority}|${kind}|${id}|${v.serverName}|${v.verifyName}|${alpn}|${source}${sharedKey(v.shared)}`
     this.variants ??= new Map()
     const entry = this.variants.get(key)
     if (entry !== undefined) return entry.pool
     this.dropIdle()
-    const made = this.make(priority, kind, v.serverName, v.verifyName, v.alpn, v.source)
+    const made = this.make(priority, kind, v)
     if (made === null) return new FullPool(this.host)
     this.variants.set(key, { pool: made, priority })
     return made
@@ -121,19 +130,12 @@ export class HostPools {
     for (const pool of this.all()) pool.closeAll()
   }
 
-  private make(
-    priority: 0 | 1,
-    kind: PoolKind,
-    serverName: string,
-    verifyName: string,
-    alpn: AlpnOverride | null,
-    source: UpstreamSource | null,
-  ): HttpConnectionPool | null {
+  private make(priority: 0 | 1, kind: PoolKind, v: PoolVariant): HttpConnectionPool | null {
     if (!this.cluster.limits.tryTake(priority, Resource.ConnectionPools)) {
       this.cluster.counters.upstreamCxPoolOverflow.inc()
       return null
     }
-    const options = this.options(serverName, verifyName, kind, alpn, source)
+    const options = this.options(kind, v)
     switch (kind) {
       case PoolKind.Http1:
         return new Http1Pool(this.cluster, this.host, priority, options, this.services)
@@ -173,6 +175,13 @@ export class HostPools {
     for (const { pool } of this.variants?.values() ?? []) out.push(pool)
     return out
   }
+}
+
+/** Streams whose shared state differs in what counts have pools of their own (TransportSocketOptions::hashKey). */
+function sharedKey(shared: readonly SharedState[] | null): string {
+  let key = ''
+  if (shared !== null) for (const { poolKey } of shared) key += `|${poolKey}`
+  return key
 }
 
 /** Stands in for a pool that max_connection_pools does not allow. */

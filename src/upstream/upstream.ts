@@ -2,7 +2,7 @@ import type { CodecStream, ResetReason } from '../codec/codec.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import type { Address, Connection, Flow } from '../io/connection.ts'
 import type { StatsScope } from '../stats/stats.ts'
-import type { StreamInfo } from '../telemetry/stream-info.ts'
+import type { SharedState, StreamInfo } from '../telemetry/stream-info.ts'
 import type { AlpnOverride } from './host-pools.ts'
 import type { UpstreamNetworkFilter } from './network-filter.ts'
 import type { PriorityLoads } from './priority-load.ts'
@@ -153,6 +153,8 @@ export interface Cluster {
     serverName?: string,
     /** Protocols that a filter wants offered instead of the configured ones. */
     alpn?: AlpnOverride | null,
+    /** Filter state that the connection gets to know. */
+    shared?: readonly SharedState[] | null,
   ): HttpPool
   tcpConnect(host: Host, user: TcpPoolUser, info: StreamInfo, downstream: Connection | null): PoolHandle | null
   /** Per-host rq_success / rq_error by status, as /clusters prints them. */

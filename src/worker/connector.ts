@@ -1,26 +1,59 @@
 import { findFactory } from '../config/registry.ts'
 import type { WorkerServices } from '../config/services.ts'
 import type { Address, Connection, ConnectionHandler } from '../io/connection.ts'
-import { type ConnectOptions, connect, type TlsDriver } from '../io/socket-connection.ts'
+import { InternalStream } from '../io/internal-stream.ts'
+import { type ConnectOptions, connect, connectInternal, type TlsDriver } from '../io/socket-connection.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
+import {
+  INTERNAL_UPSTREAM,
+  type InternalUpstreamConfig,
+  type PassthroughSource,
+} from '../io/transport-sockets/internal-upstream.ts'
 import type { ClientTransport } from '../io/transport-sockets/tls.ts'
 import type { ClientTls } from '../io/transport-sockets/tls-client.ts'
-import type { StatsScope } from '../stats/stats.ts'
+import type { Counter, StatsScope } from '../stats/stats.ts'
 import type { ClusterConfig, TransportSocketConfig } from '../upstream/cluster-config.ts'
 import type { Connector, UpstreamConnectOptions } from '../upstream/connector.ts'
+import { type PassedThrough, receivePassedThrough } from '../upstream/passthrough.ts'
+
+/** Where clusters find the internal listeners of their worker. */
+export interface InternalListeners {
+  /** Bytes that wait for either side of a connection before the other one is held. */
+  readonly bufferLimit: number
+  /** Null = there is none of this name. */
+  find(name: string): InternalListener | null
+}
+
+export interface InternalListener {
+  onInternal(stream: InternalStream, passed: PassedThrough | null): void
+}
+
+interface Transport {
+  readonly tls: ClientTls | null
+  /** What internal listeners are told; null = nothing. */
+  readonly passing: Passing | null
+}
+
+interface Passing {
+  readonly sources: readonly PassthroughSource[]
+  readonly missing: Counter
+}
 
 /** Upstream connections of a worker: sockets of `io/`, TLS by what the cluster's transport socket says. */
 export class WorkerConnector implements Connector {
   readonly #loop: SocketLoop
   readonly #services: WorkerServices
   /** By identity of the configuration: it lives as long as its cluster. Null = plain TCP. */
-  readonly #transports = new WeakMap<TransportSocketConfig, { readonly tls: ClientTls | null }>()
+  readonly #transports = new WeakMap<TransportSocketConfig, Transport>()
   readonly #scopes = new WeakMap<TransportSocketConfig, StatsScope>()
   readonly #options = new WeakMap<UpstreamConnectOptions, ConnectOptions>()
 
-  constructor(loop: SocketLoop, services: WorkerServices) {
+  readonly #internal: InternalListeners
+
+  constructor(loop: SocketLoop, services: WorkerServices, internal: InternalListeners) {
     this.#loop = loop
     this.#services = services
+    this.#internal = internal
   }
 
   /** Tells whose stats the sockets of this cluster are. Called when a cluster is read, before it connects. */
@@ -31,17 +64,38 @@ export class WorkerConnector implements Connector {
   }
 
   connect(address: Address, options: UpstreamConnectOptions, handler: ConnectionHandler): Connection {
-    const connection = connect(this.#loop, address, this.#optionsOf(options, address), handler)
+    const made = this.#optionsOf(options, address)
+    const connection =
+      address.internal === undefined
+        ? connect(this.#loop, address, made, handler)
+        : this.#connectInternal(address, address.internal.listener, options, made, handler)
+    if (options.shared !== null) receivePassedThrough(connection, { metadata: null, state: options.shared })
     const keepalive = options.tcpKeepalive
     if (keepalive !== null) connection.setKeepAlive(keepalive.probes, keepalive.time, keepalive.interval)
     return connection
+  }
+
+  #connectInternal(
+    address: Address,
+    name: string,
+    options: UpstreamConnectOptions,
+    made: ConnectOptions,
+    handler: ConnectionHandler,
+  ): Connection {
+    const listener = this.#internal.find(name)
+    if (listener === null) return connectInternal(this.#loop, null, address, made, handler)
+    const [client, server] = InternalStream.pair(this.#loop, address, this.#internal.bufferLimit)
+    const { passing } = this.#transport(options.transportSocket)
+    // Not from within: what the listener does may lead here again.
+    setImmediate(acceptLater, listener, server, passing === null ? null : passedThrough(passing, options))
+    return connectInternal(this.#loop, client, address, made, handler)
   }
 
   /** One object per pool, made at its first connection. */
   #optionsOf(options: UpstreamConnectOptions, to: Address): ConnectOptions {
     let made = this.#options.get(options)
     if (made === undefined) {
-      const tls = this.#transport(options.transportSocket)
+      const { tls } = this.#transport(options.transportSocket)
       made = {
         connectTimeout: options.connectTimeout,
         bufferLimit: options.bufferLimit,
@@ -54,16 +108,16 @@ export class WorkerConnector implements Connector {
     return made
   }
 
-  #transport(config: TransportSocketConfig): ClientTls | null {
+  #transport(config: TransportSocketConfig): Transport {
     let made = this.#transports.get(config)
     if (made === undefined) {
       const factory = findFactory('envoy.transport_sockets.upstream', config.typeUrl)
       const scope = this.#scopes.get(config) ?? this.#services.stats
       const create = factory?.create(config.config as never, this.#services) as ClientTransport | undefined
-      made = { tls: create === undefined ? null : create(scope) }
+      made = { tls: create === undefined ? null : create(scope), passing: passingOf(config, scope) }
       this.#transports.set(config, made)
     }
-    return made.tls
+    return made
   }
 }
 
@@ -75,10 +129,32 @@ function driverFor(tls: ClientTls, options: UpstreamConnectOptions): TlsDriver {
   return tls.driver(options.hostname, options.serverName, alpn, options.verifyName)
 }
 
+function acceptLater(listener: InternalListener, stream: InternalStream, passed: PassedThrough | null): void {
+  listener.onInternal(stream, passed)
+}
+
+function passingOf({ typeUrl, config }: TransportSocketConfig, scope: StatsScope): Passing | null {
+  if (typeUrl !== INTERNAL_UPSTREAM) return null
+  const missing = scope.counter('internal_upstream.no_metadata')
+  return { sources: (config as InternalUpstreamConfig).metadata, missing }
+}
+
+function passedThrough({ sources, missing }: Passing, { host, shared }: UpstreamConnectOptions): PassedThrough {
+  const metadata: Record<string, Readonly<Record<string, unknown>>> = {}
+  for (const { kind, name } of sources) {
+    const from = kind === 'host' ? host?.metadata : host?.cluster.metadata
+    const fields = from?.[name]
+    if (fields === undefined) missing.inc()
+    // A later source of the same namespace adds to it.
+    else metadata[name] = { ...metadata[name], ...(fields as object) }
+  }
+  return { metadata, state: shared }
+}
+
 /** The source address of the target's family; pools are per host, so the choice holds for all its connections. */
 function sourceFor(to: Address, options: UpstreamConnectOptions): Address | null {
   const bind = options.bind
-  if (bind === null || bind.address === null) return null
+  if (bind === null || bind.address === null || to.internal !== undefined) return null
   if (to.ip.includes(':') === bind.address.ip.includes(':')) return bind.address
   return bind.extraAddress
 }

@@ -13,6 +13,7 @@ import type { AccessLogConfig } from '../telemetry/access-loggers/config.ts'
 import { createAccessLogger } from '../telemetry/access-loggers/create.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
 import { gaugesOf, type SharedBlock, type SharedGauge, type SharedPages } from '../upstream/shared-state.ts'
+import type { InternalListeners } from './connector.ts'
 import type { DownstreamLimit, PublishedListener } from './messages.ts'
 import { type PeerEvents, Peers } from './peers.ts'
 import { materialise } from './snapshot.ts'
@@ -21,11 +22,12 @@ import { materialise } from './snapshot.ts'
  * The listeners of a worker. An update replaces a listener as a whole, and the old one drains while the new one accepts, unless it
  * changes filter chains only.
  */
-export class WorkerListeners implements ListenerEnvironment, PeerEvents {
+export class WorkerListeners implements ListenerEnvironment, PeerEvents, InternalListeners {
   readonly loop: SocketLoop
   readonly services: WorkerServices
   readonly localAddress: string
   readonly connectionLimit: ConnectionLimit
+  readonly bufferLimit: number
   readonly #listeners = new Map<string, Listener>()
   readonly #directory = new ListenerDirectory()
   /** Draining ones too: what other workers send is for a tag. */
@@ -35,7 +37,10 @@ export class WorkerListeners implements ListenerEnvironment, PeerEvents {
   readonly #drainTime: number
   readonly #listening: (listener: string, error: string) => void
 
-  /** `drainTime`: milliseconds old connections get after their listener was replaced or removed. */
+  /**
+   * `drainTime`: milliseconds old connections get after their listener was replaced or removed. `internalBuffer`: bytes, of each side of
+   * a connection to an internal listener.
+   */
   constructor(
     loop: SocketLoop,
     services: WorkerServices,
@@ -43,6 +48,7 @@ export class WorkerListeners implements ListenerEnvironment, PeerEvents {
     localAddress: string,
     downstream: DownstreamLimit,
     drainTime: number,
+    internalBuffer: number,
     listening: (listener: string, error: string) => void,
   ) {
     this.loop = loop
@@ -51,11 +57,18 @@ export class WorkerListeners implements ListenerEnvironment, PeerEvents {
     this.localAddress = localAddress
     this.connectionLimit = new SharedConnectionLimit(downstream, pages, services)
     this.#drainTime = drainTime
+    this.bufferLimit = internalBuffer
     this.#listening = listening
   }
 
   findByDestination(address: Address): Listener | null {
     return this.#directory.find(address)
+  }
+
+  /** An internal listener; null = there is none of this name. */
+  find(name: string): Listener | null {
+    const listener = this.#listeners.get(name)
+    return listener?.config.internal === true ? listener : null
   }
 
   accessLogger(config: AccessLogConfig): AccessLogger {

@@ -31,6 +31,8 @@ export interface WorkerBirth {
   readonly downstream: DownstreamLimit
   /** `tokenBucketMemory`, of the process. */
   readonly tokenBuckets: SharedArrayBuffer
+  /** Bytes that wait for either side of a connection to an internal listener. */
+  readonly internalBuffer: number
   /** Type names of extensions switched off: `category/name`. */
   readonly disabledExtensions: readonly string[]
 }

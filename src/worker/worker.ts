@@ -84,7 +84,10 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
 
   const callOuts = new AsyncCallOuts(services, birth.localAddress)
   const routes = new RouteSnapshot(config => createRouteTable(config, services))
-  const connector = new WorkerConnector(loop, services)
+  const connector = new WorkerConnector(loop, services, {
+    bufferLimit: birth.internalBuffer,
+    find: name => listeners.find(name),
+  })
   const clusters = new WorkerClusterManager(
     clusterSnapshot,
     {
@@ -109,6 +112,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     birth.localAddress,
     birth.downstream,
     birth.drainTime,
+    birth.internalBuffer,
     (listener, error) => post({ type: 'listening', listener, error }),
   )
 

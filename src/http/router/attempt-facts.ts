@@ -15,6 +15,7 @@ export function noteUpstream(info: StreamInfo, attempt: UpstreamRequest): void {
   info.upstreamLocal = connection.directLocal.text
   info.upstreamConnectionId = connection.id
   info.upstreamTls = connection.tls
+  info.upstream = connection.streamInfo
 }
 
 export function noteUpstreamBytes(info: StreamInfo, attempt: UpstreamRequest): void {

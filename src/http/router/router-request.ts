@@ -314,7 +314,8 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     }
     const serverName = autoServerName(cluster, this.headers!)
     const { downstream } = this.pick
-    const pool = cluster.httpPool(host, action.priority, s.info.protocol, downstream, serverName, s.upstreamAlpn)
+    const { protocol, sharedState } = s.info
+    const pool = cluster.httpPool(host, action.priority, protocol, downstream, serverName, s.upstreamAlpn, sharedState)
     const handle = pool.newStream(attempt)
     if (!attempt.done && attempt.stream === null) attempt.handle = handle
   }

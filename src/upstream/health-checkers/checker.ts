@@ -157,6 +157,8 @@ export class HealthChecker implements HostWatcher {
       verifyName: '',
       alpn: this.config.alpnProtocols.length > 0 ? this.config.alpnProtocols : alpn,
       alpnOverrides: this.config.alpnProtocols.length > 0,
+      host: null,
+      shared: null,
     }
   }
 

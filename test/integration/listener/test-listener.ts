@@ -131,6 +131,7 @@ export function world(services: FakeServices = fakeServices(new TimerWheel())): 
         addresses: [{ address: ipAddress('127.0.0.1', 0), ipv4Compat: false, mode: 0, options: [] }],
         statAddress: 'x',
         bindToPort: true,
+        internal: false,
         useOriginalDst: false,
         reusePort: true,
         exactBalance: false,

@@ -15,10 +15,8 @@ registerExtensions()
 /** Push, type and a name of its resources → why they are refused. */
 const REFUSED: readonly (readonly [place: RegExp, reason: RegExp])[] = [
   [/^ambient-httpbin-hbone CDS connect_originate$/, /original_dst_lb_config is not supported/],
-  [/^ambient-httpbin-hbone CDS /, /internal_upstream/],
-  [/^ambient-httpbin-hbone EDS /, /envoy_internal_address: internal listeners are not supported/],
   [/^ambient-httpbin-hbone LDS connect_terminate$/, /shared_with_upstream/],
-  [/^ambient-httpbin-hbone LDS (main_internal|connect_originate)$/, /internal_listener/],
+  [/^ambient-httpbin-hbone LDS connect_originate$/, /tunneling_config/],
 ]
 
 function parse(type: PushType, message: object, name: string): void {

@@ -124,10 +124,8 @@ t.test("what Envoy refuses is refused in Envoy's words", async t => {
 t.test('what Remora lacks is refused, not ignored', async t => {
   for (const extra of [
     { udp_listener_config: {} },
-    { internal_listener: {} },
     { filter_chain_matcher: {} },
     { enable_mptcp: true },
-    { address: { envoy_internal_address: {} } },
     { connection_balance_config: { extend_balance: { name: 'dlb' } } },
   ]) {
     t.throws(() => parse({ ...BASE, ...extra }), { code: 'CONFIG_UNSUPPORTED' })
@@ -160,4 +158,41 @@ t.test('tcp_proxy: defaults and refusals', async t => {
   t.throws(() => config({ stat_prefix: 'p' }), says(/cluster_specifier/))
   t.throws(() => config({ cluster: 'c', tunneling_config: {} }), { code: 'CONFIG_UNSUPPORTED' })
   t.throws(() => config({ cluster: 'c', on_demand: {} }), { code: 'CONFIG_UNSUPPORTED' })
+})
+
+t.test('an internal listener has a name for an address, and nothing of TCP', async t => {
+  const { address: _, ...proto } = { ...BASE, name: 'inner', internal_listener: {} }
+  const c = parse(proto)
+  t.match(c, { internal: true, bindToPort: false, statAddress: 'envoy_internal_inner', ignoreGlobalLimit: true })
+  t.equal(c.addresses[0]!.address.text, 'envoy://inner/')
+  t.equal(parse({ ...proto, stat_prefix: 'x' }).statAddress, 'x')
+  t.throws(
+    () => parse({ ...proto, address: ADDRESS }),
+    says("error adding listener 'inner': address should not be used when an internal listener config is provided"),
+  )
+  t.throws(
+    () => parse({ ...proto, additional_addresses: [{ address: ADDRESS }] }),
+    says("error adding listener 'inner': address should not be used when an internal listener config is provided"),
+  )
+  for (const feature of [
+    { freebind: false },
+    { transparent: true },
+    { enable_reuse_port: true },
+    { tcp_backlog_size: 3 },
+    { tcp_fast_open_queue_length: 3 },
+    { connection_balance_config: { exact_balance: {} } },
+  ]) {
+    t.throws(
+      () => parse({ ...proto, ...feature }),
+      says("error adding listener named 'inner': has unsupported tcp listener feature"),
+    )
+  }
+  t.throws(
+    () => parse({ ...proto, socket_options: [{ level: 1, name: 2, int_value: 3 }] }),
+    says("error adding listener named 'inner': does not support socket option"),
+  )
+  t.throws(
+    () => parse({ ...BASE, name: 'x', address: { envoy_internal_address: { server_listener_name: 'x' } } }),
+    says("error adding listener named 'x': use internal_listener field instead of address for internal listeners"),
+  )
 })

@@ -50,6 +50,16 @@ t.test('declared names exist at zero and are not used', async t => {
   t.match(snapshot.histograms, [{ name: 'cluster.c.h', used: false }])
 })
 
+t.test('two templates may stand under one prefix', async t => {
+  const store = new StatsStore()
+  store.declare('cluster.c.', { counters: ['a'], gauges: [], histograms: [] })
+  store.declare('cluster.c.', { counters: ['ssl.b'], gauges: [], histograms: [] })
+  t.same(
+    store.snapshot().counters.map(counter => counter.name),
+    ['cluster.c.a', 'cluster.c.ssl.b'],
+  )
+})
+
 t.test('reset_counters is a baseline: gauges and histograms stay', async t => {
   const store = new StatsStore()
   const slab = worker(store, 0)
