@@ -11,6 +11,8 @@ export const lazyCrypto = (): typeof import('node:crypto') => process.getBuiltin
 
 export const lazyDns = (): typeof import('node:dns/promises') => process.getBuiltinModule('node:dns/promises')
 
+export const lazyStream = (): typeof import('node:stream') => process.getBuiltinModule('node:stream')
+
 let re2: typeof import('re2js') | null = null
 
 export function lazyRe2(): typeof import('re2js') {

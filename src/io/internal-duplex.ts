@@ -1,52 +1,51 @@
-import { Duplex } from 'node:stream'
+import type net from 'node:net'
+import type { Duplex } from 'node:stream'
+import { lazyStream } from '../base/lazy-modules.ts'
 import type { StreamOwner } from './byte-stream.ts'
 import type { InternalStream } from './internal-stream.ts'
 
 /** An end of a connection within a worker as node:tls wants it: there is no handle that it could take over. */
-export class InternalDuplex extends Duplex implements StreamOwner {
+export function duplexOf(stream: InternalStream): net.Socket {
+  return new InternalDuplex(stream).duplex as unknown as net.Socket
+}
+
+class InternalDuplex implements StreamOwner {
+  readonly duplex: Duplex
   readonly #stream: InternalStream
   #written: (() => void) | null = null
 
   constructor(stream: InternalStream) {
-    super({ allowHalfOpen: true })
     this.#stream = stream.own(this)
+    this.duplex = new (lazyStream().Duplex)({
+      allowHalfOpen: true,
+      read: () => stream.resume(),
+      write: (chunk: Buffer, _encoding, done) => {
+        stream.writeBytes(chunk)
+        if (stream.pendingBytes === 0) done()
+        else this.#written = done
+      },
+      final: done => {
+        stream.end()
+        done()
+      },
+      destroy: (error, done) => {
+        stream.destroy()
+        done(error)
+      },
+    })
+    Object.assign(this.duplex, { remoteAddress: '', resetAndDestroy: () => stream.reset() })
   }
 
   get awaitsDrain(): boolean {
     return this.#written !== null
   }
 
-  override _read(): void {
-    this.#stream.resume()
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    this.#stream.writeBytes(chunk)
-    if (this.#stream.pendingBytes === 0) done()
-    else this.#written = done
-  }
-
-  override _final(done: () => void): void {
-    this.#stream.end()
-    done()
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#stream.destroy()
-    done(error)
-  }
-
-  resetAndDestroy(): this {
-    this.#stream.reset()
-    return this.destroy()
-  }
-
   onBytes(chunk: Uint8Array): void {
-    if (!this.push(chunk)) this.#stream.pause()
+    if (!this.duplex.push(chunk)) this.#stream.pause()
   }
 
   onEnd(): void {
-    this.push(null)
+    this.duplex.push(null)
   }
 
   onWritten(): void {
@@ -56,11 +55,11 @@ export class InternalDuplex extends Duplex implements StreamOwner {
   }
 
   onError(error: NodeJS.ErrnoException): void {
-    this.destroy(error)
+    this.duplex.destroy(error)
   }
 
   onGone(): void {
-    this.destroy()
+    this.duplex.destroy()
   }
 
   onSocketConnected(): void {}

@@ -2,7 +2,7 @@ import type net from 'node:net'
 import { internalAddress } from './address.ts'
 import type { PlainStream, StreamOwner } from './byte-stream.ts'
 import type { Address } from './connection.ts'
-import { InternalDuplex } from './internal-duplex.ts'
+import { duplexOf } from './internal-duplex.ts'
 import type { Flushable, SocketLoop } from './socket-loop.ts'
 
 /** What all connections to internal listeners come from (Envoy: internal_client_connection_impl). */
@@ -146,7 +146,7 @@ export class InternalStream implements PlainStream, Flushable {
   /** Makes a stream of Node's of it, which TLS is put over; the owner hears of it no more. */
   release(): net.Socket {
     this.pause()
-    return new InternalDuplex(this) as unknown as net.Socket
+    return duplexOf(this)
   }
 
   /** Called by the loop: what has come for this end. */

@@ -191,11 +191,6 @@ const rejected: [string, Partial<Proto>, string][] = [
   ['bad source', { upstream_bind_config: { source_address: { address: 'foo' } } }, 'malformed IP address: foo'],
   // What Remora does not do and must not ignore.
   ['subsets', { lb_subset_config: { subset_selectors: [{ keys: ['a'] }] } }, 'lb_subset_config is not supported'],
-  [
-    'internal listeners',
-    { load_assignment: { endpoints: [{ lb_endpoints: [{ endpoint: { address: { envoy_internal_address: {} } } }] }] } },
-    'envoy_internal_address: internal listeners are not supported',
-  ],
 ]
 
 for (const [name, extra, text] of rejected) {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { CloseReason, type Connection, type ConnectionHandler } from '../../../src/io/connection.ts'
-import type { StreamInfo } from '../../../src/telemetry/stream-info.ts'
+import { StreamInfo } from '../../../src/telemetry/stream-info.ts'
 import { HostCell, PoolFailure, Resource, type TcpPoolUser } from '../../../src/upstream/upstream.ts'
 import { endpoint, staticCluster } from './fakes.ts'
 import { anyRequest, TestWorld } from './world.ts'
@@ -31,7 +31,7 @@ function start(extra: object = {}) {
   const host = world.cluster.pick(anyRequest)!
   const ask = () => {
     const user = new User()
-    const handle = world.cluster.tcpConnect(host, user, null as unknown as StreamInfo, null)
+    const handle = world.cluster.tcpConnect(host, user, new StreamInfo(), null)
     return { user, handle }
   }
   return { world, host, ask, made: world.connector.made, stats: world.clusterStats }
