@@ -13,13 +13,27 @@ const Kind = { Constant: 0, Integer: 1, Text: 2, Object: 3, List: 4, Double: 5, 
 const CONSTANTS = [undefined, null, true, false, ''] as const
 const MAX_INTEGER = 0x0fffffff
 
+/** Names of the properties of objects that have the same ones in the same order. */
+interface Shape {
+  readonly names: readonly string[]
+  /** Slot of the list of names. */
+  readonly slot: number
+}
+
 /** Packs one value. Not to be used again after `pack`. */
 export class ValueWriter {
   readonly #lazy: ReadonlySet<string>
   #bytes = Buffer.allocUnsafe(4096)
   #used = 0
   readonly #texts = new Map<string, number>()
-  readonly #nodes = new Map<string, number>()
+  /** By the first name. */
+  readonly #shapes = new Map<string, Shape[]>()
+  /** Hash table of nodes (open addressing): slots, 0 = free, and the hashes of the nodes. Its size is a power of two. */
+  #table = new Float64Array(1024)
+  #hashes = new Int32Array(1024)
+  #count = 0
+  /** Slots of the nodes that are being written, the innermost last. */
+  readonly #slots: number[] = []
 
   /** Lists under these names become a `PackedList` when read. */
   constructor(lazy: ReadonlySet<string> = new Set()) {
@@ -78,28 +92,91 @@ export class ValueWriter {
   }
 
   #list(values: readonly unknown[], lazy: boolean): number {
-    const slots: number[] = []
-    for (let i = 0; i < values.length; i++) slots.push(this.#slot(values[i], false))
-    const node = this.#node(Kind.List, slots.length, slots)
+    const from = this.#slots.length
+    for (let i = 0; i < values.length; i++) this.#slots.push(this.#slot(values[i], false))
+    const node = this.#node(Kind.List, values.length, from)
     return lazy ? node - Kind.List + Kind.LazyList : node
   }
 
   #object(value: Record<string, unknown>): number {
     const names = Object.keys(value)
-    const slots: number[] = []
-    for (const name of names) slots.push(this.#slot(value[name], this.#lazy.has(name)))
-    return this.#node(Kind.Object, this.#list(names, false), slots)
+    const from = this.#slots.length
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i]!
+      this.#slots.push(this.#slot(value[name], this.#lazy.has(name)))
+    }
+    return this.#node(Kind.Object, this.#shape(names), from)
   }
 
-  #node(kind: number, head: number, slots: readonly number[]): number {
-    const key = `${kind} ${head} ${slots.join()}`
-    const known = this.#nodes.get(key)
-    if (known !== undefined) return known
-    const slot = this.#offset(kind)
-    this.#number(head)
-    for (let i = 0; i < slots.length; i++) this.#number(slots[i]!)
-    this.#nodes.set(key, slot)
+  #shape(names: readonly string[]): number {
+    const first = names.length === 0 ? '' : names[0]!
+    let shapes = this.#shapes.get(first)
+    if (shapes === undefined) {
+      shapes = []
+      this.#shapes.set(first, shapes)
+    }
+    for (let i = 0; i < shapes.length; i++) if (sameNames(shapes[i]!.names, names)) return shapes[i]!.slot
+    const slot = this.#list(names, false)
+    shapes.push({ names, slot })
     return slot
+  }
+
+  /** The node of the slots from `from` on, which are taken away: written now and, if it is there already, taken back. */
+  #node(kind: number, head: number, from: number): number {
+    const slots = this.#slots
+    const start = this.#used
+    this.#reserve(5 * (slots.length - from + 1))
+    this.#number(head)
+    for (let i = from; i < slots.length; i++) this.#number(slots[i]!)
+    while (slots.length > from) slots.pop()
+    const slot = (start + 4) * 8 + kind
+    const known = this.#known(kind, start, slot)
+    if (known !== slot) this.#used = start
+    return known
+  }
+
+  /** The node that is equal to the one from `start` to the end: itself, as `slot`, if there was none. */
+  #known(kind: number, start: number, slot: number): number {
+    if (this.#count * 2 >= this.#table.length) this.#grow()
+    const bytes = this.#bytes
+    const end = this.#used
+    let hash = kind
+    for (let i = start; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193)
+    hash ^= hash >>> 15
+    const mask = this.#table.length - 1
+    for (let at = hash & mask; ; at = (at + 1) & mask) {
+      const found = this.#table[at]!
+      if (found === 0) {
+        this.#table[at] = slot
+        this.#hashes[at] = hash
+        this.#count++
+        return slot
+      }
+      // Equal beginnings are equal nodes: the head says how many slots there are.
+      if (this.#hashes[at] === hash && found % 8 === kind && this.#same(Math.floor(found / 8) - 4, start, end))
+        return found
+    }
+  }
+
+  #same(a: number, b: number, end: number): boolean {
+    const bytes = this.#bytes
+    for (let i = a, j = b; j < end; i++, j++) if (bytes[i] !== bytes[j]) return false
+    return true
+  }
+
+  #grow(): void {
+    const table = this.#table
+    const hashes = this.#hashes
+    const mask = table.length * 2 - 1
+    this.#table = new Float64Array(mask + 1)
+    this.#hashes = new Int32Array(mask + 1)
+    for (let i = 0; i < table.length; i++) {
+      if (table[i] === 0) continue
+      let at = hashes[i]! & mask
+      while (this.#table[at] !== 0) at = (at + 1) & mask
+      this.#table[at] = table[i]!
+      this.#hashes[at] = hashes[i]!
+    }
   }
 
   #double(value: number): number {
@@ -140,6 +217,12 @@ export class ValueWriter {
     this.#bytes.copy(larger, 0, 0, this.#used)
     this.#bytes = larger
   }
+}
+
+function sameNames(a: readonly string[], b: readonly string[]): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
 }
 
 /** A list of packed objects, each decoded when it is asked for, every time anew. */
