@@ -1,4 +1,5 @@
 import { type HeaderBlock, internName } from '../codec/header-block.ts'
+import { type InlineHeader, inlineHeader, joinValue, Side } from '../codec/inline-header.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
 import { compileFormat, type TextFormatter } from '../telemetry/formatter.ts'
 import type { HeaderAddConfig } from './route-config.ts'
@@ -56,11 +57,15 @@ function flush(h: HeaderBlock, add: CompiledAdd): void {
 function put(h: HeaderBlock, add: CompiledAdd, value: string): void {
   // HeaderMap::setReferenceKey: the new value stands at the end, not where the old one was.
   if (add.overwrites) h.remove(add.name)
-  h.push(add.name, value)
+  const sides = add.inline === null ? 0 : add.inline.sides
+  if ((sides & (h.status === 0 ? Side.Request : Side.Response)) !== 0 && h.has(add.name))
+    joinValue(h.list, add.name, value)
+  else h.push(add.name, value)
 }
 
 class CompiledAdd {
   readonly name: string
+  readonly inline: InlineHeader | null
   readonly overwrites: boolean
   /** Value of the running `apply`, which is synchronous; null between. */
   pending: string | null = null
@@ -71,6 +76,7 @@ class CompiledAdd {
 
   constructor(config: HeaderAddConfig) {
     this.name = internName(config.name)
+    this.inline = inlineHeader(this.name)
     this.overwrites = config.action === 'overwrite' || config.action === 'overwriteIfExists'
     this.#action = config.action
     this.#keepEmpty = config.keepEmpty

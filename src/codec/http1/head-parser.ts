@@ -1,4 +1,5 @@
 import type { HeaderBlock } from '../header-block.ts'
+import { joinValue, nextBlock, Side } from '../inline-header.ts'
 import { type NameEntry, NameKind, nameEntry } from './names.ts'
 import { MAX_NOMINATED } from './nominated-headers.ts'
 
@@ -61,6 +62,7 @@ export class HeadParser {
   fieldsAt = 0
   private badEncoding = false
   private requestHead = false
+  private side: Side = Side.Request
   /** Lines were remembered whose characters nobody has looked at yet. */
   private strangeLines = true
   private readonly maxCount: number
@@ -78,6 +80,7 @@ export class HeadParser {
   /** `text` from `start`: a request head. Fills `h`; returns the index behind the empty line or a HeadResult. */
   parseRequest(text: string, start: number, h: HeaderBlock): number {
     this.requestHead = true
+    this.side = Side.Request
     const nl = text.indexOf('\n', start)
     if (nl < 0) return controlCharacter.test(text) ? this.fail('http1.codec_error', 400) : HeadResult.Incomplete
     const lineEnd = text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl
@@ -89,6 +92,7 @@ export class HeadParser {
   /** As parseRequest, for a response head. */
   parseResponse(text: string, start: number, h: HeaderBlock): number {
     this.requestHead = false
+    this.side = Side.Response
     const nl = text.indexOf('\n', start)
     if (nl < 0) return HeadResult.Incomplete
     const lineEnd = text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl
@@ -117,6 +121,7 @@ export class HeadParser {
 
   /** `text` from its start: a trailer section. As in the chunks before it, a bare LF ends no line. */
   parseTrailers(text: string, h: HeaderBlock): number {
+    this.side = Side.Trailers
     const end = this.parseFields(text, 0, h)
     if (end === HeadResult.Error) return end
     if (bareLf.test(end < 0 ? text : text.slice(0, end))) return this.fail('http1.codec_error', 400)
@@ -139,9 +144,12 @@ export class HeadParser {
     this.fieldLines = 0
     this.fieldsAt = start
     const list = h.list
-    const { lines } = this
+    const { lines, side } = this
+    const block = nextBlock()
     let at = start
     let folds = 0
+    // Where a folded line goes on.
+    let joined = -1
     // Folding what frames or names the message is a smuggling vector; only plain fields may fold.
     let mayFold = false
     while (true) {
@@ -160,8 +168,11 @@ export class HeadParser {
         this.fieldLines++
         this.changes[place] = 0
         mayFold = entry.kind === NameKind.Other
-        if (mayFold) list.push(entry.name, value)
-        else if (!this.special(entry.kind, entry.name, value, h)) return this.fail(this.details, this.status)
+        if (mayFold) {
+          joined = -1
+          if (entry.inline?.repeatedIn(block, side) !== true) list.push(entry.name, value)
+          else joined = joinValue(list, entry.name, value)
+        } else if (!this.special(entry.kind, entry.name, value, h)) return this.fail(this.details, this.status)
         if (list.length > this.maxCount * 2) return this.fail('http1.too_many_headers', 431)
         at += lines[place]!.length
         continue
@@ -174,7 +185,8 @@ export class HeadParser {
         // Counted as fields are: each line may cost another look at the whole head.
         if (!mayFold || ++folds > this.maxCount) return this.fail('http1.codec_error', 400)
         // RFC 9112 §5.2 obs-fold: joined by one blank, as Envoy does.
-        list[list.length - 1] = `${list[list.length - 1]!} ${text.slice(at, lineEnd).trim()}`
+        const last = joined < 0 ? list.length - 1 : joined
+        list[last] = `${list[last]!} ${text.slice(at, lineEnd).trim()}`
         at = nl + 1
         continue
       }
@@ -189,8 +201,11 @@ export class HeadParser {
       while (to > from && isBlank(text.charCodeAt(to - 1))) to--
       const value = text.slice(from, to)
       mayFold = entry.kind === NameKind.Other
-      if (mayFold) list.push(entry.name, value)
-      else if (!this.special(entry.kind, entry.name, value, h)) return this.fail(this.details, this.status)
+      if (mayFold) {
+        joined = -1
+        if (entry.inline?.repeatedIn(block, side) !== true) list.push(entry.name, value)
+        else joined = joinValue(list, entry.name, value)
+      } else if (!this.special(entry.kind, entry.name, value, h)) return this.fail(this.details, this.status)
       if (list.length > this.maxCount * 2) return this.fail('http1.too_many_headers', 431)
       this.remember(place, text.slice(at, nl + 1), entry, from - at, to - at)
       at = nl + 1

@@ -1,4 +1,5 @@
 import { internName } from '../header-block.ts'
+import { type InlineHeader, inlineHeader } from '../inline-header.ts'
 
 /** Headers the framing depends on; everything else is `Other`. */
 export const NameKind = {
@@ -16,10 +17,12 @@ export type NameKind = (typeof NameKind)[keyof typeof NameKind]
 export class NameEntry {
   readonly name: string
   readonly kind: NameKind
+  readonly inline: InlineHeader | null
 
   constructor(name: string, kind: NameKind) {
     this.name = name
     this.kind = kind
+    this.inline = inlineHeader(name)
   }
 }
 

@@ -1,4 +1,5 @@
 import { internName } from '../header-block.ts'
+import { type InlineHeader, inlineHeader } from '../inline-header.ts'
 
 /** What a field name means to the codec, found once per name and kept beside table entries. */
 export const FieldKind = {
@@ -44,9 +45,11 @@ const KINDS = new Map<string, FieldKind>([
 export class FieldName {
   readonly name: string
   readonly kind: FieldKind
+  readonly inline: InlineHeader | null
 
   constructor(raw: string) {
     this.kind = kindOf(raw)
+    this.inline = inlineHeader(raw)
     this.name = this.kind === FieldKind.Forbidden ? raw : internName(raw)
   }
 }

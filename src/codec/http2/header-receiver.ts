@@ -1,4 +1,5 @@
 import { HeaderBlock } from '../header-block.ts'
+import { joinValue, nextBlock, Side } from '../inline-header.ts'
 import { FieldKind, type FieldName, trimValue } from './field.ts'
 
 /** `headers_with_underscores_action` (envoy.config.core.v3.HttpProtocolOptions). */
@@ -14,6 +15,8 @@ export const INVALID_MESSAGE = 'http2.violation.of.messaging.rule'
 export const TOO_MANY_HEADERS = 'http2.too_many_headers'
 export const HEADERS_TOO_LARGE = 'http2.header_list_size_too_large'
 export const UNDERSCORE = 'http2.unexpected_underscore'
+
+const SIDES = [Side.Request, Side.Response, Side.Trailers] as const
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/
@@ -33,6 +36,7 @@ export class HeaderReceiver {
   contentLength = -1
   droppedUnderscores = 0
   private kind: BlockKind = BlockKind.Request
+  private blockId = 0
   private regular = false
   private seen = 0
   private fields = 0
@@ -56,6 +60,7 @@ export class HeaderReceiver {
   begin(kind: BlockKind): void {
     this.block = new HeaderBlock()
     this.kind = kind
+    this.blockId = nextBlock()
     this.error = ''
     this.contentLength = -1
     this.droppedUnderscores = 0
@@ -94,7 +99,8 @@ export class HeaderReceiver {
       this.error = TOO_MANY_HEADERS
       return
     }
-    this.block.list.push(name.name, value)
+    if (name.inline?.repeatedIn(this.blockId, SIDES[this.kind]) !== true) this.block.list.push(name.name, value)
+    else joinValue(this.block.list, name.name, value)
   }
 
   /** Ends the block; '' or the details of what is wrong. */
