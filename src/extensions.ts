@@ -1,4 +1,7 @@
 import { registeredFactories, registerFactories } from './config/registry.ts'
+import { brotliCompression } from './http/compression/brotli.ts'
+import { gzipCompression } from './http/compression/gzip.ts'
+import { zstdCompression } from './http/compression/zstd.ts'
 import { earlyHeaderMutationFactory } from './http/early-header-mutation/header-mutation.ts'
 import { compressorFactory } from './http/filters/compressor.ts'
 import { corsFactory } from './http/filters/cors.ts'
@@ -53,6 +56,9 @@ const EXTENSIONS = [
   corsFactory,
   faultFactory,
   compressorFactory,
+  gzipCompression,
+  brotliCompression,
+  zstdCompression,
   grpcStatsFactory,
   istioAlpnFactory,
   istioStatsFactory,

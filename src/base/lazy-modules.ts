@@ -19,3 +19,10 @@ export function lazyRe2(): typeof import('re2js') {
   re2 ??= createRequire(import.meta.url)('re2js') as typeof import('re2js')
   return re2
 }
+
+let minizlib: typeof import('minizlib') | null = null
+
+export function lazyMinizlib(): typeof import('minizlib') {
+  minizlib ??= createRequire(import.meta.url)('minizlib') as typeof import('minizlib')
+  return minizlib
+}

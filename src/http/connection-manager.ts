@@ -190,11 +190,11 @@ export class ConnectionManager {
     context.encode1xx(continueHead)
   }
 
-  /** A local reply before the filters have seen the request: they do not see the answer either. */
+  /** A local reply before the filters have seen the request; they see the answer. */
   refuse(context: StreamContext, status: number, body: string, details: string): void {
     const isGrpc = context.isGrpc
     if (context.requestHeaders === null) context.isGrpc = false
-    context.bypassFilters()
+    context.answerAtOnce(context.chain.disabledByDefault)
     context.sendLocalReply(status, body, details)
     context.isGrpc = isGrpc
   }
@@ -328,7 +328,7 @@ export class ConnectionManager {
 
   private redirectNormalized(context: StreamContext, h: HeaderBlock): void {
     const location = h.path
-    context.bypassFilters()
+    context.answerAtOnce(context.chain.disabledByDefault)
     context.redirectTo(307, location, 'path_normalization_failed')
   }
 

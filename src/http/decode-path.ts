@@ -44,6 +44,11 @@ export class DecodePath {
     this.resume(index)
   }
 
+  /** Puts what filter `index` adds behind the body. */
+  add(index: number, chunk: Uint8Array): void {
+    if (!this.aborted && !this.s.finished) this.dataFrom(index + 1, chunk, false)
+  }
+
   abort(): void {
     this.aborted = true
     this.hold = -1
@@ -84,23 +89,28 @@ export class DecodePath {
     const s = this.s
     const filters = s.chain.filters
     const bits = s.chain.decodesData & ~s.skipped
+    let d = chunk
     for (let i = start; i < this.at; i++) {
       if (((bits >> i) & 1) === 0) {
         if (i !== this.hold) continue
-        this.keep(chunk, true)
+        this.keep(d, true)
         return
       }
-      const verdict = filters[i]!.decodeData!(s, chunk, end)
+      const verdict = filters[i]!.decodeData!(s, d, end)
       if (s.finished || this.aborted) return
-      if (verdict === DataVerdict.Continue) {
-        if (i !== this.hold) continue
+      if (verdict === DataVerdict.Replace) d = s.replacement
+      if (verdict === DataVerdict.Continue || verdict === DataVerdict.Replace) {
+        if (i !== this.hold) {
+          if (d.length === 0 && !end) return
+          continue
+        }
         this.hold = -1
-        if (chunk.length > 0) this.append(chunk)
+        if (d.length > 0) this.append(d)
         this.resume(i)
         return
       }
       this.hold = i
-      if (verdict !== DataVerdict.StopNoBuffer) this.keep(chunk, verdict === DataVerdict.StopAndWatermark)
+      if (verdict !== DataVerdict.StopNoBuffer) this.keep(d, verdict === DataVerdict.StopAndWatermark)
       return
     }
   }

@@ -95,25 +95,30 @@ export class EncodePath {
     const s = this.s
     const filters = s.chain.filters
     const bits = s.chain.encodesData & ~s.skipped
+    let d = chunk
     for (let i = start; i > this.at; i--) {
       if (((bits >> i) & 1) === 0) {
         if (i !== this.hold) continue
-        return this.keep(chunk, true)
+        return this.keep(d, true)
       }
-      const verdict = filters[i]!.encodeData!(s, chunk, end)
+      const verdict = filters[i]!.encodeData!(s, d, end)
       if (s.finished) return Flow.Continue
-      if (verdict === DataVerdict.Continue) {
-        if (i !== this.hold) continue
+      if (verdict === DataVerdict.Replace) d = s.replacement
+      if (verdict === DataVerdict.Continue || verdict === DataVerdict.Replace) {
+        if (i !== this.hold) {
+          if (d.length === 0 && !end) return Flow.Continue
+          continue
+        }
         this.hold = -1
-        if (chunk.length > 0) this.append(chunk)
+        if (d.length > 0) this.append(d)
         this.resume(i)
         return Flow.Continue
       }
       this.hold = i
       if (verdict === DataVerdict.StopNoBuffer) return Flow.Continue
-      return this.keep(chunk, verdict === DataVerdict.StopAndWatermark)
+      return this.keep(d, verdict === DataVerdict.StopAndWatermark)
     }
-    return s.writeData(chunk, end)
+    return s.writeData(d, end)
   }
 
   private trailersFrom(start: number): void {

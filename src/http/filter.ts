@@ -19,6 +19,8 @@ export const DataVerdict = {
   StopAndWatermark: 2,
   /** The filter took the chunk. */
   StopNoBuffer: 3,
+  /** `s.replacement` goes on instead of the chunk; empty and not the end: nothing goes on. */
+  Replace: 4,
 } as const
 export type DataVerdict = (typeof DataVerdict)[keyof typeof DataVerdict]
 

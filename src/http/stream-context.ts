@@ -20,6 +20,8 @@ export interface ResponseSource {
   holdUpstream(hold: boolean): void
 }
 
+const NOTHING = new Uint8Array(0)
+
 export const StreamTimer = { Idle: 0, Request: 1, MaxDuration: 2, RequestHeaders: 3 } as const
 
 /**
@@ -40,6 +42,8 @@ export class StreamContext implements FormatContext, TimerOwner {
   responseHeaders: HeaderBlock | null = null
   responseTrailers: HeaderBlock | null = null
   localReplyBody = ''
+  /** Set by a filter that returns DataVerdict.Replace. */
+  replacement: Uint8Array = NOTHING
   /** Uniform in [0, 2^53): every sampling decision of the stream uses it. */
   random = 0
   isHead = false
@@ -66,6 +70,7 @@ export class StreamContext implements FormatContext, TimerOwner {
   private readonly slots: unknown[] = []
   /** Bit per filter: not part of this stream. */
   skipped = 0
+  private decodingBegun = false
   private routeValue: Route | null = null
   private routeKnown = false
   /** Cluster of the matched route; null when it is unknown or the route needs none. */
@@ -132,6 +137,7 @@ export class StreamContext implements FormatContext, TimerOwner {
   /** Runs the request head through the chain; `requestComplete` says whether anything follows. */
   startDecoding(skipped: number): void {
     this.skipped = skipped
+    this.decodingBegun = true
     const shared = this.info.connection!.streamInfo
     // What network filters know of the connection holds for each of its streams.
     if (shared !== null) {
@@ -167,6 +173,16 @@ export class StreamContext implements FormatContext, TimerOwner {
   /** Gives on what filter `index` took from the response with StopNoBuffer. */
   injectResponseData(index: number, chunk: Uint8Array, end: boolean): void {
     if (!this.finished) this.response.inject(index, chunk, end)
+  }
+
+  /** What filter `index` adds to the end of the request's body, from its `decodeTrailers`. */
+  addRequestData(index: number, chunk: Uint8Array): void {
+    if (chunk.length > 0) this.request.add(index, chunk)
+  }
+
+  /** What filter `index` adds to the end of the response's body, from its `encodeTrailers`. */
+  addResponseData(index: number, chunk: Uint8Array): void {
+    if (chunk.length > 0) this.response.inject(index, chunk, false)
   }
 
   /** Bytes of the request waiting for the filter that holds it (for filters that look at whole bodies). */
@@ -214,7 +230,7 @@ export class StreamContext implements FormatContext, TimerOwner {
     const h = new HeaderBlock()
     h.status = status
     // Envoy: finalizeResponseHeaders of the route holds for local replies too, once the filter chain is there.
-    if (this.skipped !== -1 && this.routeValue !== null && this.routeValue.action !== null)
+    if (this.decodingBegun && this.routeValue !== null && this.routeValue.action !== null)
       this.routeValue.mutateResponse(h, this)
     if (filterHeaders !== null) h.copyFields(filterHeaders)
     if (this.manager.replyRewriter !== null) {
@@ -236,9 +252,9 @@ export class StreamContext implements FormatContext, TimerOwner {
     if (!bodiless && !this.finished) this.encodeData(Buffer.from(text, 'latin1'), true)
   }
 
-  /** No filter sees this stream: it is answered before the chain begins. */
-  bypassFilters(): void {
-    this.skipped = -1
+  /** The answer comes before any filter saw the request; they see the answer, all that are not `skipped` (bits). */
+  answerAtOnce(skipped: number): void {
+    this.skipped = skipped
   }
 
   /** A redirect made by the connection manager itself. */
@@ -307,6 +323,7 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.responseHeaders = null
     this.responseTrailers = null
     this.localReplyBody = ''
+    this.replacement = NOTHING
     this.random = 0
     this.isHead = false
     this.isGrpc = false
@@ -321,6 +338,7 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.lastActivity = 0
     this.idleTimeout = 0
     this.skipped = 0
+    this.decodingBegun = false
     this.routeValue = null
     this.routeKnown = false
     this.cluster = null

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { gunzipSync } from 'node:zlib'
+import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import type { ClientResult } from '../../bench/wire/http1-client.ts'
 import { headerValue, type Message } from '../../bench/wire/http1-message.ts'
 import type { UpstreamRecord } from '../harness/behaviour.ts'
@@ -55,7 +55,7 @@ export function describeH2(result: H2Result): object {
     streams: result.streams.map(stream => ({
       ...(stream.informational.length > 0 ? { informational: stream.informational.map(block => block.map(line)) } : {}),
       headers: stream.headers.map(line),
-      body: bodyText(stream.body),
+      body: decoded(stream.headers.find(([name]) => name === 'content-encoding')?.[1] ?? '', stream.body),
       ...(stream.trailers.length > 0 ? { trailers: stream.trailers.map(line) } : {}),
       end: stream.end,
     })),
@@ -71,19 +71,32 @@ export function describeUpstream(record: UpstreamRecord): UpstreamSeen {
     upstream: record.upstream,
     head: record.head.map(shortHeader),
     framing: record.framing,
-    body: bodyText(record.body),
+    body: decoded(record.head.find(line => line.startsWith('content-encoding: '))?.slice(18) ?? '', record.body),
     trailers: record.trailers,
     end: record.end,
   }
 }
 
 /** Compressed bytes are up to the deflate library: what they hold is compared. */
+/** Two libraries compress to different bytes: what they mean is compared. */
+const DECODERS: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
+  gzip: gunzipSync,
+  br: brotliDecompressSync,
+  zstd: zstdDecompressSync,
+}
+
 function decodedText(message: Message): string {
-  if (headerValue(message, 'content-encoding') !== 'gzip' || !message.complete) return bodyText(message.body)
+  const encoding = headerValue(message, 'content-encoding') ?? ''
+  return message.complete ? decoded(encoding, message.body) : bodyText(message.body)
+}
+
+function decoded(encoding: string, body: Buffer): string {
+  const decode = DECODERS[encoding]
+  if (decode === undefined || body.length === 0) return bodyText(body)
   try {
-    return `{gzip} ${bodyText(gunzipSync(message.body))}`
+    return `{${encoding}} ${bodyText(decode(body))}`
   } catch {
-    return `{not gzip} ${bodyText(message.body)}`
+    return `{not ${encoding}} ${bodyText(body)}`
   }
 }
 

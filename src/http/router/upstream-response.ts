@@ -14,8 +14,10 @@ export function onInterimHead(r: RouterRequest, h: HeaderBlock): void {
   if (r.s!.manager.config.proxy100Continue) r.s!.encode1xx(h)
 }
 
-export function onResponseHead(r: RouterRequest, attempt: UpstreamRequest, h: HeaderBlock, end: boolean): void {
+export function onResponseHead(r: RouterRequest, attempt: UpstreamRequest, h: HeaderBlock, ended: boolean): void {
   const s = r.s!
+  const noHandshake = s.isUpgrade && failsHandshake(r.headers!, h)
+  const end = ended || noHandshake
   const cluster = r.cluster!
   const info = s.info
   const now = r.timers.now()
@@ -61,17 +63,28 @@ export function onResponseHead(r: RouterRequest, attempt: UpstreamRequest, h: He
     h.set('x-envoy-upstream-service-time', String(Math.max(0, Math.floor(now - r.requestCompleteAt))))
   if (route.virtualHost.includeAttemptCountInResponse) h.set('x-envoy-attempt-count', String(r.attemptCount))
   if (r.responseCookie !== '') h.push('set-cookie', r.responseCookie)
-  info.responseCodeDetails = 'via_upstream'
+  info.responseCodeDetails = noHandshake ? 'websocket_handshake_unsuccessful' : 'via_upstream'
   info.responseCode = h.status
   noteUpstreamBytes(info, attempt)
   s.responseHeaders = h
   route.mutateResponse(h, s)
   if (end) onResponseComplete(r, attempt)
+  if (noHandshake) {
+    h.remove('content-length')
+    h.remove('content-type')
+    if (!ended) attempt.abort()
+  }
   s.encodeHeaders(h, end)
   if (!end && attempt.bodyHeld && r.winner === attempt && isAgreed(r.headers!, h)) {
     attempt.bodyHeld = false
     r.sendBody(attempt)
   }
+}
+
+/** A websocket server that answers with an ordinary success or redirect: Envoy passes its head on, and nothing more. Errors pass whole. */
+function failsHandshake(request: HeaderBlock, response: HeaderBlock): boolean {
+  if (response.status === 101 || response.status >= 400) return false
+  return request.method !== 'CONNECT' && request.get('upgrade')?.toLowerCase() === 'websocket'
 }
 
 /** The upstream speaks the new protocol from here on. */
