@@ -1,4 +1,4 @@
-import { HeaderBlock } from '../codec/header-block.ts'
+import { HeaderBlock, PseudoOrder } from '../codec/header-block.ts'
 import type { GrpcServiceConfig } from '../config/grpc-service.ts'
 import type {
   GrpcCallUser,
@@ -24,6 +24,9 @@ const UNKNOWN = 2
 const RESOURCE_EXHAUSTED = 8
 const INTERNAL = 13
 const UNAVAILABLE = 14
+/** Method, path, authority, scheme, three bits each. */
+const PSEUDO_ORDER =
+  (PseudoOrder.Method << 9) | (PseudoOrder.Path << 6) | (PseudoOrder.Authority << 3) | PseudoOrder.Scheme
 /** What a grpc-status that is none stands for (Status::WellKnownGrpcStatus::InvalidCode). */
 const INVALID_CODE = -1
 const MAX_STATUS = 16
@@ -74,6 +77,7 @@ export class AsyncGrpcClient implements GrpcClient {
     const h = new HeaderBlock()
     h.method = 'POST'
     h.path = path
+    h.pseudoOrder = PSEUDO_ORDER
     h.authority = config.authority === '' ? config.cluster : config.authority
     h.push('te', 'trailers')
     if (timeout > 0) setGrpcTimeout(h, timeout)

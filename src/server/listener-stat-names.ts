@@ -9,11 +9,12 @@ import type { OpenTelemetryConfig } from '../telemetry/access-loggers/open-telem
 import { declareRouteStats } from './route-stat-names.ts'
 import {
   CONNECTION_LIMIT_STATS,
+  GRPC_LOG_STATS,
   HTTP_STATS,
   LISTENER_HTTP_STATS,
   LISTENER_STATS,
   LISTENER_WORKER_STATS,
-  OTLP_LOG_STATS,
+  SENT_LOG_STATS,
   TCP_STATS,
   tlsStats,
 } from './stat-names.ts'
@@ -58,7 +59,9 @@ function declareFilterStats(store: StatsStore, listener: string, { typeUrl, conf
 function declareAccessLogStats(store: StatsStore, logs: readonly AccessLogConfig[]): void {
   for (const { logger } of logs) {
     if (logger.typeUrl.endsWith('.OpenTelemetryAccessLogConfig')) {
-      store.declare((logger.config as OpenTelemetryConfig).statsPrefix, OTLP_LOG_STATS)
+      const { statsPrefix, transport } = logger.config as OpenTelemetryConfig
+      store.declare(statsPrefix, SENT_LOG_STATS)
+      if (transport.kind === 'grpc') store.declare(statsPrefix, GRPC_LOG_STATS)
     }
   }
 }

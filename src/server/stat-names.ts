@@ -262,9 +262,16 @@ export const ASYNC_CLIENT_STATS: StatTemplate = {
   histograms: [],
 }
 
-/** Under the prefix of an OpenTelemetry access logger. */
-export const OTLP_LOG_STATS: StatTemplate = {
-  counters: words('logs_written logs_dropped grpc_entries_flushed grpc_entries_flush_failed'),
+/** Under the prefix of an access logger that sends what it logs. */
+export const SENT_LOG_STATS: StatTemplate = {
+  counters: words('logs_written logs_dropped'),
+  gauges: [],
+  histograms: [],
+}
+
+/** With gRPC. */
+export const GRPC_LOG_STATS: StatTemplate = {
+  counters: words('grpc_entries_flushed grpc_entries_flush_failed'),
   gauges: [],
   histograms: [],
 }

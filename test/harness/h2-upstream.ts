@@ -121,6 +121,15 @@ async function answer(
               ]
         break
       }
+      case 'message': {
+        // A gRPC reply: the bytes of its message in hex.
+        const bytes = Buffer.from(argument, 'hex')
+        const prefix = Buffer.alloc(5)
+        prefix.writeUInt32BE(bytes.length, 1)
+        body = Buffer.concat([prefix, bytes])
+        trailers = [['grpc-status', '0']]
+        break
+      }
       case 'tonly': {
         const [code = '0', message = ''] = argument.split(':')
         const only: Field[] = [

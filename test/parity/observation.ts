@@ -3,6 +3,7 @@ import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import type { ClientResult } from '../../bench/wire/http1-client.ts'
 import { headerValue, type Message } from '../../bench/wire/http1-message.ts'
 import type { UpstreamRecord } from '../harness/behaviour.ts'
+import { exportedLogs } from '../harness/exported-logs.ts'
 import type { H2Result } from '../harness/h2-client.ts'
 
 /** What is recorded and compared: plain JSON, readable in a diff. Bytes are latin1 text. */
@@ -71,13 +72,22 @@ export function describeUpstream(record: UpstreamRecord): UpstreamSeen {
     upstream: record.upstream,
     head: record.head.map(shortHeader),
     framing: record.framing,
-    body: decoded(record.head.find(line => line.startsWith('content-encoding: '))?.slice(18) ?? '', record.body),
+    body: exportedText(record) ?? decoded(encodingOf(record), record.body),
     trailers: record.trailers,
     end: record.end,
   }
 }
 
-/** Compressed bytes are up to the deflate library: what they hold is compared. */
+function encodingOf(record: UpstreamRecord): string {
+  return record.head.find(line => line.startsWith('content-encoding: '))?.slice(18) ?? ''
+}
+
+/** Protobuf would not be readable in a diff, and holds times. */
+function exportedText(record: UpstreamRecord): string | null {
+  const messages = exportedLogs(record)
+  return messages === null ? null : messages.map(message => JSON.stringify(message)).join('\n')
+}
+
 /** Two libraries compress to different bytes: what they mean is compared. */
 const DECODERS: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
   gzip: gunzipSync,

@@ -70,8 +70,11 @@ class OtlpHttp implements LogTransport {
     const nothing = noRequest()
     for (const { name, action, format } of this.#headers) {
       const value = format.format(nothing)
-      if (action === 'append') h.push(name, value)
-      else if (action === 'overwrite' || h.has(name) === (action === 'overwriteIfExists')) h.set(name, value)
+      const known = h.has(name)
+      if (action === 'ifAbsent' ? known : action === 'overwriteIfExists' && !known) continue
+      // The new value stands at the end, as HeaderMap::setReferenceKey leaves it.
+      if (action !== 'append') h.remove(name)
+      h.push(name, value)
     }
     return h
   }
