@@ -110,6 +110,7 @@ for (const policy of policies) {
       requestHeaders: null,
       metadataMatch: null,
       downstream: null,
+      info: null,
       overrideHost: '',
       rejectHost: () => false,
       maxHostSelections: 1,

@@ -1,9 +1,10 @@
 import type { MainCluster } from '../server/clusters.ts'
+import type { MetHosts, SharedMetHost } from '../server/met-hosts.ts'
 import type { Server } from '../server/server.ts'
 import type { HostsUpdate, PublishedHost } from '../upstream/host.ts'
 import { HostCell } from '../upstream/upstream.ts'
 import type { ClusterFact, HostFact, HostStats } from './clusters.ts'
-import type { EndpointsFact } from './config-dump-sections.ts'
+import type { EndpointsFact, LocalityFact } from './config-dump-sections.ts'
 
 /** Active clusters of the server, for /clusters. */
 export function clusterFacts(server: Server): ClusterFact[] {
@@ -18,14 +19,23 @@ export function endpointFacts(server: Server): EndpointsFact[] {
     return {
       name: config.type === 'EDS' ? config.edsName : config.name,
       isStatic: config.type !== 'EDS',
-      localities: update.localities.map(l => ({
-        ...l,
-        hosts: l.hosts.map(host => ({ ...host, flags: flagsOf(server, host) })),
-      })),
+      localities: cluster.met === null ? localityFacts(server, update) : metLocalities(cluster.met),
       overprovisioningFactor: update.overprovisioningFactor,
       dropOverloads: update.dropOverloads,
     }
   })
+}
+
+function localityFacts(server: Server, { localities }: HostsUpdate): LocalityFact[] {
+  return localities.map(l => ({
+    ...l,
+    hosts: l.hosts.map(host => ({ ...host, flags: flagsOf(server, host) })),
+  }))
+}
+
+function metLocalities(met: MetHosts): LocalityFact[] {
+  const hosts = met.all().map(host => ({ ...metFact(host), metadata: null }))
+  return hosts.length === 0 ? [] : [{ region: '', zone: '', subZone: '', priority: 0, weight: null, hosts }]
 }
 
 function clusterFact(server: Server, cluster: MainCluster): ClusterFact {
@@ -38,7 +48,7 @@ function clusterFact(server: Server, cluster: MainCluster): ClusterFact {
     edsServiceName: config.type === 'EDS' && config.edsName !== config.name ? config.edsName : '',
     successRates: cluster.outlier === null ? null : cluster.outlier.averages,
     limits: [low.max, high.max],
-    hosts: hostFacts(server, cluster, cluster.hosts.current()),
+    hosts: cluster.met === null ? hostFacts(server, cluster, cluster.hosts.current()) : cluster.met.all().map(metFact),
   }
 }
 
@@ -67,6 +77,27 @@ function hostFacts(server: Server, cluster: MainCluster, update: HostsUpdate): H
   return facts
 }
 
+/** A host that workers found by themselves. */
+function metFact(host: SharedMetHost): HostFact {
+  return {
+    address: host.address,
+    hostname: host.hostname,
+    flags: 0,
+    weight: 1,
+    region: '',
+    zone: '',
+    subZone: '',
+    priority: 0,
+    canary: false,
+    stats: statsOf(
+      cell => host.gauge(cell),
+      cell => host.counter(cell),
+    ),
+    successRate: -1,
+    localOriginSuccessRate: -1,
+  }
+}
+
 function flagsOf(server: Server, host: PublishedHost): number {
   return server.allocator.cells(host.block).load(HostCell.Health)
 }
@@ -79,12 +110,18 @@ function isCanary(host: PublishedHost): boolean {
 function hostStats(server: Server, { block }: PublishedHost): HostStats {
   const { allocator } = server
   const cells = allocator.cells(block)
-  const counter = (cell: number): number => allocator.counter(block, cell)
+  return statsOf(
+    cell => cells.load(cell),
+    cell => allocator.counter(block, cell),
+  )
+}
+
+function statsOf(gauge: (cell: number) => number, counter: (cell: number) => number): HostStats {
   return {
-    cx_active: cells.load(HostCell.ActiveConnections),
+    cx_active: gauge(HostCell.ActiveConnections),
     cx_connect_fail: counter(HostCell.CxConnectFail),
     cx_total: counter(HostCell.CxTotal),
-    rq_active: cells.load(HostCell.ActiveRequests),
+    rq_active: gauge(HostCell.ActiveRequests),
     rq_error: counter(HostCell.RqError),
     // Pending requests belong to a pool of one worker and are counted per cluster only.
     rq_pending_active: 0,

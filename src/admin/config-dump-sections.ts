@@ -28,7 +28,8 @@ export interface LocalityFact {
   readonly zone: string
   readonly subZone: string
   readonly priority: number
-  readonly weight: number
+  /** Null = localities have none. */
+  readonly weight: number | null
   readonly hosts: readonly {
     readonly address: Address
     readonly hostname: string
@@ -248,7 +249,7 @@ function locality(l: LocalityFact): object {
       ...(l.subZone === '' ? {} : { sub_zone: l.subZone }),
     },
     ...(hosts.length === 0 ? {} : { lb_endpoints: hosts }),
-    load_balancing_weight: l.weight,
+    ...(l.weight === null ? {} : { load_balancing_weight: l.weight }),
     ...(l.priority === 0 ? {} : { priority: l.priority }),
   }
 }

@@ -83,7 +83,7 @@ export function parseCluster(proto: Cluster, at: FieldPath, parser: ClusterParse
     outlierDetection: parseOutlier(proto.outlier_detection, at.field('outlier_detection'), parser),
     healthChecks,
     dns: type === 'STRICT_DNS' || type === 'LOGICAL_DNS' ? parseDns(proto, at, parser) : null,
-    originalDst: type === 'ORIGINAL_DST' ? parseOriginalDst(proto.original_dst_lb_config) : null,
+    originalDst: type === 'ORIGINAL_DST' ? parseOriginalDst(proto.original_dst_lb_config, at) : null,
     cleanupInterval: proto.cleanup_interval ?? 5000,
     bind,
     tcpKeepalive:
@@ -142,9 +142,6 @@ function rejectUnsupported(proto: Cluster, at: FieldPath): void {
   }
   if ((proto.lb_subset_config?.subset_selectors ?? []).length > 0) {
     refuse('lb_subset_config', 'give each subset its own cluster')
-  }
-  if (proto.original_dst_lb_config?.metadata_key !== undefined) {
-    refuse('original_dst_lb_config', 'name the host in a header (use_http_header), not in metadata')
   }
   if (proto.transport_socket_matcher !== undefined) refuse('transport_socket_matcher', 'use transport_socket_matches')
   if (proto.upstream_config !== undefined) {
@@ -332,10 +329,20 @@ function parseOutlier(
   }
 }
 
-function parseOriginalDst(p: envoy.config.cluster.v3.Cluster_OriginalDstLbConfig | undefined): OriginalDstConfig {
+function parseOriginalDst(
+  p: envoy.config.cluster.v3.Cluster_OriginalDstLbConfig | undefined,
+  at: FieldPath,
+): OriginalDstConfig {
+  const { use_http_header: byHeader = false, http_header_name: header = '', metadata_key: key } = p ?? {}
+  if (!byHeader && header !== '') {
+    const text =
+      `ORIGINAL_DST cluster: invalid config http_header_name=${header} and use_http_header is false. ` +
+      'Set use_http_header to true if http_header_name is desired.'
+    throw new ConfigError('CONFIG_INVALID', at.field('original_dst_lb_config').field('http_header_name'), text)
+  }
   return {
-    httpHeaderName:
-      p?.use_http_header === true ? (p.http_header_name || 'x-envoy-original-dst-host').toLowerCase() : '',
+    metadata: key === undefined ? null : { name: key.key ?? '', path: (key.path ?? []).map(step => step.key ?? '') },
+    httpHeaderName: byHeader ? (header || 'x-envoy-original-dst-host').toLowerCase() : '',
     portOverride: p?.upstream_port_override ?? 0,
   }
 }

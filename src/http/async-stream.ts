@@ -59,6 +59,7 @@ export class AsyncStream implements HttpPoolUser, PickContext, TimerOwner {
   readonly hash = null
   readonly metadataMatch = null
   readonly downstream: Connection | null = null
+  readonly info = null
   readonly overrideHost = ''
   readonly maxHostSelections: number
   readonly retryPriority = null

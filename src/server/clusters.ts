@@ -14,6 +14,7 @@ import { StaticDiscovery } from '../upstream/clusters/static.ts'
 import { StrictDnsDiscovery } from '../upstream/clusters/strict-dns.ts'
 import { BuiltinCodecs } from '../upstream/codecs.ts'
 import { HealthChecker } from '../upstream/health-checkers/checker.ts'
+import type { MetHost } from '../upstream/host.ts'
 import { OutlierDetector } from '../upstream/outlier.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import { circuitBreakerGauges } from '../upstream/resource-manager.ts'
@@ -22,6 +23,7 @@ import { WorkerConnector } from '../worker/connector.ts'
 import type { PublishedCluster } from '../worker/messages.ts'
 import type { Batcher } from './batcher.ts'
 import type { Kept } from './kept.ts'
+import { MetHosts } from './met-hosts.ts'
 import { CLUSTER_STATS, INTERNAL_UPSTREAM_STATS, tlsStats } from './stat-names.ts'
 
 const CLUSTER_TLS_STATS = tlsStats('client')
@@ -61,6 +63,8 @@ export class MainCluster implements DiscoveryListener {
   readonly #discovery: Discovery | null
   readonly #checkers: HealthChecker[]
   readonly outlier: OutlierDetector | null
+  /** ORIGINAL_DST: what its workers have met. */
+  readonly met: MetHosts | null
   #unfollow: (() => void) | null = null
   #unfollowSecrets: (() => void) | null = null
   #unchecked = false
@@ -75,6 +79,7 @@ export class MainCluster implements DiscoveryListener {
     this.#store = store
     const { allocator, services, store: stats, outlierLog } = store.options
     this.hosts = new ClusterHosts(config, allocator.allocate(CLUSTER_BLOCK), allocator, store.publisherFor(this), stats)
+    this.met = config.type === 'ORIGINAL_DST' ? new MetHosts(stats, `cluster.${config.statsName}.`) : null
     this.#checkers = config.healthChecks.map(check => new HealthChecker(this.hosts, check, store.healthServices))
     this.outlier =
       config.outlierDetection === null
@@ -312,6 +317,14 @@ export class ClusterStore {
         else store.gauge(prefix + name).set(value)
       })
     }
+  }
+
+  onHostsMet(worker: number, name: string, met: readonly MetHost[], gone: readonly string[]): void {
+    this.#active.get(name)?.met?.update(worker, met, gone)
+  }
+
+  onWorkerDied(worker: number): void {
+    for (const cluster of this.#active.values()) cluster.met?.forget(worker)
   }
 
   onEjection(request: EjectionRequest): void {

@@ -13,6 +13,7 @@ import type { RouteConfig } from '../routing/route-config.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { ClusterConfig } from '../upstream/cluster-config.ts'
 import type { EdsDiscovery } from '../upstream/clusters/eds.ts'
+import type { MetHost } from '../upstream/host.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { SharedStateAllocator } from '../upstream/shared-state.ts'
 import type { Published, PublishedListener } from '../worker/messages.ts'
@@ -354,6 +355,11 @@ export class ResourceManager {
 
   onWorkerDied(worker: number): void {
     this.#shares.onWorkerDied(worker)
+    this.clusters.onWorkerDied(worker)
+  }
+
+  onHostsMet(worker: number, cluster: string, met: readonly MetHost[], gone: readonly string[]): void {
+    this.clusters.onHostsMet(worker, cluster, met, gone)
   }
 
   onEjection(request: EjectionRequest): void {

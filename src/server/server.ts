@@ -122,6 +122,7 @@ export class Server {
           this.allocator.releaseWorker(index)
         },
         onEjection: request => this.resources.onEjection(request),
+        onHostsMet: (worker, cluster, met, gone) => this.resources.onHostsMet(worker, cluster, met, gone),
         onApplied: (index, epoch) => this.allocator.acknowledge(index, epoch),
         onListening: (index, listener, error) => this.resources.onListening(index, listener, error),
       },

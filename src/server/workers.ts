@@ -1,6 +1,7 @@
 import { MessageChannel, type Worker } from 'node:worker_threads'
 import type { Loggers } from '../base/log.ts'
 import type { StatsStore } from '../stats/store.ts'
+import type { MetHost } from '../upstream/host.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { FromWorker, PublishedListener, ToWorker, WorkerBirth } from '../worker/messages.ts'
 import { takeThread } from './worker-threads.ts'
@@ -15,6 +16,7 @@ export interface WorkerEvents {
   /** It died unexpectedly; its shares of shared gauges are to be given back. A replacement is on its way. */
   onDied(index: number): void
   onEjection(request: EjectionRequest): void
+  onHostsMet(worker: number, cluster: string, met: readonly MetHost[], gone: readonly string[]): void
   onApplied(index: number, epoch: number): void
   /** One listener's descriptors accept now, or why not. */
   onListening(index: number, listener: string, error: string): void
@@ -184,6 +186,9 @@ export class WorkerPool {
         return
       case 'ejection':
         this.#events.onEjection(message.request)
+        return
+      case 'hosts-met':
+        this.#events.onHostsMet(index, message.cluster, message.met, message.gone)
         return
       case 'applied':
         this.#events.onApplied(index, message.epoch)

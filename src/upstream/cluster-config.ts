@@ -252,6 +252,8 @@ export interface DnsConfig {
 export interface OriginalDstConfig {
   /** '' = not by header. */
   readonly httpHeaderName: string
+  /** Dynamic metadata that names the host; null = not by metadata. */
+  readonly metadata: { readonly name: string; readonly path: readonly string[] } | null
   /** 0 = keep the port. */
   readonly portOverride: number
 }

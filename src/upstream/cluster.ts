@@ -8,7 +8,7 @@ import type { SharedState, StreamInfo } from '../telemetry/stream-info.ts'
 import type { ClusterConfig, DropOverload } from './cluster-config.ts'
 import { ClusterStats } from './cluster-stats.ts'
 import type { ClientCodecs, Connector, UpstreamConnectOptions } from './connector.ts'
-import { type HostsUpdate, type PublishedHost, WorkerHost } from './host.ts'
+import { type HostsUpdate, type MetHost, type PublishedHost, WorkerHost } from './host.ts'
 import { type AlpnOverride, HostPools, PLAIN, PoolKind, type PoolVariant } from './host-pools.ts'
 import { type LocalityHosts, type LocalityName, PrioritySet } from './host-set.ts'
 import type { Balancer } from './load-balancing-policies/balancer.ts'
@@ -45,6 +45,8 @@ export interface ClusterServices {
   readonly locality: LocalityName | null
   /** Asks main to eject a host. */
   requestEjection(r: EjectionRequest): void
+  /** Tells main which hosts of an ORIGINAL_DST cluster are there now, and which are no more. */
+  hostsMet(cluster: string, met: readonly MetHost[], gone: readonly string[]): void
   networkFilter(config: ParsedExtension): UpstreamNetworkFilter
   /** Hosts of the local cluster; null when there is none. */
   localHosts(): PrioritySet | null

@@ -126,6 +126,10 @@ export class HostPools {
     this.forget()
   }
 
+  get inUse(): boolean {
+    return this.all().some(pool => !pool.isIdle)
+  }
+
   closeAll(): void {
     for (const pool of this.all()) pool.closeAll()
   }

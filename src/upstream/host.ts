@@ -28,6 +28,14 @@ export interface HostsUpdate {
   readonly dropOverloads: readonly DropOverload[]
 }
 
+/** A host of an ORIGINAL_DST cluster, which the worker found by itself. Cloneable. */
+export interface MetHost {
+  readonly address: Address
+  readonly hostname: string
+  /** Its cells over `HostCell` for what is taken, then as many for what was counted: those of this worker. */
+  readonly cells: SharedArrayBuffer
+}
+
 export const Health = { Healthy: 0, Degraded: 1, Unhealthy: 2 } as const
 export type Health = 0 | 1 | 2
 
@@ -122,6 +130,11 @@ export class WorkerHost implements Host {
 
   removeTcp(c: HostConnection): void {
     this.tcp.delete(c)
+  }
+
+  /** It has connections, or somebody waits for one. */
+  get inUse(): boolean {
+    return this.tcp.size > 0 || this.pools?.inUse === true
   }
 
   closeTcp(): void {

@@ -73,7 +73,9 @@ export interface PickContext {
   /** Subset match from route metadata_match; null when none. */
   readonly metadataMatch: Readonly<Record<string, unknown>> | null
   readonly downstream: Connection | null
-  /** ORIGINAL_DST override by header or filter state; '' when none. */
+  /** Facts of the stream or connection that a host is for; ORIGINAL_DST finds it there. */
+  readonly info: StreamInfo | null
+  /** Address of the host that is wanted before any other; '' when none. */
   readonly overrideHost: string
   /** True: choose again (retry host predicate); asked at most `maxHostSelections` times. */
   rejectHost(host: Host): boolean

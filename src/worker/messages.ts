@@ -3,7 +3,7 @@ import type { LogLevel } from '../base/log.ts'
 import type { NodeInfo } from '../config/services.ts'
 import type { HistogramUpdate, SlabUpdate } from '../stats/slab.ts'
 import type { ClusterConfig } from '../upstream/cluster-config.ts'
-import type { HostsUpdate } from '../upstream/host.ts'
+import type { HostsUpdate, MetHost } from '../upstream/host.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { SharedBlock, SharedPageView } from '../upstream/shared-state.ts'
 
@@ -147,6 +147,13 @@ export type FromWorker =
     }
   | { readonly type: 'listening'; readonly listener: string; readonly error: string }
   | { readonly type: 'ejection'; readonly request: EjectionRequest }
+  /** Hosts of an ORIGINAL_DST cluster that this worker has met, and addresses that it has forgotten. */
+  | {
+      readonly type: 'hosts-met'
+      readonly cluster: string
+      readonly met: readonly MetHost[]
+      readonly gone: readonly string[]
+    }
   /** Every update up to this epoch is applied: shared cells it let go may be used again. */
   | { readonly type: 'applied'; readonly epoch: number }
   | { readonly type: 'flushed' }

@@ -100,6 +100,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
       pages,
       locality: localityOf(birth),
       requestEjection: request => post({ type: 'ejection', request }),
+      hostsMet: (cluster, met, gone) => post({ type: 'hosts-met', cluster, met, gone }),
       networkFilter: ({ category, typeUrl, config }) =>
         findFactory(category, typeUrl)!.create(config as never, services) as UpstreamNetworkFilter,
     },

@@ -1,6 +1,7 @@
 import type { HeaderBlock } from '../../codec/header-block.ts'
 import type { Connection } from '../../io/connection.ts'
 import type { RetryPolicy } from '../../routing/route.ts'
+import type { StreamInfo } from '../../telemetry/stream-info.ts'
 import { PreviousPriorities } from '../../upstream/retry-priorities/previous-priorities.ts'
 import type { Host, PickContext } from '../../upstream/upstream.ts'
 
@@ -10,6 +11,7 @@ export class HostPick implements PickContext {
   requestHeaders: HeaderBlock | null = null
   metadataMatch: Readonly<Record<string, unknown>> | null = null
   downstream: Connection | null = null
+  info: StreamInfo | null = null
   overrideHost = ''
   maxHostSelections = 1
   retryPriority: PreviousPriorities | null = null
@@ -48,6 +50,7 @@ export class HostPick implements PickContext {
     this.requestHeaders = null
     this.metadataMatch = null
     this.downstream = null
+    this.info = null
     this.overrideHost = ''
     this.maxHostSelections = 1
     this.retryPriority = null

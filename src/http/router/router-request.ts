@@ -82,6 +82,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.headers = h
     pick.requestHeaders = h
     pick.downstream = info.connection
+    pick.info = info
     this.requestComplete = end
     this.headersOnly = end
     if (end) this.requestCompleteAt = this.timers.now()

@@ -66,6 +66,7 @@ class Shadow implements HttpPoolUser, PickContext, TimerOwner {
   readonly requestHeaders: HeaderBlock | null
   readonly metadataMatch = null
   readonly downstream = null
+  readonly info = null
   readonly overrideHost = ''
   readonly maxHostSelections = 1
   readonly retryPriority = null

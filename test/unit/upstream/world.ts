@@ -2,6 +2,7 @@ import type { envoy } from '../../../src/config/gen/messages.d.ts'
 import type { WorkerCluster } from '../../../src/upstream/cluster.ts'
 import type { AssignmentConfig, ClusterConfig } from '../../../src/upstream/cluster-config.ts'
 import { WorkerClusterManager } from '../../../src/upstream/cluster-manager.ts'
+import type { MetHost } from '../../../src/upstream/host.ts'
 import { edsHealthBits, type HostsUpdate } from '../../../src/upstream/host.ts'
 import type { EjectionRequest } from '../../../src/upstream/outlier-monitor.ts'
 import {
@@ -20,6 +21,7 @@ export const anyRequest: PickContext = {
   requestHeaders: null,
   metadataMatch: null,
   downstream: null,
+  info: null,
   overrideHost: '',
   rejectHost: () => false,
   maxHostSelections: 1,
@@ -37,6 +39,7 @@ export class TestWorld {
   readonly connector = new FakeConnector()
   readonly codecs = new TestCodecs()
   readonly stats = new FakeStats()
+  readonly met: { cluster: string; met: readonly MetHost[]; gone: readonly string[] }[] = []
   readonly ejections: EjectionRequest[] = []
   readonly allocator = new SharedStateAllocator(1)
   readonly pages = new SharedPages()
@@ -69,6 +72,7 @@ export class TestWorld {
         codecs: this.codecs,
         pages: this.pages,
         locality: null,
+        hostsMet: (cluster, met, gone) => void this.met.push({ cluster, met, gone }),
         requestEjection: r => void this.ejections.push(r),
         networkFilter: () => ({ onConnected: () => undefined }),
       },
