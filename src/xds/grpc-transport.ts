@@ -68,12 +68,12 @@ class GrpcXdsStream implements XdsStream {
     call.on('data', (message: Uint8Array) => {
       if (!this.#over) this.#handler.onMessage(message)
     })
-    call.on('error', (error: Grpc.ServiceError) => this.#end(error.code ?? UNAVAILABLE, error.details ?? error.message))
-    call.on('end', () => {
-      // The server has finished, we have not: without this the call would stay half open.
-      call.end()
-      this.#end(0, '')
-    })
+    // The status says the same.
+    call.on('error', () => {})
+    // The server has finished, we have not: without this the call would stay half open.
+    call.on('end', () => call.end())
+    // Comes once for every call, before or after `end`.
+    call.on('status', (status: Grpc.StatusObject) => this.#end(status.code, status.details))
     for (const message of this.#early) call.write(message)
     this.#early = []
   }
@@ -91,14 +91,6 @@ class GrpcXdsStream implements XdsStream {
 
   #end(status: number, message: string): void {
     if (this.#over) return
-    // `end` comes before `error` when a stream is refused: the error says why.
-    if (status === 0 && this.#call !== null) {
-      const call = this.#call
-      this.#call = null
-      this.#over = true
-      call.once('status', (s: Grpc.StatusObject) => this.#handler.onClosed(s.code, s.details))
-      return
-    }
     this.#over = true
     this.#handler.onClosed(status, message)
   }

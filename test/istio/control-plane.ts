@@ -67,8 +67,8 @@ export class ReplayedControlPlane {
   readonly rejected: string[] = []
   readonly #options: ControlPlaneOptions
   readonly #server = new Server({ 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 })
-  readonly #held = new Set<string>()
-  readonly #waiting: (() => void)[] = []
+  /** Type → what is to be sent once it is released. */
+  readonly #held = new Map<string, (() => void)[]>()
   readonly #streams = new Set<ReplayStream>()
 
   constructor(options: ControlPlaneOptions) {
@@ -76,7 +76,7 @@ export class ReplayedControlPlane {
     const ttl = options.certificateTtlMs
     this.ca = new CaServer({
       authority: options.authority,
-      authenticate: ({ token }) => identityOf(token),
+      authenticate: ({ token, peer }) => (options.clientCertificates === true ? uriOf(peer) : identityOf(token)),
       ...(ttl === undefined ? {} : { ttlMs: ttl }),
     })
     this.ca.addTo(this.#server)
@@ -106,12 +106,13 @@ export class ReplayedControlPlane {
 
   /** Answers of this type wait until they are released. */
   hold(type: PushType): void {
-    this.#held.add(type)
+    this.#held.set(type, [])
   }
 
   release(type: PushType): void {
+    const waiting = this.#held.get(type) ?? []
     this.#held.delete(type)
-    for (const answer of this.#waiting.splice(0)) answer()
+    for (const answer of waiting) answer()
   }
 
   /** istiod goes away: streams end, as when it is restarted. */
@@ -138,7 +139,7 @@ export class ReplayedControlPlane {
   #identify(stream: Duplex): string | undefined {
     if (this.#options.clientCertificates === true) {
       const { sslPeerCertificate } = stream.getAuthContext()
-      return /URI:([^,]+)/.exec((sslPeerCertificate as { subjectaltname?: string }).subjectaltname ?? '')?.[1]
+      return uriOf((sslPeerCertificate as { subjectaltname?: string }).subjectaltname ?? '')
     }
     return identityOf(String(stream.metadata.get('authorization')[0] ?? '').replace(/^Bearer /, ''))
   }
@@ -156,8 +157,9 @@ export class ReplayedControlPlane {
     // Types that this istiod had nothing for stay without an answer, as there.
     if (!Object.values(SHORT).includes(type as PushType)) return
     const answer = (): void => stream.send(replayed(push, type as PushType, stream.protocol))
-    if (this.#held.has(type)) this.#waiting.push(answer)
-    else answer()
+    const held = this.#held.get(type)
+    if (held === undefined) answer()
+    else held.push(answer)
   }
 
   #sendSecret(stream: ReplayStream, name: string): void {
@@ -178,6 +180,10 @@ export class ReplayedControlPlane {
           }),
     )
   }
+}
+
+function uriOf(names: string): string | undefined {
+  return /URI:([^,]+)/.exec(names)?.[1]
 }
 
 type Duplex = ServerDuplexStream<Buffer, Buffer>

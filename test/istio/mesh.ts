@@ -42,6 +42,8 @@ export interface MeshOptions {
   readonly config?: object
   /** Some tests look at pods that are not ready yet. */
   readonly waitUntilReady?: boolean
+  /** Before the pods start. */
+  readonly prepare?: (mesh: Mesh) => void
 }
 
 export class Mesh {
@@ -74,7 +76,8 @@ export class Mesh {
     return this.#pods.get(name)!
   }
 
-  async start({ env = {}, config = {}, waitUntilReady = true }: MeshOptions): Promise<void> {
+  async start({ env = {}, config = {}, waitUntilReady = true, prepare }: MeshOptions): Promise<void> {
+    prepare?.(this)
     await this.plane.listen('10.77.0.1', 15012)
     const starting = [...this.#pods].map(async ([name, pod]) => {
       const known: Omit<PodOptions, 'name'> & { push?: PushName } = PODS[name]

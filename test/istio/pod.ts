@@ -45,7 +45,7 @@ export class Pod {
   readonly #member: Member
   readonly #folder: string
   readonly #options: PodOptions
-  readonly #servers: Server[] = []
+  readonly #servers = new Map<number, Server>()
   readonly #sockets = new Set<Socket>()
   #child: ChildProcess | undefined
 
@@ -134,13 +134,20 @@ export class Pod {
     this.exited = new Promise(resolve => child.once('exit', code => resolve(code)))
   }
 
+  /** Another run of the agent's program in the pod, as a lifecycle hook is. Resolves to its exit status. */
+  async hook(...argv: readonly string[]): Promise<number | null> {
+    const [file, ...args] = inNamespace(this.#member.namespace, [COMMAND, ...argv])
+    const child = spawn(file!, args, { env: PLAIN, stdio: 'ignore' })
+    return await new Promise(resolve => child.once('exit', resolve))
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child?.kill(name)
   }
 
   /** Agent and proxy at once, servers and connections. */
   async stop(): Promise<void> {
-    for (const server of this.#servers.splice(0)) server.close()
+    for (const port of [...this.#servers.keys()]) this.unserve(port)
     for (const socket of this.#sockets) socket.destroy()
     if (this.#child === undefined) return
     this.#kill()
@@ -160,7 +167,13 @@ export class Pod {
   serve(server: Server, port: number): void {
     this.#member.inside(() => server.listen({ port }))
     server.on('connection', socket => this.#keep(socket))
-    this.#servers.push(server)
+    this.#servers.set(port, server)
+  }
+
+  /** The application stops to listen; connections stay. */
+  unserve(port: number): void {
+    this.#servers.get(port)?.close()
+    this.#servers.delete(port)
   }
 
   /** An application of the pod connects. `host` is an IP address. */
