@@ -38,6 +38,9 @@ export interface MeshOptions {
   readonly pushes?: Partial<Record<PodName, PushName>>
   /** More variables for every agent. */
   readonly env?: Readonly<Record<string, string>>
+  readonly podEnv?: Partial<Record<PodName, Readonly<Record<string, string>>>>
+  /** Instead of a good one. */
+  readonly tokens?: Partial<Record<PodName, string>>
   /** More of ProxyConfig. */
   readonly config?: object
   /** Some tests look at pods that are not ready yet. */
@@ -72,20 +75,19 @@ export class Mesh {
     this.plane = new ReplayedControlPlane({ authority: this.authority, pushes, ...options.plane })
   }
 
-  pod(name: PodName): Pod {
-    return this.#pods.get(name)!
-  }
+  readonly pod = (name: PodName): Pod => this.#pods.get(name)!
 
-  async start({ env = {}, config = {}, waitUntilReady = true, prepare }: MeshOptions): Promise<void> {
-    prepare?.(this)
+  async start(options: MeshOptions): Promise<void> {
+    const { config = {}, waitUntilReady = true } = options
+    options.prepare?.(this)
     await this.plane.listen('10.77.0.1', 15012)
     const starting = [...this.#pods].map(async ([name, pod]) => {
       const known: Omit<PodOptions, 'name'> & { push?: PushName } = PODS[name]
       if (known.push === undefined) return
       if (known.type !== 'router') await pod.capture()
       pod.write('var/run/secrets/istio/root-cert.pem', this.authority.rootPem)
-      pod.write('var/run/secrets/tokens/istio-token', serviceAccountToken(known.account))
-      pod.start(env, config)
+      pod.write('var/run/secrets/tokens/istio-token', options.tokens?.[name] ?? serviceAccountToken(known.account))
+      pod.start({ ...options.env, ...options.podEnv?.[name] }, config)
       if (waitUntilReady) await pod.ready()
     })
     await Promise.all(starting)

@@ -1,0 +1,43 @@
+import { createServer } from 'node:http'
+import t from 'tap'
+import { ECHO, startMesh } from './mesh.ts'
+import { until } from './pod.ts'
+import { serviceAccountToken } from './tokens.ts'
+
+const mesh = await startMesh({
+  pods: ['sleep', 'echo', 'httpbin'],
+  waitUntilReady: false,
+  pushes: { sleep: 'default-sleep-sotw' },
+  podEnv: { sleep: { ISTIO_DELTA_XDS: 'false' } },
+  tokens: { httpbin: `${serviceAccountToken('httpbin').slice(0, -4)}AAAA` },
+})
+const [sleep, echo, httpbin] = [mesh.pod('sleep'), mesh.pod('echo'), mesh.pod('httpbin')]
+echo.serve(
+  createServer((request, response) => response.end(request.headers['x-forwarded-client-cert'])),
+  8080,
+)
+
+t.test('state of the world: the same pod runs on what istiod sends by the other protocol', async t => {
+  await Promise.all([sleep.ready(), echo.ready()])
+  t.match(sleep.output, '\tinfo\txdsproxy\tconnected to upstream XDS server: 10.77.0.1:15012')
+  t.match(echo.output, '\tinfo\txdsproxy\tconnected to delta upstream XDS server: 10.77.0.1:15012')
+  const answer = await sleep.ask(ECHO, 80, '/', { headers: { host: 'echo.demo' } })
+  t.match(answer, { status: 200, body: /URI=spiffe:\/\/cluster\.local\/ns\/demo\/sa\/sleep$/ })
+  for (const pod of ['sleep', 'echo']) {
+    const types = mesh.plane.asked.filter(one => one.pod === pod && one.nonce === '').map(one => one.type)
+    t.same(types.toSorted(), ['CDS', 'EDS', 'LDS', 'NDS', 'RDS'], pod)
+    const acknowledged = mesh.plane.asked.filter(one => one.pod === pod && one.nonce !== '' && one.error === null)
+    t.same([...new Set(acknowledged.map(one => one.type))].toSorted(), ['CDS', 'EDS', 'LDS', 'NDS', 'RDS'], pod)
+  }
+  t.same(mesh.plane.rejected, [])
+})
+
+t.test('a token that the cluster did not sign: no certificate, no configuration, not ready, tried again', async t => {
+  t.equal((await httpbin.agent('/healthz/ready')).status, 503)
+  await httpbin.says(/failed to warm certificate: .*Unauthenticated.*request authenticate failure/)
+  await httpbin.says(/upstream terminated with unexpected error .*Unauthenticated.*authentication failure/)
+  t.notOk(mesh.plane.clients.includes('spiffe://cluster.local/ns/demo/sa/httpbin'))
+  httpbin.write('var/run/secrets/tokens/istio-token', serviceAccountToken('httpbin'))
+  await until(async () => mesh.plane.clients.includes('spiffe://cluster.local/ns/demo/sa/httpbin'))
+  await httpbin.ready()
+})
