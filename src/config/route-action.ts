@@ -232,9 +232,13 @@ function parseHostRewrite(proto: Action, at: FieldPath): HostRewriteConfig | nul
   return { kind: 'format', text: proto.host_rewrite }
 }
 
-function parseUpgrades(proto: Action, at: FieldPath): Pick<RouteActionConfig, 'upgrades' | 'terminateConnect'> {
+function parseUpgrades(
+  proto: Action,
+  at: FieldPath,
+): Pick<RouteActionConfig, 'upgrades' | 'terminateConnect' | 'terminatePost'> {
   const upgrades: Record<string, boolean> = {}
   let terminateConnect = false
+  let terminatePost = false
   const configs = proto.upgrade_configs ?? []
   for (let i = 0; i < configs.length; i++) {
     const config = configs[i]!
@@ -244,23 +248,19 @@ function parseUpgrades(proto: Action, at: FieldPath): Pick<RouteActionConfig, 'u
     upgrades[lower] = config.enabled ?? true
     const tunnel = config.connect_config
     // Only a CONNECT that has a connect_config is terminated; without one it is forwarded.
-    if (lower === 'connect')
+    if (lower === 'connect') {
       terminateConnect = tunnel !== undefined && checkTunnel(tunnel, at.index(i).field('connect_config'))
-    else if (lower === 'connect-udp') {
+      terminatePost = tunnel?.allow_post ?? false
+    } else if (lower === 'connect-udp') {
       throw new ConfigError('CONFIG_UNSUPPORTED', at.index(i), 'CONNECT-UDP is not supported yet')
     } else if (tunnel !== undefined) {
       throw new ConfigError('CONFIG_INVALID', at.index(i), `Non-CONNECT upgrade type ${type} has ConnectConfig`)
     }
   }
-  return { upgrades: configs.length === 0 ? null : upgrades, terminateConnect }
+  return { upgrades: configs.length === 0 ? null : upgrades, terminateConnect, terminatePost }
 }
 
 function checkTunnel(tunnel: envoy.config.route.v3.RouteAction_UpgradeConfig_ConnectConfig, at: FieldPath): true {
-  if (tunnel.allow_post === true) {
-    throw new ConfigError('CONFIG_UNSUPPORTED', at.field('allow_post'), 'tunnels by POST are not supported', {
-      advice: 'use CONNECT',
-    })
-  }
   if (tunnel.proxy_protocol_config !== undefined) {
     const place = at.field('proxy_protocol_config')
     throw new ConfigError('CONFIG_UNSUPPORTED', place, 'a PROXY header in front of a tunnel is not supported', {

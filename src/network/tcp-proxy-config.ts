@@ -1,3 +1,4 @@
+import type { HeaderAddConfig } from '../routing/route-config.ts'
 import type { AccessLogConfig } from '../telemetry/access-loggers/access-log-config.ts'
 
 export interface WeightedClusterConfig {
@@ -5,6 +6,17 @@ export interface WeightedClusterConfig {
   readonly weight: number
   /** Null = the one of the filter. */
   readonly metadataMatch: Readonly<Record<string, unknown>> | null
+}
+
+/** TcpProxy.TunnelingConfig. */
+export interface TunnelConfig {
+  /** Format string: the authority. */
+  readonly hostname: string
+  readonly usePost: boolean
+  readonly postPath: string
+  readonly headersToAdd: readonly HeaderAddConfig[]
+  readonly propagateResponseHeaders: boolean
+  readonly propagateResponseTrailers: boolean
 }
 
 /** envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, cloneable. Times in ms, 0 = none. */
@@ -22,5 +34,7 @@ export interface TcpProxyConfig {
   readonly maxConnectionDuration: number
   /** Percent of the duration that is added at random. */
   readonly durationJitter: number
+  /** Null = plain TCP. */
+  readonly tunnel: TunnelConfig | null
   readonly accessLogs: readonly AccessLogConfig[]
 }

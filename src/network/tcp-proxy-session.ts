@@ -1,11 +1,10 @@
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import { xxHash64 } from '../base/xxhash64.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
-import { TCP_CLUSTER_STATE } from '../config/filter-state-value.ts'
+import { NO_TUNNEL_STATE, TCP_CLUSTER_STATE } from '../config/filter-state-value.ts'
 import { isPipe } from '../io/address.ts'
 import { CloseHow, CloseReason, type Connection, type ConnectionHandler, Flow, ReadHold } from '../io/connection.ts'
 import { connectionInfo } from '../telemetry/connection-info.ts'
-import type { FormatContext } from '../telemetry/format-context.ts'
 import { ResponseFlag, type StreamInfo } from '../telemetry/stream-info.ts'
 import {
   type Cluster,
@@ -20,6 +19,7 @@ import {
 import { NetVerdict, type NetworkFilter } from './filter.ts'
 import type { TcpProxy } from './tcp-proxy.ts'
 import type { WeightedClusterConfig } from './tcp-proxy-config.ts'
+import { TcpTunnel, type TcpUpstream, type TunnelUser } from './tcp-tunnel.ts'
 
 const TIMER_IDLE = 0
 const TIMER_DURATION = 1
@@ -30,7 +30,7 @@ const TIMER_RETRY = 2
  * connection is `#upstream`.
  */
 export class TcpProxySession
-  implements NetworkFilter, ConnectionHandler, TcpPoolUser, TimerOwner, PickContext, FormatContext
+  implements NetworkFilter, ConnectionHandler, TcpPoolUser, TunnelUser, TimerOwner, PickContext
 {
   readonly info: StreamInfo
   readonly requestHeaders: HeaderBlock | null = null
@@ -49,7 +49,7 @@ export class TcpProxySession
   /** Of the last attempt. */
   #cluster: Cluster | null = null
   #pending: PoolHandle | null = null
-  #upstream: Connection | null = null
+  #upstream: TcpUpstream | null = null
   #lastActivity = 0
   #clientEnded = false
   #flushing = false
@@ -103,25 +103,13 @@ export class TcpProxySession
 
   onData(c: Connection, chunk: Uint8Array, end: boolean): NetVerdict {
     const { timers, stats } = this.#proxy
-    const now = timers.now()
-    this.#lastActivity = now
-    if (c === this.#upstream) {
-      if (chunk.length > 0) {
-        if (this.info.firstUpstreamRx < 0) this.info.firstUpstreamRx = now
-        this.info.lastUpstreamRx = now
-        this.info.lastDownstreamTx = now
-        stats.txBytes.add(chunk.length)
-        this.info.bytesSent += chunk.length
-        if (this.downstream.write(chunk) === Flow.Pause) c.holdReading(ReadHold.PeerBuffer, true)
-      }
-      if (end) {
-        this.downstream.end()
-        // Both directions are done: the upstream is who closed, and who is counted, whichever socket hears of it first.
-        if (this.#clientEnded) c.close(CloseHow.Flush, CloseReason.Remote)
-      }
+    const upstream = this.#upstream
+    if (c === upstream) {
+      this.#receive(c, chunk, end)
       return NetVerdict.Stop
     }
-    const upstream = this.#upstream
+    const now = timers.now()
+    this.#lastActivity = now
     if (upstream === null) return NetVerdict.Stop
     if (chunk.length > 0) {
       this.info.lastDownstreamRx = now
@@ -141,11 +129,47 @@ export class TcpProxySession
     return NetVerdict.Stop
   }
 
+  /** Bytes of the upstream, however they came. */
+  #receive(upstream: TcpUpstream, chunk: Uint8Array, end: boolean): void {
+    const { timers, stats } = this.#proxy
+    const { info } = this
+    const now = timers.now()
+    this.#lastActivity = now
+    if (chunk.length > 0) {
+      if (info.firstUpstreamRx < 0) info.firstUpstreamRx = now
+      info.lastUpstreamRx = now
+      info.lastDownstreamTx = now
+      stats.txBytes.add(chunk.length)
+      info.bytesSent += chunk.length
+      if (this.downstream.write(chunk) === Flow.Pause) upstream.holdReading(ReadHold.PeerBuffer, true)
+    }
+    if (!end) return
+    this.downstream.end()
+    // Both directions are done: the upstream is who closed, and who is counted, whichever socket hears of it first.
+    if (this.#clientEnded) upstream.close(CloseHow.Flush, CloseReason.Remote)
+  }
+
   onWritable(c: Connection): void {
-    if (c === this.#upstream) {
-      if ((this.downstream.readHolds & ReadHold.PeerBuffer) !== 0) this.#proxy.stats.resumed.inc()
-      this.downstream.holdReading(ReadHold.PeerBuffer, false)
-    } else this.#upstream?.holdReading(ReadHold.PeerBuffer, false)
+    if (c === this.#upstream) this.onTunnelWritable()
+    else this.#upstream?.holdReading(ReadHold.PeerBuffer, false)
+  }
+
+  onTunnelData(chunk: Uint8Array, end: boolean): void {
+    this.#receive(this.#upstream!, chunk, end)
+  }
+
+  /** The upstream takes more, be it a connection or a tunnel. */
+  onTunnelWritable(): void {
+    if ((this.downstream.readHolds & ReadHold.PeerBuffer) !== 0) this.#proxy.stats.resumed.inc()
+    this.downstream.holdReading(ReadHold.PeerBuffer, false)
+  }
+
+  onTunnelClosed(why: CloseReason): void {
+    this.#upstreamClosed(why)
+  }
+
+  onTunnelReady(tunnel: TcpTunnel, host: Host, connection: Connection): void {
+    this.#ready(tunnel, host, connection)
   }
 
   onClose(c: Connection, why: CloseReason): void {
@@ -154,21 +178,26 @@ export class TcpProxySession
   }
 
   onTcpReady(upstream: Connection, host: Host): void {
+    upstream.handler = this
+    this.#ready(upstream, host, upstream)
+  }
+
+  /** `connection`: the upstream itself, or what carries it. */
+  #ready(upstream: TcpUpstream, host: Host, connection: Connection): void {
     this.#pending = null
     const { timers, config } = this.#proxy
     const { info } = this
     const now = timers.now()
     this.#upstream = upstream
     this.#cluster!.reportOutcome(host, 0, OutlierEvent.ConnectSuccessFinal)
-    upstream.handler = this
     info.upstreamConnectEnd = now
     info.upstreamHost = host.address.text
     info.upstreamHostName = host.hostname
     info.hostMetadata = host.metadata
-    info.upstreamLocal = upstream.local.text
-    info.upstreamConnectionId = upstream.id
-    info.upstreamTls = upstream.tls
-    info.upstream = upstream.streamInfo
+    info.upstreamLocal = connection.local.text
+    info.upstreamConnectionId = connection.id
+    info.upstreamTls = connection.tls
+    info.upstream = connection.streamInfo
     this.#lastActivity = now
     if (config.idleTimeout > 0) timers.arm(this.#idle, config.idleTimeout)
     this.downstream.holdReading(ReadHold.Setup, false)
@@ -258,9 +287,19 @@ export class TcpProxySession
     this.#cluster = cluster
     info.upstreamAttempts++
     if (info.upstreamConnectStart < 0) info.upstreamConnectStart = timers.now()
-    const pending = cluster.tcpConnect(host, this, info, this.downstream)
+    const pending = this.#open(cluster, host)
     // A failure may have been told inside the call, and a further attempt begun.
     if (pending !== null && this.#upstream === null && !this.#done) this.#pending = pending
+  }
+
+  #open(cluster: Cluster, host: Host): PoolHandle | null {
+    const { tunneling } = this.#proxy
+    const { info, downstream } = this
+    if (tunneling === null || info.state(NO_TUNNEL_STATE) === 'true')
+      return cluster.tcpConnect(host, this, info, downstream)
+    const tunnel = new TcpTunnel(this, tunneling)
+    tunnel.waitFor(cluster.httpPool(host, 0, '', downstream, '', null, info.sharedState).newStream(tunnel))
+    return tunnel.closed ? null : tunnel
   }
 
   #giveUp(): void {

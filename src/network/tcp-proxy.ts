@@ -8,6 +8,7 @@ import type { ClusterManager } from '../upstream/upstream.ts'
 import type { NetworkFilter, NetworkFilterFactory } from './filter.ts'
 import type { TcpProxyConfig, WeightedClusterConfig } from './tcp-proxy-config.ts'
 import { TcpProxySession } from './tcp-proxy-session.ts'
+import { Tunneling } from './tcp-tunnel.ts'
 
 /** `tcp.<stat_prefix>.*`. */
 export class TcpProxyStats {
@@ -70,11 +71,14 @@ export class TcpProxy implements NetworkFilterFactory {
   readonly listenerName: string
   readonly listenerMetadata: Readonly<Record<string, unknown>> | null
   readonly filterChainMetadata: Readonly<Record<string, unknown>> | null
+  /** Null = plain TCP. */
+  readonly tunneling: Tunneling | null
   readonly #services: TcpProxyServices
 
   constructor(config: TcpProxyConfig, services: TcpProxyServices, loggers: readonly AccessLogger[]) {
     this.config = config
     this.stats = new TcpProxyStats(services.stats.scope(`tcp.${config.statPrefix}.`))
+    this.tunneling = config.tunnel === null ? null : new Tunneling(config.tunnel)
     this.loggers = loggers
     this.timers = services.timers
     this.clock = services.clock

@@ -58,6 +58,7 @@ export class CompiledAction implements RouteAction {
   readonly metadataMatch: JsonStruct | null
   readonly upgrades: Readonly<Record<string, boolean>> | null
   readonly terminateConnect: boolean
+  readonly terminatePost: boolean
   readonly rateLimits: readonly RateLimit[]
   readonly includeVirtualHostRateLimits: boolean
   readonly requestBufferLimit: number
@@ -86,6 +87,7 @@ export class CompiledAction implements RouteAction {
     this.metadataMatch = mergeMatch(config.metadataMatch, weighted?.metadataMatch ?? null)
     this.upgrades = config.upgrades
     this.terminateConnect = config.terminateConnect
+    this.terminatePost = config.terminatePost
     this.rateLimits = template.rateLimits
     this.includeVirtualHostRateLimits = config.includeVirtualHostRateLimits
     this.requestBufferLimit = config.requestBufferLimit

@@ -230,6 +230,8 @@ export interface RouteActionConfig {
   /** Lower-case upgrade type → enabled. */
   readonly upgrades: Readonly<Record<string, boolean>> | null
   readonly terminateConnect: boolean
+  /** So does a POST. */
+  readonly terminatePost: boolean
   readonly internalRedirect: InternalRedirectConfig | null
   readonly hedge: HedgeConfig | null
   /** Bytes; -1 = the connection's buffer limit. */

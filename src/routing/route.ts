@@ -98,6 +98,8 @@ export interface RouteAction {
   readonly upgrades: Readonly<Record<string, boolean>> | null
   /** A CONNECT ends here: its bytes go to the upstream as TCP (connect_config). */
   readonly terminateConnect: boolean
+  /** So does a POST. */
+  readonly terminatePost: boolean
   readonly rateLimits: readonly RateLimit[]
   readonly includeVirtualHostRateLimits: boolean
   /** Request body bytes kept for retries and shadows; default = the connection's buffer limit. */

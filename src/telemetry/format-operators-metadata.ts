@@ -62,7 +62,8 @@ export function stateJson({ info }: FormatContext, key: string): string | null {
 export interface StateObject {
   /** Null: it has no typed form. */
   toJSON(): object | null
-  toString(): string
+  /** Null: it has no plain one. */
+  toString(): string | null
   field?(name: string): string | undefined
 }
 
@@ -71,7 +72,10 @@ function isStateObject(found: unknown): found is StateObject {
 }
 
 function plain(found: unknown): FormatValue {
-  if (isStateObject(found)) return latin1(found.toString())
+  if (isStateObject(found)) {
+    const text = found.toString()
+    return text === null ? null : latin1(text)
+  }
   return typeof found === 'object' ? latin1(JSON.stringify(found)) : latin1(String(found))
 }
 

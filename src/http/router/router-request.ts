@@ -309,7 +309,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     const attempt = new UpstreamRequest(this, host)
     this.attempts.list.push(attempt)
     const action = this.action!
-    if (s.isConnect && action.terminateConnect) {
+    if (action.terminateConnect && (s.isConnect || (action.terminatePost && this.headers!.method === 'POST'))) {
       connectTcp(cluster, host, attempt, s.info, this.pick.downstream)
       return
     }

@@ -2,15 +2,18 @@ import { ConfigError } from '../../base/errors.ts'
 import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
 import { filterMetadata } from '../../config/route.ts'
+import { parseHeadersToAdd } from '../../config/route-headers.ts'
+import { checkFormat } from '../../config/substitution-format.ts'
 import { defineSupport, unsupportedValue } from '../../config/support.ts'
 import { parseAccessLogs } from '../../telemetry/access-loggers/config.ts'
 import { createAccessLogger } from '../../telemetry/access-loggers/create.ts'
 import type { NetworkFilterFactory } from '../filter.ts'
 import type { NetworkFilterExtension, NetworkFilterServices } from '../filter-factory.ts'
 import { TcpProxy } from '../tcp-proxy.ts'
-import type { TcpProxyConfig, WeightedClusterConfig } from '../tcp-proxy-config.ts'
+import type { TcpProxyConfig, TunnelConfig, WeightedClusterConfig } from '../tcp-proxy-config.ts'
 
 type Proto = envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+type TunnelProto = envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy_TunnelingConfig
 
 const support = defineSupport<Proto>('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy', {
   stat_prefix: 'yes',
@@ -29,12 +32,29 @@ const support = defineSupport<Proto>('envoy.extensions.filters.network.tcp_proxy
   flush_access_log_on_connected: 'warn',
   access_log_options: 'warn',
   on_demand: 'reject',
-  tunneling_config: 'reject',
+  tunneling_config: 'yes',
   proxy_protocol_tlvs: 'reject',
   downstream_idle_timeout: 'reject',
   upstream_idle_timeout: 'reject',
   max_early_data_bytes: 'reject',
 })
+
+const tunnelSupport = defineSupport<TunnelProto>(
+  'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig',
+  {
+    hostname: 'yes',
+    use_post: 'yes',
+    headers_to_add: 'yes',
+    propagate_response_headers: 'yes',
+    post_path: 'yes',
+    propagate_response_trailers: 'yes',
+    // Only for logs and traces.
+    request_id_extension: 'warn',
+    request_id_header: 'warn',
+    request_id_metadata_key: 'warn',
+    formatters: 'reject',
+  },
+)
 
 /** idle_timeout when it is not set: one hour. */
 const DEFAULT_IDLE = 3_600_000
@@ -76,7 +96,29 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): TcpProxyConfig 
     hashSourceIp: hash?.source_ip !== undefined,
     maxConnectionDuration: proto.max_downstream_connection_duration ?? 0,
     durationJitter: proto.max_downstream_connection_duration_jitter_percentage?.value ?? 0,
+    tunnel:
+      proto.tunneling_config === undefined
+        ? null
+        : parseTunnel(proto.tunneling_config, at.field('tunneling_config'), warnings),
     accessLogs: parseAccessLogs(proto.access_log ?? [], at.field('access_log'), warnings),
+  }
+}
+
+function parseTunnel(proto: TunnelProto, at: FieldPath, warnings: string[]): TunnelConfig {
+  tunnelSupport.check(proto, at, warnings)
+  const { hostname = '', use_post: usePost = false, post_path: postPath = '' } = proto
+  checkFormat(hostname, at.field('hostname'))
+  if (!usePost && postPath !== '') {
+    const text = "Can't set a post path when POST method isn't used"
+    throw new ConfigError('CONFIG_INVALID', at.field('post_path'), text, { advice: 'set use_post' })
+  }
+  return {
+    hostname,
+    usePost,
+    postPath: postPath === '' ? '/' : postPath,
+    headersToAdd: parseHeadersToAdd(proto.headers_to_add, at.field('headers_to_add')),
+    propagateResponseHeaders: proto.propagate_response_headers ?? false,
+    propagateResponseTrailers: proto.propagate_response_trailers ?? false,
   }
 }
 

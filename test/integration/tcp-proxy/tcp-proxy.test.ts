@@ -28,6 +28,7 @@ const CONFIG: TcpProxyConfig = {
   hashSourceIp: false,
   maxConnectionDuration: 0,
   durationJitter: 0,
+  tunnel: null,
   accessLogs: [],
 }
 

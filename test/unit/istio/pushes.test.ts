@@ -14,9 +14,7 @@ registerExtensions()
 
 /** Push, type and a name of its resources → why they are refused. */
 const REFUSED: readonly (readonly [place: RegExp, reason: RegExp])[] = [
-  [/^ambient-httpbin-hbone CDS connect_originate$/, /original_dst_lb_config is not supported/],
   [/^ambient-httpbin-hbone LDS connect_terminate$/, /shared_with_upstream/],
-  [/^ambient-httpbin-hbone LDS connect_originate$/, /tunneling_config/],
 ]
 
 function parse(type: PushType, message: object, name: string): void {

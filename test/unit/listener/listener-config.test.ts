@@ -156,7 +156,18 @@ t.test('tcp_proxy: defaults and refusals', async t => {
     [{ name: 'a', weight: 2, metadataMatch: { x: { b: 1 }, y: { a: 1 } } }],
   )
   t.throws(() => config({ stat_prefix: 'p' }), says(/cluster_specifier/))
-  t.throws(() => config({ cluster: 'c', tunneling_config: {} }), { code: 'CONFIG_UNSUPPORTED' })
+  const tunnel = (tunneling_config: object) => config({ cluster: 'c', tunneling_config })
+  t.match(tunnel({ hostname: 'h:1' }).tunnel, { hostname: 'h:1', usePost: false, propagateResponseHeaders: false })
+  t.match(tunnel({ hostname: 'h:1', use_post: true }).tunnel, { usePost: true, postPath: '/' })
+  t.throws(
+    () => tunnel({ hostname: 'h:1', post_path: '/x' }),
+    says("Can't set a post path when POST method isn't used"),
+  )
+  t.throws(() => tunnel({ hostname: '%NOPE%' }), says('Not supported field in StreamInfo: NOPE'))
+  t.throws(
+    () => tunnel({ hostname: 'h:1', headers_to_add: [{ header: { key: ':path', value: 'x' } }] }),
+    says(':-prefixed or host headers may not be modified'),
+  )
   t.throws(() => config({ cluster: 'c', on_demand: {} }), { code: 'CONFIG_UNSUPPORTED' })
 })
 
