@@ -1,3 +1,4 @@
+import { isPipe } from '../io/address.ts'
 import type { Address } from '../io/connection.ts'
 
 /** envoy.config.core.v3.Address of a resolved address. */
@@ -7,8 +8,6 @@ export function addressJson(address: Address): object {
     const id = endpointId === '' ? {} : { endpoint_id: endpointId }
     return { envoy_internal_address: { server_listener_name: listener, ...id } }
   }
-  if (address.port === 0 && (address.ip.startsWith('/') || address.ip.startsWith('@'))) {
-    return { pipe: { path: address.ip } }
-  }
+  if (isPipe(address)) return { pipe: { path: address.ip } }
   return { socket_address: { address: address.ip, port_value: address.port } }
 }

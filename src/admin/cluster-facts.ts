@@ -17,8 +17,8 @@ export function endpointFacts(server: Server): EndpointsFact[] {
     const { config } = cluster
     const update = cluster.hosts.current()
     return {
-      name: config.type === 'EDS' ? config.edsName : config.name,
-      isStatic: config.type !== 'EDS',
+      name: config.edsServiceName || config.name,
+      isStatic: !cluster.viaApi,
       localities: cluster.met === null ? localityFacts(server, update) : metLocalities(cluster.met),
       overprovisioningFactor: update.overprovisioningFactor,
       dropOverloads: update.dropOverloads,
@@ -33,9 +33,9 @@ function localityFacts(server: Server, { localities }: HostsUpdate): LocalityFac
   }))
 }
 
+/** Hosts that belong to no locality are one locality each in Envoy's dump. */
 function metLocalities(met: MetHosts): LocalityFact[] {
-  const hosts = met.all().map(host => ({ ...metFact(host), metadata: null }))
-  return hosts.length === 0 ? [] : [{ region: '', zone: '', subZone: '', priority: 0, weight: null, hosts }]
+  return met.all().map(host => ({ ...metFact(host), weight: null, hosts: [{ ...metFact(host), metadata: null }] }))
 }
 
 function clusterFact(server: Server, cluster: MainCluster): ClusterFact {
@@ -45,7 +45,7 @@ function clusterFact(server: Server, cluster: MainCluster): ClusterFact {
     name: config.name,
     observabilityName: config.observabilityName,
     addedViaApi: viaApi,
-    edsServiceName: config.type === 'EDS' && config.edsName !== config.name ? config.edsName : '',
+    edsServiceName: config.edsServiceName,
     successRates: cluster.outlier === null ? null : cluster.outlier.averages,
     limits: [low.max, high.max],
     hosts: cluster.met === null ? hostFacts(server, cluster, cluster.hosts.current()) : cluster.met.all().map(metFact),

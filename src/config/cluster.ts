@@ -73,7 +73,7 @@ export function parseCluster(proto: Cluster, at: FieldPath, parser: ClusterParse
     observabilityName,
     statsName: sanitizeStatsName(observabilityName),
     type,
-    edsName: proto.eds_cluster_config?.service_name || name,
+    edsServiceName: proto.eds_cluster_config?.service_name ?? '',
     connectTimeout: proto.connect_timeout ?? 5000,
     perConnectionBufferLimit: proto.per_connection_buffer_limit_bytes ?? 1024 * 1024,
     http,

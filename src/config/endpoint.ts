@@ -44,13 +44,13 @@ export function parseAssignment(
   }
 }
 
-/** `1.2.3.4:80`, `[::1]:80` or the path, as Envoy prints addresses. */
+/** `1.2.3.4:80` or `[::1]:80`, as Envoy prints addresses. */
 export function makeAddress(ip: string, port: number): Address {
-  return {
-    ip,
-    port,
-    text: port === 0 && ip.startsWith('/') ? ip : ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`,
-  }
+  return { ip, port, text: ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}` }
+}
+
+function pipeAddress(path: string): Address {
+  return { ip: path, port: 0, text: path }
 }
 
 /** An address that must be literal: `malformed IP address: x` as Envoy says it. */
@@ -114,7 +114,7 @@ function parseEndpointAddress(
   at: FieldPath,
   options: EndpointOptions,
 ): Address {
-  if (proto?.pipe !== undefined) return makeAddress(proto.pipe.path ?? '', 0)
+  if (proto?.pipe !== undefined) return pipeAddress(proto.pipe.path ?? '')
   const internal = proto?.envoy_internal_address
   if (internal !== undefined) {
     const { server_listener_name: listener = '', endpoint_id: id = '' } = internal
@@ -150,7 +150,7 @@ function parseHostHealthCheck(
   const socket = proto.address?.socket_address
   const pipe = proto.address?.pipe
   return {
-    address: pipe !== undefined ? makeAddress(pipe.path ?? '', 0) : socket ? parseSocketAddress(socket, where) : null,
+    address: pipe !== undefined ? pipeAddress(pipe.path ?? '') : socket ? parseSocketAddress(socket, where) : null,
     port: proto.port_value ?? 0,
     hostname: proto.hostname ?? '',
     disabled: proto.disable_active_health_check ?? false,

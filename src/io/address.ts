@@ -20,9 +20,9 @@ export function internalAddress(listener: string, endpointId: string): Address {
   return { ip: text, port: 0, text, internal: { listener, endpointId } }
 }
 
-/** Not of IP: local by nature. */
+/** Not of IP: local by nature. Only such texts lack a port; a path may be relative, like those of Istio's sockets. */
 export function isPipe(address: Address): boolean {
-  return address.ip === '' || address.ip[0] === '/' || address.ip[0] === '@' || address.internal !== undefined
+  return address.text === address.ip
 }
 
 /** `1.2.3.4:80` or `[::1]:80`; null for anything else. */

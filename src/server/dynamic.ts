@@ -107,7 +107,12 @@ export class DynamicResources implements Subscriptions {
   endpoints(cluster: MainCluster, eds: EdsDiscovery): () => void {
     const proto = cluster.kept.message() as envoy.config.cluster.v3.Cluster
     const source = proto.eds_cluster_config?.eds_config ?? {}
-    return this.#xds.followEndpoints(cluster.config.edsName, source, cluster.config.statsName, eds)
+    return this.#xds.followEndpoints(
+      cluster.config.edsServiceName || cluster.config.name,
+      source,
+      cluster.config.statsName,
+      eds,
+    )
   }
 
   listener(listener: MainListener, ready: () => void): void {

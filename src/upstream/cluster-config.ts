@@ -14,8 +14,8 @@ export interface ClusterConfig {
   /** The above as it stands in stat names: `:` replaced by `_` (Envoy's sanitizeStatsName). */
   readonly statsName: string
   readonly type: ClusterType
-  /** EDS: `service_name` or the cluster's name. */
-  readonly edsName: string
+  /** EDS: `service_name`; empty = the name of the cluster. */
+  readonly edsServiceName: string
   readonly connectTimeout: number
   /** Write-buffer watermark of upstream connections. */
   readonly perConnectionBufferLimit: number

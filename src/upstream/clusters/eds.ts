@@ -4,7 +4,7 @@ import type { AssignmentConfig } from '../cluster-config.ts'
 import type { ClusterHosts } from '../cluster-hosts.ts'
 import type { Discovery, DiscoveryListener } from './discovery.ts'
 
-/** EDS: assignments come from the xDS subscription of `config.edsName`, which the server owns and forwards. */
+/** EDS: assignments come from the xDS subscription of the service name, else the name of the cluster, which the server owns and forwards. */
 export class EdsDiscovery implements Discovery, TimerOwner {
   ready = false
   private readonly hosts: ClusterHosts

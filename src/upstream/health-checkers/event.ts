@@ -1,13 +1,13 @@
+import { isPipe } from '../../io/address.ts'
 import type { MainHost } from '../cluster-hosts.ts'
 import type { HealthChecker } from './checker.ts'
 
 /** One line of event_log_path: envoy.data.core.v3.HealthCheckEvent as Envoy prints it, primitive fields included. */
 export function healthEvent(checker: HealthChecker, host: MainHost, name: string, body: object): string {
   const address = host.config.address
-  const isPipe = address.text.startsWith('/')
   return JSON.stringify({
     health_checker_type: checker.config.checker.kind.toUpperCase(),
-    host: isPipe
+    host: isPipe(address)
       ? { pipe: { path: address.ip, mode: 0 } }
       : {
           socket_address: {

@@ -101,7 +101,7 @@ t.test('JSON of an unhealthy, remote, measured host', async t => {
     flags: HostHealth.FailedActive | HostHealth.FailedEds,
     priority: 1,
     successRate: 93.5,
-    address: { ip: '/tmp/s', port: 0, text: '/tmp/s' },
+    address: { ip: './s', port: 0, text: './s' },
   })
   const handler = clustersHandler(() => [{ ...staticA, addedViaApi: true, edsServiceName: 'svc', hosts: [sick] }])
   const { cluster_statuses: statuses } = JSON.parse((await ask(handler, '/clusters?format=json')).body) as {
@@ -109,7 +109,7 @@ t.test('JSON of an unhealthy, remote, measured host', async t => {
   }
   t.match(statuses[0], { added_via_api: true, eds_service_name: 'svc' })
   t.match(statuses[0]?.host_statuses[0], {
-    address: { pipe: { path: '/tmp/s' } },
+    address: { pipe: { path: './s' } },
     health_status: { failed_active_health_check: true, eds_health_status: 'UNHEALTHY' },
     success_rate: { value: 93.5 },
     priority: 1,
