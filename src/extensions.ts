@@ -5,6 +5,7 @@ import { zstdCompression } from './http/compression/zstd.ts'
 import { earlyHeaderMutationFactory } from './http/early-header-mutation/header-mutation.ts'
 import { compressorFactory } from './http/filters/compressor.ts'
 import { corsFactory } from './http/filters/cors.ts'
+import { extAuthzFactory } from './http/filters/ext-authz.ts'
 import { faultFactory } from './http/filters/fault.ts'
 import { grpcStatsFactory } from './http/filters/grpc-stats.ts'
 import { istioAlpnFactory } from './http/filters/istio-alpn.ts'
@@ -54,6 +55,7 @@ const EXTENSIONS = [
   networkIstioStatsFactory,
   routerFactory,
   corsFactory,
+  extAuthzFactory,
   faultFactory,
   compressorFactory,
   gzipCompression,

@@ -25,6 +25,8 @@ export interface CallOptions {
   /** `compileCoreRetry` makes one from envoy.config.core.v3.RetryPolicy; null = one attempt. */
   readonly retry: RetryPolicy | null
   readonly maxBody: number
+  /** False: x-forwarded-for stays as it is. */
+  readonly forwardedFor?: boolean
 }
 
 /**
@@ -96,9 +98,10 @@ export class AsyncCall implements AsyncStreamUser {
   }
 }
 
-/** What Envoy's async client adds to every call: that it comes from the mesh itself, and from where. */
-export function addInternalHeaders(h: HeaderBlock, localAddress: string): void {
+/** What Envoy's async client adds to calls: that they come from the mesh itself, and from where, unless it was told not to. */
+export function addInternalHeaders(h: HeaderBlock, localAddress: string, forwardedFor = true): void {
   h.set('x-envoy-internal', 'true')
+  if (!forwardedFor) return
   const known = h.get('x-forwarded-for')
   h.set('x-forwarded-for', known === undefined || known === '' ? localAddress : `${known},${localAddress}`)
 }

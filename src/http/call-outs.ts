@@ -15,7 +15,7 @@ export class AsyncCallOuts implements CallOuts {
   }
 
   http(options: CallOptions, head: HeaderBlock, body: Uint8Array | null, user: CallUser): PendingCall {
-    addInternalHeaders(head, this.#localAddress)
+    addInternalHeaders(head, this.#localAddress, options.forwardedFor)
     const call = new AsyncCall(this.#services, options, head, body, user)
     call.start()
     return call

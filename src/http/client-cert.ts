@@ -19,7 +19,7 @@ export function mutateClientCert(h: HeaderBlock, connection: Connection, config:
   for (const uri of tls.localUriSans) parts.push(`By=${uri}`)
   if (tls.peerSha256 !== '') parts.push(`Hash=${tls.peerSha256}`)
   const details = config.clientCertDetails
-  if (details.cert && tls.peerCertificate !== null) parts.push(`Cert="${pem(tls.peerCertificate)}"`)
+  if (details.cert && tls.peerCertificate !== null) parts.push(`Cert="${encodedPem(tls.peerCertificate)}"`)
   if (details.chain && tls.peerCertificateChainPem !== '')
     parts.push(`Chain="${encodeURIComponent(tls.peerCertificateChainPem)}"`)
   if (details.subject) parts.push(`Subject="${tls.peerSubject.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`)
@@ -36,7 +36,8 @@ export function mutateClientCert(h: HeaderBlock, connection: Connection, config:
   } else h.set(XFCC, element)
 }
 
-function pem(der: Uint8Array): string {
+/** PEM, percent-encoded. */
+export function encodedPem(der: Uint8Array): string {
   const lines =
     Buffer.from(der.buffer, der.byteOffset, der.byteLength)
       .toString('base64')

@@ -163,7 +163,7 @@ export class DecodePath {
 
   private keep(chunk: Uint8Array, watermark: boolean): void {
     this.append(chunk)
-    if (this.buffered <= this.s.manager.bufferLimit) return
+    if (this.buffered <= this.s.requestBufferLimit) return
     if (watermark) {
       if (!this.readerHeld) this.holdReader(true)
       return

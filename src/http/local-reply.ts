@@ -24,13 +24,18 @@ export interface LocalReplyRewriter {
 export function finishLocalReply(reply: LocalReply, h: HeaderBlock, isGrpc: boolean): void {
   if (isGrpc) {
     h.status = 200
+    h.remove('content-length')
     h.set('content-type', 'application/grpc')
     h.set('grpc-status', String(reply.grpcStatus >= 0 ? reply.grpcStatus : httpToGrpcStatus(reply.status)))
     if (reply.body !== '') h.set('grpc-message', encodeGrpcMessage(reply.body))
     return
   }
   h.status = reply.status
-  if (reply.body === '') return
+  if (reply.body === '') {
+    h.remove('content-length')
+    h.remove('content-type')
+    return
+  }
   h.set('content-length', String(reply.body.length))
   if (reply.contentType !== 'text/plain' || !h.has('content-type')) h.set('content-type', reply.contentType)
 }

@@ -77,12 +77,15 @@ export class StreamContext implements FormatContext, TimerOwner {
   cluster: Cluster | null = null
   /** ALPN protocols that a filter wants for the upstream connection; null = as configured. */
   upstreamAlpn: AlpnOverride | null = null
+  /** Bytes of the request that filters may have buffered (setDecoderBufferLimit). */
+  requestBufferLimit = 0
   private readonly request: DecodePath
   private readonly response: EncodePath
 
   constructor(manager: ConnectionManager) {
     this.manager = manager
     this.services = manager.services
+    this.requestBufferLimit = manager.bufferLimit
     this.chain = manager.chain.current()
     this.request = new DecodePath(this)
     this.response = new EncodePath(this)
@@ -204,6 +207,7 @@ export class StreamContext implements FormatContext, TimerOwner {
 
   /**
    * Answers without an upstream. `filterHeaders` come first in the response; `body` is latin1; `grpcStatus` -1 = by status.
+   * `replaces`: filterHeaders take the place of what the route gives under their names.
    * After the response has begun the stream is reset instead.
    */
   sendLocalReply(
@@ -213,6 +217,7 @@ export class StreamContext implements FormatContext, TimerOwner {
     filterHeaders: HeaderBlock | null = null,
     grpcStatus = -1,
     contentType = 'text/plain',
+    replaces = false,
   ): void {
     if (this.finished) return
     this.request.abort()
@@ -232,7 +237,10 @@ export class StreamContext implements FormatContext, TimerOwner {
     // Envoy: finalizeResponseHeaders of the route holds for local replies too, once the filter chain is there.
     if (this.decodingBegun && this.routeValue !== null && this.routeValue.action !== null)
       this.routeValue.mutateResponse(h, this)
-    if (filterHeaders !== null) h.copyFields(filterHeaders)
+    if (filterHeaders !== null) {
+      if (replaces) for (let i = 0; i < filterHeaders.list.length; i += 2) h.remove(filterHeaders.list[i]!)
+      h.copyFields(filterHeaders)
+    }
     if (this.manager.replyRewriter !== null) {
       this.responseHeaders = h
       this.info.responseCode = status
@@ -343,6 +351,7 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.routeKnown = false
     this.cluster = null
     this.upstreamAlpn = null
+    this.requestBufferLimit = this.manager.bufferLimit
     this.request.reset()
     this.response.reset()
     while (this.slots.length > 0) this.slots.pop()

@@ -1,4 +1,6 @@
 import type { Socket } from 'node:net'
+import { grpcFrame } from '../../src/http/grpc-frames.ts'
+import { checkRequestText } from './authz-wire.ts'
 import type { UpstreamRecord, UpstreamState } from './behaviour.ts'
 import { dataFrame, frame, GOAWAY, H2Peer, headersFrames, RST_STREAM, word as wordBytes } from './h2-frames.ts'
 import type { Field } from './hpack.ts'
@@ -130,6 +132,11 @@ async function answer(
         trailers = [['grpc-status', '0']]
         break
       }
+      case 'check':
+        stream.record.body = Buffer.from(checkRequestText(stream.record.body))
+        body = Buffer.from(grpcFrame(Buffer.from(argument, 'base64')))
+        trailers = [['grpc-status', '0']]
+        break
       case 'tonly': {
         const [code = '0', message = ''] = argument.split(':')
         const only: Field[] = [

@@ -26,10 +26,7 @@ export function readPush(push: (typeof PUSHES)[number], type: PushType): DeltaRe
 }
 
 /** What later work brings: taken out of the listeners, so that everything else of them is held to being accepted. */
-export const NOT_YET = [
-  'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz',
-  'envoy.extensions.filters.http.lua.v3.Lua',
-]
+export const NOT_YET = ['envoy.extensions.filters.http.lua.v3.Lua']
 
 /** The message without elements of lists that stand for what is not there yet; the same object when there are none. */
 export function withoutNotYet(value: unknown): unknown {

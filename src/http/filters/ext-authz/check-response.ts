@@ -1,0 +1,147 @@
+import { decodeStruct, type StructFields } from '../../../config/struct-wire.ts'
+import { WireError, WireReader } from '../../../config/wire-reader.ts'
+import { AuthzAnswer, Change, Decision, type HeaderChange, orderChanges } from './answer.ts'
+
+const FORBIDDEN = 403
+
+/** HeaderValueOption.append_action by number. */
+const ACTIONS: readonly Change[] = [Change.Add, Change.AddIfAbsent, Change.Set, Change.OverwriteIfExists]
+
+/** envoy.service.auth.v3.CheckResponse. @throws WireError */
+export function readCheckResponse(bytes: Uint8Array): AuthzAnswer {
+  const answer = new AuthzAnswer()
+  let code = 0
+  let denied: WireReader | null = null
+  let ok: WireReader | null = null
+  let failed: WireReader | null = null
+  let metadata: StructFields | null = null
+  fields(new WireReader(bytes), (field, r) => {
+    if (field === 1) code = statusCode(r)
+    else if (field === 2) denied = r
+    else if (field === 3) ok = r
+    else if (field === 4) metadata = decodeStruct(rest(r))
+    else if (field === 5) failed = r
+  })
+  answer.metadata = metadata
+  if (code === 0) {
+    answer.decision = Decision.Allowed
+    if (ok !== null) readOk(ok, answer)
+    orderChanges(answer)
+    return answer
+  }
+  if (failed !== null) {
+    // Refused by the filter's own status, unless it says another.
+    readDenied(failed, answer)
+    return answer
+  }
+  answer.decision = Decision.Denied
+  answer.status = FORBIDDEN
+  if (denied !== null) readDenied(denied, answer)
+  return answer
+}
+
+function readOk(message: WireReader, answer: AuthzAnswer): void {
+  fields(message, (field, r) => {
+    if (field === 2) answer.headers.push(requestOption(r))
+    else if (field === 3) answer.metadata = decodeStruct(rest(r))
+    else if (field === 5) answer.remove.push(text(r).toLowerCase())
+    else if (field === 6) answer.responseHeaders.push(responseOption(r, answer))
+    else if (field === 7) {
+      let key = ''
+      let value = ''
+      fields(r, (inner, part) => {
+        if (inner === 1) key = text(part)
+        else if (inner === 2) value = text(part)
+      })
+      answer.querySet.push(key, value)
+    } else if (field === 8) answer.queryRemove.push(text(r))
+  })
+}
+
+function readDenied(message: WireReader, answer: AuthzAnswer): void {
+  fields(message, (field, r) => {
+    if (field === 1) {
+      const status = statusCode(r)
+      if (status > 0) answer.status = status
+    } else if (field === 2) {
+      const { name, value, change } = requestOption(r)
+      // Envoy has no use for what is to be appended to a reply that it makes itself.
+      if (change === Change.Set) answer.headers.push({ name, value, change: Change.Add })
+    } else if (field === 3) answer.body = text(r)
+  })
+}
+
+/** Of the options of a request Envoy heeds the deprecated `append` only. */
+function requestOption(message: WireReader): HeaderChange {
+  const { name, value, appends } = readOption(message)
+  return { name, value, change: appends === true ? Change.Join : Change.Set }
+}
+
+function responseOption(message: WireReader, answer: AuthzAnswer): HeaderChange {
+  const { name, value, appends, action } = readOption(message)
+  if (appends !== null) return { name, value, change: appends ? Change.Add : Change.Set }
+  const change = ACTIONS[action]
+  if (change === undefined) answer.invalid = true
+  return { name, value, change: change ?? Change.Set }
+}
+
+interface Option {
+  name: string
+  value: string
+  /** Null: not set. */
+  appends: boolean | null
+  /** append_action */
+  action: number
+}
+
+function readOption(message: WireReader): Option {
+  const option: Option = { name: '', value: '', appends: null, action: 0 }
+  fields(message, (field, r, number) => {
+    if (field === 1) {
+      fields(r, (inner, part) => {
+        if (inner === 1) option.name = text(part).toLowerCase()
+        else if (inner === 2) option.value = text(part)
+      })
+    } else if (field === 2) {
+      option.appends = false
+      fields(r, (inner, _, flag) => {
+        if (inner === 1) option.appends = flag !== 0
+      })
+    } else if (field === 3) option.action = number
+  })
+  return option
+}
+
+/** Field 1 of google.rpc.Status and of HttpStatus. */
+function statusCode(message: WireReader): number {
+  let code = 0
+  fields(message, (field, _, number) => {
+    if (field === 1) code = number
+  })
+  return code
+}
+
+const NOTHING = new WireReader(new Uint8Array(0))
+
+/** Calls `each` with every field: its content when it is length-delimited, its number when it is a varint. */
+function fields(r: WireReader, each: (field: number, content: WireReader, number: number) => void): void {
+  while (r.at < r.end) {
+    const tag = r.uint32()
+    const type = tag & 7
+    if (type === 2) {
+      const end = r.delimited()
+      each(tag >>> 3, new WireReader(r.bytes, r.at, end), 0)
+      r.at = end
+    } else if (type === 0) each(tag >>> 3, NOTHING, Number(BigInt.asIntN(32, r.varint())))
+    else r.skip(type)
+  }
+  if (r.at !== r.end) throw new WireError('truncated field')
+}
+
+function rest(r: WireReader): Uint8Array {
+  return r.bytes.subarray(r.at, r.end)
+}
+
+function text(r: WireReader): string {
+  return Buffer.from(r.bytes.buffer, r.bytes.byteOffset + r.at, r.end - r.at).toString('latin1')
+}
