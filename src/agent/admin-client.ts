@@ -15,14 +15,16 @@ export interface AdminRequest {
   readonly body?: string
   readonly headers?: Readonly<Record<string, string>>
   readonly timeoutMs: number
+  /** Bytes; default 512 MiB: a metrics page of 10,000 clusters is about 60 MB, more than this is a runaway. */
+  readonly maxBody?: number
 }
 
-// A metrics page of 10,000 clusters is about 60 MB; more than this is a runaway.
 const MAX_BODY = 512 << 20
 
 /** One request on a connection of its own to a local port. Rejects with an Error that names the address. */
 export function ask(options: AdminRequest): Promise<AdminResponse> {
   const host = options.host ?? '127.0.0.1'
+  const maxBody = options.maxBody ?? MAX_BODY
   const where = `http://${host}:${options.port}${options.path}`
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => reject(new Error(`${options.method ?? 'GET'} ${where}: ${error.message}`))
@@ -41,7 +43,7 @@ export function ask(options: AdminRequest): Promise<AdminResponse> {
         let size = 0
         incoming.on('data', (chunk: Buffer) => {
           size += chunk.length
-          if (size > MAX_BODY) incoming.destroy(new Error(`answer exceeds ${MAX_BODY} bytes`))
+          if (size > maxBody) incoming.destroy(new Error(`answer exceeds ${maxBody} bytes`))
           else chunks.push(chunk)
         })
         incoming.on('error', fail)

@@ -2,15 +2,18 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { ask } from './admin-client.ts'
 import { log } from './log.ts'
+import { acceptedFormats, joinPages, pageFormat, TEXT_FORMAT } from './metrics-format.ts'
+import type { ScrapeTarget } from './scrape-targets.ts'
 
 export interface MergeSources {
   /** Port of the proxy's Prometheus listener (15090). */
   readonly proxyPort: number
-  /** The application's own metrics, from ISTIO_PROMETHEUS_ANNOTATIONS. */
-  readonly application: { readonly port: number; readonly path: string } | undefined
+  /** The application's own metrics. */
+  readonly applications: readonly ScrapeTarget[]
 }
 
-const TEXT = 'text/plain; version=0.0.4; charset=utf-8'
+/** Of one of several targets, which are held until all have answered (defaultMaxAppMetricsBodyBytes). */
+const MAX_TARGET_BODY = 10 << 20
 const DEFAULT_SCRAPE_TIMEOUT_MS = 10_000
 
 /** The agent's own metrics, under Istio's names and prefix, and the page that joins them with proxy and application. */
@@ -48,7 +51,7 @@ export class AgentMetrics {
     log.info(`Readiness succeeded in ${(seconds * 1000).toFixed(3)}ms`)
   }
 
-  /** Agent, then proxy, then application: an OpenMetrics page of the application ends the whole with `# EOF`. */
+  /** Agent, then proxy, then application: an OpenMetrics page of the application ends the whole with `# EOF`. Never fails. */
   async page(
     sources: MergeSources,
     query: string,
@@ -56,27 +59,44 @@ export class AgentMetrics {
   ): Promise<{ type: string; body: Buffer }> {
     this.#scrapes.inc()
     const proxyPath = query === '' ? '/stats/prometheus' : `/stats/prometheus?${query}`
-    const [proxy, application] = await Promise.all([
-      this.#scrape('envoy', sources.proxyPort, proxyPath, headers),
-      sources.application === undefined
-        ? undefined
-        : this.#scrape('application', sources.application.port, sources.application.path, headers),
+    const { applications, proxyPort } = sources
+    const [proxy, pages] = await Promise.all([
+      this.#scrape('envoy', { port: proxyPort, path: proxyPath }, headers),
+      this.#applications(applications, headers),
     ])
     const own = Buffer.from(await this.registry.metrics())
     const parts: Buffer[] = [own]
-    for (const part of [proxy, application]) {
-      // A page may lack its last newline.
-      if (part !== undefined) parts.push(NEWLINE, part.body)
+    for (const part of proxy === undefined ? pages.pages : [proxy.body, ...pages.pages]) {
+      // A page may lack its last newline; an empty line OpenMetrics does not allow.
+      if (parts.at(-1)?.at(-1) !== 10) parts.push(NEWLINE)
+      parts.push(part)
     }
-    return { type: application?.type ?? TEXT, body: Buffer.concat(parts) }
+    return { type: pages.format, body: Buffer.concat(parts) }
+  }
+
+  /** What the application's pages are together; those of targets that fail are left out. */
+  async #applications(
+    targets: readonly ScrapeTarget[],
+    headers: IncomingHttpHeaders,
+  ): Promise<{ readonly format: string; readonly pages: readonly Buffer[] }> {
+    const limit = targets.length > 1 ? MAX_TARGET_BODY : undefined
+    const answers = await Promise.all(targets.map(target => this.#scrape('application', target, headers, limit)))
+    const there = answers.filter(answer => answer !== undefined)
+    const formats = there.map(({ type }) => pageFormat(type))
+    if (targets.length > 1)
+      return joinPages(
+        there.map(({ body }) => body),
+        formats,
+      )
+    return { format: formats[0] ?? TEXT_FORMAT, pages: there.map(({ body }) => body) }
   }
 
   async #scrape(
     type: string,
-    port: number,
-    path: string,
+    { port, path }: ScrapeTarget,
     headers: IncomingHttpHeaders,
-  ): Promise<{ type: string; body: Buffer } | undefined> {
+    maxBody?: number,
+  ): Promise<{ type: string | undefined; body: Buffer } | undefined> {
     const seconds = Number(headers['x-prometheus-scrape-timeout-seconds'])
     const forwarded: Record<string, string> = {}
     for (const name of ['user-agent', 'x-prometheus-scrape-timeout-seconds'] as const) {
@@ -84,7 +104,7 @@ export class AgentMetrics {
       if (typeof value === 'string') forwarded[name] = value
     }
     // The application may choose OpenMetrics; the proxy is asked for the text form that can stand in the middle.
-    if (type === 'application' && headers.accept !== undefined) forwarded.accept = headers.accept
+    if (type === 'application') forwarded.accept = acceptedFormats(headers.accept)
     try {
       const answer = await ask({
         host: 'localhost',
@@ -92,9 +112,11 @@ export class AgentMetrics {
         path,
         headers: forwarded,
         timeoutMs: seconds > 0 ? seconds * 1000 : DEFAULT_SCRAPE_TIMEOUT_MS,
+        ...(maxBody === undefined ? {} : { maxBody }),
       })
       if (answer.status !== 200) throw new Error(`port ${port}${path}: status code ${answer.status}`)
-      return { type: String(answer.headers['content-type'] ?? TEXT), body: answer.body }
+      const contentType = answer.headers['content-type']
+      return { type: typeof contentType === 'string' ? contentType : undefined, body: answer.body }
     } catch (error) {
       log.error(`failed scraping ${type} metrics: ${(error as Error).message}`)
       this.#failures.inc({ type })

@@ -14,6 +14,7 @@ import { addressFamily, type Env, nodeIdentity, type ProxyType, readDownwardApi 
 import { effectiveProxyConfig, type ProxyConfig, readIfPresent } from './proxy-config.ts'
 import { ProxyProcess, proxyArguments } from './proxy-process.ts'
 import { adminStatsReader, Readiness } from './readiness.ts'
+import { scrapeTargets } from './scrape-targets.ts'
 import { StatusServer } from './status-server.ts'
 import { Supervisor } from './supervisor.ts'
 import { versionText } from './version.ts'
@@ -116,7 +117,11 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
     port: config.statusPort,
     readiness,
     metrics,
-    sources: { proxyPort, application: applicationMetrics(env, config) },
+    sources: {
+      proxyPort,
+      // Port 15020 of a gateway is open to its clients (status/server.go).
+      applications: type === 'sidecar' ? scrapeTargets(env.ISTIO_PROMETHEUS_ANNOTATIONS, config.statusPort) : [],
+    },
     probes,
     metricsFromLocalhostOnly: env.METRICS_LOCALHOST_ACCESS_ONLY === 'true',
     nameTable: () => controlPlane?.dns?.table ?? null,
@@ -217,30 +222,6 @@ function ownListeners(healthPort: number, prometheusPort: number): ReadonlySet<s
     'listener.admin.downstream_cx_active',
     'listener.admin.main_thread.downstream_cx_active',
   ])
-}
-
-/** ISTIO_PROMETHEUS_ANNOTATIONS: `{"scrape":"true","path":"/metrics","port":"80"}`, written by the injector. */
-function applicationMetrics(env: Env, config: ProxyConfig): { port: number; path: string } | undefined {
-  const text = env.ISTIO_PROMETHEUS_ANNOTATIONS
-  if (text === undefined || text === '') return undefined
-  let value: { scrape?: string; path?: string; port?: string; targets?: unknown }
-  try {
-    value = JSON.parse(text) as typeof value
-  } catch (error) {
-    throw new AgentError(`ISTIO_PROMETHEUS_ANNOTATIONS is not JSON: ${(error as Error).message}`)
-  }
-  if (value.targets !== undefined) log.warn('ISTIO_PROMETHEUS_ANNOTATIONS: several targets are not supported yet')
-  if (value.scrape === 'false') return undefined
-  const port = Number(value.port || 80)
-  if (!Number.isInteger(port) || port < 1 || port > 65535) {
-    throw new AgentError(`ISTIO_PROMETHEUS_ANNOTATIONS: port "${value.port}" is not a port`)
-  }
-  if (port === config.statusPort) {
-    throw new AgentError(
-      `ISTIO_PROMETHEUS_ANNOTATIONS: port ${port} is the agent's own, which would scrape itself for ever`,
-    )
-  }
-  return { port, path: value.path || '/metrics' }
 }
 
 function bootstrapOverride(env: Env): string | undefined {

@@ -76,6 +76,8 @@ export class StatusServer {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.setHeader('Vary', 'Accept-Encoding')
+    // Go's server writes neither Connection nor Keep-Alive where HTTP/1.1 needs none; without the first Node writes no second.
+    if (request.httpVersionMinor > 0 && response.shouldKeepAlive) response.removeHeader('Connection')
     request.resume()
     const url = request.url ?? '/'
     const mark = url.indexOf('?')
