@@ -20,7 +20,7 @@ interface Shape {
   readonly slot: number
 }
 
-/** Packs one value. Not to be used again after `pack`. */
+/** Packs one value. Not to be used again after `pack` or `packList`. */
 export class ValueWriter {
   readonly #lazy: ReadonlySet<string>
   #bytes = Buffer.allocUnsafe(4096)
@@ -47,7 +47,17 @@ export class ValueWriter {
 
   /** Throws when the value is not cloneable. */
   pack(value: unknown): SharedArrayBuffer {
-    const root = this.#slot(value, false)
+    return this.#finish(this.#slot(value, false))
+  }
+
+  /** A `PackedList` of values that were identified before. */
+  packList(ids: readonly number[]): SharedArrayBuffer {
+    const from = this.#slots.length
+    for (let i = 0; i < ids.length; i++) this.#slots.push(ids[i]!)
+    return this.#finish(this.#node(Kind.List, ids.length, from) - Kind.List + Kind.LazyList)
+  }
+
+  #finish(root: number): SharedArrayBuffer {
     const shared = new SharedArrayBuffer(this.#used + 4)
     Buffer.from(shared).set(this.#bytes.subarray(0, this.#used), 4)
     new DataView(shared).setUint32(0, root, true)

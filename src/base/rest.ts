@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from './clock.ts'
-import { collectGarbage } from './collect-garbage.ts'
+import { type Collection, collectGarbage } from './collect-garbage.ts'
 
 /** How often a thread looks whether it rests, in ms. */
 const LOOK_EVERY = 500
@@ -10,21 +10,21 @@ const WORTH = 20
 /** Looks in a row without traffic until everything is collected, and what counts as none: a timer now and then. */
 const LOOKS_UNTIL_DEEP = 4
 const STILL_SHARE = 0.004
-/** A deep collection takes a ms per MB or two: larger heaps are left to V8's own, which are split. In bytes. */
-const DEEP_LIMIT = 64 * 1048576
+/** Work that a deep collection must be preceded by, in ms per byte of the heap: it takes a fifth of that, on all threads together. */
+const DEEP_WORTH = 5 / 1048576
 
 /** What a thread knows of itself, and its collector; tests have their own. */
 export interface RestingThread {
   /** How long it has been busy since it began, in ms. */
   busyMs(): number
   usedHeap(): number
-  collect(what: 'minor' | 'major'): void
+  collect(what: Collection): void
 }
 
 /**
  * Collects the garbage of a thread whose work is over for now. V8 collects when memory runs short, so that what a burst has left stays
  * for as long as nothing follows: hours, in a sidecar. The young generation is done (a ms) as soon as there is little traffic,
- * everything (some 10 ms) when there has been none for two seconds.
+ * everything when there has been none for two seconds.
  */
 export class Rest {
   readonly #onRest: () => void
@@ -61,10 +61,10 @@ export class Rest {
     this.#old += worked
     this.#still = worked <= time * STILL_SHARE ? this.#still + 1 : 0
     if (worked > time * QUIET_SHARE) return
-    if (this.#still >= LOOKS_UNTIL_DEEP && this.#old >= WORTH && this.#thread.usedHeap() <= DEEP_LIMIT) {
-      this.#thread.collect('major')
+    if (this.#still >= LOOKS_UNTIL_DEEP && this.#old >= this.#thread.usedHeap() * DEEP_WORTH) {
+      this.#thread.collect('all')
       this.#old = 0
-    } else if (this.#young >= WORTH) this.#thread.collect('minor')
+    } else if (this.#young >= WORTH) this.#thread.collect('young')
     else return
     this.#young = 0
     this.#onRest()

@@ -333,10 +333,10 @@ export class ResourceManager {
     else this.subscriptions.listener(listener, ready)
   }
 
-  /** Everything static is in effect: what only dumps read takes as little room as possible from now on. */
-  shelve(): void {
+  /** Everything static is in effect: what only dumps read takes as little room as possible from now on. `done`: there is garbage. */
+  shelve(done: () => void): void {
     const statics = this.#context.bootstrap.static_resources ?? {}
-    shelveConfiguration(statics, this.listeners.active.values(), this.clusters.active.values())
+    shelveConfiguration(statics, this.listeners.active.values(), this.clusters.active.values(), done)
   }
 
   /** What a worker must know besides its listeners. */

@@ -1,6 +1,7 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../base/clock.ts'
+import { collectGarbage } from '../base/collect-garbage.ts'
 import { CpuProfile } from '../base/cpu-profile.ts'
 import { ConfigError } from '../base/errors.ts'
 import type { FileLogSink, Log, Loggers } from '../base/log.ts'
@@ -50,6 +51,8 @@ const GATHER_LIMIT = 500
 const SHUTDOWN_GRACE = 200
 /** From LIVE until what only dumps read is packed, in ms: whoever waits for readiness comes first. */
 const SHELVE_AFTER = 1000
+/** From then until the heap, smaller by the garbage, is moved together, in ms. */
+const DENSE_AFTER = 500
 
 /** The main thread: configuration, workers, admin. `configure` may fail; after `run` has resolved nothing does. */
 export class Server {
@@ -334,7 +337,16 @@ export class Server {
     this.store.gauge('listener_manager.workers_started').set(1)
     // Not only at the next flush: Istio's readiness reads server.state (Envoy: startWorkers calls updateServerStats).
     this.stats.refresh(this.state)
-    setTimeout(() => this.resources.shelve(), SHELVE_AFTER).unref()
+    setTimeout(() => this.resources.shelve(() => this.#onShelved()), SHELVE_AFTER).unref()
+  }
+
+  /** What was read is garbage now; V8 would keep it for as long as main has nothing to do. */
+  #onShelved(): void {
+    collectGarbage('all')
+    setTimeout(() => {
+      collectGarbage('dense')
+      this.#memory.soon()
+    }, DENSE_AFTER).unref()
   }
 
   /** A worker (or its replacement) takes messages now. */

@@ -1,46 +1,53 @@
-import { collectGarbage } from '../base/collect-garbage.ts'
 import { ValueWriter } from '../base/packed-values.ts'
 import type { HcmConfig } from '../http/connection-manager-config.ts'
-import { libc } from '../io/libc.ts'
 import type { MainCluster } from './clusters.ts'
 import { connectionManagersOf, type MainListener } from './listeners.ts'
 import { shelve } from './shelf.ts'
 
-/** Clusters whose configuration is compared in one go: some 2 ms. */
-const AT_ONCE = 50
+/** How long main may be kept from other work at a time, in ms. */
+const AT_ONCE = 2
 
 /**
  * Ten thousand clusters and virtual hosts take 100 MB as the objects that the parsers made. Long lists of messages, and of virtual
- * hosts, which only workers use, become bytes; parsed clusters share what is equal in them. Not for small configurations.
+ * hosts, which only workers use, become bytes; parsed clusters share what is equal in them. Not for small configurations. `done` is
+ * called when there is garbage to be collected.
  */
 export function shelveConfiguration(
   statics: object,
   listeners: Iterable<MainListener>,
   active: Iterable<MainCluster>,
+  done: () => void,
 ): void {
-  let any = shelve(statics, 'clusters')
-  for (const listener of listeners) {
-    for (const { route_config: routes } of connectionManagersOf(listener.proto)) {
-      if (routes !== undefined) any = shelve(routes, 'virtual_hosts') || any
-    }
-    for (const routes of inlineRoutes(listener)) any = shelve(routes, 'virtualHosts') || any
-  }
-  if (!any) return
-  const sharer = new PartSharer()
-  const clusters = active[Symbol.iterator]()
+  const steps = shelveAll(statics, [...listeners], [...active])
   const next = (): void => {
-    for (let left = AT_ONCE; left > 0; left--) {
-      const { value: cluster } = clusters.next() as IteratorResult<MainCluster, undefined>
-      if (cluster === undefined) {
-        // In a turn of its own, when nothing of this is referred to any more.
-        setImmediate(collectEverything)
-        return
-      }
-      sharer.share(cluster.config)
-    }
-    setImmediate(next)
+    const until = performance.now() + AT_ONCE
+    let step = steps.next()
+    while (step.done !== true && performance.now() < until) step = steps.next()
+    if (step.done !== true) setImmediate(next)
+    else if (step.value) done()
   }
   next()
+}
+
+function* shelveAll(
+  statics: object,
+  listeners: readonly MainListener[],
+  active: readonly MainCluster[],
+): Generator<void, boolean> {
+  let any = yield* shelve(statics, 'clusters')
+  for (const listener of listeners) {
+    for (const { route_config: routes } of connectionManagersOf(listener.proto)) {
+      if (routes !== undefined) any = (yield* shelve(routes, 'virtual_hosts')) || any
+    }
+    for (const routes of inlineRoutes(listener)) any = (yield* shelve(routes, 'virtualHosts')) || any
+  }
+  if (!any) return false
+  const sharer = new PartSharer()
+  for (const cluster of active) {
+    sharer.share(cluster.config)
+    yield
+  }
+  return true
 }
 
 function inlineRoutes({ config }: MainListener): object[] {
@@ -74,13 +81,4 @@ export class PartSharer {
       }
     }
   }
-}
-
-/**
- * What was read and is shelved now is garbage, and without traffic on the main thread V8 may keep it for minutes. Once per start of a
- * large configuration; it takes some 50 ms.
- */
-function collectEverything(): void {
-  collectGarbage('last-resort')
-  libc()?.trim()
 }

@@ -1,6 +1,14 @@
 import t from 'tap'
-import { elementOf, shelve } from '../../../src/server/shelf.ts'
+import { elementOf, shelve as steps } from '../../../src/server/shelf.ts'
 import { PartSharer } from '../../../src/server/shelve-configuration.ts'
+
+function shelve(owner: object, key: string): boolean {
+  const all = steps(owner, key)
+  for (;;) {
+    const { done, value } = all.next()
+    if (done === true) return value
+  }
+}
 
 const cluster = (i: number) => ({ name: `c${i}`, hosts: [{ address: `10.0.0.${i}`, tags: [] as string[] }] })
 
