@@ -3,14 +3,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Ports } from '../load/ports.ts'
-import { type ClientResult, playHttp1 } from '../wire/http1-client.ts'
+import { playHttp1 } from '../wire/http1-client.ts'
+import { askHttp2 } from '../wire/http2-client.ts'
 import { ProxyProcess } from '../wire/proxy-process.ts'
 import type { JsonObject } from './json.ts'
 import { Normaliser } from './normalise.ts'
 import { CompareError } from './options.ts'
 import { Recorder } from './recorder.ts'
 import type { Exchange } from './result.ts'
-import { LOG_FIELDS, type Rewritten, rewrite } from './rewrite.ts'
+import { LOG_FIELDS, type Rewritten, type RewrittenListener, rewrite } from './rewrite.ts'
 import { requestBytes, type TraceEntry } from './trace.ts'
 
 /** The line of a request is written some milliseconds after its answer; longer than this and there is none. */
@@ -92,19 +93,13 @@ export class Side {
     recorder.answer = entry.answer
     recorder.attempts.length = 0
     const before = this.logLines().length
-    const result = await playHttp1({
-      port: place.port,
-      actions: [requestBytes(entry)],
-      responses: 1,
-      methods: [entry.method],
-      timeout: timeoutSeconds * 1000,
-      linger: 0,
-      ...(place.tls ? { tls: { servername: entry.url.hostname, ALPNProtocols: ['http/1.1'] } } : {}),
-    })
+    const answer = entry.http2
+      ? await overHttp2(entry, place, timeoutSeconds)
+      : await overHttp1(entry, place, timeoutSeconds)
     const line = await this.nextLogLine(before)
     if (this.process.died !== null)
       throw new CompareError(`${this.title} ended (${this.process.died}):\n${this.process.logTail()}`)
-    return this.normaliser.exchange({ ...describe(result), log: line, attempts: [...recorder.attempts] })
+    return this.normaliser.exchange({ ...answer, log: line, attempts: [...recorder.attempts] })
   }
 
   /** Counters by normalised name, and the names of everything else. */
@@ -177,7 +172,18 @@ async function reserve(config: JsonObject, free: Ports, recorder: Recorder, real
   }
 }
 
-function describe(result: ClientResult): Pick<Exchange, 'status' | 'headers' | 'body' | 'trailers' | 'connection'> {
+type Seen = Pick<Exchange, 'status' | 'headers' | 'body' | 'trailers' | 'connection'>
+
+async function overHttp1(entry: TraceEntry, place: RewrittenListener, timeoutSeconds: number): Promise<Seen> {
+  const result = await playHttp1({
+    port: place.port,
+    actions: [requestBytes(entry)],
+    responses: 1,
+    methods: [entry.method],
+    timeout: timeoutSeconds * 1000,
+    linger: 0,
+    ...(place.tls ? { tls: { servername: entry.url.hostname, ALPNProtocols: ['http/1.1'] } } : {}),
+  })
   const message = result.messages.at(-1)
   const complete = message?.complete !== false
   return {
@@ -186,5 +192,26 @@ function describe(result: ClientResult): Pick<Exchange, 'status' | 'headers' | '
     body: message?.body.toString('latin1') ?? '',
     trailers: message?.trailers ?? [],
     connection: complete ? result.fate : `${result.fate}, answer incomplete`,
+  }
+}
+
+async function overHttp2(entry: TraceEntry, place: RewrittenListener, timeoutSeconds: number): Promise<Seen> {
+  const { status, headers, body, trailers, complete, reset, fate, tls } = await askHttp2({
+    port: place.port,
+    method: entry.method,
+    scheme: place.tls ? 'https' : 'http',
+    authority: entry.url.host,
+    path: entry.url.pathname + entry.url.search,
+    headers: entry.headers,
+    body: entry.body,
+    serverName: entry.url.hostname,
+    timeout: timeoutSeconds * 1000,
+  })
+  return {
+    status: status === null ? `no answer: ${tls ?? fate}` : `HTTP/2 ${status}`,
+    headers,
+    body: body.toString('latin1'),
+    trailers,
+    connection: complete ? fate : `${fate}, answer incomplete, stream reset with ${reset}`,
   }
 }

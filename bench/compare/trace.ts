@@ -7,6 +7,8 @@ export interface TraceEntry {
   /** In the order of the trace; without what belongs to a connection. */
   readonly headers: readonly (readonly [name: string, value: string])[]
   readonly body: Buffer
+  /** How it was recorded; lists of URLs are HTTP/1.1. */
+  readonly http2: boolean
   readonly answer: Answer
 }
 
@@ -64,7 +66,14 @@ function fromList(text: string, name: string): TraceEntry[] {
     const words = line.trim().split(/\s+/)
     if (words[0] === '' || words[0]!.startsWith('#')) continue
     const [method, url] = words.length > 1 ? [words[0]!, words[1]!] : ['GET', words[0]!]
-    entries.push({ method, url: parseUrl(url, name), headers: [], body: Buffer.alloc(0), answer: DEFAULT_ANSWER })
+    entries.push({
+      method,
+      url: parseUrl(url, name),
+      headers: [],
+      body: Buffer.alloc(0),
+      http2: false,
+      answer: DEFAULT_ANSWER,
+    })
   }
   return entries
 }
@@ -78,6 +87,8 @@ interface HarEntry {
   readonly request?: {
     readonly method?: string
     readonly url?: string
+    /** `HTTP/1.1`, `HTTP/2`, `h2`, `http/2.0`; browsers differ. */
+    readonly httpVersion?: string
     readonly headers?: readonly HarPair[]
     readonly postData?: { readonly text?: string; readonly encoding?: string }
   }
@@ -111,8 +122,14 @@ function fromHarEntry({ request, response }: HarEntry, where: string, notes: str
     url: parseUrl(request.url, where),
     headers: pairs(given, CONNECTION_HEADERS),
     body: decode(request.postData),
+    http2: isHttp2(request.httpVersion ?? '', where, notes),
     answer: response === undefined || !((response.status ?? 0) >= 200) ? DEFAULT_ANSWER : answerOf(response),
   }
+}
+
+function isHttp2(version: string, where: string, notes: string[]): boolean {
+  if (/^(h3|http\/3)/i.test(version)) notes.push(`${where}: recorded over HTTP/3, sent as HTTP/1.1`)
+  return /^(h2|http\/2)/i.test(version)
 }
 
 function answerOf(response: NonNullable<HarEntry['response']>): Answer {

@@ -50,9 +50,10 @@ static_resources:
     type: STRICT_DNS
     load_assignment: {cluster_name: up, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: nowhere.invalid, port_value: 80}}}}]}]}
 `
-const entry = (path: string, status: number, text: string, method = 'GET'): object => ({
+const entry = (path: string, status: number, text: string, method = 'GET', httpVersion = 'HTTP/1.1'): object => ({
   request: {
     method,
+    httpVersion,
     url: `http://api.test:8080${path}`,
     headers: [{ name: 'X-Trace', value: path }],
     ...(method === 'POST' ? { postData: { text } } : {}),
@@ -70,6 +71,8 @@ const TRACE = JSON.stringify({
       entry('/unknown', 404, ''),
       entry('/plain', 200, '', 'HEAD'),
       entry('/h2/x', 201, 'over h2', 'POST'),
+      entry('/plain/h2', 200, 'both over h2', 'POST', 'h2'),
+      entry('/direct', 418, '', 'GET', 'HTTP/2.0'),
     ],
   },
 })
@@ -122,7 +125,7 @@ if (skip !== false) process.stderr.write('SKIPPED: no real Envoy (ENVOY_BINARY):
 t.test('the real Envoy and Remora agree: status 0', { skip }, async t => {
   const { status, out, errors } = await compare('--envoy', envoy, '--no-measure')
   t.equal(status, 0, out + errors)
-  t.match(out, /8 of 8 requests agree; \d{3} stat names are common, 0 differ\nequal/)
+  t.match(out, /10 of 10 requests agree; \d{3} stat names are common, 0 differ\nequal/)
 })
 
 t.test(
@@ -156,6 +159,9 @@ t.test(
     t.same(found[5], [])
     t.same(found[6], ['headers x-seen: no / yes'])
     t.same(found[7], [])
+    t.same(found[8], ['headers x-seen: no / yes'], 'over HTTP/2')
+    t.match(requests[8]!.remora, { status: 'HTTP/2 200', body: 'both over h2', log: { protocol: 'HTTP/2' } })
+    t.match(found[9]!.join('\n'), /^status : HTTP\/2 419 \/ HTTP\/2 418\nbody : /)
     t.match(requests[7]!.remora.attempts, [{ cluster: 'up2', protocol: 'HTTP/2', body: 'over h2' }])
     t.ok(stats.onlyEnvoy.some(name => name.startsWith('http.egress.')))
     t.ok(stats.onlyRemora.some(name => name.startsWith('http.ingress.')))

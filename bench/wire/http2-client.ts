@@ -1,0 +1,129 @@
+import { connect as connectHttp2, constants, type OutgoingHttpHeaders } from 'node:http2'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
+import type { Fate } from './http1-client.ts'
+
+export interface Http2Request {
+  readonly port: number
+  readonly method: string
+  readonly scheme: 'http' | 'https'
+  readonly authority: string
+  readonly path: string
+  readonly headers: readonly (readonly [name: string, value: string])[]
+  readonly body: Buffer
+  /** With ALPN h2 when the scheme is https; else prior knowledge. */
+  readonly serverName: string
+  /** Gives up after this many ms. */
+  readonly timeout: number
+}
+
+export interface Http2Answer {
+  /** null: none came. */
+  readonly status: number | null
+  /** `name: value`, in the order received. */
+  readonly headers: readonly string[]
+  readonly body: Buffer
+  readonly trailers: readonly string[]
+  readonly complete: boolean
+  /** Code of the RST_STREAM that ended it; 0 = none. */
+  readonly reset: number
+  readonly fate: Fate
+  /** `TLSv1.3 alpn=h2`, or why there was no handshake; null without TLS. */
+  readonly tls: string | null
+}
+
+/** One request over a connection of its own. Never throws for what the peer does. */
+export async function askHttp2(request: Http2Request): Promise<Http2Answer> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(() => {
+    fate = 'timeout'
+    resolve()
+  }, request.timeout)
+  let fate: Fate = 'kept'
+  let tls: string | null = null
+  let status: number | null = null
+  let headers: string[] = []
+  let trailers: string[] = []
+  let complete = false
+  let reset = 0
+  const chunks: Buffer[] = []
+  const fail = (error: NodeJS.ErrnoException): void => {
+    if (error.code === 'ECONNREFUSED') fate = 'refused'
+    else if (error.code === 'ECONNRESET') fate = 'reset'
+    else if (fate === 'kept') fate = 'closed'
+    if (request.scheme === 'https') tls ??= error.message
+    resolve()
+  }
+  const socket = dial(request).once('error', fail)
+  const ready = request.scheme === 'https' ? 'secureConnect' : 'connect'
+  socket.once(ready, () => {
+    if (request.scheme === 'https') {
+      const { alpnProtocol } = socket as TLSSocket
+      tls = `${(socket as TLSSocket).getProtocol()} alpn=${alpnProtocol || '-'}`
+      if (alpnProtocol !== 'h2') {
+        resolve()
+        return
+      }
+    }
+    const session = connectHttp2(`${request.scheme}://${request.authority}`, { createConnection: () => socket })
+    session.on('error', fail)
+    session.on('close', () => {
+      if (fate === 'kept') fate = 'closed'
+      resolve()
+    })
+    const stream = session.request(fieldsOf(request), { endStream: request.body.length === 0 })
+    stream.on('response', (_fields, _flags, raw: string[]) => {
+      headers = lines(raw).filter(line => !line.startsWith(':'))
+      status = Number(
+        lines(raw)
+          .find(line => line.startsWith(':status: '))
+          ?.slice(9),
+      )
+    })
+    stream.on('trailers', (_fields, _flags, raw: string[]) => {
+      trailers = lines(raw)
+    })
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+    stream.on('error', () => {})
+    stream.on('end', () => {
+      complete = stream.rstCode === constants.NGHTTP2_NO_ERROR
+    })
+    stream.on('close', () => {
+      reset = stream.rstCode
+      resolve()
+    })
+    if (request.body.length > 0) stream.end(request.body)
+  })
+  await promise
+  clearTimeout(timer)
+  socket.destroy()
+  return { status, headers, body: Buffer.concat(chunks), trailers, complete, reset, fate, tls }
+}
+
+function dial({ port, scheme, serverName }: Http2Request): Socket {
+  const place = { port, host: '127.0.0.1' }
+  if (scheme === 'http') return connectTcp(place)
+  return connectTls({ ...place, servername: serverName, ALPNProtocols: ['h2'], rejectUnauthorized: false })
+}
+
+function fieldsOf({ method, scheme, authority, path, headers, body }: Http2Request): OutgoingHttpHeaders {
+  const fields: Record<string, string | string[]> = {
+    ':method': method,
+    ':scheme': scheme,
+    ':authority': authority,
+    ':path': path,
+  }
+  for (const [name, value] of headers) {
+    const key = name.toLowerCase()
+    const before = fields[key]
+    fields[key] = before === undefined ? value : [...[before].flat(), value]
+  }
+  if (body.length > 0) fields['content-length'] = String(body.length)
+  return fields
+}
+
+function lines(raw: readonly string[]): string[] {
+  const out: string[] = []
+  for (let i = 0; i + 1 < raw.length; i += 2) out.push(`${raw[i]}: ${raw[i + 1]}`)
+  return out
+}
