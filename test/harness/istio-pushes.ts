@@ -11,6 +11,7 @@ export const PUSHES = [
   'default-gw',
   'default-sleep-mode-TPROXY',
   'ambient-httpbin-hbone',
+  'ambient-sleep-hbone',
 ] as const
 
 /** NDS is for the agent. */

@@ -27,8 +27,7 @@ const support = defineSupport<Proto>('io.istio.http.peer_metadata.Config', {
   upstream_discovery: 'yes',
   downstream_propagation: 'yes',
   upstream_propagation: 'yes',
-  // Says what internal listeners behind this one may see; there are none.
-  shared_with_upstream: 'reject',
+  shared_with_upstream: 'yes',
   additional_labels: 'yes',
 })
 
@@ -42,6 +41,8 @@ interface PeerMetadataConfig {
   readonly upstreamDiscovery: readonly DiscoveryConfig[]
   readonly downstreamPropagation: readonly PropagationConfig[]
   readonly upstreamPropagation: readonly PropagationConfig[]
+  /** An internal listener behind this one knows of the peers, too. */
+  readonly shared: boolean
   readonly additionalLabels: readonly string[]
 }
 
@@ -62,6 +63,7 @@ export const peerMetadataFactory: HttpFilterFactory<Proto, PeerMetadataConfig> =
       upstreamDiscovery: discovery('upstream_discovery'),
       downstreamPropagation: (proto.downstream_propagation ?? []).flatMap(parsePropagation),
       upstreamPropagation: (proto.upstream_propagation ?? []).flatMap(parsePropagation),
+      shared: proto.shared_with_upstream ?? false,
       additionalLabels: proto.additional_labels ?? [],
     }
   },
@@ -167,8 +169,9 @@ class PeerMetadataFilter implements HttpFilter<PeerState> {
     }
     const key = downstream ? DOWNSTREAM_PEER : UPSTREAM_PEER
     if (peer === null || s.info.state(key) !== undefined) return
-    s.info.setState(key, peer)
-    s.info.setState(downstream ? DOWNSTREAM_PEER_OBJECT : UPSTREAM_PEER_OBJECT, peer)
+    const sharing = this.#config.shared ? 'once' : 'none'
+    s.info.setFilterState(key, peer, sharing, '')
+    s.info.setFilterState(downstream ? DOWNSTREAM_PEER_OBJECT : UPSTREAM_PEER_OBJECT, peer, sharing, '')
   }
 
   #tell(s: StreamContext, h: HeaderBlock, methods: readonly PropagationConfig[], asked: number): void {
