@@ -99,7 +99,7 @@ for (const policy of policies) {
       stats: new ClusterStats(nowhere),
       random: new XorShift(1),
       runtime,
-      timers: { arm() {}, cancel() {}, now: () => 0 },
+      timers: { arm() {}, cancel() {}, suspend() {}, now: () => 0 },
       localHosts: () => null,
       clusterActiveRequests: () => 0,
     })

@@ -21,7 +21,7 @@ class Pipe {
   }
 }
 
-const timers: Timers = { arm(_: TimerNode) {}, cancel(_: TimerNode) {}, now: () => 0 }
+const timers: Timers = { arm(_: TimerNode) {}, cancel(_: TimerNode) {}, suspend(_: TimerNode) {}, now: () => 0 }
 const body = Buffer.alloc(Number(process.argv[2] ?? 128), 'x')
 
 class Server implements StreamDecoder {

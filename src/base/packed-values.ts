@@ -12,6 +12,8 @@ const Kind = { Constant: 0, Integer: 1, Text: 2, Object: 3, List: 4, Double: 5, 
 
 const CONSTANTS = [undefined, null, true, false, ''] as const
 const MAX_INTEGER = 0x0fffffff
+/** kFastPropertiesSoftLimit of V8. */
+const MANY_NAMES = 12
 
 /** Names of the properties of objects that have the same ones in the same order. */
 interface Shape {
@@ -261,6 +263,7 @@ export class PackedList<T extends object> {
 export class ValueReader {
   readonly #bytes: Buffer
   readonly #names = new Map<number, readonly string[]>()
+  readonly #shapes = new Map<number, Record<string, unknown>>()
   #at = 0
 
   constructor(packed: SharedArrayBuffer) {
@@ -313,8 +316,9 @@ export class ValueReader {
 
   #object(at: number): object {
     this.#at = at
-    const names = this.#namesAt(this.#number())
-    const out: Record<string, unknown> = {}
+    const slot = this.#number()
+    const names = this.#namesAt(slot)
+    const out = names.length > MANY_NAMES ? { ...this.#shape(slot, names) } : {}
     let next = this.#at
     for (const name of names) {
       this.#at = next
@@ -323,6 +327,19 @@ export class ValueReader {
       setOwn(out, name, this.value(slot))
     }
     return out
+  }
+
+  /**
+   * An object that has these properties, to be copied and filled. V8 makes a hash table of an object that grows name by name beyond
+   * a dozen, and the configuration of a connection manager is read with every request; one out of JSON keeps its shape.
+   */
+  #shape(slot: number, names: readonly string[]): Record<string, unknown> {
+    let shape = this.#shapes.get(slot)
+    if (shape === undefined) {
+      shape = JSON.parse(`{${names.map(name => `${JSON.stringify(name)}:0`).join(',')}}`) as Record<string, unknown>
+      this.#shapes.set(slot, shape)
+    }
+    return shape
   }
 
   #list(at: number): unknown[] {

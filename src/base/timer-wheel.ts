@@ -19,6 +19,10 @@ const LEVELS = 5
 const FIRST_SLOTS = 1 << FIRST_BITS
 const LEVEL_SLOTS = 1 << LEVEL_BITS
 const HORIZON = 2 ** (FIRST_BITS + (LEVELS - 1) * LEVEL_BITS)
+/** Ticks that a slot of a level stands for. */
+const UNITS: readonly number[] = Array.from({ length: LEVELS }, (_, i) =>
+  i === 0 ? 1 : 2 ** (FIRST_BITS + (i - 1) * LEVEL_BITS),
+)
 
 /**
  * Hierarchical timer wheel with 1 ms ticks: arm and cancel are O(1) and allocate nothing. A timer never fires early and at most
@@ -50,7 +54,7 @@ export class TimerWheel implements Timers {
   }
 
   arm(node: TimerNode, ms: number): void {
-    if (node.bucket >= 0) this.#unlink(node)
+    if (node.bucket >= 0 && node.deadline !== 0) this.#count--
     // The coarse time is of this turn of the loop: with a tick on top the timer is hardly ever early, and never by a tick.
     const now = this.#nowFresh ? this.#now + 1 : this.#refresh()
     if (this.#count === 0) {
@@ -59,15 +63,29 @@ export class TimerWheel implements Timers {
     }
     // Not Math.max: NaN has to become 0 too.
     node.deadline = now + (ms > 0 ? ms : 0)
-    const tick = this.#insert(node)
-    if (tick < this.#wakeTick && !this.#advancing) this.#schedule(tick, now)
+    this.#count++
+    // In a bucket that comes up before its time it stays: it is placed anew then. Timeouts of a busy connection are armed for each
+    // request and move once in a while.
+    if (node.bucket >= 0 && (node.due <= this.#tick || node.deadline < node.due)) this.#unlink(node)
+    if (node.bucket < 0) this.#insert(node)
+    if (node.due < this.#wakeTick && !this.#advancing) this.#schedule(node.due, now)
   }
 
   cancel(node: TimerNode): void {
     if (node.bucket < 0) return
     this.#unlink(node)
+    this.#disarm(node)
+  }
+
+  suspend(node: TimerNode): void {
+    if (node.bucket >= 0) this.#disarm(node)
+  }
+
+  // The wake-up stays: arming and cancelling a timeout per request must not touch the loop's timer.
+  #disarm(node: TimerNode): void {
+    if (node.deadline === 0) return
     node.deadline = 0
-    // The wake-up stays: arming and cancelling a timeout per request must not touch the loop's timer.
+    this.#count--
     if (this.#count === 0) this.#loop?.keepAlive(false)
   }
 
@@ -121,29 +139,26 @@ export class TimerWheel implements Timers {
     this.#loop?.wakeIn(tick > now ? tick - now : 0)
   }
 
-  /** Puts `node` into its bucket; returns the tick at which that bucket has to be looked at. */
-  #insert(node: TimerNode): number {
+  /** Puts `node` into its bucket and notes when that has to be looked at. */
+  #insert(node: TimerNode): void {
     // A tick that has run does not run again: a timer armed for "now" waits for the next one.
     let tick = Math.ceil(node.deadline)
     if (tick <= this.#tick) tick = this.#tick + 1
     const wait = tick - this.#tick
     if (wait < FIRST_SLOTS) {
       this.#link(node, tick & (FIRST_SLOTS - 1), 0)
-      return tick
+      node.due = tick
+      return
     }
     // Beyond the horizon: into the farthest bucket; it is placed anew when that bucket comes up.
     if (wait >= HORIZON) tick = this.#tick + HORIZON - 1
     let level = 1
-    let span = FIRST_SLOTS * LEVEL_SLOTS
-    while (level < LEVELS - 1 && wait >= span) {
-      level++
-      span *= LEVEL_SLOTS
-    }
+    while (level < LEVELS - 1 && wait >= UNITS[level + 1]!) level++
     const shift = FIRST_BITS + (level - 1) * LEVEL_BITS
     const slot = (tick >>> shift) & (LEVEL_SLOTS - 1)
     this.#link(node, FIRST_SLOTS + (level - 1) * LEVEL_SLOTS + slot, level)
-    const unit = 2 ** shift
-    return Math.floor(tick / unit) * unit
+    // Without a division, and right beyond 2^32 too: what is cut off are low bits.
+    node.due = tick - (tick & (UNITS[level]! - 1))
   }
 
   #link(node: TimerNode, bucket: number, level: number): void {
@@ -154,7 +169,6 @@ export class TimerWheel implements Timers {
     this.#heads[bucket] = node
     node.bucket = bucket
     this.#counts[level]!++
-    this.#count++
   }
 
   #unlink(node: TimerNode): void {
@@ -166,7 +180,6 @@ export class TimerWheel implements Timers {
     node.next = null
     node.bucket = -1
     this.#counts[levelOf(bucket)]!--
-    this.#count--
   }
 
   /** Goes to the next tick where something can happen, at most `target`, and does it. */
@@ -197,8 +210,8 @@ export class TimerWheel implements Timers {
       while (node !== null) {
         const next: TimerNode | null = node.next
         this.#unlink(node)
-        if (node.deadline <= tick) this.#link(node, tick & (FIRST_SLOTS - 1), 0)
-        else this.#insert(node)
+        if (node.deadline > tick) this.#insert(node)
+        else if (node.deadline !== 0) this.#link(node, tick & (FIRST_SLOTS - 1), 0)
         node = next
       }
     }
@@ -209,9 +222,12 @@ export class TimerWheel implements Timers {
     let node = this.#heads[bucket] ?? null
     while (node !== null) {
       this.#unlink(node)
-      node.deadline = 0
-      if (this.#count === 0) this.#loop?.keepAlive(false)
-      node.owner.onTimer(node.kind)
+      // Armed anew for later since it came here, or suspended.
+      if (node.deadline > this.#tick) this.#insert(node)
+      else if (node.deadline !== 0) {
+        this.#disarm(node)
+        node.owner.onTimer(node.kind)
+      }
       node = this.#heads[bucket] ?? null
     }
   }

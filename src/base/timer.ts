@@ -14,8 +14,10 @@ export class TimerNode {
   deadline = 0
   next: TimerNode | null = null
   prev: TimerNode | null = null
-  /** Bucket the wheel keeps the node in; -1 while not armed. */
+  /** Bucket the wheel keeps the node in; -1 while it is in none. */
   bucket = -1
+  /** Tick at which that bucket comes up. */
+  due = 0
 
   constructor(owner: TimerOwner, kind: number) {
     this.owner = owner
@@ -28,6 +30,11 @@ export interface Timers {
   arm(node: TimerNode, ms: number): void
   /** Disarms; a no-op when not armed. */
   cancel(node: TimerNode): void
+  /**
+   * The same for a timer that is likely to be armed again soon: it may stay where it is until its time has come, which makes this and
+   * the next `arm` a few stores. Its owner is held that long: whoever goes away calls `cancel`.
+   */
+  suspend(node: TimerNode): void
   /** Coarse monotonic milliseconds, refreshed once per event-loop turn: cheap enough for the hot path. */
   now(): number
 }

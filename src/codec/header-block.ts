@@ -1,3 +1,6 @@
+import { internalized } from '../base/internalized.ts'
+import { cut } from '../base/list.ts'
+
 /**
  * A header block: pseudo headers as fields, all others in one flat array `[name, value, name, value, …]` in wire
  * order. Names are lower-cased and interned (`internName`), so that comparing two names compares two pointers.
@@ -73,7 +76,7 @@ export class HeaderBlock {
   }
 
   clear(): void {
-    this.list.length = 0
+    cut(this.list, 0)
     this.method = ''
     this.path = ''
     this.authority = ''
@@ -89,7 +92,7 @@ export class HeaderBlock {
   copyFrom(other: HeaderBlock): void {
     const list = this.list
     const from = other.list
-    list.length = 0
+    cut(list, 0)
     for (let i = 0; i < from.length; i++) list.push(from[i]!)
     this.method = other.method
     this.path = other.path
@@ -134,7 +137,7 @@ export class HeaderBlock {
       to += 2
     }
     if (to === list.length) return false
-    list.length = to
+    cut(list, to)
     return true
   }
 
@@ -192,10 +195,10 @@ export function internName(name: string): string {
   const hit = interned.get(name)
   if (hit !== undefined) return hit
   const lower = name.toLowerCase()
-  const canonical = interned.get(lower) ?? lower
-  if (interned.size < MAX_INTERNED) {
-    interned.set(canonical, canonical)
-    if (name !== canonical) interned.set(name, canonical)
-  }
+  const known = interned.get(lower)
+  if (interned.size >= MAX_INTERNED) return known ?? lower
+  const canonical = known ?? internalized(lower)
+  interned.set(canonical, canonical)
+  if (name !== canonical) interned.set(name, canonical)
   return canonical
 }

@@ -1,3 +1,4 @@
+import { internalized } from '../base/internalized.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import type { HeaderMatchConfig } from './matcher.ts'
 import { compileStringMatch, type StringMatch } from './string-match.ts'
@@ -12,7 +13,7 @@ export class HeaderMatch {
 
   constructor(config: HeaderMatchConfig) {
     // Envoy keeps Host and :authority in one slot.
-    this.name = config.name === 'host' ? ':authority' : config.name
+    this.name = config.name === 'host' ? ':authority' : internalized(config.name)
     this.#present = config.present
     this.#invert = config.invert
     this.#missingAsEmpty = config.missingAsEmpty

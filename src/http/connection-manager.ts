@@ -110,6 +110,7 @@ export class ConnectionManager {
       const context = retired.pop()!
       context.recycle()
       if (this.free.length < MAX_FREE) this.free.push(context)
+      else context.discard()
     }
   }
 

@@ -1,3 +1,4 @@
+import { cut } from '../base/list.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import { DataVerdict, HeadersVerdict } from './filter.ts'
 import type { StreamContext } from './stream-context.ts'
@@ -52,7 +53,7 @@ export class DecodePath {
   abort(): void {
     this.aborted = true
     this.hold = -1
-    this.buffer.length = 0
+    cut(this.buffer, 0)
     this.buffered = 0
   }
 
@@ -60,7 +61,7 @@ export class DecodePath {
     this.aborted = false
     this.at = 0
     this.hold = -1
-    this.buffer.length = 0
+    cut(this.buffer, 0)
     this.buffered = 0
     this.readerHeld = false
   }

@@ -1,3 +1,4 @@
+import { cut } from '../base/list.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import { Flow } from '../io/connection.ts'
 import { DataVerdict, HeadersVerdict } from './filter.ts'
@@ -64,7 +65,7 @@ export class EncodePath {
     this.hold = -1
     this.ended = false
     this.hasTrailers = false
-    this.buffer.length = 0
+    cut(this.buffer, 0)
     this.buffered = 0
   }
 

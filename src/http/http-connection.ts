@@ -169,8 +169,8 @@ export class HttpConnection implements TimerOwner {
     ;(this.isHttp2 ? stats.rqHttp2 : stats.rqHttp1).inc()
     stats.rqActive.inc()
     if (this.active.length === 1) {
-      services.timers.cancel(this.idleTimer)
-      services.timers.cancel(this.headTimer)
+      services.timers.suspend(this.idleTimer)
+      services.timers.suspend(this.headTimer)
     }
     this.requests++
     if (config.maxRequestsPerConnection > 0 && this.requests >= config.maxRequestsPerConnection && !this.draining) {

@@ -1,3 +1,4 @@
+import { cut } from '../base/list.ts'
 import type { CodecStream } from '../codec/codec.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import type { HcmConfig } from './connection-manager-config.ts'
@@ -50,7 +51,7 @@ function dropUnderscores(h: HeaderBlock): boolean {
     to += 2
   }
   const found = to < list.length
-  list.length = to
+  cut(list, to)
   return found
 }
 

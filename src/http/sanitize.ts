@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net'
+import { cut } from '../base/list.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import type { WorkerServices } from '../config/services.ts'
 import type { Connection } from '../io/connection.ts'
@@ -221,7 +222,7 @@ function stripHopByHop(h: HeaderBlock): void {
     list[to + 1] = list[i + 1]!
     to += 2
   }
-  list.length = to
+  cut(list, to)
 }
 
 /** Envoy 1.40 takes these from every external request, also where use_remote_address is off. */
@@ -235,7 +236,7 @@ function cleanInternal(h: HeaderBlock, dropped: ReadonlySet<string>): void {
     list[to + 1] = list[i + 1]!
     to += 2
   }
-  list.length = to
+  cut(list, to)
 }
 
 /** The address `hops` entries before the last of XFF; '' when there is none or it is no address. */

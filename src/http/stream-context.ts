@@ -311,14 +311,23 @@ export class StreamContext implements FormatContext, TimerOwner {
   /** Tears down filters and timers; called once by the connection when the stream is over. */
   destroyFilters(): void {
     const timers = this.services.timers
-    timers.cancel(this.idleTimer)
-    timers.cancel(this.requestTimer)
-    timers.cancel(this.maxDurationTimer)
-    timers.cancel(this.headersTimer)
+    timers.suspend(this.idleTimer)
+    timers.suspend(this.requestTimer)
+    timers.suspend(this.maxDurationTimer)
+    timers.suspend(this.headersTimer)
     const bits = this.chain.destroys & ~this.skipped
     if (bits === 0) return
     const filters = this.chain.filters
     for (let i = 0; i < filters.length; i++) if ((bits >> i) & 1) filters[i]!.onDestroy!(this)
+  }
+
+  /** It is not used again: no timer may hold it. */
+  discard(): void {
+    const timers = this.services.timers
+    timers.cancel(this.idleTimer)
+    timers.cancel(this.requestTimer)
+    timers.cancel(this.maxDurationTimer)
+    timers.cancel(this.headersTimer)
   }
 
   recycle(): void {

@@ -2,6 +2,7 @@ import type { HeaderBlock } from '../codec/header-block.ts'
 import { anyHeaderMatches, compileHeaderMatches, type HeaderMatch } from '../config/header-match.ts'
 import type { Runtime } from '../config/services.ts'
 import type { Host } from '../upstream/upstream.ts'
+import type { RetryOverrides } from './retry.ts'
 import type { RetryPolicy } from './route.ts'
 import type { RetryPolicyConfig } from './route-config.ts'
 
@@ -11,6 +12,7 @@ const BASE_BACK_OFF = 25
 export class CompiledRetryPolicy implements RetryPolicy {
   readonly retryOn: number
   readonly numRetries: number
+  readonly asConfigured: RetryOverrides
   readonly perTryTimeout: number
   readonly perTryIdleTimeout: number
   readonly retriableStatusCodes: readonly number[]
@@ -25,6 +27,7 @@ export class CompiledRetryPolicy implements RetryPolicy {
     this.config = config
     this.retryOn = config.retryOn
     this.numRetries = config.numRetries
+    this.asConfigured = { on: config.retryOn, numRetries: config.numRetries, statusCodes: [], headerNames: [] }
     this.perTryTimeout = config.perTryTimeout
     this.perTryIdleTimeout = config.perTryIdleTimeout
     this.retriableStatusCodes = config.retriableStatusCodes

@@ -137,6 +137,8 @@ export interface RetryPolicy {
   /** Bit set over `RetryOn`; 0 = none by config (headers may still add). */
   readonly retryOn: number
   readonly numRetries: number
+  /** What holds for requests whose headers say nothing about retries. */
+  readonly asConfigured: import('./retry.ts').RetryOverrides
   /** ms; 0 = route timeout. */
   readonly perTryTimeout: number
   readonly perTryIdleTimeout: number

@@ -1,4 +1,5 @@
 import { GRPC_STATUS_NAMES } from '../base/grpc-status.ts'
+import { internalized } from '../base/internalized.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import { headerArgs } from '../config/format-string.ts'
 import { latin1 } from '../config/matcher.ts'
@@ -10,9 +11,18 @@ type Block = 'requestHeaders' | 'responseHeaders' | 'responseTrailers'
 
 /** First value of the main header, else of the alternative. An empty value is missing. */
 function header(block: Block, args: string): FormatReader {
-  const [main, alternative] = headerArgs(args)
-  if (alternative === '') return c => first(c[block], main)
-  return c => first(c[block], main) ?? first(c[block], alternative)
+  const [main, alternative] = headerArgs(args).map(internalized) as [string, string]
+  // Spelled out: V8 looks a computed member up in a table at each call.
+  if (block === 'requestHeaders') {
+    if (alternative === '') return c => first(c.requestHeaders, main)
+    return c => first(c.requestHeaders, main) ?? first(c.requestHeaders, alternative)
+  }
+  if (block === 'responseHeaders') {
+    if (alternative === '') return c => first(c.responseHeaders, main)
+    return c => first(c.responseHeaders, main) ?? first(c.responseHeaders, alternative)
+  }
+  if (alternative === '') return c => first(c.responseTrailers, main)
+  return c => first(c.responseTrailers, main) ?? first(c.responseTrailers, alternative)
 }
 
 function first(headers: HeaderBlock | null, name: string): string | null {

@@ -32,6 +32,10 @@ export class TextFormatter implements Formatter {
   readonly constant: string | null
   readonly #texts: string[] = ['']
   readonly #readers: FormatReader[] = []
+  /** By operator: the value of the last line and what stood for it, up to the next operator. Most values stay for a while. */
+  readonly #lastValues: (FormatValue | undefined)[] = []
+  /** '' until the value has come twice in a row. */
+  readonly #lastPieces: string[] = []
   readonly #lengths: number[] = []
   readonly #missing: string
 
@@ -43,6 +47,8 @@ export class TextFormatter implements Formatter {
         this.#readers.push(readerOf(token))
         this.#lengths.push(token.length)
         this.#texts.push('')
+        this.#lastValues.push(undefined)
+        this.#lastPieces.push('')
       }
     }
     this.constant = this.#readers.length === 0 ? this.#texts[0]! : null
@@ -50,19 +56,34 @@ export class TextFormatter implements Formatter {
 
   format(context: FormatContext): string {
     const readers = this.#readers
-    const texts = this.#texts
-    let out = texts[0]!
+    const values = this.#lastValues
+    const pieces = this.#lastPieces
+    let out = this.#texts[0]!
     for (let i = 0; i < readers.length; i++) {
       const value = readers[i]!(context)
-      if (value === null) out += this.#missing
-      else {
-        const length = this.#lengths[i]!
-        const text = typeof value === 'string' ? value : valueText(value)
-        out += length >= 0 && text.length > length ? text.slice(0, length) : text
-      }
-      out += texts[i + 1]!
+      if (value !== values[i]) {
+        out += this.#piece(i, value)
+        // An object may change and stay the same.
+        values[i] = typeof value === 'object' && value !== null ? undefined : value
+        if (pieces[i] !== '') pieces[i] = ''
+      } else out += pieces[i] === '' ? this.#keep(i, value) : pieces[i]!
     }
     return out
+  }
+
+  #piece(i: number, value: FormatValue): string {
+    const after = this.#texts[i + 1]!
+    if (value === null) return this.#missing + after
+    const length = this.#lengths[i]!
+    const text = typeof value === 'string' ? value : valueText(value)
+    return (length >= 0 && text.length > length ? text.slice(0, length) : text) + after
+  }
+
+  /** As one piece of memory: it is copied into every line. */
+  #keep(i: number, value: FormatValue): string {
+    const piece = this.#piece(i, value)
+    this.#lastPieces[i] = Buffer.from(piece, 'latin1').latin1Slice(0, piece.length)
+    return piece
   }
 }
 

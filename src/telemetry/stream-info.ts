@@ -1,3 +1,4 @@
+import { cut } from '../base/list.ts'
 import type { StateSharing } from '../config/filter-state-value.ts'
 import type { Address, Connection } from '../io/connection.ts'
 
@@ -196,7 +197,7 @@ export class StreamInfo {
     this.upstream = null
     this.hostMetadata = null
     this.upstreamAttempts = 0
-    this.upstreamHostsAttempted.length = 0
+    cut(this.upstreamHostsAttempted, 0)
     this.firstUpstreamTx = -1
     this.lastUpstreamTx = -1
     this.firstUpstreamRx = -1
@@ -255,7 +256,7 @@ export class StreamInfo {
     this.upstreamConnectionId = 0
     this.upstreamTls = null
     this.upstream = null
-    this.upstreamHostsAttempted.length = 0
+    cut(this.upstreamHostsAttempted, 0)
     this.requestId = ''
     this.requestIdInResponse = false
     this.traceReason = 0

@@ -63,6 +63,7 @@ export class WorkerCluster implements Cluster {
   readonly stats: StatsScope
   readonly counters: ClusterStats
   readonly metadata: Readonly<Record<string, unknown>> | null
+  readonly maintenanceKey: string
   readonly networkFilters: readonly UpstreamNetworkFilter[] | null
   readonly limits: ResourceManager
   protected readonly services: ClusterServices
@@ -85,6 +86,7 @@ export class WorkerCluster implements Cluster {
     this.name = config.name
     this.observabilityName = config.observabilityName
     this.metadata = config.metadata
+    this.maintenanceKey = `upstream.maintenance_mode.${config.name}`
     this.services = services
     this.stats = services.stats.scope(`cluster.${config.statsName}.`)
     this.counters = new ClusterStats(this.stats)
@@ -167,11 +169,6 @@ export class WorkerCluster implements Cluster {
     }
     h.tcpOptions ??= this.connectOptions(h, NO_ALPN, PLAIN)
     return tcpConnect(this, h, 0, user, h.tcpOptions, this.services)
-  }
-
-  maintenanceMode(): boolean {
-    const { runtime, random } = this.services
-    return runtime.fraction(`upstream.maintenance_mode.${this.name}`, 0, 100, random.next32())
   }
 
   dropOverload(): string {

@@ -74,7 +74,7 @@ export class PoolClient implements ConnectionHandler, TimerOwner {
     this.active++
     this.served++
     this.remaining--
-    this.pool.timers.cancel(this.idle)
+    pool.timers.suspend(this.idle)
     pool.active++
     pool.cluster.counters.upstreamRqTotal.inc()
     pool.cluster.counters.upstreamRqActive.inc()

@@ -1,3 +1,4 @@
+import { cut } from '../base/list.ts'
 import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
 import { CloseReason, type Connection } from '../io/connection.ts'
@@ -270,7 +271,7 @@ export abstract class HttpConnectionPool implements HttpPool {
 
   private compact(): void {
     if (this.head === this.pending.length) {
-      this.pending.length = 0
+      cut(this.pending, 0)
       this.head = 0
     } else if (this.head > 64 && this.head * 2 > this.pending.length) {
       this.pending = this.pending.slice(this.head)
@@ -287,7 +288,7 @@ export abstract class HttpConnectionPool implements HttpPool {
   private dropReady(client: PoolClient): void {
     const ready = this.ready
     const last = ready.length - 1
-    if (ready[last] === client) ready.length = last
+    if (ready[last] === client) ready.pop()
     else ready.splice(ready.indexOf(client), 1)
   }
 }

@@ -140,6 +140,8 @@ export interface Cluster {
   /** The fixed `cluster.X.*` counters; see `cluster-stats.ts`. */
   readonly counters: import('./cluster-stats.ts').ClusterStats
   readonly metadata: Readonly<Record<string, unknown>> | null
+  /** Runtime key of the percentage of requests that are refused: made once, as it is asked for with each of them. */
+  readonly maintenanceKey: string
   readonly limits: ResourceLimits
   /** Filters of upstream connections; null = none. */
   readonly networkFilters: readonly UpstreamNetworkFilter[] | null
@@ -163,8 +165,6 @@ export interface Cluster {
   chargeHost(host: Host, status: number): void
   /** The host said `x-envoy-immediate-health-check-fail`: it is unhealthy until a health check passes. */
   failHost(host: Host): void
-  /** In maintenance mode by runtime `upstream.maintenance_mode.<name>` for this request (it draws a random number). */
-  maintenanceMode(): boolean
   /** Category of the `drop_overloads` entry that says to drop this request; '' = go on. */
   dropOverload(): string
   /** Reports an outcome to outlier detection; `status` 0 for connection-level failures with `localOrigin`. */

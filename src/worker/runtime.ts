@@ -38,7 +38,8 @@ export class RuntimeView implements Runtime {
   }
 
   fraction(key: string, numerator: number, denominator: number, random: number): boolean {
-    const entry = key === '' ? undefined : this.#entries.get(key)
+    // Looking up costs a hash of the key; with every request, and mostly there is nothing.
+    const entry = key === '' || this.#entries.size === 0 ? undefined : this.#entries.get(key)
     if (entry !== undefined) {
       if (entry.denominator > 0) return random % entry.denominator < entry.numerator
       // An integer where a fraction is expected counts per hundred (runtime_impl.cc, featureEnabled).

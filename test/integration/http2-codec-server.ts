@@ -21,6 +21,10 @@ class NodeTimers implements Timers {
     this.handles.set(node, setTimeout(fire, ms).unref())
   }
 
+  suspend(node: TimerNode): void {
+    this.cancel(node)
+  }
+
   cancel(node: TimerNode): void {
     clearTimeout(this.handles.get(node))
     this.handles.delete(node)

@@ -6,6 +6,7 @@ import { FieldWriter } from './field-writer.ts'
 import { MessageReader, type MessageSink } from './message-reader.ts'
 import { plainName, properCaseName } from './names.ts'
 import type { Http1Options } from './options.ts'
+import { StartWriter } from './start-writer.ts'
 import { Http1Stream, type Http1StreamOwner } from './stream.ts'
 
 const EMPTY = Buffer.alloc(0)
@@ -15,6 +16,7 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
   protocol: 'HTTP/1.0' | 'HTTP/1.1' = 'HTTP/1.1'
   readonly connection: Connection
   readonly properCase: boolean
+  readonly start: StartWriter
   readonly fields: FieldWriter
   readonly enableTrailers: boolean
   /** The connection may not be used again after the current exchange (`connection: close`, HTTP/1.0, read-until-close, errors). */
@@ -30,6 +32,7 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
     this.decoder = decoder
     this.options = options
     this.properCase = options.properCase
+    this.start = new StartWriter(options.properCase ? 'Host' : 'host')
     this.fields = new FieldWriter(options.properCase ? properCaseName : plainName)
     this.enableTrailers = options.enableTrailers
     this.reader = new MessageReader(this, false, options.maxHeadersKb, options.maxHeadersCount)
@@ -237,8 +240,9 @@ export class Http1ClientStream extends Http1Stream {
     this.headRequest = method === 'HEAD'
     this.connect = method === 'CONNECT'
     this.upgrade = h.has('upgrade')
-    const line = `${method} ${this.connect ? h.authority : h.path} HTTP/1.1\r\n`
-    let text = `${line}${this.line('host', h.authority)}${this.owner.fields.write(h.list)}`
+    const target = this.connect ? h.authority : h.path
+    const { start } = this.owner as Http1ClientCodec
+    let text = start.write(method, target, h.authority) + this.owner.fields.write(h.list)
     let chunked = false
     if (!h.has('content-length') && !this.connect && !this.upgrade) {
       if (!end) {
@@ -247,7 +251,8 @@ export class Http1ClientStream extends Http1Stream {
       } else if (!isBodiless(method)) text += this.line('content-length', '0')
     }
     this.begin(chunked, this.connect || this.upgrade, false)
-    this.send(`${text}\r\n`, line.length)
+    // Method, target, two blanks, the version and the end of the line.
+    this.send(`${text}\r\n`, method.length + target.length + 12)
     if (end) this.complete()
   }
 }

@@ -1,3 +1,4 @@
+import { internalized } from '../../base/internalized.ts'
 import type { HeaderBlock } from '../header-block.ts'
 import { joinValue, nextBlock, Side } from '../inline-header.ts'
 import { type NameEntry, NameKind, nameEntry } from './names.ts'
@@ -12,12 +13,14 @@ export const HeadResult = {
 } as const
 
 /** Envoy's methods (quiche Balsa without allow_custom_methods). */
-const methods = new Set(
+const methods = new Map(
   (
     'GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND ' +
     'UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PATCH PURGE MKCALENDAR LINK ' +
     'UNLINK SOURCE'
-  ).split(' '),
+  )
+    .split(' ')
+    .map(method => [method, internalized(method)] as const),
 )
 
 // RFC 9110 §5.5: field values hold no control characters but HTAB; a bare CR is one of the smuggler's tools (RFC 9112 §2.2).
@@ -291,10 +294,11 @@ export class HeadParser {
     if (firstBlank < 0 || firstBlank >= lineEnd) return this.refuse()
     const blank = text.indexOf(' ', firstBlank + 1)
     const secondBlank = blank < 0 || blank >= lineEnd ? lineEnd : blank
-    const method = text.slice(at, firstBlank)
+    // The one object of that text: comparing it with a literal is comparing two pointers.
+    const method = text.startsWith('GET ', at) ? 'GET' : methods.get(text.slice(at, firstBlank))
     const target = text.slice(firstBlank + 1, secondBlank)
+    if (method === undefined || !requestTarget.test(target)) return this.refuse()
     const version = text.slice(secondBlank + 1, lineEnd)
-    if (!methods.has(method) || !requestTarget.test(target)) return this.refuse()
     if (version === 'HTTP/1.1') this.http11 = true
     // No version at all counts as an old one, as with Envoy: 426, or HTTP/1.0 where that is accepted.
     else if (versionText.test(version) || secondBlank === lineEnd) this.http11 = false

@@ -1,3 +1,4 @@
+import { cut } from '../../base/list.ts'
 import { type Connection, Flow } from '../../io/connection.ts'
 import { HeaderBlock } from '../header-block.ts'
 import type { Http2Connection } from './connection.ts'
@@ -165,7 +166,7 @@ export class Sender {
   forget(s: Http2Stream): void {
     if (s.bufferedBytes > 0) this.owner.stats.pendingSendBytes.add(-s.bufferedBytes)
     s.bufferedBytes = 0
-    if (s.queue.length > 0) s.queue.length = 0
+    cut(s.queue, 0)
     s.queueHead = 0
     s.trailers = null
     if (s.waiting) this.leave(s)
@@ -227,7 +228,7 @@ export class Sender {
       }
       return sent
     }
-    s.queue.length = 0
+    cut(s.queue, 0)
     s.queueHead = 0
     this.leave(s)
     if (s.localEnd) {

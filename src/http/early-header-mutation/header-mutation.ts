@@ -1,4 +1,5 @@
 import { ConfigError } from '../../base/errors.ts'
+import { cut } from '../../base/list.ts'
 import type { HeaderBlock } from '../../codec/header-block.ts'
 import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
@@ -74,5 +75,5 @@ function removeMatching(h: HeaderBlock, match: StringMatch): void {
     list[to + 1] = list[i + 1]!
     to += 2
   }
-  list.length = to
+  cut(list, to)
 }

@@ -3,6 +3,7 @@ import type { envoy } from '../../config/gen/messages.d.ts'
 import type { WorkerServices } from '../../config/services.ts'
 import { defineSupport } from '../../config/support.ts'
 import type { Counter, StatsScope } from '../../stats/stats.ts'
+import type { Cluster } from '../../upstream/upstream.ts'
 import { DataVerdict, HeadersVerdict, type HttpFilter } from '../filter.ts'
 import type { HttpFilterFactory, HttpFilterServices } from '../filter-factory.ts'
 import { RouteStatsTable } from '../router/route-stats.ts'
@@ -89,11 +90,12 @@ export class RouterFilter implements HttpFilter<RouterRequest> {
     const request = s.slot(this.index) as RouterRequest
     request.end()
     if (this.free.length < MAX_FREE) this.free.push(request)
+    else request.discard()
   }
 
   /** Runtime key `upstream.maintenance_mode.<cluster>` (percent). */
-  inMaintenance(cluster: string, random: number): boolean {
-    return this.services.runtime.fraction(`upstream.maintenance_mode.${cluster}`, 0, 100, random)
+  inMaintenance(cluster: Cluster, random: number): boolean {
+    return this.services.runtime.fraction(cluster.maintenanceKey, 0, 100, random)
   }
 }
 

@@ -1,3 +1,4 @@
+import { cut } from '../../base/list.ts'
 import type { StreamInfo } from '../../telemetry/stream-info.ts'
 import { noteUpstreamBytes } from './attempt-facts.ts'
 import type { UpstreamRequest } from './upstream-request.ts'
@@ -43,6 +44,6 @@ export class Attempts {
       noteUpstreamBytes(info, attempt)
       attempt.abort()
     }
-    this.list.length = 0
+    cut(this.list, 0)
   }
 }

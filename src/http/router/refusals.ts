@@ -35,7 +35,7 @@ export function refuseWithoutCluster(r: RouterRequest, s: StreamContext, action:
 
 /** Maintenance mode and drop_overload. True: it was refused. */
 export function refusedByCluster(r: RouterRequest, s: StreamContext, cluster: Cluster): boolean {
-  if (r.filter.inMaintenance(cluster.name, s.random)) {
+  if (r.filter.inMaintenance(cluster, s.random)) {
     s.info.setFlag(ResponseFlag.UpstreamOverflow)
     cluster.counters.upstreamRqMaintenanceMode.inc()
     r.charges.local(503)

@@ -1,3 +1,4 @@
+import { cut } from '../../base/list.ts'
 import { keepChunk } from '../../io/chunk-pool.ts'
 
 /** Body of a request as far as it must be kept: for attempts that have no stream yet, for retries and for shadows. */
@@ -23,7 +24,7 @@ export class RequestBody {
   }
 
   clear(): void {
-    this.chunks.length = 0
+    cut(this.chunks, 0)
     this.bytes = 0
   }
 

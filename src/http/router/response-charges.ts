@@ -20,13 +20,16 @@ export class ResponseCharges {
     this.cluster = cluster
     this.request = h
     this.zone = zone
-    const name = h.get(ALT_STAT_NAME)
-    if (name !== undefined) {
-      h.remove(ALT_STAT_NAME)
-      if (name !== '') this.alternative = cluster.counters.responseCodes.alternative(name)
-    }
     this.route = table.route(route.virtualHost, route.statPrefix)
     this.virtualCluster = table.virtualCluster(route.virtualHost, virtualCluster)
+  }
+
+  /** x-envoy-upstream-alt-stat-name, which is taken out of `h`. */
+  takeAlternative(h: HeaderBlock): void {
+    const name = h.get(ALT_STAT_NAME)
+    if (name === undefined) return
+    h.remove(ALT_STAT_NAME)
+    if (name !== '') this.alternative = this.cluster!.counters.responseCodes.alternative(name)
   }
 
   /** A response of `host`, or a local one in its place. `h` null: there was no response head. */

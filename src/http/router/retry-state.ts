@@ -63,9 +63,11 @@ export class RetryState {
     this.rateLimitedDelay = -1
     this.routeStats = routeStats
     this.clusterStats = virtualClusterStats
-    const asked = asksForRetries(h)
-    this.overrides = policy !== null || asked ? retryOverrides(policy, h) : NOTHING
-    if (asked) for (let i = 0; i < CONSUMED.length; i++) h.remove(CONSUMED[i]!)
+    if (asksForRetries(h)) {
+      this.overrides = retryOverrides(policy, h)
+      for (let i = 0; i < CONSUMED.length; i++) h.remove(CONSUMED[i]!)
+    } else if (policy === null) this.overrides = NOTHING
+    else this.overrides = policy.matchesRetriableRequestHeaders(h) ? policy.asConfigured : retryOverrides(policy, h)
     this.remaining = this.overrides.numRetries
     this.enabled = this.overrides.on !== 0
   }

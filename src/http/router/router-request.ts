@@ -108,7 +108,10 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.cluster = cluster
     info.clusterMetadata = cluster.metadata
     info.virtualClusterName = route.virtualHost.virtualCluster(h) ?? ''
+    // Most requests have none of the headers that steer the router: one look instead of one for each of them.
+    const steered = hasEnvoyHeader(h)
     this.charges.begin(cluster, route, info.virtualClusterName, h, filter.services.node.zone, filter.routeStats)
+    if (steered) this.charges.takeAlternative(h)
     if (refusedByCluster(this, s, cluster)) return
     this.attemptCount = 1
     info.upstreamAttempts = 1
@@ -125,7 +128,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
       return
     }
     this.hedging = hedgesOnTimeout(h, action)
-    timeouts.resolve(h, action, s.isGrpc, filter.config.respectExpectedRqTimeout)
+    timeouts.resolve(h, action, s.isGrpc, filter.config.respectExpectedRqTimeout, steered)
     timeouts.setHeaders(h, 0, this.hedging, !filter.config.suppressEnvoyHeaders)
     this.retry.begin(action.retry, h, cluster, action.priority, this.charges.route, this.charges.virtualCluster)
     if (route.virtualHost.includeRequestAttemptCount) h.set('x-envoy-attempt-count', '1')
@@ -170,11 +173,17 @@ export class RouterRequest implements ResponseSource, TimerOwner {
 
   /** The stream is over: whatever is under way is dropped. */
   end(): void {
-    this.timers.cancel(this.responseTimer)
-    this.timers.cancel(this.backOffTimer)
+    this.timers.suspend(this.responseTimer)
+    this.timers.suspend(this.backOffTimer)
     this.attempts.end(this.s!.info)
     this.retry.end()
     this.reset()
+  }
+
+  /** It is not used again: no timer may hold it. */
+  discard(): void {
+    this.timers.cancel(this.responseTimer)
+    this.timers.cancel(this.backOffTimer)
   }
 
   holdUpstream(hold: boolean): void {
@@ -291,14 +300,14 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   }
 
   cancelResponseTimeout(): void {
-    this.timers.cancel(this.responseTimer)
+    this.timers.suspend(this.responseTimer)
   }
 
   /** The other attempts are of no interest any more, nor is a retry that is due. */
   dropOthers(keep: UpstreamRequest | null): void {
     this.attempts.dropOthers(keep)
-    this.timers.cancel(this.backOffTimer)
-    if (keep === null) this.timers.cancel(this.responseTimer)
+    this.timers.suspend(this.backOffTimer)
+    if (keep === null) this.timers.suspend(this.responseTimer)
   }
 
   private launch(host: Host): void {
@@ -328,7 +337,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     }
     for (let i = 0; i < this.attempts.list.length; i++) {
       const attempt = this.attempts.list[i]!
-      if (attempt.stream !== null && attempt.perTryTimer.deadline === 0) attempt.armPerTry(this.timeouts.perTry)
+      if (attempt.stream !== null && !attempt.perTryArmed) attempt.armPerTry(this.timeouts.perTry)
     }
     const { shadows } = this.action!
     if (shadows.length === 0 || this.body.dropped) return
@@ -420,4 +429,13 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.charges.reset()
     this.pick.reset()
   }
+}
+
+function hasEnvoyHeader(h: HeaderBlock): boolean {
+  const { list } = h
+  for (let i = 0; i < list.length; i += 2) {
+    // `x-e` first: two characters tell nearly all others apart.
+    if (list[i]!.charCodeAt(2) === 101 && list[i]!.startsWith('x-envoy-')) return true
+  }
+  return false
 }

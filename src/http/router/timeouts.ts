@@ -17,8 +17,10 @@ export class RequestTimeouts {
   /**
    * Route, retry policy, gRPC header and x-envoy-* headers, in Envoy's order (FilterUtility::finalTimeout); takes the
    * headers it obeyed away.
+   *
+   * @param steered false: `h` is known to have no x-envoy-* header
    */
-  resolve(h: HeaderBlock, action: RouteAction, isGrpc: boolean, respectExpected: boolean): void {
+  resolve(h: HeaderBlock, action: RouteAction, isGrpc: boolean, respectExpected: boolean, steered = true): void {
     this.tellsGrpc = false
     if (usesMaxStreamDuration(action)) this.global = 0
     else if (isGrpc && action.maxGrpcTimeout >= 0) {
@@ -27,6 +29,12 @@ export class RequestTimeouts {
     } else this.global = action.timeout
     this.perTry = action.retry === null ? 0 : action.retry.perTryTimeout
     this.perTryIdle = action.retry === null ? 0 : action.retry.perTryIdleTimeout
+    this.maxDuration = -1
+    this.status = 504
+    if (!steered) {
+      if (this.perTry >= this.global && this.global > 0) this.perTry = 0
+      return
+    }
     if (respectExpected && h.has('x-envoy-expected-rq-timeout-ms')) {
       this.global = headerMs(h, 'x-envoy-expected-rq-timeout-ms', this.global)
     } else this.global = takeMs(h, 'x-envoy-upstream-rq-timeout-ms', this.global)

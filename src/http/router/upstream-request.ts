@@ -30,16 +30,14 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   bodyHeld = false
   private paused = false
   private lastActivity = 0
-  readonly perTryTimer: TimerNode
-  readonly idleTimer: TimerNode
-  private readonly durationTimer: TimerNode
+  // Made when they are armed, which most are not.
+  private perTryTimer: TimerNode | null = null
+  private idleTimer: TimerNode | null = null
+  private durationTimer: TimerNode | null = null
 
   constructor(request: RouterRequest, host: Host) {
     this.request = request
     this.host = host
-    this.perTryTimer = new TimerNode(this, AttemptTimer.PerTry)
-    this.idleTimer = new TimerNode(this, AttemptTimer.PerTryIdle)
-    this.durationTimer = new TimerNode(this, AttemptTimer.MaxDuration)
   }
 
   onPoolReady(stream: CodecStream, host: Host, connection: Connection, protocol: string): void {
@@ -141,15 +139,25 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   }
 
   armPerTry(ms: number): void {
-    if (ms > 0 && !this.done) this.request.timers.arm(this.perTryTimer, ms)
+    if (ms <= 0 || this.done) return
+    this.perTryTimer ??= new TimerNode(this, AttemptTimer.PerTry)
+    this.request.timers.arm(this.perTryTimer, ms)
+  }
+
+  get perTryArmed(): boolean {
+    return this.perTryTimer !== null && this.perTryTimer.deadline !== 0
   }
 
   armIdle(ms: number): void {
-    if (ms > 0 && !this.done) this.request.timers.arm(this.idleTimer, ms)
+    if (ms <= 0 || this.done) return
+    this.idleTimer ??= new TimerNode(this, AttemptTimer.PerTryIdle)
+    this.request.timers.arm(this.idleTimer, ms)
   }
 
   armMaxDuration(ms: number): void {
-    if (ms > 0 && !this.done) this.request.timers.arm(this.durationTimer, ms)
+    if (ms <= 0 || this.done) return
+    this.durationTimer ??= new TimerNode(this, AttemptTimer.MaxDuration)
+    this.request.timers.arm(this.durationTimer, ms)
   }
 
   onTimer(kind: number): void {
@@ -161,7 +169,7 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
     if (kind === AttemptTimer.PerTryIdle) {
       const limit = this.request.timeouts.perTryIdle
       const quiet = this.request.timers.now() - this.lastActivity
-      if (quiet < limit) this.request.timers.arm(this.idleTimer, limit - quiet)
+      if (quiet < limit) this.armIdle(limit - quiet)
       else onPerTryTimeout(this.request, this, true)
     } else onPerTryTimeout(this.request, this, false)
   }
@@ -178,9 +186,9 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   private finish(): void {
     this.done = true
     const timers = this.request.timers
-    timers.cancel(this.perTryTimer)
-    timers.cancel(this.idleTimer)
-    timers.cancel(this.durationTimer)
+    if (this.perTryTimer !== null) timers.cancel(this.perTryTimer)
+    if (this.idleTimer !== null) timers.cancel(this.idleTimer)
+    if (this.durationTimer !== null) timers.cancel(this.durationTimer)
     if (this.paused) {
       this.paused = false
       this.request.holdDownstream(false)

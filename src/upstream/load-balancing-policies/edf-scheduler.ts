@@ -1,3 +1,5 @@
+import { cut } from '../../base/list.ts'
+
 /**
  * Earliest deadline first: each pick serves the entry with the smallest deadline and puts it back 1/weight later, so that
  * entries are served in proportion to their weights and evenly spread (edf_scheduler.h). A binary heap over flat arrays.
@@ -39,9 +41,9 @@ export class EdfScheduler<T> {
     }
     const last = this.entries.length - 1
     this.swap(0, last)
-    this.entries.length = last
-    this.deadlines.length = last
-    this.orders.length = last
+    cut(this.entries, last)
+    cut(this.deadlines, last)
+    cut(this.orders, last)
     if (last > 0) this.down(0)
   }
 

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8'
 import t from 'tap'
 import { type PackedList, ValueReader, ValueWriter } from '../../../src/base/packed-values.ts'
 
@@ -54,6 +55,21 @@ t.test('a lazy list gives elements, and properties without their element', async
   t.same(read.hosts.field(1, 'domains'), [])
   t.same(read.hosts.get(1), hosts[1])
   t.equal(read.hosts.field(0, 'nothing' as 'name'), undefined)
+})
+
+t.test('objects of many properties are no hash tables', async t => {
+  setFlagsFromString('--allow-natives-syntax')
+  const isFast = new Function('o', 'return %HasFastProperties(o)') as (o: object) => boolean
+  const many: Record<string, unknown> = { __proto__: null, 7: 'seven' }
+  for (let i = 0; i < 60; i++) many[`name${i}`] = i % 3 === 0 ? { i } : `${i}`
+  const value = Object.defineProperty({ ...many }, '__proto__', { value: 'own', enumerable: true })
+  const read = through(value) as object
+  t.same(read, value)
+  t.same(Object.keys(read), Object.keys(value))
+  t.equal(Object.getOwnPropertyDescriptor(read, '__proto__')?.value, 'own')
+  t.equal(Object.getPrototypeOf(read), Object.prototype)
+  const plain = { ...many }
+  t.ok(isFast(through(plain) as object))
 })
 
 t.test('what cannot be cloned is refused', async t => {

@@ -26,6 +26,7 @@ class World {
     const timers: Timers = {
       arm: node => void this.armed.add(node),
       cancel: node => void this.armed.delete(node),
+      suspend: node => void this.armed.delete(node),
       now: () => 5000,
     }
     const scope = (prefix: string): unknown => ({

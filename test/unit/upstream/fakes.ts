@@ -39,6 +39,10 @@ export class FakeTimers implements Timers {
     this.armed.push(node)
   }
 
+  suspend(node: TimerNode): void {
+    this.cancel(node)
+  }
+
   cancel(node: TimerNode): void {
     this.armed = this.armed.filter(n => n !== node)
     node.deadline = 0

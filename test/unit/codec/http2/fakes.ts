@@ -38,6 +38,10 @@ export class FakeTimers implements Timers {
     this.armed.add(node)
   }
 
+  suspend(node: TimerNode): void {
+    this.cancel(node)
+  }
+
   cancel(node: TimerNode): void {
     this.armed.delete(node)
   }

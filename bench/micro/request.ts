@@ -1,0 +1,284 @@
+/**
+ * A whole request through a worker's code without sockets: connection manager, filters, router, pool, codecs, access log.
+ * `node bench/micro/request.ts [configuration …]`; nothing of the kernel's noise is in these figures.
+ */
+import { systemClock } from '../../src/base/clock.ts'
+import { XorShift } from '../../src/base/random.ts'
+import { type TimerLoop, TimerWheel } from '../../src/base/timer-wheel.ts'
+import { parseCluster } from '../../src/config/cluster.ts'
+import { FieldPath } from '../../src/config/field-path.ts'
+import type { envoy } from '../../src/config/gen/messages.d.ts'
+import { loadBootstrap } from '../../src/config/load.ts'
+import { registerExtensions } from '../../src/extensions.ts'
+import { ipAddress } from '../../src/io/address.ts'
+import { type Address, type Connection, type ConnectionHandler, Flow } from '../../src/io/connection.ts'
+import type { NetworkFilter } from '../../src/network/filter.ts'
+import type { NetworkFilterServices } from '../../src/network/filter-factory.ts'
+import { httpConnectionManagerFactory } from '../../src/network/filters/http-connection-manager.ts'
+import { clusterParser } from '../../src/server/cluster-parser.ts'
+import { Slab } from '../../src/stats/slab.ts'
+import type { ClusterConfig } from '../../src/upstream/cluster-config.ts'
+import { WorkerClusterManager } from '../../src/upstream/cluster-manager.ts'
+import { BuiltinCodecs } from '../../src/upstream/codecs.ts'
+import { CLUSTER_BLOCK, HOST_BLOCK, SharedPages, SharedStateAllocator } from '../../src/upstream/shared-state.ts'
+import { RuntimeView } from '../../src/worker/runtime.ts'
+import type { Configuration } from '../load/configurations/configuration.ts'
+import { ISTIO_INBOUND, ISTIO_OUTBOUND } from '../load/configurations/istio.ts'
+import { HTTP1 } from '../load/configurations/plain-http.ts'
+import type { Sites } from '../load/sites.ts'
+import { bestNs, referenceNs, report } from './reference.ts'
+
+const CASES: readonly (readonly [name: string, configuration: Configuration, host: string])[] = [
+  ['http1', HTTP1, 'bench.test'],
+  ['istio-inbound', ISTIO_INBOUND, 'bench.test'],
+  ['istio-outbound', ISTIO_OUTBOUND, ISTIO_OUTBOUND.checks.host],
+]
+const CONNECTIONS = 32
+const ROUND = 20_000
+
+const LOCAL = ipAddress('127.0.0.1', 10_000)
+const NOBODY: ConnectionHandler = { onData() {}, onClose() {} }
+const SITES: Sites = {
+  listen: 10_000,
+  admin: 10_001,
+  log: '/dev/null',
+  folder: '/tmp',
+  workers: 1,
+  upstreams: { http1: 1, http2: 2, mutualTls: 3, stub: 4, hold: 5, grpc: 6, tcp: 7, xds: 8, xdsControl: 9 },
+  certificates: null,
+}
+/** As nginx answers. */
+const RESPONSE = Buffer.from(
+  'HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 09:00:00 GMT\r\nContent-Type: text/plain\r\n' +
+    'Content-Length: 20\r\nConnection: keep-alive\r\n\r\nhello from upstream\n',
+  'latin1',
+)
+const wire = Buffer.allocUnsafeSlow(65536)
+
+/** A connection whose bytes are a string; what one side writes in a turn is one chunk for the other. */
+class FakeConnection implements Connection {
+  readonly id: number
+  readonly directRemote: Address
+  readonly directLocal = LOCAL
+  remote: Address
+  local = LOCAL
+  readonly localRestored = false
+  readonly requestedServerName = ''
+  readonly applicationProtocols: readonly string[] = []
+  readonly transportProtocol = ''
+  readonly encrypted = false
+  readonly tls = null
+  readonly transportFailure = ''
+  readonly inspectorFailure = ''
+  handler: ConnectionHandler
+  streamInfo: Connection['streamInfo'] = null
+  prelude: Connection['prelude'] = null
+  readonly bufferedBytes = 0
+  readonly closed = false
+  readHolds = 0
+  bytesReceived = 0
+  bytesSent = 0
+  readonly startTime = 0
+  text = ''
+
+  constructor(id: number, remote: Address, handler: ConnectionHandler) {
+    this.id = id
+    this.directRemote = remote
+    this.remote = remote
+    this.handler = handler
+  }
+
+  write(data: Uint8Array | string): Flow {
+    this.text += typeof data === 'string' ? data : (data as Buffer).latin1Slice(0, data.length)
+    this.bytesSent += data.length
+    return Flow.Continue
+  }
+
+  holdReading(bit: number, hold: boolean): void {
+    this.readHolds = hold ? this.readHolds | bit : this.readHolds & ~bit
+  }
+
+  setWatermarks(): void {}
+  setDelayedCloseTimeout(): void {}
+  setKeepAlive(): void {}
+  end(): void {}
+  close(): void {
+    throw new Error('closed')
+  }
+}
+
+class World implements TimerLoop {
+  refused = 0
+  readonly #wheel = new TimerWheel(systemClock, this)
+  readonly #downstream: FakeConnection[] = []
+  /** Connections to the upstream, in the order in which they were made; those written to in this turn have text. */
+  readonly #upstream: FakeConnection[] = []
+  readonly #request: Buffer
+
+  constructor(configuration: Configuration, host: string) {
+    this.#request = Buffer.from(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`, 'latin1')
+    const { message } = loadBootstrap({ yaml: configuration.envoy(SITES) })
+    const at = FieldPath.root('bench')
+    const { listeners, clusters } = message.static_resources!
+    const filter = listeners![0]!.filter_chains![0]!.filters![0]!
+    const proto = (filter.typed_config as unknown as { message: object }).message
+    const factory = httpConnectionManagerFactory.create(
+      httpConnectionManagerFactory.parse(proto, at, []),
+      this.#services(clusters!),
+    )
+    for (let i = 0; i < CONNECTIONS; i++) {
+      const connection = new FakeConnection(i, ipAddress('127.0.0.1', 40_000 + i), NOBODY)
+      connection.handler = new FilterHandler(factory.newInstance(connection))
+      this.#downstream.push(connection)
+    }
+  }
+
+  wakeIn(): void {}
+  keepAlive(): void {}
+  atEndOfTurn(): void {}
+
+  /** One turn: a request on every connection is read, then every answer of the upstream. */
+  run(requests: number): void {
+    for (let done = 0; done < requests; done += CONNECTIONS) {
+      for (let i = 0; i < CONNECTIONS; i++) {
+        const c = this.#downstream[i]!
+        c.bytesReceived += this.#request.length
+        c.handler.onData(c, this.#request, false)
+      }
+      this.#turn()
+      for (let i = 0; i < this.#upstream.length; i++) {
+        const c = this.#upstream[i]!
+        if (c.text === '') continue
+        flattened(c.text)
+        c.text = ''
+        c.bytesReceived += RESPONSE.length
+        c.handler.onData(c, RESPONSE, false)
+      }
+      this.#turn()
+      for (let i = 0; i < CONNECTIONS; i++) {
+        const c = this.#downstream[i]!
+        if (!c.text.startsWith('HTTP/1.1 200') || !c.text.endsWith('upstream\n')) this.refused++
+        flattened(c.text)
+        c.text = ''
+      }
+    }
+  }
+
+  /** New connections of the pools are there by the next turn. */
+  #turn(): void {
+    this.#wheel.advance()
+    this.#wheel.endTurn()
+    for (let i = 0; i < this.#upstream.length; i++) {
+      const c = this.#upstream[i]!
+      if (c.bytesSent === 0 && c.bytesReceived === 0) c.handler.onConnected?.(c)
+    }
+  }
+
+  #services(protos: readonly envoy.config.cluster.v3.Cluster[]): NetworkFilterServices {
+    const configs = new Map<string, ClusterConfig>()
+    const parser = clusterParser(() => {})
+    for (const proto of protos) {
+      const config = parseCluster(proto, FieldPath.root('bench'), parser)
+      configs.set(config.name, config)
+    }
+    const timers = this.#wheel
+    const random = new XorShift(1)
+    const { root: stats } = new Slab(() => {})
+    const runtime = new RuntimeView()
+    const pages = new SharedPages()
+    const allocator = new SharedStateAllocator(1, index => pages.add(allocator.view(index, 0)))
+    const clusters = new WorkerClusterManager(
+      {
+        load(name) {
+          const config = configs.get(name)
+          if (config === undefined) return null
+          const assignment = config.assignment!
+          const localities = assignment.localities.map(l => ({
+            ...l,
+            hosts: l.hosts.map(h => ({ ...h, block: allocator.allocate(HOST_BLOCK) })),
+          }))
+          return { config, hosts: { ...assignment, localities }, block: allocator.allocate(CLUSTER_BLOCK) }
+        },
+      },
+      {
+        timers,
+        random,
+        runtime,
+        stats,
+        pages,
+        connector: {
+          connect: (address, _options, handler) => {
+            const connection = new FakeConnection(1000 + this.#upstream.length, address, handler)
+            this.#upstream.push(connection)
+            return connection
+          },
+        },
+        codecs: new BuiltinCodecs(timers),
+        locality: null,
+        requestEjection: () => {},
+        hostsMet: () => {},
+        networkFilter: () => {
+          throw new Error('none of the configurations has one')
+        },
+      },
+      '',
+    )
+    return {
+      workerIndex: 0,
+      concurrency: 1,
+      timers,
+      clock: systemClock,
+      random,
+      stats,
+      runtime,
+      clusters,
+      routes: { get: () => null },
+      extensions: { generation: 0, get: () => null },
+      node: { id: '', cluster: '', region: '', zone: '', subZone: '', metadata: {} },
+      fileFlushInterval: 1000,
+      log: () => ({ error: console.error }),
+      listenerName: 'ingress',
+      listenerAddress: '127.0.0.1_80',
+      filterChainName: '',
+      drainDecision: { start() {}, closing: () => false },
+      listenerMetadata: null,
+      filterChainMetadata: null,
+      localAddress: '127.0.0.1',
+      trafficDirection: 'UNSPECIFIED',
+      bufferLimit: 1048576,
+      gauges: [],
+    } as unknown as NetworkFilterServices
+  }
+}
+
+class FilterHandler implements ConnectionHandler {
+  readonly #filter: NetworkFilter
+
+  constructor(filter: NetworkFilter) {
+    this.#filter = filter
+  }
+
+  onData(c: Connection, chunk: Uint8Array, end: boolean): void {
+    this.#filter.onData(c, chunk, end)
+  }
+
+  onClose(): void {}
+}
+
+/** What the write to a socket does to a text of pieces; without it the cost of putting it together would go unseen. */
+function flattened(text: string): void {
+  wire.latin1Write(text, 0, text.length)
+}
+
+registerExtensions()
+const wanted = process.argv.slice(2)
+const reference = referenceNs()
+report('reference loop', reference, reference)
+for (const [name, configuration, host] of CASES) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue
+  const world = new World(configuration, host)
+  const ns = bestNs(() => world.run(ROUND), ROUND)
+  if (world.refused > 0) throw new Error(`${world.refused} requests had no good answer`)
+  report(`request, ${name}`, ns, reference)
+}
+process.exit(0)
