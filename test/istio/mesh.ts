@@ -39,6 +39,8 @@ export interface MeshOptions {
   /** More variables for every agent. */
   readonly env?: Readonly<Record<string, string>>
   readonly podEnv?: Partial<Record<PodName, Readonly<Record<string, string>>>>
+  /** Pods with interception mode TPROXY. */
+  readonly transparent?: readonly PodName[]
   /** Instead of a good one. */
   readonly tokens?: Partial<Record<PodName, string>>
   /** More of ProxyConfig. */
@@ -67,7 +69,8 @@ export class Mesh {
       const pod: Omit<PodOptions, 'name'> & { push?: PushName } = PODS[name]
       const folder = join(this.#folder, name)
       mkdirSync(folder)
-      this.#pods.set(name, new Pod(this.#cluster.add(name, pod.address), folder, { name, ...pod }))
+      const transparent = options.transparent?.includes(name) ?? false
+      this.#pods.set(name, new Pod(this.#cluster.add(name, pod.address), folder, { name, transparent, ...pod }))
       const push = options.pushes?.[name] ?? pod.push
       if (push !== undefined) pushes.set(name, push)
     }

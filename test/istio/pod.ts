@@ -4,13 +4,13 @@ import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 import type { Server, Socket } from 'node:net'
 import { join } from 'node:path'
 import { inNamespace } from '../../src/lab/network.ts'
-import { PROXY_UID, proxyUser } from '../../src/lab/users.ts'
+import { PROXY_UID, proxyUser, userOptions } from '../../src/lab/users.ts'
 import type { Member } from './cluster.ts'
 
 const COMMAND = join(import.meta.dirname, '../../bin/pilot-agent')
 /** What an injected pod's init container is given. */
 const RULES = [
-  ...['-p', '15001', '-z', '15006', '-u', String(PROXY_UID), '-m', 'REDIRECT'],
+  ...['-p', '15001', '-z', '15006', '-u', String(PROXY_UID), '-g', String(PROXY_UID)],
   ...['-i', '*', '-x', '', '-b', '*', '-d', '15090,15021,15020', '--log_output_level=default:info'],
 ]
 /** Generous: the machine may be busy with other tests. */
@@ -23,6 +23,8 @@ export interface PodOptions {
   readonly account: string
   readonly labels?: Readonly<Record<string, string>>
   readonly type?: 'sidecar' | 'router'
+  /** Interception mode TPROXY. */
+  readonly transparent?: boolean
 }
 
 export interface Reply {
@@ -57,6 +59,10 @@ export class Pod {
     this.address = options.address
   }
 
+  get #mode(): string {
+    return this.#options.transparent === true ? 'TPROXY' : 'REDIRECT'
+  }
+
   /** A file of the pod, as volumes mount it: `var/run/secrets/…`. */
   write(path: string, text: string): void {
     const absolute = join(this.#folder, path)
@@ -66,7 +72,7 @@ export class Pod {
 
   /** The init container. Throws Error with the tool's words. */
   async capture(): Promise<void> {
-    const argv = inNamespace(this.#member.namespace, [COMMAND, 'istio-iptables', ...RULES])
+    const argv = inNamespace(this.#member.namespace, [COMMAND, 'istio-iptables', ...RULES, '-m', this.#mode])
     const child = spawn(argv[0]!, argv.slice(1), {
       env: { ...PLAIN, ISTIO_META_DNS_CAPTURE: 'true' },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -92,7 +98,8 @@ export class Pod {
     this.write('etc/istio/pod/annotations', '')
     give(this.#folder)
     const proxy = ['proxy', type, '--domain', 'demo.svc.cluster.local', '--proxyLogLevel=warning']
-    const user = proxyUser([process.execPath, COMMAND])
+    // As Istio injects it: transparent sockets need root's capabilities, and the rules exempt the group.
+    const user = this.#options.transparent === true ? userOptions(0, PROXY_UID) : proxyUser([process.execPath, COMMAND])
     const argv = inNamespace(this.#member.namespace, [...user, COMMAND, ...proxy, '--log_output_level=default:info'])
     const child = spawn(argv[0]!, argv.slice(1), {
       cwd: this.#folder,
@@ -109,7 +116,7 @@ export class Pod {
         CLOUD_PLATFORM: 'none',
         ECC_SIGNATURE_ALGORITHM: 'ECDSA',
         ISTIO_META_CLUSTER_ID: 'Kubernetes',
-        ISTIO_META_INTERCEPTION_MODE: 'REDIRECT',
+        ISTIO_META_INTERCEPTION_MODE: this.#mode,
         ISTIO_META_MESH_ID: 'cluster.local',
         ISTIO_META_WORKLOAD_NAME: account,
         ISTIO_META_OWNER: `kubernetes://apis/apps/v1/namespaces/demo/deployments/${account}`,
