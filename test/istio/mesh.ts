@@ -75,6 +75,8 @@ export class Mesh {
       if (push !== undefined) pushes.set(name, push)
     }
     chmodSync(this.#folder, 0o755)
+    // A test that throws while it starts has no teardown.
+    process.on('exit', this.#remove)
     this.plane = new ReplayedControlPlane({ authority: this.authority, pushes, ...options.plane })
   }
 
@@ -99,6 +101,12 @@ export class Mesh {
   async stop(): Promise<void> {
     await Promise.all([this.outside, ...this.#pods.values()].map(pod => pod.stop()))
     this.plane.close()
+    this.#remove()
+    process.off('exit', this.#remove)
+  }
+
+  readonly #remove = (): void => {
+    for (const pod of this.#pods.values()) pod.kill()
     this.#cluster.close()
     rmSync(this.#folder, { recursive: true, force: true })
   }

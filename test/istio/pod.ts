@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { createSocket } from 'node:dgram'
 import { chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 import type { Server, Socket } from 'node:net'
@@ -134,7 +135,6 @@ export class Pod {
       },
     })
     this.#child = child
-    process.on('exit', this.#kill)
     for (const stream of [child.stdout, child.stderr]) {
       stream!.setEncoding('utf8').on('data', text => (this.output += text))
     }
@@ -157,14 +157,15 @@ export class Pod {
     for (const port of [...this.#servers.keys()]) this.unserve(port)
     for (const socket of this.#sockets) socket.destroy()
     if (this.#child === undefined) return
-    this.#kill()
+    this.kill()
     await this.exited
-    process.off('exit', this.#kill)
   }
 
-  readonly #kill = (): void => {
+  /** The agent and what it started, at once. */
+  kill(): void {
+    if (this.#child?.pid === undefined) return
     try {
-      process.kill(-this.#child!.pid!, 'SIGKILL')
+      process.kill(-this.#child.pid, 'SIGKILL')
     } catch {
       // Gone already.
     }
@@ -186,6 +187,22 @@ export class Pod {
   /** An application of the pod connects. `host` is an IP address. */
   connect(host: string, port: number): Socket {
     return this.#keep(this.#member.connect(host, port))
+  }
+
+  /** The answer to one datagram that an application of the pod sends; rejects when none comes in time. */
+  datagram(host: string, port: number, question: Uint8Array): Promise<Buffer> {
+    // With a lookup that calls back at once the socket is made at once.
+    const socket = createSocket({ type: 'udp4', lookup: (name, _, done) => done(null, name, 4) })
+    this.#member.inside(() => socket.bind({ port: 0, address: '0.0.0.0', exclusive: true }))
+    return new Promise<Buffer>((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error('no answer')), PATIENCE_MS)
+      socket.on('message', message => {
+        clearTimeout(late)
+        resolve(message)
+      })
+      socket.on('error', reject)
+      socket.send(question, port, host)
+    }).finally(() => socket.close())
   }
 
   #keep(socket: Socket): Socket {
