@@ -148,24 +148,33 @@ function callerPlace(): string {
   return place?.[1] ?? 'src:0'
 }
 
+type LineFormat = (
+  component: string,
+  level: LogLevel,
+  text: string,
+  place: string,
+  thread: number,
+  wall: number,
+) => string
+
 /** Writes formatted lines to a descriptor; `reopen` after rotation. Synchronous, so that the last words of a failing start are seen. */
 export class FileLogSink implements LogSink {
-  readonly #format: (
-    component: string,
-    level: LogLevel,
-    text: string,
-    place: string,
-    thread: number,
-    wall: number,
-  ) => string
+  #format: LineFormat
   readonly #path: string
+  readonly #escaped: boolean
   #fd: number
 
   /** `path` '' = stderr. Throws the system error when the file cannot be opened. */
   constructor(path: string, pattern: string, escaped: boolean) {
     this.#path = path
     this.#fd = path === '' ? 2 : openSync(path, 'a', 0o644)
+    this.#escaped = escaped
     this.#format = compilePattern(pattern, escaped)
+  }
+
+  /** An spdlog pattern for the lines from here on. */
+  usePattern(pattern: string): void {
+    this.#format = compilePattern(pattern, this.#escaped)
   }
 
   write(component: string, level: LogLevel, text: string, place: string, thread: number, wall: number): void {
@@ -243,10 +252,7 @@ function offset(date: Date): string {
 }
 
 /** Compiles an spdlog pattern; an unknown flag is printed as it stands, as spdlog does. `escaped`: --log-format-escaped. */
-export function compilePattern(
-  pattern: string,
-  escaped: boolean,
-): (component: string, level: LogLevel, text: string, place: string, thread: number, wall: number) => string {
+export function compilePattern(pattern: string, escaped: boolean): LineFormat {
   const parts: (string | ((l: Line) => string))[] = []
   let literal = ''
   for (let i = 0; i < pattern.length; i++) {

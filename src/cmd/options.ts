@@ -89,6 +89,7 @@ function interpret(values: Values): EnvoyOptions {
     componentLogLevels,
     componentLogLevelText: text('component-log-level'),
     logFormat: text('log-format', DEFAULT_LOG_FORMAT),
+    logFormatGiven: values.has('log-format'),
     logFormatEscaped: flag('log-format-escaped'),
     logPath: text('log-path'),
     serviceNode: text('service-node'),

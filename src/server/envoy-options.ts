@@ -11,6 +11,8 @@ export interface EnvoyOptions {
   readonly componentLogLevels: readonly (readonly [string, LogLevel])[]
   readonly componentLogLevelText: string
   readonly logFormat: string
+  /** --log-format is on the command line. */
+  readonly logFormatGiven: boolean
   readonly logFormatEscaped: boolean
   readonly logPath: string
   readonly serviceNode: string

@@ -26,6 +26,7 @@ import { type ConfigBatch, ControlCell, type WorkerBirth } from '../worker/messa
 import { RuntimeView } from '../worker/runtime.ts'
 import { XdsClient } from '../xds/xds.ts'
 import type { AdminFactory, AdminPort } from './admin-port.ts'
+import { applicationLogPattern } from './application-log.ts'
 import { asksForMore, MONITOR_STATS, maxDownstreamConnections } from './downstream-limit.ts'
 import { DynamicResources } from './dynamic.ts'
 import type { EnvoyOptions } from './envoy-options.ts'
@@ -438,6 +439,8 @@ export class Server {
 
   #checkBootstrap(): void {
     const b = this.bootstrap
+    const pattern = applicationLogPattern(b.application_log_config, this.options.logFormatGiven)
+    if (pattern !== null) this.#sink.usePattern(pattern)
     const root = FieldPath.root()
     const refuse = (field: string, what: string): never => {
       throw new ConfigError('CONFIG_UNSUPPORTED', root.field(field), `${what} is not supported`, {
@@ -458,7 +461,6 @@ export class Server {
       this.loggers.get('config').warning(`bootstrap_extensions: ${name} is not supported, it has no effect`)
     }
     for (const field of [
-      'application_log_config',
       'tracing',
       'fatal_actions',
       'stats_sinks',

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -158,4 +158,39 @@ t.test('a port that is taken ends the start with 1 and the bare reason on the la
   const envoy = start('-c', config(27109, 27110, 1))
   t.equal(await envoy.ended, 1)
   t.match(envoy.log(), /\ncannot bind '127\.0\.0\.1:27110': Address already in use\n$/)
+})
+
+t.test('application_log_config sets the format of the log from where it was read', async t => {
+  const ran = (format: string, ...args: string[]): { status: number | null; log: string } => {
+    const yaml = `{application_log_config: {log_format: ${format}}, flags_path: /x}`
+    const { status, stderr } = spawnSync(ENVOY, ['--mode', 'validate', '--config-yaml', yaml, ...args], {
+      encoding: 'utf8',
+    })
+    return { status, log: stderr }
+  }
+  // Istio's two formats.
+  const text = ran('{text_format: "%Y-%m-%dT%T.%fZ\\t%l\\tenvoy %n %g:%#\\t%v\\tthread=%t"}')
+  t.match(
+    text.log,
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\twarning\tenvoy config \S+:\d+\tflags_path: .*\tthread=\d+$/m,
+  )
+  t.equal(text.status, 0)
+  const json = ran('{json_format: {level: "%l", scope: "envoy %n", msg: "%j", n: {a: [1, "%t"]}}}')
+  const line = json.log.split('\n').find(found => found.includes('flags_path'))
+  t.match(JSON.parse(line!), {
+    level: 'warning',
+    scope: 'envoy config',
+    msg: /^flags_path: /,
+    n: { a: [1, /^\d+$/] },
+  })
+  // Words of the real proxy.
+  t.match(ran('{json_format: {msg: "%v"}}'), {
+    status: 1,
+    log: 'setJsonLogFormat error: INVALID_ARGUMENT: Usage of %v is unavailable for JSON log formats',
+  })
+  t.match(ran('{text_format: "%v"}', '--log-format', '%v'), {
+    status: 1,
+    log: 'Only one of ApplicationLogConfig.log_format or CLI option --log-format can be specified.',
+  })
+  t.match(ran('{}'), { status: 1, log: 'reason: is required' })
 })
