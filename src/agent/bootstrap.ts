@@ -100,11 +100,11 @@ function logFormat(json: boolean): Json {
 
 /** Istio's default; ISTIO_DELTA_XDS=false is state of the world. */
 function delta(node: NodeIdentity, env: Env): boolean {
-  return env.ISTIO_DELTA_XDS !== 'false' || node.id.startsWith('waypoint~')
+  return env.ISTIO_DELTA_XDS !== 'false' || node.type === 'waypoint'
 }
 
 function bootstrapExtensions(node: NodeIdentity, isDelta: boolean): Json[] {
-  let discovery = node.metadata.METADATA_DISCOVERY === 'true'
+  let discovery = node.metadata.METADATA_DISCOVERY === 'true' || node.type === 'waypoint'
   if (discovery && !isDelta) {
     log.warn('disabling metadata discovery; not supported on SotW XDS')
     discovery = false

@@ -5,7 +5,7 @@ import { log } from './log.ts'
 import type { ProxyConfig } from './proxy-config.ts'
 import { ISTIO_VERSION } from './version.ts'
 
-export type ProxyType = 'sidecar' | 'router'
+export type ProxyType = 'sidecar' | 'router' | 'waypoint'
 export type Env = Readonly<Record<string, string | undefined>>
 
 /** Who this proxy is to the control plane. */

@@ -178,9 +178,8 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
 }
 
 function proxyType(text: string): ProxyType {
-  if (text === 'sidecar' || text === 'router') return text
-  if (text === 'waypoint') throw new AgentError('proxy type waypoint is not supported: it needs HBONE')
-  throw new AgentError(`invalid proxy Type: ${text}; use sidecar or router`)
+  if (text === 'sidecar' || text === 'router' || text === 'waypoint') return text
+  throw new AgentError(`invalid proxy Type: ${text}; use sidecar, router or waypoint`)
 }
 
 function writeBootstrap(config: ProxyConfig, bootstrap: object): string {
@@ -209,7 +208,7 @@ function proxyCommand(flag: string, config: ProxyConfig): string[] {
 }
 
 async function drainListeners(host: string, port: number, type: ProxyType, skipExit: boolean): Promise<void> {
-  // A sidecar goes on serving its own application's calls; a gateway has only one direction.
+  // A sidecar goes on serving its own application's calls; a gateway or waypoint has only one direction.
   const path = `/drain_listeners?${type === 'sidecar' ? 'inboundonly&' : ''}graceful${skipExit ? '&skip_exit' : ''}`
   const { status } = await ask({ method: 'POST', host, port, path, timeoutMs: 3000 })
   if (status !== 200) throw new Error(`POST ${path}: status ${status}`)

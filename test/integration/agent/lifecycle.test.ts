@@ -200,11 +200,11 @@ t.test('command line', async t => {
     const done = spawnSync(process.execPath, [AGENT, ...args], { encoding: 'utf8' })
     return { status: done.status, out: done.stdout, err: done.stderr }
   }
-  const unknown = run('proxy', 'waypoint', '--proxyLogLvel=info')
+  const unknown = run('proxy', 'ztunnel', '--proxyLogLvel=info')
   t.match(unknown, { out: /unknown flag --proxyLogLvel=info is ignored; did you mean --proxyLogLevel/ })
   t.match(run('wait', '--periodMilli=1'), { status: 1, err: /did you mean --periodMillis/ })
   t.match(run('prxy'), { status: 1, err: /unknown command "prxy"/ })
-  t.match(run('proxy', 'waypoint'), { status: 1, out: /HBONE/ })
+  t.match(run('proxy', 'ztunnel'), { status: 1, out: /invalid proxy Type: ztunnel; use sidecar, router or waypoint/ })
   t.match(run('version', '--short'), { status: 0, out: /^\d+\.\d+\.\d+\n$/ })
   t.match(run('request', 'GET', 'stats', '--debug-port', '80'), { status: 1, out: /not in allowed list/ })
   t.match(run('wait', '--timeoutSeconds=1', '--periodMillis=100', '--url', 'http://127.0.0.1:22999/'), {

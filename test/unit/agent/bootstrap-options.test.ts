@@ -2,7 +2,7 @@
 import t from 'tap'
 import { makeBootstrap } from '../../../src/agent/bootstrap.ts'
 import { configureLog } from '../../../src/agent/log.ts'
-import { nodeIdentity } from '../../../src/agent/node-identity.ts'
+import { nodeIdentity, type ProxyType } from '../../../src/agent/node-identity.ts'
 import { readProxyConfig } from '../../../src/agent/proxy-config.ts'
 
 configureLog({ write: () => {} })
@@ -23,7 +23,9 @@ function make({
   config: changes = {},
   addresses = ['10.0.0.2'],
   labels = '',
+  type = 'sidecar',
 }: {
+  type?: ProxyType
   env?: Record<string, string>
   config?: Json
   addresses?: string[]
@@ -38,13 +40,25 @@ function make({
     ...changes,
   })
   const all = { ...POD, ...env }
-  const from = { type: 'sidecar' as const, env: all, domain: '', config, labels, annotations: undefined }
+  const from = { type, env: all, domain: '', config, labels, annotations: undefined }
   const node = nodeIdentity({ ...from, localAddresses: addresses })
   const made = JSON.parse(JSON.stringify(makeBootstrap({ node, config, env: all, logAsJson: false })))
   const byName = (list: { name: string }[]): Map<string, Json> => new Map(list.map(item => [item.name, { ...item }]))
   const { clusters, listeners } = made.static_resources
   return { node: made.node, clusters: byName(clusters), listeners: byName(listeners), all: made }
 }
+
+t.test('a waypoint: always incremental discovery, and the workloads of the mesh', async t => {
+  const env = { ISTIO_DELTA_XDS: 'false' }
+  const extensions = (made: Made): unknown[] => (made.all.bootstrap_extensions as { name: string }[]).map(e => e.name)
+  const waypoint = make({ type: 'waypoint', env })
+  t.equal((waypoint.all.node as { id: string }).id, 'waypoint~10.0.0.2~web-0.shop~shop.svc.cluster.local')
+  t.match(waypoint.all.dynamic_resources, { ads_config: { api_type: 'DELTA_GRPC' } })
+  t.same(extensions(waypoint), ['metadata_discovery', 'envoy.bootstrap.internal_listener'])
+  const sidecar = make({ env })
+  t.match(sidecar.all.dynamic_resources, { ads_config: { api_type: 'GRPC' } })
+  t.same(extensions(sidecar), ['envoy.bootstrap.internal_listener'])
+})
 
 t.test('dual stack: listeners have both families, that of the first address leads', async t => {
   const env = { ISTIO_DUAL_STACK: 'true' }
