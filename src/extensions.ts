@@ -39,6 +39,8 @@ import { fileAccessLog } from './telemetry/access-loggers/file.ts'
 import { openTelemetryAccessLog } from './telemetry/access-loggers/open-telemetry.ts'
 import { stderrAccessLog } from './telemetry/access-loggers/stderr.ts'
 import { stdoutAccessLog } from './telemetry/access-loggers/stdout.ts'
+import { openTelemetryFactory } from './telemetry/tracers/opentelemetry.ts'
+import { zipkinFactory } from './telemetry/tracers/zipkin.ts'
 import { upstreamMetadataExchangeFactory } from './upstream/filters/metadata-exchange.ts'
 
 /** Every extension of the proxy, and the only list of them. Main parses with these, workers create from them. */
@@ -81,6 +83,8 @@ const EXTENSIONS = [
   openTelemetryAccessLog,
   stdoutAccessLog,
   stderrAccessLog,
+  zipkinFactory,
+  openTelemetryFactory,
   httpInspectorFactory,
   originalDstFactory,
   originalSrcFactory,

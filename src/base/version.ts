@@ -5,3 +5,5 @@ export const VERSION_TEXT = `${ENVOY_SHA}/${ENVOY_VERSION}/Clean/RELEASE/BoringS
 export const HOT_RESTART_VERSION = '11.104'
 /** Gauge `server.version`: the first six digits of the hash of the build. */
 export const SERVER_VERSION = Number.parseInt(ENVOY_SHA.slice(0, 6), 16)
+/** How exporters name themselves: https://opentelemetry.io/docs/specs/otlp/ and "User Agent" of the exporter specification. */
+export const OTLP_USER_AGENT = `OTel-OTLP-Exporter-Envoy/${VERSION_TEXT}`

@@ -10,6 +10,7 @@ import { parseHeaderMutations } from './route-headers.ts'
 import { parseRouteMatch } from './route-match.ts'
 import { parseDirectResponse, parseRedirect } from './route-reply.ts'
 import { defineSupport } from './support.ts'
+import { parseDecorator, parseRouteTracing } from './tracing.ts'
 
 type Proto = envoy.config.route.v3.RouteConfiguration
 
@@ -82,13 +83,13 @@ const ROUTE_SUPPORT = defineSupport<envoy.config.route.v3.Route>('envoy.config.r
   direct_response: 'yes',
   non_forwarding_action: 'yes',
   metadata: 'yes',
-  decorator: 'warn',
+  decorator: 'yes',
   typed_per_filter_config: 'yes',
   request_headers_to_add: 'yes',
   request_headers_to_remove: 'yes',
   response_headers_to_add: 'yes',
   response_headers_to_remove: 'yes',
-  tracing: 'warn',
+  tracing: 'yes',
   per_request_buffer_limit_bytes: 'yes',
   stat_prefix: 'yes',
   request_body_buffer_limit: 'yes',
@@ -188,8 +189,6 @@ function parseRoute(
   defaults: VirtualHostDefaults,
 ): RouteEntryConfig {
   ROUTE_SUPPORT.check(proto, at, services.warnings)
-  if (proto.tracing !== undefined)
-    services.warnings.push(`${at.field('tracing')}: tracing is not done yet, it has no effect`)
   const own: VirtualHostDefaults = {
     ...defaults,
     requestBufferLimit: bufferLimit(proto) ?? defaults.requestBufferLimit,
@@ -214,6 +213,10 @@ function parseRoute(
       services,
     ),
     statPrefix: proto.stat_prefix ?? '',
+    tracing:
+      proto.tracing === undefined ? null : parseRouteTracing(proto.tracing, at.field('tracing'), services.warnings),
+    decorator:
+      proto.decorator === undefined ? null : parseDecorator(proto.decorator, at.field('decorator'), services.warnings),
   }
 }
 

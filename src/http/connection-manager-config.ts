@@ -3,6 +3,7 @@ import type { DiscoveredConfig } from '../config/discovered.ts'
 import type { ParsedExtension } from '../config/registry.ts'
 import type { RouteConfig } from '../routing/route-config.ts'
 import type { AccessLogConfig } from '../telemetry/access-loggers/config.ts'
+import type { TracingConfig } from '../telemetry/tracing-config.ts'
 import type { LocalReplyConfig } from './local-reply-config.ts'
 import type { XffDetection } from './original-ip-detection/xff.ts'
 
@@ -76,6 +77,10 @@ export interface HcmConfig {
   readonly generateRequestId: boolean
   readonly preserveExternalRequestId: boolean
   readonly alwaysSetRequestIdInResponse: boolean
+  /** Of the UUID request id extension: the id says why a request is traced, and decides which ones are. */
+  readonly packTraceReason: boolean
+  readonly sampleByRequestId: boolean
+  readonly tracing: TracingConfig | null
   readonly forwardClientCert: ForwardClientCert
   readonly clientCertDetails: ClientCertDetails
   readonly proxy100Continue: boolean

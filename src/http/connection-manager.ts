@@ -5,6 +5,7 @@ import type { Connection } from '../io/connection.ts'
 import type { RouteAction, RouteTable } from '../routing/route.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
 import { ResponseFlag } from '../telemetry/stream-info.ts'
+import type { Tracer } from '../telemetry/tracing.ts'
 import type { HcmConfig, UpgradeConfig } from './connection-manager-config.ts'
 import type { HttpFilterChainSource } from './discovered-filters.ts'
 import type { EarlyHeaderMutation } from './early-header-mutation/header-mutation.ts'
@@ -15,6 +16,7 @@ import { maxStreamDuration } from './max-stream-duration.ts'
 import { normalizedPath, normalizePath, PathResult } from './path-normalize.ts'
 import { checkRequestHeaders, isUpgradeRequest, normalizeHost } from './request-checks.ts'
 import { httpDate } from './request-id.ts'
+import { RequestTracing } from './request-tracing.ts'
 import { RequestSanitizer } from './sanitize.ts'
 import { HcmStats } from './stats.ts'
 import { StreamContext, StreamTimer } from './stream-context.ts'
@@ -34,6 +36,10 @@ export interface ConnectionManagerEnvironment {
   readonly routeTable: () => RouteTable | null
   readonly accessLoggers: readonly AccessLogger[]
   readonly replyRewriter: LocalReplyRewriter | null
+  /** What the tracing provider made; null = none. */
+  readonly tracer: Tracer | null
+  /** Of the listener. */
+  readonly trafficDirection: 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND'
   readonly earlyMutations: readonly EarlyHeaderMutation[]
   /** `listener.<address>.` scope. */
   readonly listenerName: string
@@ -56,6 +62,8 @@ export class ConnectionManager {
   readonly chain: HttpFilterChainSource
   readonly routeTable: () => RouteTable | null
   readonly replyRewriter: LocalReplyRewriter | null
+  /** Null: nothing is traced, nor counted as traceable. */
+  readonly tracing: RequestTracing | null
   readonly filterChainName: string
   readonly listenerName: string
   readonly listenerMetadata: Readonly<Record<string, unknown>> | null
@@ -85,10 +93,22 @@ export class ConnectionManager {
     this.localAddress = environment.localAddress
     const stats = environment.services.stats
     this.http2Stats = http2Stats(stats.scope('http2.'), 'downstream')
-    this.stats = new HcmStats(
-      stats.scope(`http.${config.statPrefix}.`),
-      stats.scope(`listener.${environment.listenerAddress}.http.${config.statPrefix}.`),
-    )
+    const scope = stats.scope(`http.${config.statPrefix}.`)
+    this.tracing =
+      config.tracing === null
+        ? null
+        : new RequestTracing(
+            config.tracing,
+            environment.tracer,
+            {
+              egress: environment.trafficDirection === 'OUTBOUND',
+              packTraceReason: config.packTraceReason,
+              sampleByRequestId: config.sampleByRequestId,
+            },
+            environment.services,
+            scope,
+          )
+    this.stats = new HcmStats(scope, stats.scope(`listener.${environment.listenerAddress}.http.${config.statPrefix}.`))
     this.sanitizer = new RequestSanitizer(config, environment.services, environment.localAddress)
     for (const upgrade of config.upgrades) this.upgrades.set(upgrade.type, upgrade)
   }
@@ -176,7 +196,10 @@ export class ConnectionManager {
     }
     const route = context.route()
     const action = route === null ? null : route.action
+    const { tracing } = this
+    if (tracing !== null) tracing.decide(context, h, route)
     if ((upgrade || h.method === 'CONNECT') && route !== null && !this.acceptUpgrade(context, h, action)) return
+    if (tracing !== null) tracing.start(context, h, route)
     this.armTimers(context, h, action, end)
     const skipped = this.skippedFilters(context)
     context.startDecoding(skipped)
@@ -245,6 +268,7 @@ export class ConnectionManager {
     }
     if ((config.alwaysSetRequestIdInResponse || context.info.requestIdInResponse) && context.info.requestId !== '')
       h.set('x-request-id', context.info.requestId)
+    if (this.tracing !== null) this.tracing.onResponse(context, h)
     if (!connection.draining && this.environment.drainDecision.closing()) {
       stats.cxDrainClose.inc()
       connection.startDrain()

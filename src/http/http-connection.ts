@@ -295,6 +295,7 @@ export class HttpConnection implements TimerOwner {
     stats.rqTime.record(now - info.start)
     if (context.isUpgrade) stats.cxUpgradesActive.dec()
     this.manager.log(context)
+    if (this.manager.tracing !== null) this.manager.tracing.finish(context)
     this.countBytes()
     if (this.active.length === 0 && !this.closed) this.becomeIdle()
     this.manager.release(context)

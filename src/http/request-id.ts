@@ -38,6 +38,23 @@ function word(start: number, places: readonly number[], value: number): void {
   for (let i = 0; i < 8; i++) bytes[start + places[i]!] = HEX[(value >>> (28 - 4 * i)) & 15]!
 }
 
+const UUID_LENGTH = 36
+/** The version digit, in which hops tell each other why a request is traced (UUIDRequestIDExtension). */
+const REASON_AT = 14
+export const NOT_TRACED = '4'
+
+/** The digit of `id` that says why the request is traced; '' when it is no UUID. */
+export function reasonDigit(id: string): string {
+  return id.length === UUID_LENGTH ? id[REASON_AT]! : ''
+}
+
+/** `id` with another reason; what is no UUID stays as it is. */
+export function withReasonDigit(id: string, digit: string): string {
+  return id.length !== UUID_LENGTH || id[REASON_AT] === digit
+    ? id
+    : id.slice(0, REASON_AT) + digit + id.slice(REASON_AT + 1)
+}
+
 let dateSecond = -1
 let dateText = ''
 

@@ -7,7 +7,7 @@ import type { RouteTable } from '../routing/route.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
 import { mutateClientCert } from './client-cert.ts'
 import type { HcmConfig } from './connection-manager-config.ts'
-import { newRequestId } from './request-id.ts'
+import { NOT_TRACED, newRequestId, withReasonDigit } from './request-id.ts'
 
 /** Headers only internal peers may set: they steer the router (ConnectionManagerUtility::cleanInternalHeaders). */
 const steering: readonly string[] = [
@@ -133,6 +133,10 @@ export class RequestSanitizer {
       const old = h.get('x-request-id')
       if (old === undefined || old === '' || (edge && !config.preserveExternalRequestId)) {
         h.set('x-request-id', newRequestId(this.services.random))
+      } else if (edge && config.packTraceReason) {
+        // A stranger does not decide what is traced.
+        const kept = withReasonDigit(old, NOT_TRACED)
+        if (kept !== old) h.set('x-request-id', kept)
       }
     }
     info.requestId = h.get('x-request-id') ?? ''

@@ -6,6 +6,7 @@ import { Flow, ReadHold } from '../io/connection.ts'
 import type { Route } from '../routing/route.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
 import { ResponseFlag, StreamInfo } from '../telemetry/stream-info.ts'
+import type { Span } from '../telemetry/tracing.ts'
 import type { AlpnOverride } from '../upstream/host-pools.ts'
 import type { Cluster } from '../upstream/upstream.ts'
 import type { ConnectionManager } from './connection-manager.ts'
@@ -75,6 +76,12 @@ export class StreamContext implements FormatContext, TimerOwner {
   private routeKnown = false
   /** Cluster of the matched route; null when it is unknown or the route needs none. */
   cluster: Cluster | null = null
+  /** Stands for the request in a trace; null when nothing does. */
+  span: Span | null = null
+  /** Operation names of decorators are exchanged with the client. */
+  decorates = false
+  /** The name the response is to tell; '' = none. */
+  operation = ''
   /** ALPN protocols that a filter wants for the upstream connection; null = as configured. */
   upstreamAlpn: AlpnOverride | null = null
   /** Bytes of the request that filters may have buffered (setDecoderBufferLimit). */
@@ -127,7 +134,6 @@ export class StreamContext implements FormatContext, TimerOwner {
         action === null || action.clusterName === '' ? null : this.services.clusters.get(action.clusterName)
       this.info.upstreamClusterName = this.cluster === null ? '' : this.cluster.name
       this.info.upstreamClusterStatName = this.cluster === null ? '' : this.cluster.observabilityName
-      this.info.clusterMetadata = this.cluster === null ? null : this.cluster.metadata
     }
     return this.routeValue
   }
@@ -295,7 +301,10 @@ export class StreamContext implements FormatContext, TimerOwner {
 
   /** An interim response from upstream; 100 and 103 are not passed on unless proxy_100_continue says so. */
   encode1xx(h: HeaderBlock): void {
-    if (!this.finished && !this.responseStarted) this.codecStream!.encode1xx(h)
+    if (this.finished || this.responseStarted) return
+    const { tracing } = this.manager
+    if (tracing !== null) tracing.charge(this)
+    this.codecStream!.encode1xx(h)
   }
 
   /** Ends the exchange towards the client without a (complete) response. */
@@ -360,6 +369,9 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.routeValue = null
     this.routeKnown = false
     this.cluster = null
+    this.span = null
+    this.decorates = false
+    this.operation = ''
     this.upstreamAlpn = null
     this.requestBufferLimit = this.manager.bufferLimit
     this.request.reset()
@@ -374,6 +386,8 @@ export class StreamContext implements FormatContext, TimerOwner {
     info.responseCode = status
     info.responseCodeDetails = 'internal_redirect'
     this.manager.log(this)
+    const { tracing } = this.manager
+    if (tracing !== null) tracing.restart(this)
     info.restart()
     const bits = this.chain.destroys & ~this.skipped
     const filters = this.chain.filters
@@ -382,6 +396,7 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.responseHeaders = null
     this.responseSource = null
     this.clearRouteCache()
+    if (tracing !== null) tracing.start(this, this.requestHeaders!, this.route())
     this.requestTrailers = null
     this.requestComplete = body.length === 0 && trailers === null
     this.request.start()

@@ -6,6 +6,7 @@ import type {
   NamedMatchConfig,
   StringMatchConfig,
 } from '../config/matcher.ts'
+import type { DecoratorConfig, TracingLevelConfig } from '../telemetry/tracing-config.ts'
 
 /**
  * envoy.config.route.v3.RouteConfiguration after `config/route.ts`: checked, defaults filled in, plain and cloneable. Workers
@@ -144,6 +145,8 @@ export interface RouteEntryConfig {
   readonly headers: HeaderMutationsConfig
   readonly filters: FilterOverridesConfig
   readonly statPrefix: string
+  readonly tracing: TracingLevelConfig | null
+  readonly decorator: DecoratorConfig | null
 }
 
 export interface RouteMatchConfig {

@@ -2,6 +2,8 @@ import type { HeaderBlock } from '../codec/header-block.ts'
 import type { FormatContext, Formatter } from '../telemetry/format-context.ts'
 import { compileFormatConfig } from '../telemetry/formatter.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
+import type { DecoratorConfig } from '../telemetry/tracing-config.ts'
+import { TracingLevel } from '../telemetry/tracing-level.ts'
 import { ClusterChoice } from './cluster-choice.ts'
 import { HeaderMutation, joinMutations } from './header-mutation.ts'
 import { CompiledRedirect } from './redirect.ts'
@@ -66,6 +68,7 @@ class SharedRoute {
   readonly response: HeaderMutation
   readonly redirect: Redirect | null
   readonly directResponse: DirectResponse | null
+  readonly tracing: TracingLevel | null
 
   constructor(config: RouteEntryConfig, levels: RouteLevels, request: HeaderMutation, response: HeaderMutation) {
     this.config = config
@@ -74,6 +77,7 @@ class SharedRoute {
     this.response = response
     this.redirect = config.redirect === null ? null : new CompiledRedirect(config.redirect, config.match)
     this.directResponse = config.directResponse === null ? null : new CompiledDirectResponse(config.directResponse)
+    this.tracing = config.tracing === null ? null : new TracingLevel(config.tracing)
   }
 }
 
@@ -88,6 +92,8 @@ class CompiledRoute implements Route {
   readonly redirect: Redirect | null
   readonly directResponse: DirectResponse | null
   readonly action: CompiledAction | null
+  readonly tracing: TracingLevel | null
+  readonly decorator: DecoratorConfig | null
   readonly nonForwarding: boolean
   readonly config: RouteEntryConfig
   /** The weighted cluster this variant stands for. */
@@ -112,6 +118,8 @@ class CompiledRoute implements Route {
     this.redirect = shared.redirect
     this.directResponse = shared.directResponse
     this.action = action
+    this.tracing = shared.tracing
+    this.decorator = config.decorator
     this.nonForwarding = config.nonForwarding
     this.weighted = weighted
     const { request, response } = weightedMutations(weighted)
@@ -252,6 +260,8 @@ export function tlsRedirectRoute(levels: RouteLevels): Route {
     headers: none,
     filters: {},
     statPrefix: '',
+    tracing: null,
+    decorator: null,
   }
   // Envoy's SslRedirectRoute has no mutations of its own nor of any level.
   const bare: RouteLevels = { ...levels, requestMutations: [], responseMutations: [] }

@@ -1,6 +1,8 @@
 import type { HeaderBlock } from '../codec/header-block.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
+import type { DecoratorConfig } from '../telemetry/tracing-config.ts'
+import type { TracingLevel } from '../telemetry/tracing-level.ts'
 import type { RateLimit } from './rate-limit.ts'
 
 /**
@@ -43,6 +45,9 @@ export interface Route {
   readonly redirect: Redirect | null
   readonly directResponse: DirectResponse | null
   readonly action: RouteAction | null
+  /** Instead of the connection manager's sampling and span names, and before its tags; null = as the connection manager says. */
+  readonly tracing: TracingLevel | null
+  readonly decorator: DecoratorConfig | null
   /** Most specific typed_per_filter_config for a filter (weighted cluster → route → virtual host → route config), parsed; undefined when none. */
   filterConfig(filterName: string): unknown
   /** All levels, least specific first, for filters that merge. */

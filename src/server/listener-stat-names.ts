@@ -16,6 +16,7 @@ import {
   LISTENER_WORKER_STATS,
   SENT_LOG_STATS,
   TCP_STATS,
+  TRACER_STATS,
   tlsStats,
 } from './stat-names.ts'
 
@@ -38,11 +39,13 @@ export function declareListenerStats(store: StatsStore, config: ListenerConfig, 
 function declareFilterStats(store: StatsStore, listener: string, { typeUrl, config }: ParsedExtension): void {
   switch (typeUrl.slice(typeUrl.lastIndexOf('.') + 1)) {
     case 'HttpConnectionManager': {
-      const { statPrefix, routeConfig, accessLogs } = config as HcmConfig
+      const { statPrefix, routeConfig, accessLogs, tracing } = config as HcmConfig
       declareAccessLogStats(store, accessLogs)
       store.declare(`http.${statPrefix}.`, HTTP_STATS)
       store.declare(`${listener}http.${statPrefix}.`, LISTENER_HTTP_STATS)
       if (routeConfig !== null) declareRouteStats(store, routeConfig)
+      const tracer = tracing?.provider?.typeUrl ?? ''
+      if (Object.hasOwn(TRACER_STATS, tracer)) store.declare('', TRACER_STATS[tracer]!)
       return
     }
     case 'TcpProxy': {

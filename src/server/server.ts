@@ -14,6 +14,7 @@ import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { regexLimits } from '../config/matcher.ts'
 import type { NodeInfo } from '../config/services.ts'
+import { readDefaultTracing } from '../config/tracing.ts'
 import type { Address } from '../io/connection.ts'
 import { libc } from '../io/libc.ts'
 import { boundAddress, openListenSocket, PLAIN_SOCKET } from '../io/listen-socket.ts'
@@ -166,6 +167,7 @@ export class Server {
     })
     this.runtimeView.load(this.runtime.entries())
     const misc = this.loggers.get('misc')
+    readDefaultTracing(this.bootstrap.tracing, FieldPath.root().field('tracing'), text => misc.warning(text))
     regexLimits.error = this.runtimeView.integer('re2.max_program_size.error_level', 100)
     regexLimits.warn = this.runtimeView.integer('re2.max_program_size.warn_level', 2 ** 32 - 1)
     regexLimits.tell = text => misc.warning(text)
@@ -461,7 +463,6 @@ export class Server {
       this.loggers.get('config').warning(`bootstrap_extensions: ${name} is not supported, it has no effect`)
     }
     for (const field of [
-      'tracing',
       'fatal_actions',
       'stats_sinks',
       'watchdogs',

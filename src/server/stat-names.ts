@@ -250,6 +250,25 @@ export const LISTENER_HTTP_STATS: StatTemplate = {
   histograms: [],
 }
 
+/** With a tracer: full names. */
+export const TRACER_STATS: Readonly<Record<string, StatTemplate>> = {
+  'envoy.config.trace.v3.ZipkinConfig': {
+    counters: words(`
+      tracing.zipkin.reports_dropped tracing.zipkin.reports_failed tracing.zipkin.reports_sent
+      tracing.zipkin.reports_skipped_no_cluster tracing.zipkin.spans_sent tracing.zipkin.timer_flushed
+    `),
+    gauges: [],
+    histograms: [],
+  },
+  'envoy.config.trace.v3.OpenTelemetryConfig': {
+    counters: words(`
+      tracing.opentelemetry.spans_dropped tracing.opentelemetry.spans_sent tracing.opentelemetry.timer_flushed
+    `),
+    gauges: [],
+    histograms: [],
+  },
+}
+
 /** Under `http.async-client.`: the router of call-outs. */
 export const ASYNC_CLIENT_STATS: StatTemplate = {
   counters: words(`

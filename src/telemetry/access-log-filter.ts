@@ -8,6 +8,7 @@ import { grpcStatusOf } from './format-operators-headers.ts'
 
 /** `StreamInfo.traceReason`: why a request is traced (Envoy's Tracing::Reason, as its request id carries it). */
 export const TraceReason = { None: 0, Sampled: 1, ClientForced: 2, ServiceForced: 3 } as const
+export type TraceReason = (typeof TraceReason)[keyof typeof TraceReason]
 
 type FilterServices = Pick<WorkerServices, 'runtime' | 'random' | 'timers' | 'node'>
 

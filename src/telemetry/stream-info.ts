@@ -121,6 +121,9 @@ export class StreamInfo {
   requestIdInResponse = false
   /** Reason the request id carries (see Envoy's uuid trace bits); 0 = no trace. */
   traceReason = 0
+  /** Lower-case hex of the span that stands for the request; '' when nothing traces it. */
+  traceId = ''
+  spanId = ''
   connection: Connection | null = null
   /** Client this request came from when trusted headers name one; null = the connection's peer. Never outlives the request. */
   client: Address | null = null
@@ -260,6 +263,8 @@ export class StreamInfo {
     this.requestId = ''
     this.requestIdInResponse = false
     this.traceReason = 0
+    this.traceId = ''
+    this.spanId = ''
     this.connection = null
     this.client = null
     this.routeMetadata = null

@@ -1,6 +1,19 @@
 import { networkInterfaces } from 'node:os'
 import type { ScenarioObservation, UpstreamSeen } from './observation.ts'
 
+/** Of https://www.w3.org/TR/trace-context and https://github.com/openzipkin/b3-propagation. */
+const EXAMPLES: ReadonlySet<string> = new Set([
+  '4bf92f3577b34da6a3ce929d0e0e4736',
+  '00f067aa0ba902b7',
+  '463ac35c9f6413ad48485a3953bb6124',
+  '48485a3953bb6124',
+  'a2fb4a1d1a96d312',
+  '05e3ac9a4f6e3b90',
+])
+
+const TRACE_ID =
+  /(traceparent: 00-|x-b3-\w+: |b3: |"(?:traceId|parentId|id|trace_id|span_id|parent_span_id)":"|trace=|span=|(?<=traceparent: 00-[^ ]+)-|(?<=^b3: [^ ]+)-)([0-9a-f]{32}|[0-9a-f]{16})\b/g
+
 /**
  * The only place where observed text is made comparable. Everything not named here is compared byte for byte.
  *
@@ -8,7 +21,8 @@ import type { ScenarioObservation, UpstreamSeen } from './observation.ts'
  *    so a date that a proxy must pass through is still compared.
  * 2. Ports of the group become `{port:name}`, after an address (in stat names after `_`), in
  *    x-forwarded-port and as `port_value` of parsed JSON; any other port after a loopback address is a client's: `{ephemeral}`.
- * 3. UUIDs become `{uuid:1}`, `{uuid:2}` … in order of appearance within the scenario, so that equality is compared.
+ * 3. UUIDs become `{uuid:1}`, `{uuid:2}` … in order of appearance within the scenario, so that equality is compared. A version digit
+ *    that is not 4 stays, `{uuid:1/9}`: it says why a request is traced.
  * 4. `x-envoy-upstream-service-time` becomes `{ms}` (not `999`, which scripted upstreams send), and so do fields of the
  *    access log named `duration`, `…_duration` or `…_ms` `x-ratelimit-reset`
  *    values, and the two durations of the default access log format.
@@ -17,12 +31,15 @@ import type { ScenarioObservation, UpstreamSeen } from './observation.ts'
  * 6. The machine's own non-loopback IPv4 addresses become `{host-ip}` (use_remote_address appends it).
  * 7. The group's directory becomes `{tmp}`, the certificates' directory `{certs}`.
  * 8. `days_until_expiration` of /certs becomes `{days}`.
- * 9. Stats: byte totals become `{bytes}` unless 0, as they contain digits of durations.
+ * 9. Ids of traces and spans (in traceparent and B3 headers, reported spans, and as `trace=` and `span=` in the log) become `{id:1}`,
+ *    `{id:2}` …; those of the specifications' examples stay. The SDK's language and version become `{sdk}`.
+ * 10. Stats: byte totals become `{bytes}` unless 0, as they contain digits of durations.
  */
 export class Normaliser {
   private readonly ports: ReadonlyMap<number, string>
   private readonly replacements: readonly (readonly [string, string])[]
   private readonly uuids = new Map<string, number>()
+  private readonly ids = new Map<string, number>()
 
   constructor(ports: ReadonlyMap<number, string>, directories: Readonly<Record<string, string>>) {
     this.ports = ports
@@ -40,6 +57,7 @@ export class Normaliser {
 
   scenario(observed: ScenarioObservation): ScenarioObservation {
     this.uuids.clear()
+    this.ids.clear()
     const upstream = this.upstream(observed.upstream)
     return { ...this.deep(observed), upstream: this.deep(upstream), stats: normaliseStats(this.deep(observed.stats)) }
   }
@@ -74,7 +92,9 @@ export class Normaliser {
     return out
       .replace(/\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} (?!1970)\d{4} \d\d:\d\d:\d\d GMT/g, '{date}')
       .replace(/\b(?!1970)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, '{time}')
-      .replace(/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, uuid => `{uuid:${this.uuid(uuid)}}`)
+      .replace(/\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g, uuid => this.uuid(uuid))
+      .replace(TRACE_ID, (found, before: string, id: string) => (EXAMPLES.has(id) ? found : before + this.id(id)))
+      .replace(/("telemetry\.sdk\.(?:language|version)":\{"string_value":)"[^"]*"/g, '$1"{sdk}"')
       .replace(/^(x-envoy-upstream-service-time: )(?!999$)\d+$/i, '$1{ms}')
       .replace(/^(x-ratelimit-reset: )\d+$/i, '$1{seconds}')
       .replace(/\b(\w*duration|\w+_ms)(=|":"?)(?!-)\d+/gi, '$1$2{ms}')
@@ -85,10 +105,16 @@ export class Normaliser {
       .replace(/\{host-ip\}:(\d{4,5})\b/g, '{host-ip}:{ephemeral}')
   }
 
-  private uuid(text: string): number {
+  private uuid(text: string): string {
     const known = this.uuids.get(text) ?? this.uuids.size + 1
     this.uuids.set(text, known)
-    return known
+    return text[14] === '4' ? `{uuid:${known}}` : `{uuid:${known}/${text[14]}}`
+  }
+
+  private id(text: string): string {
+    const known = this.ids.get(text) ?? this.ids.size + 1
+    this.ids.set(text, known)
+    return `{id:${known}}`
   }
 
   private port(port: number): string {

@@ -4,6 +4,7 @@ import type { ClientResult } from '../../bench/wire/http1-client.ts'
 import { headerValue, type Message } from '../../bench/wire/http1-message.ts'
 import type { UpstreamRecord } from '../harness/behaviour.ts'
 import { exportedLogs } from '../harness/exported-logs.ts'
+import { exportedSpans } from '../harness/exported-spans.ts'
 import type { H2Result } from '../harness/h2-client.ts'
 
 /** What is recorded and compared: plain JSON, readable in a diff. Bytes are latin1 text. */
@@ -84,7 +85,7 @@ function encodingOf(record: UpstreamRecord): string {
 
 /** Protobuf would not be readable in a diff, and holds times. */
 function exportedText(record: UpstreamRecord): string | null {
-  const messages = exportedLogs(record)
+  const messages = exportedSpans(record) ?? exportedLogs(record)
   return messages === null ? null : messages.map(message => JSON.stringify(message)).join('\n')
 }
 

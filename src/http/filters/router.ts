@@ -13,6 +13,8 @@ import type { StreamContext } from '../stream-context.ts'
 /** envoy.extensions.filters.http.router.v3.Router, parsed. */
 export interface RouterConfig {
   readonly suppressEnvoyHeaders: boolean
+  /** As spawn_upstream_span of the connection manager, which replaced it. */
+  readonly startChildSpan: boolean
   readonly respectExpectedRqTimeout: boolean
   /** Lower-case names; requests with a value in them that cannot be used are refused. */
   readonly strictCheckHeaders: readonly string[]
@@ -22,7 +24,7 @@ type Proto = envoy.extensions.filters.http.router.v3.Router
 
 const support = defineSupport<Proto>('envoy.extensions.filters.http.router.v3.Router', {
   dynamic_stats: 'warn',
-  start_child_span: 'warn',
+  start_child_span: 'yes',
   suppress_envoy_headers: 'yes',
   respect_expected_rq_timeout: 'yes',
   strict_check_headers: 'yes',
@@ -38,6 +40,7 @@ export const routerFactory: HttpFilterFactory<Proto, RouterConfig> = {
     support.check(proto, at, warnings)
     return {
       suppressEnvoyHeaders: proto.suppress_envoy_headers ?? false,
+      startChildSpan: proto.start_child_span ?? false,
       respectExpectedRqTimeout: proto.respect_expected_rq_timeout ?? false,
       strictCheckHeaders: (proto.strict_check_headers ?? []).map(name => name.toLowerCase()),
     }

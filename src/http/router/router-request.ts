@@ -28,6 +28,7 @@ import { onResponseTimeout } from './slow-attempts.ts'
 import { connectTcp } from './tcp-upstream.ts'
 import { hedgesOnTimeout, RequestTimeouts } from './timeouts.ts'
 import { UpstreamRequest } from './upstream-request.ts'
+import { injectSpan, startUpstreamSpan } from './upstream-span.ts'
 
 const RouterTimer = { Response: 0, BackOff: 1 } as const
 const EMPTY = Buffer.alloc(0)
@@ -233,6 +234,8 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     if (bodyless) attempt.requestSent = true
     // What follows belongs to the new protocol: it waits until the upstream has agreed to it (RFC 9110 §7.8, §9.3.6).
     attempt.bodyHeld = s.isUpgrade
+    if (s.span !== null) injectSpan(s, attempt, this.headers!)
+    if (attempt.trace !== null) attempt.trace.firstTx = attempt.trace.lastTx = now
     attempt.stream!.encodeHeaders(this.headers!, bodyless)
     if (!bodyless && !attempt.bodyHeld) this.sendBody(attempt)
   }
@@ -316,6 +319,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     s.info.upstreamHostsAttempted.push(host.address.text)
     this.pick.chosen(host)
     const attempt = new UpstreamRequest(this, host)
+    if (s.span !== null) attempt.trace = startUpstreamSpan(this, s)
     this.attempts.list.push(attempt)
     const action = this.action!
     if (action.terminateConnect && (s.isConnect || (action.terminatePost && this.headers!.method === 'POST'))) {

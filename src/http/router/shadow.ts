@@ -3,10 +3,13 @@ import { type CodecStream, ResetReason } from '../../codec/codec.ts'
 import { HeaderBlock } from '../../codec/header-block.ts'
 import { type Connection, Flow } from '../../io/connection.ts'
 import type { ShadowPolicy } from '../../routing/route.ts'
+import type { Span } from '../../telemetry/tracing.ts'
 import { chargeResponseCode } from '../../upstream/response-code-stats.ts'
 import type { Cluster, Host, HttpPoolUser, PickContext, PoolFailure, PoolHandle } from '../../upstream/upstream.ts'
 import type { RouterFilter } from '../filters/router.ts'
+import { tagError, tagStatus } from '../span-tags.ts'
 import type { StreamContext } from '../stream-context.ts'
+import { tagUpstream } from './upstream-span.ts'
 
 /** Sends copies of a complete request to mirror clusters; their responses are read and dropped (Envoy: ShadowWriterImpl). */
 export function shadowRequests(
@@ -36,11 +39,21 @@ function shadowRequest(
   const copy = new HeaderBlock()
   copy.copyFrom(h)
   if (!policy.disableHostSuffix && copy.authority !== '') copy.authority = shadowHost(copy.authority)
+  const span = mirrorSpan(policy, s, copy)
   copy.set('x-envoy-internal', 'true')
   const address = s.manager.localAddress
   const xff = copy.get('x-forwarded-for')
   copy.set('x-forwarded-for', xff === undefined || xff === '' ? address : `${xff},${address}`)
-  new Shadow(filter, cluster, copy, body.slice(), trailers).start(timeout)
+  new Shadow(filter, cluster, copy, body.slice(), trailers, span).start(timeout)
+}
+
+/** The copy is a call of its own in the trace; trace_sampled says whether it is recorded, else as the request is. */
+function mirrorSpan(policy: ShadowPolicy, s: StreamContext, copy: HeaderBlock): Span | null {
+  if (s.span === null) return null
+  const span = s.span.spawnChild('mirror', s.services.clock.now())
+  if (policy.traceSampled !== undefined) span.setSampled(policy.traceSampled)
+  span.inject(copy)
+  return span
 }
 
 /** `host:80` → `host-shadow:80` */
@@ -62,6 +75,10 @@ class Shadow implements HttpPoolUser, PickContext, TimerOwner {
   private handle: PoolHandle | null = null
   private done = false
   private readonly timer: TimerNode
+  private span: Span | null
+  /** 0 = no response. */
+  private status = 0
+  private protocol = '-'
   readonly hash = null
   readonly requestHeaders: HeaderBlock | null
   readonly metadataMatch = null
@@ -77,7 +94,9 @@ class Shadow implements HttpPoolUser, PickContext, TimerOwner {
     headers: HeaderBlock,
     body: readonly Uint8Array[],
     trailers: HeaderBlock | null,
+    span: Span | null,
   ) {
+    this.span = span
     this.filter = filter
     this.cluster = cluster
     this.headers = headers
@@ -91,6 +110,7 @@ class Shadow implements HttpPoolUser, PickContext, TimerOwner {
     const host = this.cluster.pick(this)
     if (host === null) {
       this.charge(503)
+      this.endSpan()
       return
     }
     this.host = host
@@ -103,8 +123,10 @@ class Shadow implements HttpPoolUser, PickContext, TimerOwner {
     return false
   }
 
-  onPoolReady(stream: CodecStream, _host: Host, _connection: Connection): void {
+  onPoolReady(stream: CodecStream, host: Host, _connection: Connection, protocol: string): void {
     this.stream = stream
+    this.host = host
+    this.protocol = protocol
     this.handle = null
     const body = this.body
     const bodyless = body.length === 0 && this.trailers === null
@@ -123,6 +145,7 @@ class Shadow implements HttpPoolUser, PickContext, TimerOwner {
   onResponseHeaders(h: HeaderBlock, end: boolean): void {
     if (h.status < 200 && h.status !== 101) return
     this.charge(h.status)
+    this.status = h.status
     if (end) this.finish()
   }
 
@@ -162,5 +185,19 @@ class Shadow implements HttpPoolUser, PickContext, TimerOwner {
     this.stream = null
     this.handle = null
     this.filter.services.timers.cancel(this.timer)
+    this.endSpan()
+  }
+
+  private endSpan(): void {
+    const { span, host } = this
+    if (span === null) return
+    this.span = null
+    if (span.sampled) {
+      span.setTag('http.protocol', this.protocol)
+      if (host !== null) tagUpstream(span, host, this.cluster.name, this.cluster.observabilityName)
+      tagStatus(span, this.status, 0)
+      tagError(span, this.status)
+    }
+    span.finish()
   }
 }

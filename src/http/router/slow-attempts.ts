@@ -66,6 +66,7 @@ function giveUp(r: RouterRequest, attempt: UpstreamRequest, details: string): vo
   r.cluster!.reportOutcome(attempt.host, status, OutlierEvent.RequestTimeout)
   noteUpstream(r.s!.info, attempt)
   const wasWinner = r.winner === attempt
+  if (attempt.trace !== null) attempt.trace.setFlag(ResponseFlag.UpstreamRequestTimeout)
   r.attempts.drop(attempt)
   if (!wasWinner) {
     if (r.retries(attempt, ResetReason.Local, true)) return

@@ -3,9 +3,11 @@ import { type CodecStream, ResetReason } from '../../codec/codec.ts'
 import type { HeaderBlock } from '../../codec/header-block.ts'
 import { type Connection, Flow, ReadHold } from '../../io/connection.ts'
 import type { Host, HttpPoolUser, PoolFailure, PoolHandle } from '../../upstream/upstream.ts'
+import { type FailureText, poolFailureText, resetText } from './reset-text.ts'
 import type { RouterRequest } from './router-request.ts'
 import { onMaxDuration, onPerTryTimeout } from './slow-attempts.ts'
 import { onInterimHead, onResponseData, onResponseHead, onResponseTrailers } from './upstream-response.ts'
+import { noteGrpcStatus, type UpstreamSpan } from './upstream-span.ts'
 
 export const AttemptTimer = { PerTry: 0, PerTryIdle: 1, MaxDuration: 2 } as const
 
@@ -16,6 +18,8 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   stream: CodecStream | null = null
   handle: PoolHandle | null = null
   connection: Connection | null = null
+  /** Of the upstream connection; '' while there is none. */
+  protocol = ''
   /** Response head seen (not 1xx). */
   headersSeen = false
   responseComplete = false
@@ -26,6 +30,8 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   retried = false
   /** Outlier detection knows of its per-try timeout already. */
   timeoutReported = false
+  /** Null: the attempt has no span of its own. */
+  trace: UpstreamSpan | null = null
   /** Upgrade or CONNECT that the upstream has not agreed to yet: the body waits. */
   bodyHeld = false
   private paused = false
@@ -49,6 +55,7 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
     this.handle = null
     this.host = host
     this.connection = connection
+    this.protocol = protocol
     this.touch()
     this.request.onAttemptReady(this, protocol)
   }
@@ -58,6 +65,7 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
     this.handle = null
     this.host = host
     this.finish()
+    if (this.trace !== null) this.endTrace(poolFailureText(failure))
     this.request.onAttemptPoolFailure(this, failure, transportFailure)
   }
 
@@ -69,6 +77,7 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
       return
     }
     this.headersSeen = true
+    if (this.trace !== null) this.noteHead(this.trace, h)
     if (end) this.complete()
     onResponseHead(this.request, this, h, end)
   }
@@ -83,12 +92,14 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   onResponseTrailers(t: HeaderBlock): void {
     if (this.done) return
     this.complete()
+    if (this.trace !== null) noteGrpcStatus(this.trace, t)
     onResponseTrailers(this.request, this, t)
   }
 
   onUpstreamReset(why: ResetReason): void {
     if (this.done) return
     this.finish()
+    if (this.trace !== null) this.endTrace(resetText(why))
     this.stream = null
     this.request.onAttemptReset(this, why)
   }
@@ -107,6 +118,7 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
     if (this.stream === null) return
     this.touch()
     if (end) this.requestSent = true
+    if (this.trace !== null) this.trace.lastTx = this.lastActivity
     const flow = this.stream.encodeData(chunk, end)
     if (flow === Flow.Pause && !end && !this.paused && this.stream !== null) {
       this.paused = true
@@ -124,6 +136,10 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
     const stream = this.stream
     const handle = this.handle
     const open = !this.done
+    if (this.trace !== null) {
+      if (open && this.trace.span.sampled) this.trace.span.setTag('canceled', 'true')
+      this.endTrace(null)
+    }
     this.finish()
     this.stream = null
     this.handle = null
@@ -174,12 +190,27 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
     } else onPerTryTimeout(this.request, this, false)
   }
 
+  /** The attempt is over; `failure`: without a response. */
+  endTrace(failure: FailureText | null): void {
+    const trace = this.trace!
+    this.trace = null
+    if (failure !== null) trace.failed(failure.text, failure.flag)
+    trace.end(this.request, this.host, this.protocol)
+  }
+
+  private noteHead(trace: UpstreamSpan, h: HeaderBlock): void {
+    trace.status = h.status
+    trace.firstRx = this.lastActivity
+    noteGrpcStatus(trace, h)
+  }
+
   private touch(): void {
     this.lastActivity = this.request.timers.now()
   }
 
   private complete(): void {
     this.responseComplete = true
+    if (this.trace !== null) this.trace.lastRx = this.lastActivity
     this.finish()
   }
 

@@ -138,6 +138,7 @@ function redirected(r: RouterRequest, attempt: UpstreamRequest, h: HeaderBlock):
 function onResponseComplete(r: RouterRequest, attempt: UpstreamRequest): void {
   r.cancelResponseTimeout()
   noteUpstreamBytes(r.s!.info, attempt)
+  if (attempt.trace !== null) attempt.endTrace(null)
   if (!r.requestComplete) attempt.cutRequest()
   r.attempts.remove(attempt)
   if (r.requestCompleteAt >= 0) r.charges.time(attempt.host, r.timers.now() - r.requestCompleteAt)

@@ -4,9 +4,10 @@ import { parseHttp1Options, parseHttp2Options } from '../../codec/protocol-optio
 import { checkTerminal, DISCOVERED, parseDiscovered } from '../../config/discovered.ts'
 import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
-import { findFactory, parseAny } from '../../config/registry.ts'
+import { findFactory, parseAny, typeNameOf } from '../../config/registry.ts'
 import { parseRouteConfiguration, type RouteParseServices } from '../../config/route.ts'
 import { defineSupport, unsupportedValue } from '../../config/support.ts'
+import { parseTracing } from '../../config/tracing.ts'
 import { ConnectionManager } from '../../http/connection-manager.ts'
 import type {
   ClientCertDetails,
@@ -29,6 +30,7 @@ import type { CloseReason, Connection } from '../../io/connection.ts'
 import { createRouteTable } from '../../routing/route-table.ts'
 import { parseAccessLogs } from '../../telemetry/access-loggers/config.ts'
 import { createAccessLogger } from '../../telemetry/access-loggers/create.ts'
+import { sharedTracer } from '../../telemetry/tracers/shared.ts'
 import { NetVerdict, type NetworkFilter, type NetworkFilterFactory } from '../filter.ts'
 import type { NetworkFilterExtension, NetworkFilterServices } from '../filter-factory.ts'
 
@@ -44,7 +46,7 @@ const support = defineSupport<Proto>(
     route_config: 'yes',
     http_filters: 'yes',
     add_user_agent: 'yes',
-    tracing: 'warn',
+    tracing: 'yes',
     common_http_protocol_options: 'yes',
     http_protocol_options: 'yes',
     http2_protocol_options: 'yes',
@@ -105,6 +107,14 @@ const commonSupport = defineSupport<envoy.config.core.v3.HttpProtocolOptions>(
   },
 )
 
+const UUID_CONFIG = 'envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig'
+type UuidConfig = envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig
+
+const uuidSupport = defineSupport<UuidConfig>(UUID_CONFIG, {
+  pack_trace_reason: 'yes',
+  use_request_id_for_trace_sampling: 'yes',
+})
+
 /** envoy.filters.network.http_connection_manager */
 export const httpConnectionManagerFactory: NetworkFilterExtension<Proto, HcmConfig> = {
   category: 'envoy.filters.network',
@@ -130,7 +140,7 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): HcmConfig {
     warnings.push(`${filtersAt}: there is no filter, not even the router: requests get no answer`)
   }
   const filters = parseHttpFilters(proto.http_filters ?? [], filtersAt, warnings)
-  checkRequestIdExtension(proto, at)
+  const requestId = parseRequestIdExtension(proto, at, warnings)
   const ranges = proto.internal_address_config?.cidr_ranges ?? []
   if (proto.rds === undefined && proto.route_config === undefined) {
     throw new ConfigError(
@@ -209,6 +219,9 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): HcmConfig {
     generateRequestId: proto.generate_request_id ?? true,
     preserveExternalRequestId: proto.preserve_external_request_id ?? false,
     alwaysSetRequestIdInResponse: proto.always_set_request_id_in_response ?? false,
+    packTraceReason: requestId.pack_trace_reason ?? true,
+    sampleByRequestId: requestId.use_request_id_for_trace_sampling ?? true,
+    tracing: proto.tracing === undefined ? null : parseTracing(proto.tracing, at.field('tracing'), warnings),
     forwardClientCert: (proto.forward_client_cert_details ?? 'SANITIZE') as ForwardClientCert,
     clientCertDetails: clientCertDetails(proto),
     proxy100Continue: proto.proxy_100_continue ?? false,
@@ -279,11 +292,17 @@ function typeOf(proto: FilterProto): string {
   return url.slice(url.lastIndexOf('/') + 1)
 }
 
-/** The UUID extension alone; whether it would pack a trace reason does not matter as long as nothing is traced. */
-function checkRequestIdExtension(proto: Proto, at: FieldPath): void {
+/** The UUID extension is the only one there is. */
+function parseRequestIdExtension(proto: Proto, at: FieldPath, warnings: string[]): UuidConfig {
   const any = proto.request_id_extension?.typed_config
-  if (any === undefined || any.type_url.endsWith('envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig')) return
-  throw unsupportedValue(at.field('request_id_extension'), any.type_url, 'only the UUID extension is supported')
+  if (any === undefined) return {}
+  const place = at.field('request_id_extension').field('typed_config')
+  if (typeNameOf(any) !== UUID_CONFIG) {
+    throw unsupportedValue(at.field('request_id_extension'), any.type_url, 'only the UUID extension is supported')
+  }
+  const config = (any.message ?? {}) as UuidConfig
+  uuidSupport.check(config, place, warnings)
+  return config
 }
 
 function clientCertDetails(proto: Proto): ClientCertDetails {
@@ -327,6 +346,8 @@ function create(config: HcmConfig, services: NetworkFilterServices): NetworkFilt
         findFactory(category, typeUrl)!.create(config as never, services) as EarlyHeaderMutation,
     ),
     replyRewriter: config.localReply === null ? null : createReplyRewriter(config.localReply, services),
+    tracer: config.tracing === null ? null : sharedTracer(config.tracing.provider, services),
+    trafficDirection: services.trafficDirection,
     listenerName: services.listenerName,
     drainDecision: services.drainDecision,
     listenerAddress: services.listenerAddress,

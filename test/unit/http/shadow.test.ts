@@ -18,7 +18,12 @@ function send(mirror: object, fields: Record<string, string> = {}, body: string[
   )
   const h = request(fields)
   const { shadows } = table.route(h, new StreamInfo(), 0)!.action!
-  const stream = { random: 0, requestHeaders: h, manager: { localAddress: '10.0.0.9' } } as unknown as StreamContext
+  const stream = {
+    random: 0,
+    requestHeaders: h,
+    span: null,
+    manager: { localAddress: '10.0.0.9' },
+  } as unknown as StreamContext
   const chunks = body.map(part => Buffer.from(part))
   shadowRequests(shadows, stream, chunks, null, { services } as unknown as RouterFilter, timeout)
   return { world, timers, connector: world.connector, original: h, count: world.clusterStats }

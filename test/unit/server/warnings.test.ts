@@ -20,7 +20,7 @@ t.test('listeners, connection managers, filters, routes and clusters warn once p
     '@type': HCM,
     stat_prefix: 'a',
     add_proxy_protocol_connection_state: true,
-    http_filters: [{ name: 'r', typed_config: { '@type': ROUTER, start_child_span: true } }],
+    http_filters: [{ name: 'r', typed_config: { '@type': ROUTER, suppress_grpc_request_failure_code_stats: true } }],
     route_config: { virtual_hosts: [{ name: 'v', domains: ['*'], routes }] },
   }
   writeFileSync(
@@ -55,7 +55,7 @@ t.test('listeners, connection managers, filters, routes and clusters warn once p
   for (const field of [
     'max_connections_to_accept_per_socket_event',
     'add_proxy_protocol_connection_state',
-    'start_child_span',
+    'suppress_grpc_request_failure_code_stats',
     'refresh_cluster_on_retry',
     'track_cluster_stats.per_endpoint_stats',
     'track_cluster_stats.request_response_sizes',

@@ -1,10 +1,7 @@
-import { VERSION_TEXT } from '../../../base/version.ts'
-import { HeaderBlock, internName } from '../../../codec/header-block.ts'
+import { OTLP_USER_AGENT } from '../../../base/version.ts'
 import type { HttpServiceConfig } from '../../../config/http-service.ts'
 import type { CallOuts, GrpcClient, WorkerServices } from '../../../config/services.ts'
-import type { FormatContext } from '../../format-context.ts'
-import { compileFormat, type TextFormatter } from '../../formatter.ts'
-import { StreamInfo } from '../../stream-info.ts'
+import { ServiceRequest } from '../../service-request.ts'
 import type { LogTransportConfig } from './config.ts'
 import type { Export } from './export.ts'
 
@@ -35,58 +32,27 @@ class OtlpGrpc implements LogTransport {
   }
 }
 
-/** As the OTLP specification wants it: https://opentelemetry.io/docs/specs/otlp/#otlphttp and "User Agent" of the exporters. */
-const USER_AGENT = `OTel-OTLP-Exporter-Envoy/${VERSION_TEXT}`
 /** Only the status is looked at. */
 const MAX_ANSWER = 64 * 1024
 
 class OtlpHttp implements LogTransport {
   readonly #callOuts: CallOuts
   readonly #service: HttpServiceConfig
-  readonly #headers: readonly { readonly name: string; readonly action: string; readonly format: TextFormatter }[]
+  readonly #request: ServiceRequest
 
   constructor(service: HttpServiceConfig, callOuts: CallOuts) {
     this.#callOuts = callOuts
     this.#service = service
-    this.#headers = service.headers.map(({ name, value, action }) => ({
-      name: internName(name),
-      action,
-      format: compileFormat(value, false, service.extensions),
-    }))
+    this.#request = new ServiceRequest(service, [
+      'content-type',
+      'application/x-protobuf',
+      'user-agent',
+      OTLP_USER_AGENT,
+    ])
   }
 
   send(message: Uint8Array, batch: Export): void {
     const { cluster, timeout } = this.#service
-    this.#callOuts.http({ cluster, timeout, retry: null, maxBody: MAX_ANSWER }, this.#head(), message, batch)
-  }
-
-  #head(): HeaderBlock {
-    const h = new HeaderBlock()
-    h.method = 'POST'
-    h.path = this.#service.path
-    h.authority = this.#service.authority
-    h.push('content-type', 'application/x-protobuf')
-    h.push('user-agent', USER_AGENT)
-    const nothing = noRequest()
-    for (const { name, action, format } of this.#headers) {
-      const value = format.format(nothing)
-      const known = h.has(name)
-      if (action === 'ifAbsent' ? known : action === 'overwriteIfExists' && !known) continue
-      // The new value stands at the end, as HeaderMap::setReferenceKey leaves it.
-      if (action !== 'append') h.remove(name)
-      h.push(name, value)
-    }
-    return h
-  }
-}
-
-/** What formats of a sender see: no request and no connection. */
-function noRequest(): FormatContext {
-  return {
-    info: new StreamInfo(),
-    requestHeaders: null,
-    responseHeaders: null,
-    responseTrailers: null,
-    localReplyBody: '',
+    this.#callOuts.http({ cluster, timeout, retry: null, maxBody: MAX_ANSWER }, this.#request.head(), message, batch)
   }
 }
