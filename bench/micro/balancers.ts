@@ -1,8 +1,4 @@
-/**
- * Nanoseconds per pick of every load balancing policy, and the time a table takes to build.
- *
- *     node bench/micro/balancers.ts [hosts]
- */
+/** A pick of every load balancing policy, and what it takes to build its table: `node bench/micro/balancers.ts [hosts]`. */
 import { XorShift } from '../../src/base/random.ts'
 import { xxHash64 } from '../../src/base/xxhash64.ts'
 import type { Runtime } from '../../src/config/services.ts'
@@ -14,9 +10,10 @@ import { PrioritySet } from '../../src/upstream/host-set.ts'
 import { createBalancer } from '../../src/upstream/load-balancing-policies/create.ts'
 import { HOST_BLOCK, SharedPages, SharedStateAllocator } from '../../src/upstream/shared-state.ts'
 import type { Cluster, PickContext } from '../../src/upstream/upstream.ts'
+import { measure } from './reference.ts'
 
 const HOSTS = Number(process.argv[2] ?? 100)
-const PICKS = 1_000_000
+const PICKS = 100_000
 
 const policies: LbPolicy[] = [
   { kind: 'round_robin', slowStart: null },
@@ -116,21 +113,26 @@ for (const policy of policies) {
       maxHostSelections: 1,
       retryPriority: null,
     } satisfies PickContext
-    const begin = performance.now()
+    const name = `${policy.kind}${weighted ? ', weights' : ''}, ${HOSTS} hosts`
     balancer.update(set)
-    context.hash = hashes[0]!
-    balancer.pick(context)
-    const built = performance.now() - begin
-    for (let i = 0; i < PICKS / 10; i++) balancer.pick(context)
-    const start = performance.now()
-    for (let i = 0; i < PICKS; i++) {
-      context.hash = hashes[i & 1023]!
-      balancer.pick(context)
-    }
-    const ns = ((performance.now() - start) * 1e6) / PICKS
-    const name = `${policy.kind}${weighted ? ', weights' : ''}`
-    console.log(
-      `${name.padEnd(24)} ${ns.toFixed(0).padStart(5)} ns/pick   built in ${built.toFixed(2)} ms, ${HOSTS} hosts`,
+    measure(
+      `pick, ${name}`,
+      () => {
+        for (let i = 0; i < PICKS; i++) {
+          context.hash = hashes[i & 1023]!
+          balancer.pick(context)
+        }
+      },
+      PICKS,
+    )
+    measure(
+      `table, ${name}`,
+      () => {
+        balancer.update(set)
+        context.hash = hashes[0]!
+        balancer.pick(context)
+      },
+      1,
     )
   }
 }

@@ -1,9 +1,10 @@
-/** Access-log lines: `node bench/micro/formatter.ts`. Prints ns per line; nothing is asserted. */
+/** Access-log lines: `node bench/micro/formatter.ts`. */
 import { HeaderBlock } from '../../src/codec/header-block.ts'
 import { DEFAULT_ACCESS_LOG_FORMAT } from '../../src/telemetry/access-loggers/file.ts'
 import type { Formatter } from '../../src/telemetry/format-context.ts'
 import { compileFormat, compileFormatConfig } from '../../src/telemetry/formatter.ts'
 import { StreamInfo } from '../../src/telemetry/stream-info.ts'
+import { measure as measureRounds } from './reference.ts'
 
 const info = new StreamInfo()
 Object.assign(info, {
@@ -34,24 +35,22 @@ responseHeaders.status = 200
 responseHeaders.list = ['content-type', 'text/plain', 'x-envoy-upstream-service-time', '1']
 const context = { info, requestHeaders, responseHeaders, responseTrailers: null, localReplyBody: '' }
 
+const ROUND = 20_000
+
 function measure(name: string, formatter: Formatter): void {
-  const rounds = 200_000
   let bytes = 0
-  const line = (i: number): void => {
-    // Twenty lines to the millisecond.
-    if (i % 20 === 0) info.startWall++
-    bytes += formatter.format(context).length
-  }
-  for (let i = 0; i < rounds / 4; i++) line(i)
-  let best = Number.POSITIVE_INFINITY
-  for (let run = 0; run < 3; run++) {
-    const start = performance.now()
-    for (let i = 0; i < rounds; i++) line(i)
-    best = Math.min(best, ((performance.now() - start) * 1e6) / rounds)
-  }
-  console.log(
-    `${name.padEnd(40)} ${best.toFixed(0).padStart(6)} ns per line (${Math.round(bytes / (rounds * 3.25))} bytes)`,
+  measureRounds(
+    name,
+    () => {
+      for (let i = 0; i < ROUND; i++) {
+        // Twenty lines to the millisecond.
+        if (i % 20 === 0) info.startWall++
+        bytes += formatter.format(context).length
+      }
+    },
+    ROUND,
   )
+  if (bytes === 0) throw new Error('nothing formatted')
 }
 
 const ISTIO =

@@ -4,11 +4,9 @@ import { BlockMemo } from '../../src/codec/http2/block-memo.ts'
 import { BlockKind, HeaderReceiver } from '../../src/codec/http2/header-receiver.ts'
 import { HpackDecoder } from '../../src/codec/http2/hpack-decoder.ts'
 import { HpackEncoder } from '../../src/codec/http2/hpack-encoder.ts'
-import { bestNs, referenceNs, report } from './reference.ts'
+import { measure } from './reference.ts'
 
 const N = 20_000
-const reference = referenceNs()
-report('reference loop', reference, reference)
 
 function head(fields: string[], path = '/api/v1/items'): HeaderBlock {
   const h = new HeaderBlock()
@@ -69,10 +67,13 @@ for (const [name, fields] of [
     const blocks: HeaderBlock[] = []
     for (let i = 0; i < 1000; i++) blocks.push(head(unique ? [...fields, 'x-request-id', ids(i)] : [...fields]))
     const kind = unique ? 'with a unique id' : 'repeated'
-    const ns = bestNs(() => {
-      for (let i = 0; i < N; i++) encoder.encode(blocks[i % 1000]!, out, 0)
-    }, N)
-    report(`encode ${name} head, ${kind}`, ns, reference)
+    measure(
+      `encode ${name} head, ${kind}`,
+      () => {
+        for (let i = 0; i < N; i++) encoder.encode(blocks[i % 1000]!, out, 0)
+      },
+      N,
+    )
 
     const wire: Buffer[] = []
     for (let i = 0; i < 1000; i++) wire.push(Buffer.from(out.subarray(0, encoder.encode(blocks[i]!, out, 0))))
@@ -86,26 +87,32 @@ for (const [name, fields] of [
     }
     const steady: Buffer[] = []
     for (let i = 0; i < 1000; i++) steady.push(Buffer.from(out.subarray(0, fresh.encode(blocks[i]!, out, 0))))
-    const decodeNs = bestNs(() => {
-      for (let i = 0; i < N; i++) {
-        const block = steady[i % 1000]!
-        receiver.begin(BlockKind.Request)
-        if (!decoder.decode(block, 0, block.length, receiver) || receiver.finish() !== '') throw new Error('decode')
-      }
-    }, N)
-    report(`decode ${name} head, ${kind} (${steady[500]!.length} bytes)`, decodeNs, reference)
+    measure(
+      `decode ${name} head, ${kind} (${steady[500]!.length} bytes)`,
+      () => {
+        for (let i = 0; i < N; i++) {
+          const block = steady[i % 1000]!
+          receiver.begin(BlockKind.Request)
+          if (!decoder.decode(block, 0, block.length, receiver) || receiver.finish() !== '') throw new Error('decode')
+        }
+      },
+      N,
+    )
     const memo = new BlockMemo()
-    const memoNs = bestNs(() => {
-      for (let i = 0; i < N; i++) {
-        const block = steady[i % 1000]!
-        receiver.begin(BlockKind.Request)
-        if (memo.recall(decoder.generation, BlockKind.Request, block, 0, block.length, receiver)) continue
-        decoder.decode(block, 0, block.length, receiver)
-        receiver.finish()
-        memo.keep(decoder.generation, BlockKind.Request, block, 0, block.length, receiver)
-      }
-    }, N)
-    report(`decode ${name} head, ${kind}, with block memo`, memoNs, reference)
+    measure(
+      `decode ${name} head, ${kind}, with block memo`,
+      () => {
+        for (let i = 0; i < N; i++) {
+          const block = steady[i % 1000]!
+          receiver.begin(BlockKind.Request)
+          if (memo.recall(decoder.generation, BlockKind.Request, block, 0, block.length, receiver)) continue
+          decoder.decode(block, 0, block.length, receiver)
+          receiver.finish()
+          memo.keep(decoder.generation, BlockKind.Request, block, 0, block.length, receiver)
+        }
+      },
+      N,
+    )
   }
 }
 
@@ -115,11 +122,14 @@ const plain = Buffer.alloc(8192)
 const end = encoder.encode(head([...browser]), plain, 0)
 const decoder = new HpackDecoder()
 const receiver = new HeaderReceiver(60 * 1024, 100, 0, false)
-const literalNs = bestNs(() => {
-  for (let i = 0; i < N; i++) {
-    receiver.begin(BlockKind.Request)
-    decoder.decode(plain, 0, end, receiver)
-    receiver.finish()
-  }
-}, N)
-report(`decode browser head, literals only (${end} bytes)`, literalNs, reference)
+measure(
+  `decode browser head, literals only (${end} bytes)`,
+  () => {
+    for (let i = 0; i < N; i++) {
+      receiver.begin(BlockKind.Request)
+      decoder.decode(plain, 0, end, receiver)
+      receiver.finish()
+    }
+  },
+  N,
+)

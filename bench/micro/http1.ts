@@ -6,7 +6,7 @@ import { HeadParser } from '../../src/codec/http1/head-parser.ts'
 import { defaultHttp1Options } from '../../src/codec/http1/options.ts'
 import { Http1ServerCodec } from '../../src/codec/http1/server.ts'
 import { type Connection, Flow } from '../../src/io/connection.ts'
-import { bestNs, referenceNs, report } from './reference.ts'
+import { measure } from './reference.ts'
 
 const body = Buffer.alloc(Number(process.argv[2] ?? 128), 'x')
 /** Ids differ from request to request, as in life: what is remembered must not be the whole head. */
@@ -91,9 +91,6 @@ class Client implements StreamDecoder {
   }
 }
 
-const reference = referenceNs()
-report('reference loop', reference, reference)
-
 const ROUND = 10_000
 for (const [name, make] of [
   ['small GET', plain],
@@ -101,14 +98,17 @@ for (const [name, make] of [
 ] as const) {
   const heads = ids.map(id => Buffer.from(make(id), 'latin1'))
   const parser = new HeadParser(100)
-  const ns = bestNs(() => {
-    for (let i = 0; i < ROUND; i++) {
-      const bytes = heads[i & 1023]!
-      const h = new HeaderBlock()
-      if (parser.parseRequest(bytes.latin1Slice(0, bytes.length), 0, h) < 0) throw new Error('not parsed')
-    }
-  }, ROUND)
-  report(`parse head, ${name}`, ns, reference)
+  measure(
+    `parse head, ${name}`,
+    () => {
+      for (let i = 0; i < ROUND; i++) {
+        const bytes = heads[i & 1023]!
+        const h = new HeaderBlock()
+        if (parser.parseRequest(bytes.latin1Slice(0, bytes.length), 0, h) < 0) throw new Error('not parsed')
+      }
+    },
+    ROUND,
+  )
 }
 
 for (const [name, make] of [
@@ -121,14 +121,17 @@ for (const [name, make] of [
   const pipe = new Pipe()
   const server = new Server()
   const codec = new Http1ServerCodec(pipe as unknown as Connection, server, defaultHttp1Options)
-  const ns = bestNs(() => {
-    for (let i = 0; i < ROUND; i++) {
-      codec.dispatch(requests[i & 1023]!, false)
-      pipe.text = ''
-    }
-  }, ROUND)
+  measure(
+    `server codec, request and response, ${name}`,
+    () => {
+      for (let i = 0; i < ROUND; i++) {
+        codec.dispatch(requests[i & 1023]!, false)
+        pipe.text = ''
+      }
+    },
+    ROUND,
+  )
   if (server.requests === 0) throw new Error('nothing answered')
-  report(`server codec, request and response, ${name}`, ns, reference)
 }
 
 for (const [name, method] of [
@@ -147,16 +150,19 @@ for (const [name, method] of [
   head.authority = 'shop.example.com'
   head.list.push('user-agent', 'bench/1.0', 'accept', '*/*', 'x-forwarded-proto', 'http', 'x-request-id', 'fixed')
   let serial = 0
-  const ns = bestNs(() => {
-    for (let i = 0; i < ROUND; i++) {
-      head.list[7] = ids[serial++ & 1023]!
-      const s = client.newStream(null)!
-      s.encodeHeaders(head, method === 'GET')
-      if (method !== 'GET') s.encodeData(body, true)
-      server.dispatch(up.take(), false)
-      client.dispatch(down.take(), false)
-    }
-  }, ROUND)
+  measure(
+    `exchange, ${name}`,
+    () => {
+      for (let i = 0; i < ROUND; i++) {
+        head.list[7] = ids[serial++ & 1023]!
+        const s = client.newStream(null)!
+        s.encodeHeaders(head, method === 'GET')
+        if (method !== 'GET') s.encodeData(body, true)
+        server.dispatch(up.take(), false)
+        client.dispatch(down.take(), false)
+      }
+    },
+    ROUND,
+  )
   if (answers.answers === 0) throw new Error('nothing answered')
-  report(`exchange, ${name}`, ns, reference)
 }

@@ -7,7 +7,7 @@ import { defaultHttp2Options } from '../../src/codec/http2/options.ts'
 import { output } from '../../src/codec/http2/output.ts'
 import { Http2ServerCodec } from '../../src/codec/http2/server.ts'
 import { type Connection, Flow } from '../../src/io/connection.ts'
-import { bestNs, referenceNs, report } from './reference.ts'
+import { measure } from './reference.ts'
 
 /** Flat strings, as a decoder makes them. */
 const ids = Array.from({ length: 4096 }, (_, i) => Buffer.from(`${i * 7919}-0d1e-4f5a-${i}`).toString('latin1'))
@@ -61,9 +61,6 @@ class Client implements StreamDecoder {
   }
 }
 
-const reference = referenceNs()
-report('reference loop', reference, reference)
-
 for (const [name, unique, batch] of [
   ['repeated head, 1 request per turn', false, 1],
   ['repeated head, 32 requests per turn', false, 32],
@@ -94,9 +91,12 @@ for (const [name, unique, batch] of [
     down.chunks.length = 0
   }
   const turns = 20_000 / batch
-  const ns = bestNs(() => {
-    for (let i = 0; i < turns; i++) turn()
-  }, turns * batch)
+  measure(
+    `exchange, ${name}`,
+    () => {
+      for (let i = 0; i < turns; i++) turn()
+    },
+    turns * batch,
+  )
   if (answers.answers === 0) throw new Error('nothing answered')
-  report(`exchange, ${name}`, ns, reference)
 }
