@@ -10,6 +10,7 @@ export const PUSHES = [
   'default-httpbin',
   'default-gw',
   'default-sleep-mode-TPROXY',
+  'default-sleep-mode-NONE',
   'ambient-httpbin-hbone',
   'ambient-sleep-hbone',
 ] as const

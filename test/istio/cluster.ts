@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { connect, type Socket } from 'node:net'
 import { NetworkError, sweep } from '../../src/lab/network.ts'
@@ -76,6 +76,8 @@ export class Cluster {
       ['-n', namespace],
       ['link set lo up', `addr add ${address}/24 dev eth0`, 'link set eth0 up', 'route add default via 10.77.0.1'],
     )
+    // Container runtimes let any user listen on any port of a pod.
+    member.inside(() => writeFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', '0'))
     return member
   }
 

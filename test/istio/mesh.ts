@@ -7,7 +7,7 @@ import { missingForNamespaces } from '../../src/lab/network.ts'
 import { CertificateAuthority } from '../harness/toy-ca.ts'
 import { Cluster } from './cluster.ts'
 import { type ControlPlaneOptions, type PushName, ReplayedControlPlane } from './control-plane.ts'
-import { Pod, type PodOptions } from './pod.ts'
+import { type InterceptionMode, Pod, type PodOptions } from './pod.ts'
 import { serviceAccountToken } from './tokens.ts'
 
 /** The pods of the recorded cluster. */
@@ -39,8 +39,8 @@ export interface MeshOptions {
   /** More variables for every agent. */
   readonly env?: Readonly<Record<string, string>>
   readonly podEnv?: Partial<Record<PodName, Readonly<Record<string, string>>>>
-  /** Pods with interception mode TPROXY. */
-  readonly transparent?: readonly PodName[]
+  /** How traffic gets to the proxies; default REDIRECT. */
+  readonly modes?: Partial<Record<PodName, InterceptionMode>>
   /** Instead of a good one. */
   readonly tokens?: Partial<Record<PodName, string>>
   /** More of ProxyConfig. */
@@ -69,8 +69,8 @@ export class Mesh {
       const pod: Omit<PodOptions, 'name'> & { push?: PushName } = PODS[name]
       const folder = join(this.#folder, name)
       mkdirSync(folder)
-      const transparent = options.transparent?.includes(name) ?? false
-      this.#pods.set(name, new Pod(this.#cluster.add(name, pod.address), folder, { name, transparent, ...pod }))
+      const mode = options.modes?.[name] ?? 'REDIRECT'
+      this.#pods.set(name, new Pod(this.#cluster.add(name, pod.address), folder, { name, mode, ...pod }))
       const push = options.pushes?.[name] ?? pod.push
       if (push !== undefined) pushes.set(name, push)
     }
@@ -89,7 +89,7 @@ export class Mesh {
     const starting = [...this.#pods].map(async ([name, pod]) => {
       const known: Omit<PodOptions, 'name'> & { push?: PushName } = PODS[name]
       if (known.push === undefined) return
-      if (known.type !== 'router') await pod.capture()
+      if (known.type !== 'router' && options.modes?.[name] !== 'NONE') await pod.capture()
       pod.write('var/run/secrets/istio/root-cert.pem', this.authority.rootPem)
       pod.write('var/run/secrets/tokens/istio-token', options.tokens?.[name] ?? serviceAccountToken(known.account))
       pod.start({ ...options.env, ...options.podEnv?.[name] }, config)

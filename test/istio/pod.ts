@@ -17,6 +17,9 @@ const RULES = [
 /** Generous: the machine may be busy with other tests. */
 const PATIENCE_MS = 40_000
 
+/** Of the annotation sidecar.istio.io/interceptionMode. */
+export type InterceptionMode = 'REDIRECT' | 'TPROXY' | 'NONE'
+
 export interface PodOptions {
   readonly name: string
   readonly address: string
@@ -24,8 +27,7 @@ export interface PodOptions {
   readonly account: string
   readonly labels?: Readonly<Record<string, string>>
   readonly type?: 'sidecar' | 'router'
-  /** Interception mode TPROXY. */
-  readonly transparent?: boolean
+  readonly mode?: InterceptionMode
 }
 
 export interface Reply {
@@ -60,8 +62,8 @@ export class Pod {
     this.address = options.address
   }
 
-  get #mode(): string {
-    return this.#options.transparent === true ? 'TPROXY' : 'REDIRECT'
+  get #mode(): InterceptionMode {
+    return this.#options.mode ?? 'REDIRECT'
   }
 
   /** A file of the pod, as volumes mount it: `var/run/secrets/…`. */
@@ -100,7 +102,7 @@ export class Pod {
     give(this.#folder)
     const proxy = ['proxy', type, '--domain', 'demo.svc.cluster.local', '--proxyLogLevel=warning']
     // As Istio injects it: transparent sockets need root's capabilities, and the rules exempt the group.
-    const user = this.#options.transparent === true ? userOptions(0, PROXY_UID) : proxyUser([process.execPath, COMMAND])
+    const user = this.#mode === 'TPROXY' ? userOptions(0, PROXY_UID) : proxyUser([process.execPath, COMMAND])
     const argv = inNamespace(this.#member.namespace, [...user, COMMAND, ...proxy, '--log_output_level=default:info'])
     const child = spawn(argv[0]!, argv.slice(1), {
       cwd: this.#folder,

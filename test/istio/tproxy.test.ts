@@ -7,7 +7,7 @@ import { startMesh } from './mesh.ts'
 const mesh = await startMesh({
   pods: ['sleep', 'echo'],
   pushes: { sleep: 'default-sleep-mode-TPROXY' },
-  transparent: ['sleep'],
+  modes: { sleep: 'TPROXY' },
 })
 const [sleep, echo] = [mesh.pod('sleep'), mesh.pod('echo')]
 const seen = (address: string | undefined): string => address?.replace('::ffff:', '') ?? ''
