@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import net from 'node:net'
 import tls from 'node:tls'
 import t from 'tap'
@@ -428,4 +429,52 @@ t.test('half-close and back-pressure through TLS', async t => {
   t.ok(handler.writable >= 1)
   await handler.until(() => handler.closed !== null)
   t.equal(handler.closed, CloseReason.Remote)
+})
+
+t.test('writes of any size and kind, some while others are under way, arrive in order', async t => {
+  const s = await tlsServer({ common_tls_context: { tls_certificates: [server] } })
+  t.teardown(() => s.close())
+  let seed = 11
+  const random = (n: number): number => {
+    seed = (seed * 1103515245 + 12345) & 0x7fffffff
+    return (seed >> 8) % n
+  }
+  for (let round = 0; round < 12; round++) {
+    const socket = tls.connect({ host: '127.0.0.1', port: s.port, rejectUnauthorized: false })
+    // Connections are cut here.
+    socket.on('error', () => {})
+    await once(socket, 'secureConnect')
+    const far = s.accepted.at(-1)!
+    const got: Buffer[] = []
+    socket.on('data', d => got.push(d as Buffer))
+    let sent = ''
+    for (let turn = 0; turn < 40; turn++) {
+      for (let i = random(4); i >= 0; i--) {
+        const size = random(8) === 0 ? random(300_000) + 1 : random(900) + 1
+        const piece = String.fromCharCode(97 + random(26)).repeat(size)
+        sent += piece
+        far.connection.write(random(2) === 0 ? piece : Buffer.from(piece, 'latin1'))
+      }
+      // Now and then the reader stops, so that the system takes no more.
+      if (random(10) === 0) socket.pause()
+      if (random(3) === 0) socket.resume()
+      if (random(2) === 0) await new Promise(resolve => setImmediate(resolve))
+    }
+    if (round % 3 === 2) {
+      // Cut in the middle of whatever is under way.
+      far.connection.close(round % 2 === 0 ? CloseHow.NoFlush : CloseHow.Reset)
+      socket.resume()
+      await new Promise(resolve => socket.on('close', resolve))
+      t.ok(sent.startsWith(Buffer.concat(got).toString('latin1')))
+    } else {
+      if (round % 3 === 1) far.connection.end()
+      else far.connection.close(CloseHow.Flush)
+      socket.resume()
+      await once(socket, 'end')
+      t.ok(sent === Buffer.concat(got).toString('latin1'), `round ${round}: ${sent.length} bytes`)
+      t.equal(far.connection.bufferedBytes, 0)
+      socket.destroy()
+    }
+    await far.handler.until(() => far.handler.closed !== null)
+  }
 })
