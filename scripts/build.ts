@@ -15,6 +15,7 @@ const dist = join(root, 'dist')
 rmSync(dist, { recursive: true, force: true })
 await bundle(dist)
 await fillCodeCache()
+await fillAgentCache()
 await bundleBench(join(dist, 'bench'))
 execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
   cwd: root,
@@ -42,6 +43,42 @@ async function fillCodeCache(): Promise<void> {
   } finally {
     proxy.kill('SIGTERM')
     if (proxy.exitCode === null) await once(proxy, 'exit')
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** The agent of a pod whose control plane never answers, with a proxy that does nothing. */
+async function fillAgentCache(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'remora-build-'))
+  const idle = join(folder, 'proxy')
+  writeFileSync(idle, '#!/bin/sh\nexec sleep 20\n', { mode: 0o755 })
+  const config = {
+    binaryPath: idle,
+    controlPlaneAuthPolicy: 'NONE',
+    discoveryAddress: '127.0.0.1:1',
+    statusPort: 0,
+    terminationDrainDuration: '0.001s',
+  }
+  const agent = spawn(process.execPath, [join(dist, 'pilot-agent.cjs'), 'proxy', 'sidecar'], {
+    cwd: folder,
+    env: {
+      PATH: process.env.PATH,
+      PROXY_CONFIG: JSON.stringify(config),
+      FILE_MOUNTED_CERTS: 'true',
+      INSTANCE_IP: '127.0.0.1',
+    },
+    stdio: 'ignore',
+  })
+  try {
+    const cached = (): boolean => readdirSync(dist).some(name => /^pilot-agent\..*\.cache$/.test(name))
+    for (let left = 200; !cached(); left--) {
+      if (left === 0 || agent.exitCode !== null)
+        throw new Error('the built agent does not run, or writes no code cache')
+      await sleep(50)
+    }
+  } finally {
+    agent.kill('SIGTERM')
+    if (agent.exitCode === null) await once(agent, 'exit')
     rmSync(folder, { recursive: true, force: true })
   }
 }

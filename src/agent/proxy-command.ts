@@ -1,6 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parse as parseYaml } from 'yaml'
 import { ask } from './admin-client.ts'
 import { AgentError } from './agent-error.ts'
 import { AppProbes } from './app-probes.ts'
@@ -18,6 +17,7 @@ import { scrapeTargets } from './scrape-targets.ts'
 import { StatusServer } from './status-server.ts'
 import { Supervisor } from './supervisor.ts'
 import { versionText } from './version.ts'
+import { parseYaml } from './yaml.ts'
 
 /** Options of `pilot-agent proxy TYPE`. */
 export interface ProxyOptions {

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { parse as parseYaml } from 'yaml'
 import { AgentError } from './agent-error.ts'
 import { log } from './log.ts'
+import { parseYaml } from './yaml.ts'
 
 /** Istio's ProxyConfig (mesh/v1alpha1/proxy.proto), the fields that this agent acts on. Durations in milliseconds. */
 export interface ProxyConfig {
