@@ -36,9 +36,11 @@ import { networkRbacFactory } from './network/filters/rbac.ts'
 import { networkSetFilterStateFactory } from './network/filters/set-filter-state.ts'
 import { tcpProxyFactory } from './network/filters/tcp-proxy.ts'
 import { fileAccessLog } from './telemetry/access-loggers/file.ts'
+import { httpGrpcAccessLog } from './telemetry/access-loggers/http-grpc.ts'
 import { openTelemetryAccessLog } from './telemetry/access-loggers/open-telemetry.ts'
 import { stderrAccessLog } from './telemetry/access-loggers/stderr.ts'
 import { stdoutAccessLog } from './telemetry/access-loggers/stdout.ts'
+import { tcpGrpcAccessLog } from './telemetry/access-loggers/tcp-grpc.ts'
 import { openTelemetryFactory } from './telemetry/tracers/opentelemetry.ts'
 import { zipkinFactory } from './telemetry/tracers/zipkin.ts'
 import { upstreamMetadataExchangeFactory } from './upstream/filters/metadata-exchange.ts'
@@ -81,6 +83,8 @@ const EXTENSIONS = [
   upstreamMetadataExchangeFactory,
   fileAccessLog,
   openTelemetryAccessLog,
+  httpGrpcAccessLog,
+  tcpGrpcAccessLog,
   stdoutAccessLog,
   stderrAccessLog,
   zipkinFactory,

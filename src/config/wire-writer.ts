@@ -108,6 +108,12 @@ export class WireWriter {
     return this.#at++
   }
 
+  /** `open` behind the tag of a length-delimited field. */
+  tagged(number: number): number {
+    this.varint((number << 3) | 2)
+    return this.open()
+  }
+
   /** @returns the length of the content */
   close(mark: number): number {
     const length = this.#at - mark - 1

@@ -24,7 +24,7 @@ export interface AsyncStreamOptions {
   readonly cluster: string
   /** ms for all attempts together, counted from the end of the request; 0 = no limit. */
   readonly timeout: number
-  /** Null = one attempt. Only requests that are complete when they start are sent a second time. */
+  /** Null = one attempt. A request that is not complete when it starts is not sent a second time once it reached a connection. */
   readonly retry: RetryPolicy | null
 }
 
@@ -168,8 +168,9 @@ export class AsyncStream implements HttpPoolUser, PickContext, TimerOwner {
     this.#stream = stream
     this.#host = host
     this.#headSent = true
+    // The time of an attempt begins when the request is complete.
     const { perTry } = this.#timeouts
-    if (perTry > 0) this.#services.timers.arm(this.#perTry, perTry)
+    if (perTry > 0 && this.#ended) this.#services.timers.arm(this.#perTry, perTry)
     const h = this.requestHeaders
     if (h.scheme === '') h.scheme = connection.encrypted ? 'https' : 'http'
     stream.encodeHeaders(h, this.#bodyless)
@@ -298,7 +299,9 @@ export class AsyncStream implements HttpPoolUser, PickContext, TimerOwner {
 
   /** After an attempt without a head: another one when policy and limits allow it. */
   #again(reason: ResetReason): boolean {
-    if (this.#headSeen || !this.#retry.enabled || !this.#replayable) return false
+    if (this.#headSeen || !this.#retry.enabled) return false
+    // What waits for a connection is still there; what an attempt has sent is not.
+    if (!this.#replayable && this.#headSent) return false
     if (this.#retry.onReset(reason, this.#headSent, this.#services) !== RetryVerdict.Yes) return false
     this.#cluster!.chargeHost(this.#host!, 503)
     this.#scheduleRetry()

@@ -333,9 +333,12 @@ export class TcpProxySession
     this.#pending = null
     pending?.cancel()
     const upstream = this.#upstream
-    if (upstream !== null && !upstream.closed) {
+    if (upstream !== null) {
+      // It may be closed already and say so only afterwards.
       this.info.upstreamWireBytesReceived = upstream.bytesReceived
       this.info.upstreamWireBytesSent = upstream.bytesSent
+    }
+    if (upstream !== null && !upstream.closed) {
       const remote = why === CloseReason.Remote
       // What the client sent before it left still goes out.
       if (remote && upstream.bufferedBytes > 0) {

@@ -5,6 +5,7 @@ import type { ConnectionLimitConfig } from '../network/filters/connection-limit.
 import type { TcpProxyConfig } from '../network/tcp-proxy-config.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { AccessLogConfig } from '../telemetry/access-loggers/access-log-config.ts'
+import { ALS_STATS_PREFIX } from '../telemetry/access-loggers/grpc/log-stream.ts'
 import type { OpenTelemetryConfig } from '../telemetry/access-loggers/open-telemetry/config.ts'
 import { declareRouteStats } from './route-stat-names.ts'
 import {
@@ -65,6 +66,9 @@ function declareAccessLogStats(store: StatsStore, logs: readonly AccessLogConfig
       const { statsPrefix, transport } = logger.config as OpenTelemetryConfig
       store.declare(statsPrefix, SENT_LOG_STATS)
       if (transport.kind === 'grpc') store.declare(statsPrefix, GRPC_LOG_STATS)
+    } else if (logger.typeUrl.startsWith('envoy.extensions.access_loggers.grpc.')) {
+      store.declare(ALS_STATS_PREFIX, SENT_LOG_STATS)
+      store.declare(ALS_STATS_PREFIX, GRPC_LOG_STATS)
     }
   }
 }

@@ -51,6 +51,14 @@ function typed(found: unknown): FormatValue {
   return value(isStateObject(found) ? found.toJSON() : found)
 }
 
+/** An object in the filter state as it is packed: a text, or what its JSON says; null when there is none or it has no typed form. */
+export function stateObject(info: StreamInfo, key: string): string | object | null {
+  const found = info.state(key)
+  if (found === undefined || found === null) return null
+  if (isStateObject(found)) return found.toJSON()
+  return typeof found === 'object' ? found : String(found)
+}
+
 /** JSON of an object in the filter state, latin1; null when there is none or it has no typed form. */
 export function stateJson({ info }: FormatContext, key: string): string | null {
   const found = info.state(key)

@@ -246,7 +246,6 @@ export abstract class HttpConnectionPool implements HttpPool {
     const failed = this.pending.slice(this.head)
     this.pending = []
     this.head = 0
-    const text = transportFailure.replaceAll(' ', '_')
     for (const p of failed) {
       // A failed request may cancel others.
       const user = p.user
@@ -254,7 +253,7 @@ export abstract class HttpConnectionPool implements HttpPool {
       p.user = null
       this.dropPending()
       this.cluster.counters.upstreamRqPendingFailureEject.inc()
-      user.onPoolFailure(failure, this.host, text)
+      user.onPoolFailure(failure, this.host, transportFailure)
     }
   }
 

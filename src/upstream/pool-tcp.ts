@@ -153,7 +153,7 @@ export class TcpClient implements ConnectionHandler, PoolHandle {
     if (user !== null) {
       this.dropPending()
       stats.upstreamRqPendingFailureEject.inc()
-      user.onTcpFailure(poolFailure(why), this.host, c.transportFailure.replaceAll(' ', '_'))
+      user.onTcpFailure(poolFailure(why), this.host, c.transportFailure)
       return
     }
     this.next?.onClose(c, why)

@@ -105,7 +105,7 @@ export type PoolFailure = (typeof PoolFailure)[keyof typeof PoolFailure]
 export interface HttpPoolUser {
   /** `stream` is ready for encodeHeaders. May be called inside newStream. `connection` is the upstream connection. */
   onPoolReady(stream: CodecStream, host: Host, connection: Connection, protocol: string): void
-  /** `transportFailure`: e.g. `delayed_connect_error:_Connection_refused`; '' when none. */
+  /** `transportFailure`: e.g. `delayed connect error: Connection refused`; '' when none. */
   onPoolFailure(failure: PoolFailure, host: Host, transportFailure: string): void
   onResponseHeaders(h: HeaderBlock, end: boolean): void
   onResponseData(chunk: Uint8Array, end: boolean): Flow

@@ -19,7 +19,8 @@ export interface UpstreamSeen {
   readonly upstream: string
   readonly head: readonly string[]
   readonly framing: string
-  readonly body: string
+  /** Messages of access loggers as JSON: protobuf would not be readable in a diff, and holds times. */
+  readonly body: string | readonly object[]
   readonly trailers: readonly string[]
   readonly end: string
 }
@@ -73,7 +74,7 @@ export function describeUpstream(record: UpstreamRecord): UpstreamSeen {
     upstream: record.upstream,
     head: record.head.map(shortHeader),
     framing: record.framing,
-    body: exportedText(record) ?? decoded(encodingOf(record), record.body),
+    body: spansText(record) ?? exportedLogs(record) ?? decoded(encodingOf(record), record.body),
     trailers: record.trailers,
     end: record.end,
   }
@@ -84,8 +85,8 @@ function encodingOf(record: UpstreamRecord): string {
 }
 
 /** Protobuf would not be readable in a diff, and holds times. */
-function exportedText(record: UpstreamRecord): string | null {
-  const messages = exportedSpans(record) ?? exportedLogs(record)
+function spansText(record: UpstreamRecord): string | null {
+  const messages = exportedSpans(record)
   return messages === null ? null : messages.map(message => JSON.stringify(message)).join('\n')
 }
 

@@ -1,3 +1,4 @@
+import type { CodecStream } from '../../codec/codec.ts'
 import { HeaderBlock } from '../../codec/header-block.ts'
 import type { StreamInfo } from '../../telemetry/stream-info.ts'
 import { ResponseOrigin } from '../../upstream/response-code-stats.ts'
@@ -18,13 +19,12 @@ export function noteUpstream(info: StreamInfo, attempt: UpstreamRequest): void {
   info.upstream = connection.streamInfo
 }
 
-export function noteUpstreamBytes(info: StreamInfo, attempt: UpstreamRequest): void {
-  const stream = attempt.stream
-  if (stream === null) return
-  info.upstreamHeaderBytesReceived = stream.headerBytesReceived
-  info.upstreamHeaderBytesSent = stream.headerBytesSent
-  info.upstreamWireBytesReceived = stream.wireBytesReceived
-  info.upstreamWireBytesSent = stream.wireBytesSent
+/** Once for each attempt, when it is over: the log has the sums of all. */
+export function addUpstreamBytes(info: StreamInfo, stream: CodecStream): void {
+  info.upstreamHeaderBytesReceived += stream.headerBytesReceived
+  info.upstreamHeaderBytesSent += stream.headerBytesSent
+  info.upstreamWireBytesReceived += stream.wireBytesReceived
+  info.upstreamWireBytesSent += stream.wireBytesSent
 }
 
 /** ResponseOrigin bits: who asked (x-envoy-internal) and who answered (x-envoy-upstream-canary). */

@@ -1,6 +1,4 @@
 import { cut } from '../../base/list.ts'
-import type { StreamInfo } from '../../telemetry/stream-info.ts'
-import { noteUpstreamBytes } from './attempt-facts.ts'
 import type { UpstreamRequest } from './upstream-request.ts'
 
 /** The attempts of one request that are under way: one, or several while hedging. */
@@ -38,12 +36,8 @@ export class Attempts {
   }
 
   /** The stream is over. */
-  end(info: StreamInfo): void {
-    for (let i = 0; i < this.list.length; i++) {
-      const attempt = this.list[i]!
-      noteUpstreamBytes(info, attempt)
-      attempt.abort()
-    }
+  end(): void {
+    for (let i = 0; i < this.list.length; i++) this.list[i]!.abort()
     cut(this.list, 0)
   }
 }

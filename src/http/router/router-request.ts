@@ -176,7 +176,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   end(): void {
     this.timers.suspend(this.responseTimer)
     this.timers.suspend(this.backOffTimer)
-    this.attempts.end(this.s!.info)
+    this.attempts.end()
     this.retry.end()
     this.reset()
   }

@@ -3,6 +3,7 @@ import { type CodecStream, ResetReason } from '../../codec/codec.ts'
 import type { HeaderBlock } from '../../codec/header-block.ts'
 import { type Connection, Flow, ReadHold } from '../../io/connection.ts'
 import type { Host, HttpPoolUser, PoolFailure, PoolHandle } from '../../upstream/upstream.ts'
+import { addUpstreamBytes } from './attempt-facts.ts'
 import { type FailureText, poolFailureText, resetText } from './reset-text.ts'
 import type { RouterRequest } from './router-request.ts'
 import { onMaxDuration, onPerTryTimeout } from './slow-attempts.ts'
@@ -215,6 +216,7 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   }
 
   private finish(): void {
+    if (!this.done && this.stream !== null) addUpstreamBytes(this.request.s!.info, this.stream)
     this.done = true
     const timers = this.request.timers
     if (this.perTryTimer !== null) timers.cancel(this.perTryTimer)

@@ -2,7 +2,7 @@ import type { HeaderBlock } from '../../codec/header-block.ts'
 import { Flow } from '../../io/connection.ts'
 import { OutlierEvent } from '../../upstream/upstream.ts'
 import { grpcToHttpStatus } from '../grpc.ts'
-import { noteUpstream, noteUpstreamBytes } from './attempt-facts.ts'
+import { noteUpstream } from './attempt-facts.ts'
 import { setupInternalRedirect } from './internal-redirect.ts'
 import { RetryVerdict } from './retry-state.ts'
 import type { RouterRequest } from './router-request.ts'
@@ -65,7 +65,6 @@ export function onResponseHead(r: RouterRequest, attempt: UpstreamRequest, h: He
   if (r.responseCookie !== '') h.push('set-cookie', r.responseCookie)
   info.responseCodeDetails = noHandshake ? 'websocket_handshake_unsuccessful' : 'via_upstream'
   info.responseCode = h.status
-  noteUpstreamBytes(info, attempt)
   s.responseHeaders = h
   route.mutateResponse(h, s)
   if (end) onResponseComplete(r, attempt)
@@ -137,7 +136,6 @@ function redirected(r: RouterRequest, attempt: UpstreamRequest, h: HeaderBlock):
 
 function onResponseComplete(r: RouterRequest, attempt: UpstreamRequest): void {
   r.cancelResponseTimeout()
-  noteUpstreamBytes(r.s!.info, attempt)
   if (attempt.trace !== null) attempt.endTrace(null)
   if (!r.requestComplete) attempt.cutRequest()
   r.attempts.remove(attempt)

@@ -106,7 +106,7 @@ t.test('a refused connection fails all that wait and counts as Envoy does', asyn
   const b = ask()
   made[0]!.refuse()
   t.equal(a.failure, PoolFailure.RemoteConnectionFailure)
-  t.equal(a.transport, 'delayed_connect_error:_Connection_refused')
+  t.equal(a.transport, 'delayed connect error: Connection refused')
   t.equal(b.failure, PoolFailure.RemoteConnectionFailure)
   t.equal(stats('upstream_cx_connect_fail'), 1)
   t.equal(stats('upstream_rq_pending_failure_eject'), 2)

@@ -60,7 +60,7 @@ t.test('a refused connection', async t => {
   const { user } = ask()
   made[0]!.refuse()
   t.equal(user.failure, PoolFailure.RemoteConnectionFailure)
-  t.equal(user.transport, 'delayed_connect_error:_Connection_refused')
+  t.equal(user.transport, 'delayed connect error: Connection refused')
   t.equal(stats('upstream_cx_connect_fail'), 1)
   t.equal(stats('upstream_rq_pending_failure_eject'), 1)
   t.equal((host as unknown as { cells: { load(i: number): number } }).cells.load(HostCell.ActiveConnections), 0)

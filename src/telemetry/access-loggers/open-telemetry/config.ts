@@ -6,7 +6,8 @@ import { type GrpcServiceConfig, parseGrpcService } from '../../../config/grpc-s
 import { type HttpServiceConfig, parseHttpService } from '../../../config/http-service.ts'
 import { checkFormat, parseFormatters } from '../../../config/substitution-format.ts'
 import { defineSupport } from '../../../config/support.ts'
-import { parseCommonGrpc } from '../grpc-common.ts'
+import { parseCommonGrpc } from '../grpc/common-config.ts'
+import { identityOf } from '../grpc/identity.ts'
 import { encodeKeyValue } from './key-value.ts'
 
 export type OpenTelemetryProto = envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig
@@ -78,6 +79,10 @@ export function parseOpenTelemetry(proto: OpenTelemetryProto, at: FieldPath, war
   SUPPORT.check(proto, at, warnings)
   const common =
     proto.common_config === undefined ? null : parseCommonGrpc(proto.common_config, at.field('common_config'), warnings)
+  if ((common?.filterState.length ?? 0) > 0) {
+    const place = at.field('common_config').field('filter_state_objects_to_log')
+    warnings.push(`${place}: not looked at by this logger, which has a field of that name itself`)
+  }
   const extensions = parseFormatters(proto.formatters, at.field('formatters'))
   const prefix = proto.stat_prefix ?? ''
   return {
@@ -160,11 +165,4 @@ function parseEntries(
 /** `body: {}` is no body. */
 function hasValue(proto: AnyValue | undefined): boolean {
   return proto !== undefined && Object.values(proto).some(value => value !== undefined)
-}
-
-function identityOf(proto: OpenTelemetryProto): string {
-  return JSON.stringify(proto, (_key, value: unknown) => {
-    if (typeof value === 'bigint') return `${value}n`
-    return value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value
-  })
 }

@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer'
 import type { FormatExtension } from '../../../config/format-string.ts'
 import { latin1 } from '../../../config/matcher.ts'
 import type { WireWriter } from '../../../config/wire-writer.ts'
@@ -6,6 +5,7 @@ import type { FormatContext } from '../../format-context.ts'
 import { readerOf } from '../../format-operators.ts'
 import { stateJson } from '../../format-operators-metadata.ts'
 import { compileFormat, type FormatReader, type TextFormatter } from '../../formatter.ts'
+import { validUtf8 } from '../../valid-utf8.ts'
 import type { EntryConfig, OpenTelemetryConfig, ValueConfig } from './config.ts'
 
 /** Fields of opentelemetry.proto.logs.v1.LogRecord. */
@@ -152,18 +152,6 @@ function varintSize(n: number): number {
 
 function textOf(text: TextFormatter, context: FormatContext): string {
   return text.constant ?? validUtf8(text.format(context))
-}
-
-const NON_ASCII = /[\x80-\xff]/
-
-/**
- * Header values are bytes of anybody's choice, a protobuf string is UTF-8: collectors refuse a whole batch for one value that is not.
- * Envoy sends it as it is; here the wrong bytes become U+FFFD, so that nobody keeps other people's requests out of the log.
- */
-function validUtf8(text: string): string {
-  if (!NON_ASCII.test(text)) return text
-  const bytes = Buffer.from(text, 'latin1')
-  return isUtf8(bytes) ? text : latin1(bytes.toString('utf8'))
 }
 
 function writeHex(w: WireWriter, field: number, hex: string): void {

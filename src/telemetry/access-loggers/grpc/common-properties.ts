@@ -1,0 +1,183 @@
+import { lazyCrypto } from '../../../base/lazy-modules.ts'
+import { encodeStruct, type StructFields } from '../../../config/struct-wire.ts'
+import type { WireWriter } from '../../../config/wire-writer.ts'
+import { parseHostPort } from '../../../io/address.ts'
+import type { Address, TlsInfo } from '../../../io/connection.ts'
+import type { AccessLogType, FormatContext } from '../../format-context.ts'
+import { stateObject } from '../../format-operators-metadata.ts'
+import { ResponseFlag, type StreamInfo } from '../../stream-info.ts'
+import { textField } from './fields.ts'
+import { writeTls } from './tls-properties.ts'
+
+/** envoy.data.accesslog.v3.AccessLogCommon, field by field (GrpcCommon::Utility::extractCommonAccessLogProperties). */
+export function writeCommon(
+  w: WireWriter,
+  { info }: FormatContext,
+  type: AccessLogType,
+  filterState: readonly string[],
+): void {
+  const { connection } = info
+  if (connection !== null) {
+    writeAddress(w, 2, info.client ?? connection.remote)
+    writeAddress(w, 3, connection.local)
+    writeTlsProperties(w, connection.requestedServerName, connection.tls)
+  }
+  writeTimes(w, info)
+  if (info.upstreamHost !== '') writeAddressText(w, 13, info.upstreamHost)
+  if (info.upstreamLocal !== '') writeAddressText(w, 14, info.upstreamLocal)
+  if (info.upstreamHost !== '') textField(w, 15, info.upstreamClusterName)
+  if (info.flags !== 0) writeFlags(w, info.flags)
+  if (info.dynamicMetadata !== null) writeMetadata(w, info.dynamicMetadata)
+  textField(w, 18, info.upstreamTransportFailure)
+  textField(w, 19, info.routeName)
+  if (connection !== null) writeAddress(w, 20, connection.directRemote)
+  for (let i = 0; i < filterState.length; i++) writeState(w, info, filterState[i]!)
+  writeDuration(w, 23, info.start, info.end)
+  w.uintField(24, info.upstreamAttempts)
+  textField(w, 25, info.connectionTerminationDetails)
+  // A connection has an id of its own; a request that came to nothing has none.
+  textField(w, 26, info.protocol === '' ? lazyCrypto().randomUUID() : info.requestId)
+  w.boolField(27, info.end < 0)
+  textField(w, 28, info.downstreamTransportFailure)
+  w.uintField(29, info.downstreamWireBytesSent)
+  w.uintField(30, info.downstreamWireBytesReceived)
+  w.uintField(31, info.upstreamWireBytesSent)
+  w.uintField(32, info.upstreamWireBytesReceived)
+  w.uintField(33, TYPES[type])
+}
+
+const TYPES: Readonly<Record<AccessLogType, number>> = {
+  TcpUpstreamConnected: 1,
+  TcpPeriodic: 2,
+  TcpConnectionEnd: 3,
+  DownstreamStart: 4,
+  DownstreamPeriodic: 5,
+  DownstreamEnd: 6,
+  UpstreamPoolReady: 7,
+  UpstreamPeriodic: 8,
+  UpstreamEnd: 9,
+  DownstreamTunnelSuccessfullyEstablished: 10,
+}
+
+function writeTimes(w: WireWriter, info: StreamInfo): void {
+  const start = w.tagged(5)
+  const { startWall } = info
+  w.uintField(1, Math.floor(startWall / 1000))
+  w.uintField(2, Math.round((startWall % 1000) * 1e6))
+  w.close(start)
+  // Envoy takes no such times of TCP connections.
+  if (info.protocol === '') return
+  writeDuration(w, 6, info.start, info.lastDownstreamRx)
+  writeDuration(w, 7, info.start, info.firstUpstreamTx)
+  writeDuration(w, 8, info.start, info.lastUpstreamTx)
+  writeDuration(w, 9, info.start, info.firstUpstreamRx)
+  writeDuration(w, 10, info.start, info.lastUpstreamRx)
+  writeDuration(w, 11, info.start, info.firstDownstreamTx)
+  writeDuration(w, 12, info.start, info.lastDownstreamTx)
+}
+
+function writeDuration(w: WireWriter, field: number, start: number, end: number): void {
+  if (end < 0 || start < 0) return
+  const ms = Math.max(0, end - start)
+  const mark = w.tagged(field)
+  w.uintField(1, Math.floor(ms / 1000))
+  w.uintField(2, Math.floor((ms % 1000) * 1e6))
+  w.close(mark)
+}
+
+/** envoy.config.core.v3.Address. */
+function writeAddress(w: WireWriter, field: number, address: Address): void {
+  const mark = w.tagged(field)
+  const { internal } = address
+  if (internal !== undefined) {
+    const inner = w.tagged(3)
+    w.stringField(1, internal.listener)
+    w.stringField(2, internal.endpointId)
+    w.close(inner)
+  } else if (address.ip.startsWith('/') || address.ip.startsWith('@')) writePipe(w, address.ip)
+  else {
+    const inner = w.tagged(1)
+    w.stringField(2, address.ip)
+    // A port is a member of a oneof: 0 is written too.
+    w.tag(3, 0)
+    w.varint(address.port)
+    w.close(inner)
+  }
+  w.close(mark)
+}
+
+function writeAddressText(w: WireWriter, field: number, text: string): void {
+  const address = parseHostPort(text)
+  if (address !== null) {
+    writeAddress(w, field, address)
+    return
+  }
+  const mark = w.tagged(field)
+  writePipe(w, text)
+  w.close(mark)
+}
+
+function writePipe(w: WireWriter, path: string): void {
+  const mark = w.tagged(2)
+  w.stringField(1, path)
+  w.close(mark)
+}
+
+function writeTlsProperties(w: WireWriter, sni: string, tls: TlsInfo | null): void {
+  if (sni === '' && tls === null) return
+  const mark = w.tagged(4)
+  writeTls(w, sni, tls)
+  w.close(mark)
+}
+
+/** Fields of ResponseFlags by bit; 13 is a message, the last ones have none. */
+const LAST_FLAG_FIELD = 28
+
+function writeFlags(w: WireWriter, flags: number): void {
+  const mark = w.tagged(16)
+  for (let bit = 0; bit < LAST_FLAG_FIELD; bit++) {
+    if ((flags & (1 << bit)) === 0) continue
+    if (bit === ResponseFlag.DropOverLoad) continue
+    if (bit === ResponseFlag.UnauthorizedExternalService) {
+      const inner = w.tagged(13)
+      w.uintField(1, 1)
+      w.close(inner)
+    } else w.boolField(bit + 1, true)
+  }
+  if ((flags & (1 << ResponseFlag.DownstreamRemoteReset)) !== 0) w.boolField(LAST_FLAG_FIELD, true)
+  w.close(mark)
+}
+
+function writeMetadata(w: WireWriter, metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>>): void {
+  const names = Object.keys(metadata)
+  if (names.length === 0) return
+  const mark = w.tagged(17)
+  for (const name of names) {
+    const entry = w.tagged(1)
+    w.stringField(1, name)
+    w.tag(2, 2)
+    w.bytes(encodeStruct(metadata[name] as StructFields))
+    w.close(entry)
+  }
+  w.close(mark)
+}
+
+/** Texts as StringValue, everything else as Struct: what Envoy's own objects of the kind are packed as. */
+function writeState(w: WireWriter, info: StreamInfo, key: string): void {
+  const found = stateObject(info, key)
+  if (found === null) return
+  const mark = w.tagged(21)
+  w.stringField(1, key)
+  const any = w.tagged(2)
+  if (typeof found === 'string') {
+    w.stringField(1, 'type.googleapis.com/google.protobuf.StringValue')
+    const value = w.tagged(2)
+    w.stringField(1, found)
+    w.close(value)
+  } else {
+    w.stringField(1, 'type.googleapis.com/google.protobuf.Struct')
+    w.bytesField(2, encodeStruct(found as StructFields))
+  }
+  w.close(any)
+  w.close(mark)
+}
