@@ -28,6 +28,7 @@ import { tlsInspectorFactory } from './listener/filters/tls-inspector.ts'
 import { connectionLimitFactory } from './network/filters/connection-limit.ts'
 import { directResponseFactory } from './network/filters/direct-response.ts'
 import { echoFactory } from './network/filters/echo.ts'
+import { networkExtAuthzFactory } from './network/filters/ext-authz.ts'
 import { httpConnectionManagerFactory } from './network/filters/http-connection-manager.ts'
 import { networkIstioStatsFactory } from './network/filters/istio-stats.ts'
 import { networkLocalRateLimitFactory } from './network/filters/local-ratelimit.ts'
@@ -53,6 +54,7 @@ const EXTENSIONS = [
   directResponseFactory,
   connectionLimitFactory,
   networkRbacFactory,
+  networkExtAuthzFactory,
   networkSetFilterStateFactory,
   networkLocalRateLimitFactory,
   metadataExchangeFactory,

@@ -28,6 +28,8 @@ import { HTTP1 } from '../load/configurations/plain-http.ts'
 import type { Sites } from '../load/sites.ts'
 import { bestNs, referenceNs, report } from './reference.ts'
 
+const NO_CHAIN = { continueReading() {} }
+
 const CASES: readonly (readonly [name: string, configuration: Configuration, host: string])[] = [
   ['http1', HTTP1, 'bench.test'],
   ['istio-inbound', ISTIO_INBOUND, 'bench.test'],
@@ -128,7 +130,7 @@ class World implements TimerLoop {
     )
     for (let i = 0; i < CONNECTIONS; i++) {
       const connection = new FakeConnection(i, ipAddress('127.0.0.1', 40_000 + i), NOBODY)
-      connection.handler = new FilterHandler(factory.newInstance(connection))
+      connection.handler = new FilterHandler(factory.newInstance(connection, NO_CHAIN))
       this.#downstream.push(connection)
     }
   }

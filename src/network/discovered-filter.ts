@@ -1,7 +1,7 @@
 import { type DiscoveredConfig, resolveDiscovered } from '../config/discovered.ts'
 import { findFactory, type ParsedExtension } from '../config/registry.ts'
 import { CloseHow, type Connection } from '../io/connection.ts'
-import { NetVerdict, type NetworkFilter, type NetworkFilterFactory } from './filter.ts'
+import { NetVerdict, type NetworkFilter, type NetworkFilterFactory, type ReadContinuation } from './filter.ts'
 import type { NetworkFilterExtension, NetworkFilterServices } from './filter-factory.ts'
 
 /** A network filter that comes by ECDS: a connection has the one that was there when it began. */
@@ -16,8 +16,8 @@ export class DiscoveredNetworkFilter implements NetworkFilterFactory {
     this.#services = services
   }
 
-  newInstance(c: Connection): NetworkFilter {
-    return this.#current()?.newInstance(c) ?? new ClosingFilter()
+  newInstance(c: Connection, chain: ReadContinuation): NetworkFilter {
+    return this.#current()?.newInstance(c, chain) ?? new ClosingFilter()
   }
 
   #current(): NetworkFilterFactory | null {

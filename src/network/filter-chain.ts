@@ -1,6 +1,6 @@
 import { CloseHow, type CloseReason, type Connection, type ConnectionHandler } from '../io/connection.ts'
 import type { SocketConnection } from '../io/socket-connection.ts'
-import { NetVerdict, type NetworkFilter, type NetworkFilterFactory } from './filter.ts'
+import { NetVerdict, type NetworkFilter, type NetworkFilterFactory, type ReadContinuation } from './filter.ts'
 
 /** Who made the chain and counts its connection. */
 export interface FilterChainOwner {
@@ -12,7 +12,7 @@ export interface FilterChainOwner {
  * and log. A filter that answers Stop keeps what it was given; the filters behind it are first called with the next bytes that it
  * lets through (Envoy: StopIteration / Continue of read filters).
  */
-export class NetworkFilterChain implements ConnectionHandler {
+export class NetworkFilterChain implements ConnectionHandler, ReadContinuation {
   readonly #filters: NetworkFilter[] = []
   readonly #owner: FilterChainOwner
   /** How many filters have seen `onConnection`. */
@@ -25,7 +25,7 @@ export class NetworkFilterChain implements ConnectionHandler {
   }
 
   start(c: Connection, factories: readonly NetworkFilterFactory[]): void {
-    for (let i = 0; i < factories.length; i++) this.#filters.push(factories[i]!.newInstance(c))
+    for (let i = 0; i < factories.length; i++) this.#filters.push(factories[i]!.newInstance(c, this))
     // Envoy: "closing connection: no filters".
     if (this.#filters.length === 0) c.close(CloseHow.NoFlush)
     else this.#begin(c, this.#filters.length)
@@ -41,8 +41,16 @@ export class NetworkFilterChain implements ConnectionHandler {
   }
 
   onData(c: Connection, chunk: Uint8Array, end: boolean): void {
+    this.#deliver(c, chunk, end, 0)
+  }
+
+  continueReading(filter: NetworkFilter, c: Connection, d: Uint8Array, end: boolean): void {
+    this.#deliver(c, d, end, this.#filters.indexOf(filter) + 1)
+  }
+
+  #deliver(c: Connection, chunk: Uint8Array, end: boolean, from: number): void {
     const filters = this.#filters
-    for (let i = 0; i < filters.length; i++) {
+    for (let i = from; i < filters.length; i++) {
       if (i >= this.#begun && !this.#begin(c, i + 1)) return
       if (filters[i]!.onData(c, chunk, end) === NetVerdict.Stop || c.closed) return
     }

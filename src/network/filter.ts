@@ -20,5 +20,11 @@ export interface NetworkFilter {
 
 /** What `create()` of a network filter factory gives: makes an instance per connection. */
 export interface NetworkFilterFactory {
-  newInstance(c: Connection): NetworkFilter
+  newInstance(c: Connection, chain: ReadContinuation): NetworkFilter
+}
+
+/** The chain of a connection, for a filter that has stopped what was read. */
+export interface ReadContinuation {
+  /** Gives the filters behind `filter` what it has kept (Envoy: continueReading). */
+  continueReading(filter: NetworkFilter, c: Connection, d: Uint8Array, end: boolean): void
 }

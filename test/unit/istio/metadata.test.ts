@@ -16,6 +16,8 @@ import {
 import { upstreamMetadataExchangeFactory } from '../../../src/upstream/filters/metadata-exchange.ts'
 import { FakeServices, FakeStream, request, response } from '../http/fakes.ts'
 
+const NO_CHAIN = { continueReading() {} }
+
 const SAMPLE = readFileSync(new URL('../../fixtures/istio/peer-metadata.txt', import.meta.url), 'utf8').trim()
 const NODE = {
   id: 'sidecar~10.0.0.1~sleep.demo~demo.svc.cluster.local',
@@ -230,7 +232,7 @@ function exchanges() {
 t.test('TCP: both sides learn of each other before the first byte of the stream', async t => {
   const { server, client, count } = exchanges()
   const [up, down] = [new Wire('istio-peer-exchange'), new Wire('istio-peer-exchange')]
-  server.newInstance(down.asConnection).onConnection(down.asConnection)
+  server.newInstance(down.asConnection, NO_CHAIN).onConnection(down.asConnection)
   client.onConnected(up.asConnection)
   t.equal(up.written.readUInt32BE(0), 0x3d230467)
   t.equal(up.written.readUInt32BE(4), up.written.length - 8)
@@ -250,7 +252,7 @@ t.test('TCP: the metadata may come in pieces of any size', async t => {
   const bytes = Buffer.concat([up.written, Buffer.from('x')])
   for (let cut = 1; cut < bytes.length - 1; cut += 7) {
     const down = new Wire('istio-peer-exchange')
-    server.newInstance(down.asConnection).onConnection(down.asConnection)
+    server.newInstance(down.asConnection, NO_CHAIN).onConnection(down.asConnection)
     t.equal(down.receive(bytes.subarray(0, cut)), null)
     t.equal(down.receive(bytes.subarray(cut)), 'x')
     t.ok(down.streamInfo!.state('downstream_peer'))
@@ -261,7 +263,7 @@ t.test('TCP: without the protocol nothing is exchanged, and the peer is known to
   const { server, count } = exchanges()
   for (const alpn of [null, 'h2']) {
     const down = new Wire(alpn)
-    server.newInstance(down.asConnection).onConnection(down.asConnection)
+    server.newInstance(down.asConnection, NO_CHAIN).onConnection(down.asConnection)
     t.equal(down.written.length, 0)
     t.equal(down.receive(Buffer.from('hi')), 'hi')
     t.equal(down.streamInfo!.state('peer_not_found'), true)
@@ -273,7 +275,7 @@ t.test('TCP: a peer that sends something else is passed on untouched', async t =
   const { server, count } = exchanges()
   const start = () => {
     const down = new Wire('istio-peer-exchange')
-    server.newInstance(down.asConnection).onConnection(down.asConnection)
+    server.newInstance(down.asConnection, NO_CHAIN).onConnection(down.asConnection)
     return down
   }
   const foreign = start()

@@ -9,6 +9,8 @@ import { VirtualTimers } from '../base/virtual-clock.ts'
 import { FakeConnection } from '../upstream/fakes.ts'
 import { fakeServices } from './fake-services.ts'
 
+const NO_CHAIN = { continueReading() {} }
+
 const CONFIG = { statPrefix: 'cl', maxConnections: 2, delay: 0, runtimeKey: '', enabled: true }
 const IGNORE = { onData() {}, onClose() {} }
 
@@ -19,7 +21,7 @@ function start(config: object = {}, gauges = ownGauges(1)) {
   const factory = connectionLimitFactory.create({ ...CONFIG, ...config }, all)
   const open = () => {
     const connection = new FakeConnection(ipAddress('127.0.0.1', 1), {} as never, IGNORE)
-    const filter = factory.newInstance(connection)
+    const filter = factory.newInstance(connection, NO_CHAIN)
     return { connection, filter, verdict: filter.onConnection(connection) }
   }
   const stat = (name: string) => services.stats.value(`connection_limit.cl.${name}`)

@@ -1,18 +1,14 @@
-import { coerceUtf8 } from '../../../base/utf8.ts'
 import type { GrpcCallUser, GrpcClient, PendingCall } from '../../../config/services.ts'
-import { encodeStruct, type StructFields } from '../../../config/struct-wire.ts'
 import { WireError } from '../../../config/wire-reader.ts'
 import { WireWriter } from '../../../config/wire-writer.ts'
-import { isPipe } from '../../../io/address.ts'
-import type { Address, Connection, TlsInfo } from '../../../io/connection.ts'
-import { encodedPem } from '../../client-cert.ts'
 import type { HttpFilterServices } from '../../filter-factory.ts'
 import { AuthzAnswer, type AuthzUser } from './answer.ts'
+import { labelsOf, metadata, stringMap, textField, writePeers, writeTlsSession } from './check-attributes.ts'
 import { readCheckResponse } from './check-response.ts'
 import type { ExtAuthzConfig, GrpcAuthzConfig } from './config.ts'
 import type { CheckSubject, HeaderSelection } from './subject.ts'
 
-const PATH = '/envoy.service.auth.v3.Authorization/Check'
+export const CHECK_METHOD = '/envoy.service.auth.v3.Authorization/Check'
 
 /** An authorization service of envoy.service.auth.v3 (GrpcClientImpl, CheckRequestUtils). */
 export class GrpcAuthzClient {
@@ -37,25 +33,17 @@ export class GrpcAuthzClient {
   }
 
   check(subject: CheckSubject, user: AuthzUser): PendingCall {
-    return this.#client.call(PATH, this.#encode(subject), this.#timeout, new GrpcCheck(user), subject.stream)
+    return this.#client.call(CHECK_METHOD, this.#encode(subject), this.#timeout, new GrpcCheck(user), subject.stream)
   }
 
   #encode(subject: CheckSubject): Uint8Array {
     const w = new WireWriter()
     const { stream: s, extensions } = subject
     const connection = s.info.connection!
-    const { peerCertificate, tlsSession, metadataNamespaces, routeMetadataNamespaces } = this.#filter
+    const { metadataNamespaces, routeMetadataNamespaces } = this.#filter
     w.messageField(1, () => {
-      w.messageField(1, () => {
-        peer(w, connection.remote, principal(connection.tls, false))
-        textField(w, 2, s.requestHeaders!.get('x-envoy-downstream-service-cluster') ?? '')
-        const der = connection.tls?.peerCertificate ?? null
-        if (peerCertificate && der !== null) w.stringField(5, encodedPem(der))
-      })
-      w.messageField(2, () => {
-        peer(w, connection.local, principal(connection.tls, true))
-        stringMap(w, 3, this.#labels)
-      })
+      const service = s.requestHeaders!.get('x-envoy-downstream-service-cluster') ?? ''
+      writePeers(w, connection, service, '', this.#labels, this.#filter)
       w.messageField(4, () => {
         time(w, s.info.startWall)
         w.messageField(2, () => this.#request(w, subject))
@@ -65,7 +53,7 @@ export class GrpcAuthzClient {
         const own = connection.streamInfo?.dynamicMetadata ?? null
         metadata(w, metadataNamespaces, s.info.dynamicMetadata, own)
       })
-      if (tlsSession) w.messageField(12, () => w.stringField(1, serverName(connection)))
+      writeTlsSession(w, connection, this.#filter)
       w.messageField(13, () => metadata(w, routeMetadataNamespaces, s.route()?.metadata ?? null, null))
     })
     return w.finish()
@@ -104,7 +92,7 @@ export class GrpcAuthzClient {
   }
 }
 
-class GrpcCheck implements GrpcCallUser {
+export class GrpcCheck implements GrpcCallUser {
   readonly #user: AuthzUser
 
   constructor(user: AuthzUser) {
@@ -127,74 +115,9 @@ class GrpcCheck implements GrpcCallUser {
   }
 }
 
-/** latin1 in; string fields are UTF-8. */
-function textField(w: WireWriter, number: number, text: string): void {
-  w.bytesField(number, coerceUtf8(Buffer.from(text, 'latin1')))
-}
-
-function stringMap(w: WireWriter, number: number, map: Readonly<Record<string, string>>): void {
-  for (const [key, value] of Object.entries(map)) {
-    w.messageField(number, () => {
-      w.stringField(1, key)
-      w.stringField(2, value)
-    })
-  }
-}
-
 function time(w: WireWriter, wall: number): void {
   w.messageField(1, () => {
     w.uintField(1, Math.floor(wall / 1000))
     w.uintField(2, Math.floor((wall % 1000) * 1e6))
   })
-}
-
-function peer(w: WireWriter, address: Address, name: string): void {
-  w.messageField(1, () => {
-    if (isPipe(address)) w.messageField(2, () => w.stringField(1, address.ip))
-    else {
-      w.messageField(1, () => {
-        w.stringField(2, address.ip)
-        w.uintField(3, address.port)
-      })
-    }
-  })
-  textField(w, 4, name)
-}
-
-/** URI SAN, DNS SAN, subject: what there is first. */
-function principal(tls: TlsInfo | null, local: boolean): string {
-  if (tls === null) return ''
-  if (local) return tls.localUriSans[0] ?? tls.localDnsSans[0] ?? tls.localSubject
-  return tls.peerUriSans[0] ?? tls.peerDnsSans[0] ?? tls.peerSubject
-}
-
-function serverName(connection: Connection): string {
-  const sni = connection.tls?.sni ?? ''
-  return sni === '' ? connection.requestedServerName : sni
-}
-
-type Metadata = Readonly<Record<string, unknown>>
-
-/** Namespaces that are there; the first source that has one gives it whole. */
-function metadata(w: WireWriter, namespaces: readonly string[], first: Metadata | null, second: Metadata | null): void {
-  for (const name of namespaces) {
-    const fields =
-      first !== null && Object.hasOwn(first, name)
-        ? first[name]
-        : second !== null && Object.hasOwn(second, name)
-          ? second[name]
-          : undefined
-    if (typeof fields !== 'object' || fields === null) continue
-    w.messageField(1, () => {
-      w.stringField(1, name)
-      const bytes = encodeStruct(fields as StructFields)
-      w.tag(2, 2)
-      w.bytes(bytes)
-    })
-  }
-}
-
-function labelsOf(value: unknown): Readonly<Record<string, string>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return {}
-  return Object.fromEntries(Object.entries(value).map(([key, label]) => [key, typeof label === 'string' ? label : '']))
 }
