@@ -1,7 +1,7 @@
 import type { BenchCase, ProfileName } from '../case.ts'
 import { body1m, body4k, body100m, upload1m } from './bodies.ts'
 import { connections256, connections2000 } from './connections.ts'
-import { endpointUpdate } from './endpoint-update.ts'
+import { clusterUpdate, endpointUpdate } from './endpoint-update.ts'
 import { grpcUnary } from './grpc.ts'
 import { handshakeEc, handshakeResumed, handshakeResumedWorkers, handshakeRsa } from './handshakes.ts'
 import { headers } from './headers.ts'
@@ -50,6 +50,7 @@ export const CASES: readonly BenchCase[] = [
   startOne,
   ...scaleStart,
   endpointUpdate,
+  clusterUpdate,
 ]
 
 const ORDER: readonly ProfileName[] = ['smoke', 'standard', 'full']

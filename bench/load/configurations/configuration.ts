@@ -18,7 +18,7 @@ export interface Configuration {
   readonly tls: boolean
   /** What is checked on every process before it is measured. */
   readonly checks: CheckPlan
-  /** Endpoints come from the bench's control plane. */
+  /** Endpoints or clusters come from the bench's control plane. */
   readonly controlPlane?: boolean
   /** Ports that stand in the file and cannot be chosen; such a configuration runs on one proxy at a time. */
   readonly ports?: { readonly listen: number; readonly admin: number }

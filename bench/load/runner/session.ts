@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Certificates, makeCertificates } from '../certificates.ts'
 import { ask } from '../checks/ask.ts'
 import type { Configuration } from '../configurations/configuration.ts'
+import { MANY } from '../configurations/scale.ts'
 import { workerUser } from '../peers/find.ts'
 import type { PeerProgram } from '../peers/peer.ts'
 import { type Pinning, pinned, proxyCpus } from '../pinning.ts'
@@ -119,7 +120,7 @@ export class Session {
     const { xds, xdsControl, http1 } = this.#upstreams!
     if (this.#xdsStarted) return
     this.#xdsStarted = true
-    const ports = ['--port', xds, '--control', xdsControl, '--endpoint', http1].map(String)
+    const ports = ['--port', xds, '--control', xdsControl, '--endpoint', http1, '--clusters', MANY].map(String)
     const command = pinned(this.pinning.upstream, nodeCommand('upstreams/delta-xds', ...ports))
     await listening(xdsControl, new Child(command, join(this.folder, 'xds.err')))
   }

@@ -1,6 +1,7 @@
 /**
- * A control plane that knows endpoints only: delta ADS, as many clusters as asked for. `GET /update?cluster=NAME` on the control
- * port changes one endpoint of that cluster and answers when the proxy has acknowledged it.
+ * A control plane for delta ADS: `--clusters` of them to whoever asks for clusters, endpoints for whatever is asked for. On the control
+ * port `GET /update?cluster=NAME` changes one endpoint of that cluster, `/replace?cluster=NAME` the cluster itself; both answer when the
+ * proxy has acknowledged it.
  */
 import { createServer } from 'node:http'
 import { parseArgs } from 'node:util'
@@ -8,10 +9,16 @@ import { Server, ServerCredentials, type ServerDuplexStream, type ServiceDefinit
 import { decodeMessage, encodeMessage } from '../../../src/config/binary.ts'
 
 const { values } = parseArgs({
-  options: { port: { type: 'string' }, control: { type: 'string' }, endpoint: { type: 'string' } },
+  options: {
+    port: { type: 'string' },
+    control: { type: 'string' },
+    endpoint: { type: 'string' },
+    clusters: { type: 'string' },
+  },
 })
 const endpointPort = Number(values.endpoint)
-const TYPE = 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment'
+const ENDPOINTS = 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment'
+const CLUSTERS = 'type.googleapis.com/envoy.config.cluster.v3.Cluster'
 const REQUEST = 'envoy.service.discovery.v3.DeltaDiscoveryRequest'
 const RESPONSE = 'envoy.service.discovery.v3.DeltaDiscoveryResponse'
 
@@ -77,13 +84,17 @@ server.bindAsync(`127.0.0.1:${values.port}`, ServerCredentials.createInsecure(),
 createServer((request, response) => {
   const url = new URL(request.url ?? '/', 'http://control')
   const name = url.searchParams.get('cluster')
-  if (url.pathname !== '/update' || name === null || streams.size === 0) {
+  const known = url.pathname === '/update' || url.pathname === '/replace'
+  if (!known || name === null || streams.size === 0) {
     response.writeHead(streams.size === 0 ? 409 : 404).end('nobody to tell\n')
     return
   }
   version++
-  // Two addresses in turn, so that every update is a change.
-  const resource = assignment(name, version % 2 === 0 ? '127.0.0.1' : '127.0.0.2')
+  // Two values in turn, so that every update is a change.
+  const resource =
+    url.pathname === '/update'
+      ? assignment(name, version % 2 === 0 ? '127.0.0.1' : '127.0.0.2')
+      : cluster(name, version % 2 === 0 ? 1000 : 2000)
   let left = streams.size
   for (const stream of streams) {
     waiting.set(send(stream, [resource]), outcome => {
@@ -101,7 +112,14 @@ function onRequest(stream: Stream, request: Request): void {
     waiting.delete(answered)
     done(request.error_detail?.message ?? '')
   }
-  if (request.type_url !== TYPE) return
+  if (request.type_url === CLUSTERS && answered === '') {
+    const count = Number(values.clusters)
+    send(
+      stream,
+      Array.from({ length: count }, (_, i) => cluster(`cluster-${i}`, 1000)),
+    )
+  }
+  if (request.type_url !== ENDPOINTS) return
   const names = request.resource_names_subscribe ?? []
   if (names.length > 0)
     send(
@@ -113,18 +131,35 @@ function onRequest(stream: Stream, request: Request): void {
 /** Returns the nonce. */
 function send(stream: Stream, resources: readonly Resource[]): string {
   const id = String(++nonce)
-  stream.write({ system_version_info: String(version), resources, type_url: TYPE, nonce: id })
+  const { type_url } = resources[0]!.resource
+  stream.write({ system_version_info: String(version), resources, type_url, nonce: id })
   return id
 }
 
 function assignment(name: string, host: string): Resource {
-  const value = encodeMessage('envoy.config.endpoint.v3.ClusterLoadAssignment', {
+  return resource(name, ENDPOINTS, endpoints(name, host))
+}
+
+function cluster(name: string, connectTimeout: number): Resource {
+  const message = {
+    name,
+    type: 'STATIC',
+    connect_timeout: connectTimeout,
+    load_assignment: endpoints(name, '127.0.0.1'),
+  }
+  return resource(name, CLUSTERS, message)
+}
+
+function endpoints(name: string, host: string): object {
+  return {
     cluster_name: name,
     endpoints: [
-      {
-        lb_endpoints: [{ endpoint: { address: { socket_address: { address: host, port_value: endpointPort } } } }],
-      },
+      { lb_endpoints: [{ endpoint: { address: { socket_address: { address: host, port_value: endpointPort } } } }] },
     ],
-  })
-  return { name, version: String(version), resource: { type_url: TYPE, value } }
+  }
+}
+
+function resource(name: string, url: string, message: object): Resource {
+  const value = encodeMessage(url.slice(url.lastIndexOf('/') + 1), message)
+  return { name, version: String(version), resource: { type_url: url, value } }
 }
