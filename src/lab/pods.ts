@@ -77,8 +77,6 @@ export class Pods {
         SERVICE_ACCOUNT: pod.name,
         ENVOY_STATUS_PORT: String(pod.health),
         ENVOY_PROMETHEUS_PORT: String(pod.prometheus),
-        // The lab's control plane speaks state of the world.
-        ISTIO_DELTA_XDS: 'false',
         ISTIO_META_INTERCEPTION_MODE: topology.mode === 'explicit' ? 'NONE' : 'REDIRECT',
         PROXY_CONFIG: JSON.stringify({
           statusPort: pod.status,

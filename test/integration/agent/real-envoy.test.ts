@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { type AdsEvent, AdsServer } from '../../../src/lab/ads-server.ts'
+import { AdsServer } from '../../../src/lab/ads-server.ts'
+import type { AdsEvent } from '../../../src/lab/ads-session.ts'
 import { readResources } from '../../../src/lab/resource-files.ts'
 import { AGENT, ask, RunningAgent, realEnvoy, until } from './running-agent.ts'
 
@@ -51,7 +52,7 @@ t.test('the real Envoy under this agent: 503 until CDS and LDS came, then 200; d
     ads.close()
     await agent.stop()
   })
-  agent.start(envoy, { ISTIO_DELTA_XDS: 'false' }, {}, ['--proxyLogLevel', 'error'])
+  agent.start(envoy, {}, {}, ['--proxyLogLevel', 'error'])
 
   await until(async () => (await ask(agent.admin, '/server_info')).status === 200)
   t.match(await ask(agent.status, '/healthz/ready'), { status: 503, body: '' }, 'before the control plane is there')

@@ -4,12 +4,13 @@ import { join } from 'node:path'
 import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js'
 import t from 'tap'
 import { decodeMessage, encodeMessage } from '../../../src/config/binary.ts'
-import { type AdsEvent, AdsServer } from '../../../src/lab/ads-server.ts'
+import { AdsServer } from '../../../src/lab/ads-server.ts'
+import type { AdsEvent } from '../../../src/lab/ads-session.ts'
 import type { Snapshot } from '../../../src/lab/resource-files.ts'
 
 const CLUSTER = 'type.googleapis.com/envoy.config.cluster.v3.Cluster'
 const ENDPOINTS = 'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment'
-const METHOD = '/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources'
+const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService'
 const node = { id: 'sidecar~10.0.0.1~client.lab~lab.svc.cluster.local' }
 
 interface Response {
@@ -20,21 +21,22 @@ interface Response {
 }
 
 /** One stream; responses are read in order. */
-class Peer {
-  readonly stream: ClientDuplexStream<object, Response>
-  readonly #arrived: Response[] = []
-  readonly #waiting: ((response: Response) => void)[] = []
+class Peer<R> {
+  readonly stream: ClientDuplexStream<object, R>
+  readonly #arrived: R[] = []
+  readonly #waiting: ((response: R) => void)[] = []
   readonly #client: Client
 
-  constructor(address: string) {
+  constructor(address: string, protocol: 'Delta' | 'Stream') {
+    const prefix = `envoy.service.discovery.v3.${protocol === 'Delta' ? 'Delta' : ''}Discovery`
     this.#client = new Client(address, credentials.createInsecure())
     this.stream = this.#client.makeBidiStreamRequest(
-      METHOD,
-      (value: object) => Buffer.from(encodeMessage('envoy.service.discovery.v3.DiscoveryRequest', value)),
-      (bytes: Buffer) => decodeMessage('envoy.service.discovery.v3.DiscoveryResponse', bytes).message as Response,
+      `${SERVICE}/${protocol}AggregatedResources`,
+      (value: object) => Buffer.from(encodeMessage(`${prefix}Request`, value)),
+      (bytes: Buffer) => decodeMessage(`${prefix}Response`, bytes).message as R,
     )
     this.stream.on('error', () => {})
-    this.stream.on('data', (response: Response) => {
+    this.stream.on('data', (response: R) => {
       const next = this.#waiting.shift()
       if (next === undefined) this.#arrived.push(response)
       else next(response)
@@ -45,7 +47,7 @@ class Peer {
     this.stream.write(request)
   }
 
-  next(): Promise<Response> {
+  next(): Promise<R> {
     const response = this.#arrived.shift()
     return response === undefined ? new Promise(resolve => this.#waiting.push(resolve)) : Promise.resolve(response)
   }
@@ -73,7 +75,7 @@ t.test('state of the world over ADS', async t => {
   })
   server.publish(snapshot({ a: 1, b: 1 }, { a: 1, b: 1 }))
   await server.listen(address)
-  const peer = new Peer(address)
+  const peer = new Peer<Response>(address, 'Stream')
   t.teardown(() => {
     peer.close()
     server.close()
@@ -121,4 +123,70 @@ t.test('state of the world over ADS', async t => {
     { node: 'client', type: 'Cluster', version: second.version_info, reason: 'no good' },
     'a NACK is reported with node, type, version and reason',
   )
+})
+
+interface DeltaMessage {
+  system_version_info?: string
+  nonce: string
+  type_url: string
+  resources?: { name: string; version: string }[]
+  removed_resources?: string[]
+}
+
+/** Names that came, sorted, and `-name` for those that are gone. */
+function names({ resources = [], removed_resources = [] }: DeltaMessage): string[] {
+  return [...resources.map(r => r.name), ...removed_resources.map(name => `-${name}`)].sort()
+}
+
+t.test('incremental ADS: only what changed, and what is gone', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'remora-ads-'))
+  const address = `unix:${join(folder, 's')}`
+  const events: AdsEvent[] = []
+  const server = new AdsServer(event => events.push(event))
+  server.publish(snapshot({ a: 1, b: 1 }, { a: 1, b: 1 }))
+  await server.listen(address)
+  const peer = new Peer<DeltaMessage>(address, 'Delta')
+  t.teardown(() => {
+    peer.close()
+    server.close()
+    rmSync(folder, { recursive: true })
+  })
+
+  peer.send({ node, type_url: CLUSTER })
+  const first = await peer.next()
+  t.same(names(first), ['a', 'b'], 'a first request without names gets everything')
+  peer.send({ type_url: CLUSTER, response_nonce: first.nonce })
+
+  peer.send({ type_url: ENDPOINTS, resource_names_subscribe: ['a', 'nobody'] })
+  const endpoints = await peer.next()
+  t.same(names(endpoints), ['-nobody', 'a'], 'what was asked for and is not there is said to be gone')
+  peer.send({ type_url: ENDPOINTS, response_nonce: endpoints.nonce, resource_names_subscribe: ['b'] })
+  t.same(names(await peer.next()), ['b'], 'further names get what they ask for')
+  peer.send({ type_url: ENDPOINTS, resource_names_subscribe: ['a'] })
+  t.same(names(await peer.next()), ['a'], 'asked again, it is sent again')
+  peer.send({ type_url: ENDPOINTS, resource_names_unsubscribe: ['b'] })
+
+  // Whatever is sent twice has come to the server before the snapshot: the answer to this tells.
+  peer.send({ type_url: ENDPOINTS, resource_names_subscribe: ['a'] })
+  await peer.next()
+  server.publish(snapshot({ a: 2, c: 1 }, { a: 1, b: 2, nobody: 1 }))
+  const second = await peer.next()
+  t.equal(second.type_url, CLUSTER, 'clusters are pushed first')
+  t.same(names(second), ['-b', 'a', 'c'])
+  const follow = await peer.next()
+  t.same(names(follow), ['a', 'nobody'], 'endpoints follow their cluster; what was missing comes; b was given up')
+
+  peer.send({ type_url: CLUSTER, response_nonce: second.nonce, error_detail: { code: 13, message: 'no good' } })
+  peer.send({ type_url: ENDPOINTS, resource_names_subscribe: ['a'] })
+  await peer.next()
+  t.match(
+    events.find(event => event.kind === 'nack'),
+    { node: 'client', type: 'Cluster', version: second.system_version_info, reason: 'no good' },
+  )
+
+  const again = new Peer<DeltaMessage>(address, 'Delta')
+  t.teardown(() => again.close())
+  const known = Object.fromEntries(second.resources!.map(r => [r.name, r.version]))
+  again.send({ node, type_url: CLUSTER, initial_resource_versions: { ...known, c: 'older' } })
+  t.same(names(await again.next()), ['c'], 'after a reconnect only what the client does not have')
 })

@@ -126,8 +126,7 @@ export class Pod {
 
   /** With Remora, unless another proxy is named. */
   start(env: Record<string, string>, proxyBinary = ''): void {
-    // The lab's control plane speaks state of the world.
-    this.agent.start(proxyBinary, { ISTIO_DELTA_XDS: 'false', ...env })
+    this.agent.start(proxyBinary, env)
   }
 
   async configure(listeners: string, clusters?: string): Promise<void> {
