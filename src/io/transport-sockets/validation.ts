@@ -67,6 +67,15 @@ const SAN_TYPES: Readonly<Record<string, SanType>> = {
 
 const ANY_SAN: readonly SanType[] = ['DNS', 'URI', 'EMAIL', 'IP_ADDRESS']
 
+/** Null: a text without any list, which Envoy takes for none. Istio's agent names its file as long as it is there, be it empty. */
+function parseCrl(proto: ValidationContext, at: FieldPath, warnings: string[]): Uint8Array | null {
+  if (proto.crl === undefined) return null
+  const { bytes, source } = readData(proto.crl)
+  if (Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).includes('-----BEGIN X509 CRL-----')) return bytes
+  if (bytes.length > 0) warnings.push(`${at}: no certificate revocation list in ${source}, nothing is revoked`)
+  return null
+}
+
 /** @throws ConfigError in Envoy's words */
 export function parseValidation(proto: ValidationContext, at: FieldPath, warnings: string[]): ValidationConfig {
   const set = Object.fromEntries(Object.entries(proto).filter(([, value]) => value !== undefined && value !== false))
@@ -79,13 +88,9 @@ export function parseValidation(proto: ValidationContext, at: FieldPath, warning
       `Failed to load trusted CA certificates from ${ca.source}`,
     )
   }
-  const crl = proto.crl === undefined ? null : readData(proto.crl)
-  if (crl !== null) {
-    if (crl.bytes.length === 0)
-      throw new ConfigError('CONFIG_RESOURCE', at.field('crl'), `Failed to load CRL from ${crl.source}`)
-    if (ca === null) {
-      throw new ConfigError('CONFIG_INVALID', at.field('crl'), 'Certificate revocation list (CRL) requires trusted CA')
-    }
+  const crl = parseCrl(proto, at.field('crl'), warnings)
+  if (crl !== null && ca === null) {
+    throw new ConfigError('CONFIG_INVALID', at.field('crl'), 'Certificate revocation list (CRL) requires trusted CA')
   }
   const systemRoots = proto.system_root_certs !== undefined
   const sans = parseSans(proto, at)
@@ -100,7 +105,7 @@ export function parseValidation(proto: ValidationContext, at: FieldPath, warning
   return {
     ca: ca === null ? null : ca.bytes,
     systemRoots,
-    crl: crl === null ? null : crl.bytes,
+    crl,
     hashes: (proto.verify_certificate_hash ?? []).map((h, i) =>
       parseHash(h, at.field('verify_certificate_hash').index(i)),
     ),
