@@ -8,7 +8,7 @@ export interface ScrapeTarget {
 }
 
 /** Ports of agent and proxy (istioReservedPorts): their pages are merged already, or are none. */
-const RESERVED: Readonly<Record<number, string>> = {
+export const RESERVED_PORTS: Readonly<Record<number, string>> = {
   15000: 'Envoy admin',
   15001: 'outbound traffic capture',
   15004: 'pilot debug',
@@ -54,7 +54,7 @@ function target(text: string, path: string | undefined, statusPort: number): Scr
   if (port === statusPort) {
     throw new AgentError(`${INVALID}: target port ${text} is the agent's own, which would scrape itself for ever`)
   }
-  const reserved = RESERVED[port]
+  const reserved = RESERVED_PORTS[port]
   if (reserved !== undefined) {
     throw new AgentError(`${INVALID}: target port ${text} is reserved for Istio (${reserved}) and cannot be scraped`)
   }

@@ -134,6 +134,7 @@ export class StreamContext implements FormatContext, TimerOwner {
         action === null || action.clusterName === '' ? null : this.services.clusters.get(action.clusterName)
       this.info.upstreamClusterName = this.cluster === null ? '' : this.cluster.name
       this.info.upstreamClusterStatName = this.cluster === null ? '' : this.cluster.observabilityName
+      this.info.clusterMetadata = this.cluster === null ? null : this.cluster.metadata
     }
     return this.routeValue
   }

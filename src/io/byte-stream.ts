@@ -56,3 +56,16 @@ export interface StreamOwner {
   /** Closed; the last call. */
   onGone(): void
 }
+
+/** For a stream whose owner wants to hear of it no more. */
+export const NOBODY: StreamOwner = {
+  awaitsDrain: false,
+  onSocketConnected() {},
+  onSecure() {},
+  onRead: () => false,
+  onBytes() {},
+  onEnd() {},
+  onWritten() {},
+  onError() {},
+  onGone() {},
+}

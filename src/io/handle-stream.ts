@@ -1,7 +1,7 @@
 import net from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import { ipAddress, isPipe, pipeAddress } from './address.ts'
-import type { PlainStream, StreamOwner } from './byte-stream.ts'
+import { NOBODY, type PlainStream, type StreamOwner } from './byte-stream.ts'
 import { spendChunk } from './chunk-pool.ts'
 import type { Address, UpstreamSource } from './connection.ts'
 import { libc } from './libc.ts'
@@ -350,15 +350,3 @@ function systemError(errno: number, call: string): NodeJS.ErrnoException {
 }
 
 const NOTHING: readonly unknown[] = []
-
-const NOBODY: StreamOwner = {
-  awaitsDrain: false,
-  onSocketConnected() {},
-  onSecure() {},
-  onRead: () => false,
-  onBytes() {},
-  onEnd() {},
-  onWritten() {},
-  onError() {},
-  onGone() {},
-}

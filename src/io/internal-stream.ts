@@ -1,6 +1,6 @@
 import type net from 'node:net'
 import { internalAddress } from './address.ts'
-import type { PlainStream, StreamOwner } from './byte-stream.ts'
+import { NOBODY, type PlainStream, type StreamOwner } from './byte-stream.ts'
 import type { Address } from './connection.ts'
 import { duplexOf } from './internal-duplex.ts'
 import type { Flushable, SocketLoop } from './socket-loop.ts'
@@ -235,16 +235,4 @@ function failure(code: string, call: string): NodeJS.ErrnoException {
   error.code = code
   error.syscall = call
   return error
-}
-
-const NOBODY: StreamOwner = {
-  awaitsDrain: false,
-  onSocketConnected() {},
-  onSecure() {},
-  onRead: () => false,
-  onBytes() {},
-  onEnd() {},
-  onWritten() {},
-  onError() {},
-  onGone() {},
 }

@@ -31,8 +31,10 @@ t.test('RBAC: a path that is for another principal is denied, and the log names 
   t.match((await get('/administrator')).status, 403, 'the rule is a prefix')
   t.equal((await get('/get')).status, 200)
   const labels = { reporter: 'destination', response_code: '403' }
-  t.match(await counted(httpbin, 'istio_requests_total', labels, 2), {
+  t.hasStrict(await counted(httpbin, 'istio_requests_total', labels, 2), {
     source_principal: 'spiffe://cluster.local/ns/demo/sa/sleep',
+    // Of the cluster of the route, although no request was sent there.
+    destination_service: 'httpbin.demo.svc.cluster.local',
   })
   const rbac = { http_conn_manager_prefix: 'inbound_0.0.0.0_8080' }
   const enforced = async (result: string): Promise<number | undefined> =>

@@ -21,7 +21,7 @@ t.test('an injected abort: status and body of the fault, flag FI, and the server
   t.match(answer, { status: 418, body: 'fault filter abort' })
   t.equal(arrived, 0)
   t.equal(await accessLine(sleep, /GET \/get .* 418 /), recordedLine('sleep', /GET \/get .* 418 /))
-  t.match(await counted(sleep, 'istio_requests_total', { response_code: '418' }), {
+  t.hasStrict(await counted(sleep, 'istio_requests_total', { response_code: '418' }), {
     reporter: 'source',
     response_flags: 'FI',
     destination_service: 'httpbin.demo.svc.cluster.local',

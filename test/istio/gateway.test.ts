@@ -86,7 +86,7 @@ t.test(
         /^By=spiffe:\/\/cluster\.local\/ns\/demo\/sa\/httpbin;.*URI=spiffe:\/\/cluster\.local\/ns\/demo\/sa\/gateway$/,
     })
     const labels = { response_code: '200', source_workload: 'gateway', destination_version: 'v1' }
-    t.match(await counted(httpbin, 'istio_requests_total', labels), {
+    t.hasStrict(await counted(httpbin, 'istio_requests_total', labels), {
       source_principal: 'spiffe://cluster.local/ns/demo/sa/gateway',
       connection_security_policy: 'mutual_tls',
     })

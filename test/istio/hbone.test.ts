@@ -70,12 +70,12 @@ t.test('both sides count the request: the destination knows the principals, the 
     destination_canonical_revision: 'v1',
     request_protocol: 'http',
   }
-  t.match(await counted(sleep, 'istio_requests_total', { reporter: 'source', response_code: '200' }, 2), {
+  t.hasStrict(await counted(sleep, 'istio_requests_total', { reporter: 'source', response_code: '200' }, 2), {
     ...both,
     source_workload: 'sleep',
     destination_workload: 'httpbin-v1',
   })
-  t.match(await counted(httpbin, 'istio_requests_total', { reporter: 'destination', response_code: '200' }, 2), {
+  t.hasStrict(await counted(httpbin, 'istio_requests_total', { reporter: 'destination', response_code: '200' }, 2), {
     ...both,
     source_principal: 'spiffe://cluster.local/ns/demo/sa/sleep',
     destination_principal: 'spiffe://cluster.local/ns/demo/sa/httpbin',

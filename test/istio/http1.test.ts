@@ -156,14 +156,17 @@ t.test('istio_requests_total on both sides names both workloads and the principa
     // The dimension that the pushed configuration adds.
     request_host: 'httpbin.demo',
   }
-  t.match(await counted(sleep, 'istio_requests_total', { reporter: 'source', request_host: 'httpbin.demo' }), {
+  t.hasStrict(await counted(sleep, 'istio_requests_total', { reporter: 'source', request_host: 'httpbin.demo' }), {
     ...both,
     connection_security_policy: 'unknown',
   })
-  t.match(await counted(httpbin, 'istio_requests_total', { reporter: 'destination', request_host: 'httpbin.demo' }), {
-    ...both,
-    connection_security_policy: 'mutual_tls',
-  })
+  t.hasStrict(
+    await counted(httpbin, 'istio_requests_total', { reporter: 'destination', request_host: 'httpbin.demo' }),
+    {
+      ...both,
+      connection_security_policy: 'mutual_tls',
+    },
+  )
 })
 
 t.test('nothing of the pushes was refused', async t => {

@@ -68,7 +68,7 @@ t.test(
       answers.map(answer => answer.body.toString()),
       bodies,
     )
-    t.match(await counted(httpbin, 'istio_requests_total', { reporter: 'destination' }, 41), {
+    t.hasStrict(await counted(httpbin, 'istio_requests_total', { reporter: 'destination' }, 41), {
       request_protocol: 'http',
       connection_security_policy: 'mutual_tls',
     })

@@ -22,7 +22,7 @@ t.test('HTTP to an address that is no service goes on to it, as it was', async t
   t.equal(headers['host'], '10.77.0.21:8080')
   t.equal(headers['x-forwarded-client-cert'], undefined)
   t.equal(await accessLine(sleep, /GET \/pt /), recordedLine('sleep', /GET \/pt /))
-  t.match(await counted(sleep, 'istio_requests_total', { destination_service_name: 'PassthroughCluster' }), {
+  t.hasStrict(await counted(sleep, 'istio_requests_total', { destination_service_name: 'PassthroughCluster' }), {
     ...UNKNOWN,
     reporter: 'source',
     source_workload: 'sleep',
@@ -40,7 +40,7 @@ t.test(
     t.equal(await tcpExchange(sleep, OUTSIDE, 8000, '\x00\x01binary'), '\x00\x01binary')
     t.same(peers, ['10.77.0.10', '10.77.0.10'])
     const labels = { destination_service_name: 'PassthroughCluster' }
-    t.match(await counted(sleep, 'istio_tcp_connections_opened_total', labels, 2), {
+    t.hasStrict(await counted(sleep, 'istio_tcp_connections_opened_total', labels, 2), {
       ...UNKNOWN,
       source_workload: 'sleep',
       source_principal: 'unknown',
@@ -90,7 +90,7 @@ t.test('what comes in without TLS to a port that istiod was not told of reaches 
   t.same(peers, ['127.0.0.6'])
   t.match(await outside.ask('10.77.0.40', 9998, '/in'), { status: 200, body: 'http' })
   t.match(await accessLine(echo, /GET \/in /), '"10.77.0.40:9998" InboundPassthroughCluster 127.0.0.6:port')
-  t.match(await counted(echo, 'istio_tcp_connections_opened_total', { reporter: 'destination' }), {
+  t.hasStrict(await counted(echo, 'istio_tcp_connections_opened_total', { reporter: 'destination' }), {
     source_workload: 'unknown',
     source_principal: 'unknown',
     destination_workload: 'echo',

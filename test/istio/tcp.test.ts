@@ -33,13 +33,13 @@ t.test(
       istio_tcp_connections_closed_total: 1,
     }
     for (const [name, value] of Object.entries({ istio_tcp_connections_opened_total: 1, ...bytes })) {
-      t.match(await counted(sleep, name, { reporter: 'source', destination_service_name: 'echo' }, value), {
+      t.hasStrict(await counted(sleep, name, { reporter: 'source', destination_service_name: 'echo' }, value), {
         ...WORKLOADS,
         destination_service: 'echo.demo.svc.cluster.local',
         destination_service_name: 'echo',
         connection_security_policy: 'unknown',
       })
-      t.match(await counted(echo, name, { reporter: 'destination' }, value), {
+      t.hasStrict(await counted(echo, name, { reporter: 'destination' }, value), {
         ...WORKLOADS,
         connection_security_policy: 'mutual_tls',
       })

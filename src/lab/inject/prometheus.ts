@@ -1,3 +1,4 @@
+import { RESERVED_PORTS } from '../../agent/scrape-targets.ts'
 import { findContainer, InjectionError, type Pod, PROXY_CONTAINER, parseBool } from './kubernetes.ts'
 
 /**
@@ -97,24 +98,11 @@ function scrapeTargets(text: string | undefined): { port: string; path: string }
   return out
 }
 
-/** Ports of the sidecar itself (status/server.go, istioReservedPorts). */
-const RESERVED: Readonly<Record<number, string>> = {
-  15000: 'Envoy admin',
-  15001: 'outbound traffic capture',
-  15004: 'pilot debug',
-  15006: 'inbound traffic capture',
-  15008: 'HBONE tunnel',
-  15020: 'pilot-agent status / merged Prometheus',
-  15021: 'Envoy health',
-  15053: 'DNS proxy',
-  15090: 'Envoy Prometheus (already merged)',
-}
-
 function checkPort(what: string, text: string, agentPort: string): void {
   const port = /^[+-]?[0-9]+$/.test(text) ? Number(text) : 0
   if (port < 1 || port > 65535) throw new InjectionError(`${what.replace(/(target )?port$/, '')}invalid port "${text}"`)
   if (String(port) === agentPort) throw new InjectionError(`${what} ${text} conflicts with agent port`)
-  const reason = RESERVED[port]
+  const reason = RESERVED_PORTS[port]
   if (reason !== undefined)
     throw new InjectionError(`${what} ${text} is reserved for Istio (${reason}) and cannot be scraped`)
 }
