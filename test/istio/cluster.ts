@@ -76,8 +76,6 @@ export class Cluster {
       ['-n', namespace],
       ['link set lo up', `addr add ${address}/24 dev eth0`, 'link set eth0 up', 'route add default via 10.77.0.1'],
     )
-    // Container runtimes let any user listen on any port of a pod.
-    member.inside(() => writeFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', '0'))
     return member
   }
 
@@ -108,6 +106,11 @@ export class Member {
 
   close(): void {
     closeSync(this.#own)
+  }
+
+  /** Any user may listen on any port from now on, as container runtimes have it for pods. */
+  openLowPorts(): void {
+    this.inside(() => writeFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', '0'))
   }
 
   /** For what makes its sockets at once: `server.listen({ port })`. */

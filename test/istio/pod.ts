@@ -37,7 +37,9 @@ export interface Reply {
 }
 
 /** Without the variables by which tap follows child processes: as another user they could not write its files. */
-const PLAIN = { PATH: process.env['PATH'] }
+const PLAIN = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => name === 'PATH' || name.startsWith('REMORA_')),
+)
 
 /** A pod: its network, its agent with its proxy as user 1337, and whatever applications the test runs in it. */
 export class Pod {
@@ -100,6 +102,7 @@ export class Pod {
     this.write('etc/istio/pod/labels', lines.join(''))
     this.write('etc/istio/pod/annotations', '')
     give(this.#folder)
+    if (this.#mode === 'NONE') this.#member.openLowPorts()
     const proxy = ['proxy', type, '--domain', 'demo.svc.cluster.local', '--proxyLogLevel=warning']
     // As Istio injects it: transparent sockets need root's capabilities, and the rules exempt the group.
     const user = this.#mode === 'TPROXY' ? userOptions(0, PROXY_UID) : proxyUser([process.execPath, COMMAND])
