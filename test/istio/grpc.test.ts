@@ -55,6 +55,10 @@ t.test('a stream: what the server answers comes while the client still writes', 
   const trailers = new Promise<IncomingHttpHeaders>(resolve => stream.on('trailers', resolve))
   stream.end()
   t.equal((await trailers)['grpc-status'], '0')
+  for (const name of ['istio_request_messages_total', 'istio_response_messages_total']) {
+    t.ok(await counted(sleep, name, { reporter: 'source' }, 6), 'one call before, five here')
+    t.ok(await counted(httpbin, name, { reporter: 'destination' }, 6))
+  }
 })
 
 t.test('a call that the policy denies ends with PERMISSION_DENIED', async t => {

@@ -1,3 +1,4 @@
+import { createServer } from 'node:net'
 import t from 'tap'
 import { ECHO, startMesh } from './mesh.ts'
 import { counted } from './observed.ts'
@@ -63,6 +64,31 @@ t.test('ten megabytes one way, then the other', async t => {
   const text = 'x'.repeat(10_000_000)
   t.equal((await tcpExchange(sleep, ECHO, 9000, text)).length, text.length)
 })
+
+t.test('a server that speaks first is heard, and one that hangs up is told of', async t => {
+  echo.serve(
+    createServer(socket => socket.on('error', () => {}).end('220 welcome\r\n')),
+    8443,
+  )
+  const socket = sleep.connect(ECHO, 443)
+  let got = ''
+  socket.on('data', chunk => (got += chunk.toString()))
+  await new Promise(resolve => socket.on('close', resolve))
+  t.equal(got, '220 welcome\r\n')
+})
+
+t.test(
+  'nobody listens behind the server sidecar: the connection is closed, flags and workloads are counted',
+  async t => {
+    echo.unserve(8443)
+    t.equal(await tcpExchange(sleep, ECHO, 443, 'anybody?'), '')
+    const closed = { reporter: 'destination', response_flags: 'UF,URX' }
+    t.hasStrict(await counted(echo, 'istio_tcp_connections_closed_total', closed), {
+      source_principal: 'spiffe://cluster.local/ns/demo/sa/sleep',
+      destination_workload: 'echo',
+    })
+  },
+)
 
 t.test('half close: what the server still has to say arrives', async t => {
   const socket = sleep.connect(ECHO, 9000)
