@@ -179,7 +179,7 @@ function bySource(types: SourceTypes, facts: MatchFacts, trace: MatchTrace | nul
   return found ?? -1
 }
 
-function isSameIpOrLoopback(facts: MatchFacts): boolean {
+export function isSameIpOrLoopback(facts: MatchFacts): boolean {
   const { ip } = facts.remote
   if (facts.remote.port === 0 && isPipe(facts.remote)) return true
   return ip === facts.local.ip || ip === '::1' || ip.startsWith('127.')

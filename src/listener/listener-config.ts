@@ -1,8 +1,10 @@
+import type { MatchTree } from '../config/match-tree.ts'
 import type { ParsedExtension } from '../config/registry.ts'
 import type { Address } from '../io/connection.ts'
 import type { SocketOptionConfig } from '../io/listen-socket.ts'
 import type { AccessLogConfig } from '../telemetry/access-loggers/config.ts'
 import type { FilterChainMatchConfig } from './filter-chain-match.ts'
+import type { ChainInput } from './parse-chain-matcher.ts'
 
 /** envoy.config.listener.v3.Listener, parsed: plain data, cloneable, defaults filled in. Times in ms. */
 export interface ListenerConfig {
@@ -29,6 +31,8 @@ export interface ListenerConfig {
   readonly continueOnTimeout: boolean
   readonly filterChains: readonly FilterChainConfig[]
   readonly defaultFilterChain: FilterChainConfig | null
+  /** Finds a chain by its name; null = chains say themselves what they are for. */
+  readonly chainMatcher: MatchTree<ChainInput> | null
   /** MODIFY_ONLY: drained when it changes, not by /healthcheck/fail. */
   readonly modifyOnly: boolean
   readonly trafficDirection: 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND'

@@ -12,6 +12,7 @@ import type { AccessLogConfig } from '../telemetry/access-loggers/config.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
 import { type PassedThrough, receivePassedThrough } from '../upstream/passthrough.ts'
 import { ownGauges, type SharedGauge } from '../upstream/shared-state.ts'
+import { ChainMatchTree } from './chain-match-tree.ts'
 import { ChainRuntime } from './chain-runtime.ts'
 import type { ConnectionBalance } from './connection-balance.ts'
 import { FilterChainMatcher } from './filter-chain-match.ts'
@@ -88,7 +89,7 @@ export class Listener implements AcceptHandler {
   readonly scope: StatsScope
   readonly environment: ListenerEnvironment
   readonly #shares: ListenerShares
-  #matcher: FilterChainMatcher
+  #matcher: FilterChainMatcher | ChainMatchTree
   #chains: readonly ChainRuntime[]
   #defaultChain: ChainRuntime | null
   #log: ListenerLog
@@ -282,7 +283,7 @@ export class Listener implements AcceptHandler {
     }
     if (connection.transportProtocol === '') connection.transportProtocol = 'raw_buffer'
     const index = this.#matcher.find(connection)
-    const chain = index < 0 ? this.#defaultChain : this.#chains[index]!
+    const chain = index === null ? null : index < 0 ? this.#defaultChain : this.#chains[index]!
     if (chain === null) {
       this.stats.noMatch.inc()
       this.#give()
@@ -369,7 +370,14 @@ export class Listener implements AcceptHandler {
   }
 }
 
-function matcherOf(config: ListenerConfig): FilterChainMatcher {
+function matcherOf(config: ListenerConfig): FilterChainMatcher | ChainMatchTree {
+  const { chainMatcher, filterChains } = config
+  if (chainMatcher !== null) {
+    return new ChainMatchTree(
+      chainMatcher,
+      filterChains.map(chain => chain.name),
+    )
+  }
   const matcher = new FilterChainMatcher()
   config.filterChains.forEach((chain, i) => void matcher.add(chain.match, i))
   return matcher

@@ -18,6 +18,7 @@ import type {
   ListenerFilterConfig,
   PortPredicate,
 } from './listener-config.ts'
+import { checkChainNames, parseChainMatcher } from './parse-chain-matcher.ts'
 import { parseFilterChainMatch } from './parse-filter-chain-match.ts'
 
 type Proto = envoy.config.listener.v3.Listener
@@ -59,7 +60,7 @@ const support = defineSupport<Proto>('envoy.config.listener.v3.Listener', {
   internal_listener: 'yes',
   api_listener: 'reject',
   udp_listener_config: 'reject',
-  filter_chain_matcher: 'reject',
+  filter_chain_matcher: 'yes',
   fcds_config: 'reject',
 })
 
@@ -111,7 +112,12 @@ export function parseListener(proto: Proto, at: FieldPath, warnings: string[]): 
       `error adding listener '${text}': no filter chains specified`,
     )
   }
-  checkMatches(proto, filterChains, text, at)
+  const { filter_chain_matcher: matcher } = proto
+  if (matcher === undefined) checkMatches(proto, filterChains, text, at)
+  else {
+    const names = filterChains.map(chain => chain.name)
+    checkChainNames(names, text, at.field('filter_chains'))
+  }
   return {
     // Envoy names it so, too; without a name it can be neither updated nor removed.
     name: name === '' ? lazyCrypto().randomUUID() : name,
@@ -138,6 +144,7 @@ export function parseListener(proto: Proto, at: FieldPath, warnings: string[]): 
     filterChains,
     defaultFilterChain:
       fallback === undefined ? null : parseChain(fallback, text, at.field('default_filter_chain'), warnings),
+    chainMatcher: matcher === undefined ? null : parseChainMatcher(matcher, at.field('filter_chain_matcher')),
     modifyOnly: proto.drain_type === 'MODIFY_ONLY' || proto.drain_type === 1,
     trafficDirection: direction(proto.traffic_direction),
     accessLogs: parseAccessLogs(proto.access_log ?? [], at.field('access_log'), warnings),

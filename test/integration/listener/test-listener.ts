@@ -132,6 +132,7 @@ export function world(services: FakeServices = fakeServices(new TimerWheel())): 
         statAddress: 'x',
         bindToPort: true,
         internal: false,
+        chainMatcher: null,
         useOriginalDst: false,
         reusePort: true,
         exactBalance: false,

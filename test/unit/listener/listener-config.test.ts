@@ -124,7 +124,6 @@ t.test("what Envoy refuses is refused in Envoy's words", async t => {
 t.test('what Remora lacks is refused, not ignored', async t => {
   for (const extra of [
     { udp_listener_config: {} },
-    { filter_chain_matcher: {} },
     { enable_mptcp: true },
     { connection_balance_config: { extend_balance: { name: 'dlb' } } },
   ]) {
@@ -206,4 +205,38 @@ t.test('an internal listener has a name for an address, and nothing of TCP', asy
     () => parse({ ...BASE, name: 'x', address: { envoy_internal_address: { server_listener_name: 'x' } } }),
     says("error adding listener named 'x': use internal_listener field instead of address for internal listeners"),
   )
+})
+
+t.test('filter_chain_matcher: chains are known by name, and the tree is checked', async t => {
+  const typed = (type: string, message: object = {}) => ({ name: 'x', typed_config: any(type, message) })
+  const on = { action: typed('google.protobuf.StringValue', { value: 'one' }) }
+  const input = typed('envoy.extensions.matching.common_inputs.network.v3.DestinationPortInput')
+  const tree = (more: object) => ({ matcher_tree: { input, exact_match_map: { map: { '80': on } }, ...more } })
+  const chains = [{ ...BASE.filter_chains![0]!, name: 'one' }]
+  const listener = (filter_chain_matcher: object, filter_chains: object[] = chains) =>
+    parse({ ...BASE, filter_chains, filter_chain_matcher } as Proto)
+  t.match(listener(tree({})).chainMatcher, {
+    rule: { kind: 'exact', input: { kind: 'destination_port' }, map: [['80', { action: 'one' }]] },
+    otherwise: null,
+  })
+  t.throws(
+    () => listener(tree({}), [{ ...chains[0], name: '' }]),
+    says('error adding listener \'127.0.0.1:18280\': "name" field is required when using a listener matcher'),
+  )
+  t.throws(
+    () => listener(tree({}), [...chains, ...chains]),
+    says("error adding listener '127.0.0.1:18280': \"name\" field is duplicated with value 'one'"),
+  )
+  t.throws(
+    () => listener(tree({ input: typed('a.B') })),
+    says("Didn't find a registered implementation for 'x' with type URL: 'a.B'"),
+  )
+  t.throws(
+    () => listener({ on_no_match: { action: typed('google.protobuf.UInt32Value') } }),
+    says(/cannot create a filter chain matcher: Didn't find .* 'google.protobuf.UInt32Value'/),
+  )
+  t.throws(() => listener({ on_no_match: { ...on, keep_matching: true } }), { code: 'CONFIG_UNSUPPORTED' })
+  let deep: object = tree({})
+  for (let i = 0; i < 40; i++) deep = { on_no_match: { matcher: deep } }
+  t.throws(() => listener(deep), says(/nested more than 32 deep/))
 })
