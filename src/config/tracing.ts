@@ -157,7 +157,8 @@ export function parseCustomTags(
 
 const TYPES: Readonly<Record<string, TagType>> = { INT: 'int', DOUBLE: 'double', BOOL: 'bool' }
 
-function parseCustomTag(proto: CustomTag, at: FieldPath, warnings: string[]): CustomTagConfig {
+/** One of envoy.type.tracing.v3.CustomTag. */
+export function parseCustomTag(proto: CustomTag, at: FieldPath, warnings: string[]): CustomTagConfig {
   TAG_SUPPORT.check(proto, at, warnings)
   const tag = proto.tag ?? ''
   const { literal, environment, request_header: header, metadata } = proto

@@ -58,6 +58,7 @@ function frames(body: Buffer): Buffer[] {
 function plain(value: unknown, key: string): unknown {
   if (/^(time_unix_nano|start_time)$/.test(key)) return '{time}'
   if (/^(time_to_\w+|duration)$/.test(key)) return '{ms}'
+  if (key === 'trace_id' || key === 'span_id') return `{${(value as Uint8Array).length} bytes}`
   // Every proxy has its own.
   if (key === 'extensions') return '{extensions}'
   if (key === 'socket_address') {

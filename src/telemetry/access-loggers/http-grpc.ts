@@ -4,7 +4,7 @@ import type { WorkerServices } from '../../config/services.ts'
 import { defineSupport } from '../../config/support.ts'
 import type { AccessLogger, AccessLogType, FormatContext } from '../format-context.ts'
 import { type AlsConfig, parseAls } from './grpc/als-config.ts'
-import { writeCommon } from './grpc/common-properties.ts'
+import { CommonProperties } from './grpc/common-properties.ts'
 import { type HeadersToLog, writeHttp } from './grpc/http-properties.ts'
 import { type LogStream, logStream } from './grpc/log-stream.ts'
 
@@ -47,20 +47,20 @@ function lower(names: readonly string[] | undefined): string[] {
 
 class HttpGrpcLogger implements AccessLogger {
   readonly #stream: LogStream
-  readonly #config: HttpGrpcConfig
+  readonly #common: CommonProperties
+  readonly #headers: HeadersToLog
 
   constructor(config: HttpGrpcConfig, services: WorkerServices) {
-    this.#config = config
+    this.#common = new CommonProperties(config.als)
+    this.#headers = config.headers
     this.#stream = logStream('http', config.als, services)
   }
 
   log(context: FormatContext, type: AccessLogType): void {
     const w = this.#stream.begin()
     if (w === null) return
-    const common = w.tagged(1)
-    writeCommon(w, context, type, this.#config.als.filterState)
-    w.close(common)
-    writeHttp(w, context, this.#config.headers)
+    this.#common.write(w, context, type)
+    writeHttp(w, context, this.#headers)
     this.#stream.end()
   }
 }

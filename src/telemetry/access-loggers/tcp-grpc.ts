@@ -4,7 +4,7 @@ import type { WorkerServices } from '../../config/services.ts'
 import { defineSupport } from '../../config/support.ts'
 import type { AccessLogger, AccessLogType, FormatContext } from '../format-context.ts'
 import { type AlsConfig, parseAls } from './grpc/als-config.ts'
-import { writeCommon } from './grpc/common-properties.ts'
+import { CommonProperties } from './grpc/common-properties.ts'
 import { type LogStream, logStream } from './grpc/log-stream.ts'
 
 type Proto = envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig
@@ -27,19 +27,17 @@ export const tcpGrpcAccessLog: ExtensionFactory<Proto, AlsConfig, never, AccessL
 
 class TcpGrpcLogger implements AccessLogger {
   readonly #stream: LogStream
-  readonly #filterState: readonly string[]
+  readonly #common: CommonProperties
 
   constructor(config: AlsConfig, services: WorkerServices) {
     this.#stream = logStream('tcp', config, services)
-    this.#filterState = config.filterState
+    this.#common = new CommonProperties(config)
   }
 
   log(context: FormatContext, type: AccessLogType): void {
     const w = this.#stream.begin()
     if (w === null) return
-    const common = w.tagged(1)
-    writeCommon(w, context, type, this.#filterState)
-    w.close(common)
+    this.#common.write(w, context, type)
     const { bytesReceived, bytesSent } = context.info
     const connection = w.tagged(2)
     w.uintField(1, bytesReceived)

@@ -13,7 +13,7 @@ import type { SpanPlace, Tracer, TracerFactory, TracerServices } from '../tracin
 import { type Flushed, FlushTimer } from './flush-timer.ts'
 import { type Exporter, GrpcExporter, HttpExporter } from './opentelemetry/exporter.ts'
 import { type OtlpResource, otlpRequest } from './opentelemetry/otlp.ts'
-import { detectResource } from './opentelemetry/resource.ts'
+import { spanResource } from './opentelemetry/resource.ts'
 import { parseSampler, type SamplerConfig, samples } from './opentelemetry/sampler.ts'
 import { OpenTelemetrySpan } from './opentelemetry/span.ts'
 import { randomId } from './span-text.ts'
@@ -64,7 +64,7 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): OpenTelemetryCo
   return {
     grpc: grpc === undefined ? null : withUserAgent(parseGrpcService(grpc, at.field('grpc_service'), warnings)),
     http: http === undefined ? null : parseHttpService(http, at.field('http_service'), warnings),
-    resource: { attributes: detectResource(proto, at, warnings), scope: proto.set_instrumentation_scope ?? true },
+    resource: { attributes: spanResource(proto, at, warnings), scope: proto.set_instrumentation_scope ?? true },
     sampler: sampler === undefined ? null : parseSampler(sampler, at.field('sampler'), warnings),
     maxCacheSize: proto.max_cache_size ?? 1024,
   }

@@ -11,7 +11,7 @@ const ROUTES = `
 - {match: {prefix: /refused}, route: {cluster: closed}}
 - {match: {prefix: /nowhere}, route: {cluster: none}}
 - {match: {prefix: /slow}, route: {cluster: a, timeout: 0.1s}}
-- {match: {prefix: /direct}, direct_response: {status: 200, body: {inline_string: "hi"}}}
+- {match: {prefix: /direct}, direct_response: {status: 200, body: {inline_string: "hi"}}, metadata: {filter_metadata: {lab: {n: 5}}}}
 `
 const als = (
   kind: 'Http' | 'Tcp',
@@ -55,6 +55,16 @@ const STATE = typed(
   'envoy.extensions.filters.http.set_filter_state.v3.Config',
   '{on_request_headers: [{object_key: one, factory_key: envoy.string, format_string: {text_format_source: {inline_string: "V %REQ(:path)%"}}}]}',
 )
+const TAGS = `custom_tags:
+  - {tag: literal, literal: {value: L}}
+  - {tag: environment, environment: {name: PARITY_NONE, default_value: none}}
+  - {tag: unset, environment: {name: PARITY_NONE}}
+  - {tag: header, request_header: {name: x-h, default_value: none}}
+  - {tag: missing, request_header: {name: x-none}}
+  - {tag: metadata, metadata: {kind: {route: {}}, metadata_key: {key: lab, path: [{key: n}]}}}
+  - {tag: format, value: "v %PROTOCOL% %REQ(x-none)%"}
+  - {tag: empty, value: "%REQ(x-none)%"}
+  - {tag: literal, literal: {value: second}}`
 const TLS = downstreamTls(
   'common_tls_context: {tls_certificates: [{certificate_chain: {filename: $cert(server.pem)}, private_key: {filename: $cert(server.key)}}], validation_context: {trusted_ca: {filename: $cert(ca.pem)}}}',
 )
@@ -79,6 +89,7 @@ const group: Group = {
       http('retries'),
       http('flags'),
       http('state', { common: 'filter_state_objects_to_log: [one, none]' }, { filters: [STATE] }),
+      http('tags', { common: TAGS }),
       http('stream'),
       http('secure', {}, { transport: TLS }),
       http('full', { common: 'buffer_size_bytes: 1' }),
@@ -130,6 +141,9 @@ const group: Group = {
     ),
     sent('slow', 'A request whose upstream does not answer', [get('/slow', { listener: 'slow', up: 'hang' })]),
     sent('state', 'Filter state objects', [get('/direct', { listener: 'state' })]),
+    sent('tags', 'Custom tags: of two with one name the last counts', [
+      get('/direct', { listener: 'tags', headers: ['x-h: H'] }),
+    ]),
     sent('stream', 'One stream for all messages, which says only once who sends', [
       get('/direct', { listener: 'stream' }),
       flushed,

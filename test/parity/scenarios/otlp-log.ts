@@ -54,6 +54,25 @@ resource_attributes:
   - {key: l, value: {array_value: {values: [{string_value: x}, {int_value: 0}]}}}
   - {key: m, value: {kvlist_value: {values: [{key: k, value: {string_value: v}}]}}}
   - {key: r, value: {string_value: last}}`
+const TAGS = `
+body: {string_value: tagged}
+attributes: {values: [{key: tag, value: {string_value: own}}]}
+custom_tags: [{tag: tag, request_header: {name: x-h}}, {tag: missing, request_header: {name: x-none}}]`
+const DETECTED = `
+resource_attributes: {values: [{key: two, value: {string_value: configured}}]}
+resource_detectors:
+- name: s
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.tracers.opentelemetry.resource_detectors.v3.StaticConfigResourceDetectorConfig
+    attributes: {log_name: found}
+- name: s
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.tracers.opentelemetry.resource_detectors.v3.StaticConfigResourceDetectorConfig
+    attributes: {two: found}`
+const TRACED = `tracing:
+  provider:
+    name: o
+    typed_config: {"@type": type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig, grpc_service: {envoy_grpc: {cluster_name: closed}}, service_name: svc}`
 const HTTP = (name: string, body: string) =>
   typed(
     'otel',
@@ -130,6 +149,12 @@ const group: Group = {
           '{buffer_size_bytes: 0, buffer_flush_interval: 60s}',
         ),
       ),
+      logged('tags', grpcLog('tags', TAGS)),
+      logged('detected', grpcLog('detected', DETECTED)),
+      httpListener('traced', {
+        routes: ROUTES,
+        hcm: `access_log: [${JSON.stringify(grpcLog('traced', 'body: {string_value: x}'))}]\n${TRACED}`,
+      }),
       tcpListener('tcp', `{cluster: echo, access_log: [${JSON.stringify(grpcLog('tcp', VALUES))}]}`),
       ...Object.entries(FAILURES).map(([name, up]) => logged(name, grpcLog(name, 'body: {string_value: x}', up))),
       logged('dead', failing('dead', 'closed')),
@@ -168,6 +193,9 @@ const group: Group = {
       2,
     ),
     exported('zero', 'No buffer', [get('/', { listener: 'zero' })]),
+    exported('tags', 'Custom tags are attributes of their own', [get('/', { listener: 'tags', headers: ['x-h: H'] })]),
+    exported('detected', 'Detected resource attributes', [get('/', { listener: 'detected' })]),
+    exported('traced', 'A traced request says of which trace and span', [get('/', { listener: 'traced' })]),
     exported('tcp', 'A TCP connection', [tcp('tcp', ['ping', { bytes: 4 }, { end: true }, { closed: true }])]),
     ...Object.keys(FAILURES).map(name => lost(name, `A collector that does not take it: ${name}`)),
     lost('dead', 'A collector that refuses connections'),

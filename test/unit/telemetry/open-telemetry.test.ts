@@ -159,6 +159,31 @@ t.test('filter state objects are attributes of their own, as JSON; those that ar
   })
 })
 
+t.test('custom tags are attributes of their own, those without a value are left out; the trace is named', async t => {
+  const of = context({ 'x-h': 'H' })
+  of.info.traceId = '00112233445566778899aabbccddeeff'
+  of.info.spanId = '0123456789abcdef'
+  const custom_tags = [
+    { tag: 'tag', literal: { value: 'first' } },
+    { tag: 'header', request_header: { name: 'x-h' } },
+    { tag: 'none', request_header: { name: 'x-none' } },
+    { tag: 'tag', literal: { value: 'last' } },
+  ]
+  const bytes = (hex: string) => new Uint8Array(Buffer.from(hex, 'hex'))
+  const attributes = [
+    { key: 'tag', value: text('last') },
+    { key: 'header', value: text('H') },
+  ]
+  const ids = { trace_id: bytes(of.info.traceId), span_id: bytes(of.info.spanId) }
+  t.same(recordOf({ custom_tags }, of), { attributes, ...ids })
+  of.info.traceId = '0123456789abcdef'
+  const padded = bytes(`0000000000000000${of.info.traceId}`)
+  t.same(recordOf({}, of), { ...ids, trace_id: padded }, 'tracers with ids of 64 bits')
+  of.info.traceId = 'abc'
+  of.info.spanId = ''
+  t.same(recordOf({}, of), {})
+})
+
 t.test('formatters bring their operators', async t => {
   const type = 'type.googleapis.com/envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery'
   const formatters = [{ name: 'f', typed_config: { type_url: type, message: {} } }]
@@ -435,5 +460,8 @@ t.test('configurations that are refused, in the words of the real one', async t 
 t.test('fields of common_config that the real logger does not look at are warned about', async t => {
   const warnings: string[] = []
   parse({ common_config: { log_name: 'x', ...GRPC, filter_state_objects_to_log: ['x'] } }, warnings)
+  const custom_tags = [{ tag: 'x', literal: { value: 'y' } }]
+  parse({ common_config: { log_name: 'x', ...GRPC, custom_tags } }, warnings)
+  t.match(warnings[1], /^common_config.custom_tags: not looked at/)
   t.match(warnings, [/^common_config.filter_state_objects_to_log: not looked at/])
 })

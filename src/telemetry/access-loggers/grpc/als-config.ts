@@ -1,4 +1,5 @@
 import type { FieldPath } from '../../../config/field-path.ts'
+import type { CustomTagConfig } from '../../tracing-config.ts'
 import { type CommonGrpcConfig, type CommonGrpcProto, parseCommonGrpc } from './common-config.ts'
 import { identityOf } from './identity.ts'
 
@@ -9,6 +10,7 @@ export interface AlsConfig {
   readonly service: CommonGrpcConfig['service']
   readonly logName: string
   readonly filterState: readonly string[]
+  readonly customTags: readonly CustomTagConfig[]
   /** ms */
   readonly flushInterval: number
   /** bytes; 0 = every entry is sent at once. */
@@ -16,12 +18,10 @@ export interface AlsConfig {
 }
 
 export function parseAls(proto: CommonGrpcProto | undefined, at: FieldPath, warnings: string[]): AlsConfig {
-  const { service, logName, filterState, flushInterval, bufferSize } = parseCommonGrpc(proto ?? {}, at, warnings)
+  const { flushInterval, bufferSize, ...common } = parseCommonGrpc(proto ?? {}, at, warnings)
   return {
+    ...common,
     identity: identityOf(proto ?? {}),
-    service,
-    logName,
-    filterState,
     flushInterval: flushInterval < 0 ? 1000 : flushInterval,
     bufferSize: bufferSize < 0 ? 16384 : bufferSize,
   }

@@ -4,6 +4,8 @@ import type { FieldPath } from '../../../config/field-path.ts'
 import type { envoy } from '../../../config/gen/messages.d.ts'
 import { type GrpcServiceConfig, parseGrpcService } from '../../../config/grpc-service.ts'
 import { defineSupport } from '../../../config/support.ts'
+import type { CustomTagConfig } from '../../tracing-config.ts'
+import { parseLogTags } from '../log-tags.ts'
 
 export type CommonGrpcProto = envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig
 
@@ -17,6 +19,7 @@ export interface CommonGrpcConfig {
   /** bytes; -1 = not set. */
   readonly bufferSize: number
   readonly filterState: readonly string[]
+  readonly customTags: readonly CustomTagConfig[]
 }
 
 const SUPPORT = defineSupport<CommonGrpcProto>('envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig', {
@@ -27,7 +30,7 @@ const SUPPORT = defineSupport<CommonGrpcProto>('envoy.extensions.access_loggers.
   buffer_size_bytes: 'yes',
   filter_state_objects_to_log: 'yes',
   grpc_stream_retry_policy: 'yes',
-  custom_tags: 'reject',
+  custom_tags: 'yes',
 })
 
 export function parseCommonGrpc(proto: CommonGrpcProto, at: FieldPath, warnings: string[]): CommonGrpcConfig {
@@ -46,5 +49,6 @@ export function parseCommonGrpc(proto: CommonGrpcProto, at: FieldPath, warnings:
     flushInterval: proto.buffer_flush_interval ?? -1,
     bufferSize: proto.buffer_size_bytes ?? -1,
     filterState: proto.filter_state_objects_to_log ?? [],
+    customTags: parseLogTags(proto.custom_tags, at.field('custom_tags'), warnings),
   }
 }

@@ -3,19 +3,39 @@ import { encodeStruct, type StructFields } from '../../../config/struct-wire.ts'
 import type { WireWriter } from '../../../config/wire-writer.ts'
 import { parseHostPort } from '../../../io/address.ts'
 import type { Address, TlsInfo } from '../../../io/connection.ts'
+import { type CustomTag, compileCustomTags } from '../../custom-tags.ts'
 import type { AccessLogType, FormatContext } from '../../format-context.ts'
 import { stateObject } from '../../format-operators-metadata.ts'
 import { ResponseFlag, type StreamInfo } from '../../stream-info.ts'
+import type { AlsConfig } from './als-config.ts'
 import { textField } from './fields.ts'
 import { writeTls } from './tls-properties.ts'
 
-/** envoy.data.accesslog.v3.AccessLogCommon, field by field (GrpcCommon::Utility::extractCommonAccessLogProperties). */
-export function writeCommon(
+/** Makes envoy.data.accesslog.v3.AccessLogCommon (GrpcCommon::Utility::extractCommonAccessLogProperties). */
+export class CommonProperties {
+  readonly #filterState: readonly string[]
+  readonly #tags: readonly CustomTag[]
+
+  constructor({ filterState, customTags }: AlsConfig) {
+    this.#filterState = filterState
+    this.#tags = compileCustomTags(customTags)
+  }
+
+  write(w: WireWriter, context: FormatContext, type: AccessLogType): void {
+    const mark = w.tagged(1)
+    writeCommon(w, context, type, this.#filterState, this.#tags)
+    w.close(mark)
+  }
+}
+
+function writeCommon(
   w: WireWriter,
-  { info }: FormatContext,
+  context: FormatContext,
   type: AccessLogType,
   filterState: readonly string[],
+  tags: readonly CustomTag[],
 ): void {
+  const { info } = context
   const { connection } = info
   if (connection !== null) {
     writeAddress(w, 2, info.client ?? connection.remote)
@@ -32,6 +52,7 @@ export function writeCommon(
   textField(w, 19, info.routeName)
   if (connection !== null) writeAddress(w, 20, connection.directRemote)
   for (let i = 0; i < filterState.length; i++) writeState(w, info, filterState[i]!)
+  for (let i = 0; i < tags.length; i++) writeTag(w, tags[i]!, context)
   writeDuration(w, 23, info.start, info.end)
   w.uintField(24, info.upstreamAttempts)
   textField(w, 25, info.connectionTerminationDetails)
@@ -159,6 +180,15 @@ function writeMetadata(w: WireWriter, metadata: Readonly<Record<string, Readonly
     w.bytes(encodeStruct(metadata[name] as StructFields))
     w.close(entry)
   }
+  w.close(mark)
+}
+
+function writeTag(w: WireWriter, tag: CustomTag, context: FormatContext): void {
+  const value = tag.value(context)
+  if (value === '') return
+  const mark = w.tagged(22)
+  textField(w, 1, tag.name)
+  textField(w, 2, value)
   w.close(mark)
 }
 

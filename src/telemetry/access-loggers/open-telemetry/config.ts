@@ -6,8 +6,11 @@ import { type GrpcServiceConfig, parseGrpcService } from '../../../config/grpc-s
 import { type HttpServiceConfig, parseHttpService } from '../../../config/http-service.ts'
 import { checkFormat, parseFormatters } from '../../../config/substitution-format.ts'
 import { defineSupport } from '../../../config/support.ts'
+import { detectResource } from '../../resource-detectors.ts'
+import type { CustomTagConfig } from '../../tracing-config.ts'
 import { parseCommonGrpc } from '../grpc/common-config.ts'
 import { identityOf } from '../grpc/identity.ts'
+import { parseLogTags } from '../log-tags.ts'
 import { encodeKeyValue } from './key-value.ts'
 
 export type OpenTelemetryProto = envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig
@@ -41,6 +44,7 @@ export interface OpenTelemetryConfig {
   readonly body: ValueConfig | null
   readonly attributes: readonly EntryConfig[]
   readonly filterState: readonly string[]
+  readonly customTags: readonly CustomTagConfig[]
   /** `access_logs.open_telemetry_access_log.` and what stat_prefix adds. */
   readonly statsPrefix: string
   /** ms */
@@ -58,7 +62,7 @@ const SUPPORT = defineSupport<OpenTelemetryProto>(
     grpc_service: 'yes',
     disable_builtin_labels: 'yes',
     resource_attributes: 'yes',
-    resource_detectors: 'reject',
+    resource_detectors: 'yes',
     body: 'yes',
     attributes: 'yes',
     stat_prefix: 'yes',
@@ -67,7 +71,7 @@ const SUPPORT = defineSupport<OpenTelemetryProto>(
     buffer_flush_interval: 'yes',
     buffer_size_bytes: 'yes',
     filter_state_objects_to_log: 'yes',
-    custom_tags: 'reject',
+    custom_tags: 'yes',
   },
 )
 
@@ -79,8 +83,9 @@ export function parseOpenTelemetry(proto: OpenTelemetryProto, at: FieldPath, war
   SUPPORT.check(proto, at, warnings)
   const common =
     proto.common_config === undefined ? null : parseCommonGrpc(proto.common_config, at.field('common_config'), warnings)
-  if ((common?.filterState.length ?? 0) > 0) {
-    const place = at.field('common_config').field('filter_state_objects_to_log')
+  for (const field of ['filter_state_objects_to_log', 'custom_tags'] as const) {
+    if ((proto.common_config?.[field] ?? []).length === 0) continue
+    const place = at.field('common_config').field(field)
     warnings.push(`${place}: not looked at by this logger, which has a field of that name itself`)
   }
   const extensions = parseFormatters(proto.formatters, at.field('formatters'))
@@ -90,19 +95,27 @@ export function parseOpenTelemetry(proto: OpenTelemetryProto, at: FieldPath, war
     transport: transport(proto, common?.service ?? null, at, warnings),
     logName: proto.log_name || (common?.logName ?? ''),
     builtinLabels: proto.disable_builtin_labels !== true,
-    resource: (proto.resource_attributes?.values ?? []).map(entry => ({
+    resource: [...detected(proto, at, warnings), ...(proto.resource_attributes?.values ?? [])].map(entry => ({
       key: entry.key ?? '',
       entry: encodeKeyValue(entry),
     })),
     body: hasValue(proto.body) ? parseValue(proto.body!, at.field('body'), extensions) : null,
     attributes: parseEntries(proto.attributes?.values, at.field('attributes').field('values'), extensions),
     filterState: proto.filter_state_objects_to_log ?? [],
+    customTags: parseLogTags(proto.custom_tags, at.field('custom_tags'), warnings),
     statsPrefix: prefix === '' ? STATS : `${STATS}${prefix.replace(/\.$/, '')}.`,
     // The real one takes no notice of the message's own two fields when it sends by gRPC; what they say is meant, though.
     flushInterval: chosen(common?.flushInterval, proto.buffer_flush_interval, DEFAULT_INTERVAL),
     bufferSize: chosen(common?.bufferSize, proto.buffer_size_bytes, DEFAULT_SIZE),
     extensions,
   }
+}
+
+/** What detectors found comes between the labels that Envoy adds and what is configured. */
+function detected(proto: OpenTelemetryProto, at: FieldPath, warnings: string[]): KeyValue[] {
+  const found = new Map<string, string>()
+  detectResource(found, proto.resource_detectors, at.field('resource_detectors'), warnings)
+  return [...found].map(([key, string_value]) => ({ key, value: { string_value } }))
 }
 
 function chosen(common: number | undefined, own: number | undefined, otherwise: number): number {

@@ -1,6 +1,7 @@
 import type { FormatExtension } from '../../../config/format-string.ts'
 import { latin1 } from '../../../config/matcher.ts'
 import type { WireWriter } from '../../../config/wire-writer.ts'
+import { type CustomTag, compileCustomTags } from '../../custom-tags.ts'
 import type { FormatContext } from '../../format-context.ts'
 import { readerOf } from '../../format-operators.ts'
 import { stateJson } from '../../format-operators-metadata.ts'
@@ -24,6 +25,7 @@ export class LogRecordEncoder {
   readonly #body: Value | null
   readonly #attributes: readonly Entry[]
   readonly #filterState: readonly { readonly key: string; readonly name: string }[]
+  readonly #tags: readonly CustomTag[]
   readonly #traceId: FormatReader
   readonly #spanId: FormatReader
 
@@ -31,6 +33,7 @@ export class LogRecordEncoder {
     this.#body = config.body === null ? null : compileValue(config.body, config.extensions)
     this.#attributes = config.attributes.map(entry => compileEntry(entry, config.extensions))
     this.#filterState = config.filterState.map(key => ({ key, name: latin1(key) }))
+    this.#tags = compileCustomTags(config.customTags)
     this.#traceId = readerOf({ kind: 'operator', name: 'TRACE_ID', args: '', length: -1 })
     this.#spanId = readerOf({ kind: 'operator', name: 'SPAN_ID', args: '', length: -1 })
   }
@@ -44,6 +47,11 @@ export class LogRecordEncoder {
       const { key, name } = filterState[i]!
       const json = stateJson(context, key)
       if (json !== null) writeTextEntry(w, ATTRIBUTES, name, validUtf8(json))
+    }
+    for (let i = 0; i < this.#tags.length; i++) {
+      const tag = this.#tags[i]!
+      const value = tag.value(context)
+      if (value !== '') writeTextEntry(w, ATTRIBUTES, tag.name, validUtf8(value))
     }
     const traceId = this.#traceId(context)
     // Some tracers have ids of 64 bits; a record has 128 or none.
