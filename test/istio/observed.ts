@@ -60,12 +60,15 @@ export function recordedLine(pod: 'sleep' | 'httpbin' | 'gw', pattern: RegExp): 
 }
 
 function comparable(line: string): string {
-  return line
-    .replace(/^\[[^\]]*\]/, '[time]')
-    .replace(/(" 200 \S+ via_upstream \S+ "[^"]*" \d+) \d+ /, '$1 size ')
-    .replace(/(" \d+ \S+ \S+ \S+ "[^"]*" \d+ \S+) \d+ (\d+|-) "/, (_, head, service) =>
-      service === '-' ? `${head} ms - "` : `${head} ms ms "`,
-    )
-    .replace(/"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"/, '"id"')
-    .replaceAll(/(\d+\.\d+\.\d+\.\d+):(3[2-9]\d{3}|[456]\d{4})(?=[ "])/g, '$1:port')
+  return (
+    line
+      .replace(/^\[[^\]]*\]/, '[time]')
+      .replace(/(" 200 \S+ via_upstream \S+ "[^"]*" \d+) \d+ /, '$1 size ')
+      .replace(/(" \d+ \S+ \S+ \S+ "[^"]*" \d+ \S+) \d+ (\d+|-) "/, (_, head, service) =>
+        service === '-' ? `${head} ms - "` : `${head} ms ms "`,
+      )
+      // The digit that tells a random id says why it is traced, if it is: 9, a and b.
+      .replace(/"[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"/, '"id $1"')
+      .replaceAll(/(\d+\.\d+\.\d+\.\d+):(3[2-9]\d{3}|[456]\d{4})(?=[ "])/g, '$1:port')
+  )
 }
