@@ -5,6 +5,7 @@ import type { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { parseAny, unregistered } from '../config/registry.ts'
 import { unsupportedValue } from '../config/support.ts'
+import { INTERNAL_UPSTREAM, type InternalUpstreamConfig } from '../io/transport-sockets/internal-upstream.ts'
 import type { TransportSocketConfig } from '../upstream/cluster-config.ts'
 
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer'
@@ -28,7 +29,7 @@ export function clusterParser(warn: (text: string) => void): ClusterParser {
       tell()
       return { name, typeUrl: parsed.typeUrl, config: parsed.config }
     },
-    supportsAlpn: socket => socket.typeUrl.endsWith('UpstreamTlsContext'),
+    supportsAlpn,
     httpFilters(protos, at) {
       const parsed = protos.map((filter, i) => {
         const place = at.index(i).field('typed_config')
@@ -66,4 +67,9 @@ export function clusterParser(warn: (text: string) => void): ClusterParser {
     },
     warn,
   }
+}
+
+function supportsAlpn({ typeUrl, config }: { readonly typeUrl: string; readonly config: unknown }): boolean {
+  if (typeUrl === INTERNAL_UPSTREAM) return supportsAlpn((config as InternalUpstreamConfig).inner)
+  return typeUrl.endsWith('UpstreamTlsContext')
 }

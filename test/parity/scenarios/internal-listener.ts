@@ -1,4 +1,13 @@
-import { bootstrap, cluster, fileLog, hcm, httpListener, tcpListener, typed } from '../configs/builder.ts'
+import {
+  bootstrap,
+  cluster,
+  downstreamTls,
+  fileLog,
+  hcm,
+  httpListener,
+  tcpListener,
+  typed,
+} from '../configs/builder.ts'
 import { admin, type Group, get, scenario, tcp } from '../scenario.ts'
 
 /** Internal listeners, and what reaches them with a connection. */
@@ -58,6 +67,12 @@ const ORIGINAL_DST = {
     typed('envoy.filters.listener.original_dst', 'envoy.extensions.filters.listener.original_dst.v3.OriginalDst'),
   ],
 }
+const SERVER_TLS =
+  'common_tls_context: {tls_certificates: [{certificate_chain: {filename: $cert(server.pem)}, private_key: {filename: $cert(server.key)}}]}'
+const TLS_TRANSPORT = transport().replace(
+  RAW,
+  '{name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: lab.test}}',
+)
 const STATS = (...listeners: string[]) => ({
   stats: [
     ...listeners.map(
@@ -91,6 +106,10 @@ const group: Group = {
       internal('resets', 'cluster: resets'),
       tcpListener('closing', 'cluster: closing'),
       internal('closes', 'cluster: closes'),
+      tcpListener('encrypting', 'cluster: encrypting'),
+      internal('encrypted', 'cluster: echo', {
+        filter_chains: [{ ...chain('encrypted', 'cluster: echo'), transport_socket: downstreamTls(SERVER_TLS) }],
+      }),
       httpListener('main', { routes: '[{match: {prefix: /}, route: {cluster: http}}]' }),
       {
         name: 'http_inner',
@@ -129,6 +148,7 @@ ${transport('{kind: {host: {}}, name: host.md}, {kind: {cluster: {}}, name: clus
       toInternal('sinking', 'sinks', transport()),
       toInternal('resetting', 'resets', transport()),
       toInternal('closing', 'closes', transport()),
+      toInternal('encrypting', 'encrypted', TLS_TRANSPORT),
       toInternal('http', 'http_inner', transport()),
       toInternal('choosy', 'choosy', transport()),
       cluster('echo', 'echo'),
@@ -182,6 +202,11 @@ ${transport('{kind: {host: {}}, name: host.md}, {kind: {cluster: {}}, name: clus
       unordered: true,
     }),
     scenario('upstream-resets', 'A reset comes all the way', tcp('resetting', ['abcd', { closed: true }]), [], {
+      logLines: 2,
+      unordered: true,
+    }),
+    scenario('tls', 'TLS goes through an internal listener, too', both('encrypting'), [], {
+      stats: ['^listener\\.envoy_internal_encrypted\\.ssl\\.handshake$', '^cluster\\.encrypting\\.ssl\\.handshake$'],
       logLines: 2,
       unordered: true,
     }),
