@@ -73,6 +73,22 @@ const TLS_TRANSPORT = transport().replace(
   RAW,
   '{name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: lab.test}}',
 )
+const KNOWS = {
+  routes: '[{match: {prefix: /}, direct_response: {status: 200}}]',
+  hcm: `access_log: [${JSON.stringify(fileLog('knows %FILTER_STATE(who:PLAIN)% of %REQ(x-who)%\n'))}]`,
+}
+const who = (listener: string, name: string) => get('/', { listener, headers: [`x-who: ${name}`] })
+const keyed = (name: string, factory: string) =>
+  httpListener(name, {
+    routes: `[{match: {prefix: /}, route: {cluster: ${name}}}]`,
+    filters: [
+      typed(
+        'state',
+        'envoy.extensions.filters.http.set_filter_state.v3.Config',
+        `on_request_headers:\n${value('who', factory, '%REQ(x-who)%', 'ONCE')}`,
+      ),
+    ],
+  })
 const STATS = (...listeners: string[]) => ({
   stats: [
     ...listeners.map(
@@ -106,6 +122,13 @@ const group: Group = {
       internal('resets', 'cluster: resets'),
       tcpListener('closing', 'cluster: closing'),
       internal('closes', 'cluster: closes'),
+      keyed('keyed', 'envoy.hashable_string'),
+      keyed('unkeyed', 'envoy.string'),
+      {
+        name: 'knows',
+        internal_listener: {},
+        filter_chains: [{ name: 'knows', filters: [hcm('knows', KNOWS)] }],
+      },
       tcpListener('encrypting', 'cluster: encrypting'),
       internal('encrypted', 'cluster: echo', {
         filter_chains: [{ ...chain('encrypted', 'cluster: echo'), transport_socket: downstreamTls(SERVER_TLS) }],
@@ -148,6 +171,8 @@ ${transport('{kind: {host: {}}, name: host.md}, {kind: {cluster: {}}, name: clus
       toInternal('sinking', 'sinks', transport()),
       toInternal('resetting', 'resets', transport()),
       toInternal('closing', 'closes', transport()),
+      toInternal('keyed', 'knows', transport()),
+      toInternal('unkeyed', 'knows', transport()),
       toInternal('encrypting', 'encrypted', TLS_TRANSPORT),
       toInternal('http', 'http_inner', transport()),
       toInternal('choosy', 'choosy', transport()),
@@ -205,6 +230,20 @@ ${transport('{kind: {host: {}}, name: host.md}, {kind: {cluster: {}}, name: clus
       logLines: 2,
       unordered: true,
     }),
+    scenario(
+      'pools-by-state',
+      'Requests with different hashable state have connections of their own',
+      [who('keyed', 'one'), who('keyed', 'two'), who('keyed', 'one')],
+      [],
+      { stats: ['^cluster\\.keyed\\.upstream_(cx|rq)_total$'], logLines: 6, unordered: true },
+    ),
+    scenario(
+      'pools-whatever-state',
+      'Other state comes to the first connection only',
+      [who('unkeyed', 'one'), who('unkeyed', 'two')],
+      [],
+      { stats: ['^cluster\\.unkeyed\\.upstream_(cx|rq)_total$'], logLines: 4, unordered: true },
+    ),
     scenario('tls', 'TLS goes through an internal listener, too', both('encrypting'), [], {
       stats: ['^listener\\.envoy_internal_encrypted\\.ssl\\.handshake$', '^cluster\\.encrypting\\.ssl\\.handshake$'],
       logLines: 2,
