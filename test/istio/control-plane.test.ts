@@ -1,5 +1,9 @@
 import { createServer } from 'node:http'
 import t from 'tap'
+import { DELTA } from '../../src/agent/xds-relay/protocol.ts'
+import { decodeDeltaResponse } from '../../src/xds/delta-wire.ts'
+import { pushBytes } from '../harness/istio-pushes.ts'
+import { replayed } from './control-plane.ts'
 import { ECHO, startMesh } from './mesh.ts'
 import { until } from './pod.ts'
 import { serviceAccountToken } from './tokens.ts'
@@ -40,4 +44,21 @@ t.test('a token that the cluster did not sign: no certificate, no configuration,
   httpbin.write('var/run/secrets/tokens/istio-token', serviceAccountToken('httpbin'))
   await until(async () => mesh.plane.clients.includes('spiffe://cluster.local/ns/demo/sa/httpbin'))
   await httpbin.ready()
+})
+
+t.test('what is sent is what was recorded, but one listener: that is without Lua, and with a key of ours', async t => {
+  for (const push of ['default-sleep', 'default-gw', 'default-httpbin'] as const) {
+    for (const type of ['CDS', 'EDS', 'LDS', 'RDS', 'NDS'] as const) {
+      const [sent, recorded] = [replayed(push, type, DELTA), pushBytes(push, type)].map(decodeDeltaResponse)
+      const changed = recorded!.resources.filter(({ body }, i) => {
+        const other = sent!.resources[i]!.body!
+        return other.typeUrl !== body!.typeUrl || Buffer.compare(other.bytes, body!.bytes) !== 0
+      })
+      t.same(
+        changed.map(({ name }) => name),
+        push === 'default-httpbin' && type === 'LDS' ? ['virtualInbound'] : [],
+        `${push} ${type}`,
+      )
+    }
+  }
 })

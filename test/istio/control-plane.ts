@@ -229,7 +229,7 @@ class ReplayStream {
 const replays = new Map<string, Buffer>()
 
 /** The recorded bytes; only a resource that holds something of NOT_YET is written anew. */
-function replayed(push: PushName, type: PushType, protocol: RelayProtocol): Uint8Array {
+export function replayed(push: PushName, type: PushType, protocol: RelayProtocol): Uint8Array {
   const key = `${push} ${type}`
   let bytes = replays.get(key)
   if (bytes === undefined) {
