@@ -55,6 +55,8 @@ class CheckState implements AuthzUser {
   collects = false
   maxBytes = 0
   partial = false
+  /** Of the body, so far. */
+  bytes = 0
   /** The service has been asked and has not answered. */
   calling = false
   /** `check` has not returned. */
@@ -139,10 +141,10 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
     const state = s.slot(this.index) as CheckState
     if (state.calling) return DataVerdict.StopAndWatermark
     if (!state.collects) return DataVerdict.Continue
-    const bytes = bufferedBytes(s) + d.length
-    const full = state.partial && bytes >= state.maxBytes
+    state.bytes += d.length
+    const full = state.partial && state.bytes >= state.maxBytes
     // Beyond the limit the chain refuses it, before anyone is asked.
-    if ((!end && !full) || (!state.partial && bytes > s.requestBufferLimit)) return DataVerdict.StopAndBuffer
+    if ((!end && !full) || (!state.partial && state.bytes > s.requestBufferLimit)) return DataVerdict.StopAndBuffer
     return this.#ask(s, state, d) ? DataVerdict.Continue : DataVerdict.StopAndWatermark
   }
 
@@ -236,7 +238,7 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
       this.#reject(s)
       return
     }
-    state.responseHeaders = answer.responseHeaders
+    state.responseHeaders = answer.responseHeaders.filter(isSendable)
     this.#stats.ok.inc()
     this.#stats.of(s.cluster)?.ok.inc()
     this.#pass(s, state)
@@ -333,11 +335,7 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
     let headers: HeaderBlock | null = null
     if (changes.length > 0) {
       headers = new HeaderBlock()
-      for (const change of changes) {
-        if (!change.name.startsWith(':') && isFieldName(change.name) && isFieldValue(change.value)) {
-          applyChange(headers, change)
-        }
-      }
+      for (const change of changes) if (isSendable(change)) applyChange(headers, change)
     }
     s.info.setFlag(ResponseFlag.UnauthorizedExternalService)
     s.sendLocalReply(status, body, details, headers, -1, 'text/plain', true)
@@ -381,9 +379,7 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
 
 const NO_EXTENSIONS: Readonly<Record<string, string>> = {}
 
-function bufferedBytes(s: StreamContext): number {
-  let bytes = 0
-  const chunks = s.bufferedRequest()
-  for (let i = 0; i < chunks.length; i++) bytes += chunks[i]!.length
-  return bytes
+/** Others are left out of a response, asked to validate or not: they would end a field, or be its status. */
+function isSendable({ name, value }: HeaderChange): boolean {
+  return !name.startsWith(':') && isFieldName(name) && isFieldValue(value)
 }

@@ -19,7 +19,7 @@ const NAME = 'envoy.filters.http.ext_authz'
 const FORMAT = LOG_FORMAT.replace('type=', 'md=%DYNAMIC_METADATA(envoy.filters.http.ext_authz)% type=')
 const LOG = `access_log: [${JSON.stringify(fileLog(FORMAT))}]`
 const SERVICE =
-  'grpc_service: {envoy_grpc: {cluster_name: auth}, timeout: 0.3s, initial_metadata: [{key: x-up, value: "%REQ(x-check)%"}]}'
+  'grpc_service: {envoy_grpc: {cluster_name: auth}, timeout: 1s, initial_metadata: [{key: x-up, value: "%REQ(x-check)%"}]}'
 const QUIET = 'disallowed_headers: {patterns: [{exact: x-check}, {exact: x-request-id}]}'
 const perRoute = (body: string): string => `{${NAME}: {"@type": type.googleapis.com/${PER_ROUTE}, ${body}}}`
 const ROUTES = '[{match: {prefix: /}, route: {cluster: a}}]'

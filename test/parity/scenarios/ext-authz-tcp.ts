@@ -13,9 +13,9 @@ const LOG = [
     'flags=%RESPONSE_FLAGS% details=%RESPONSE_CODE_DETAILS% term=%CONNECTION_TERMINATION_DETAILS% cluster=%UPSTREAM_CLUSTER% rx=%BYTES_RECEIVED% tx=%BYTES_SENT% md=%DYNAMIC_METADATA(envoy.filters.network.ext_authz)%\n',
   ),
 ]
-const listener = (name: string, script: Response | string, body = '', more = '') => {
+const listener = (name: string, script: Response | string, body = '', more = '', timeout = '2s') => {
   const word = typeof script === 'string' ? script : checkWord(script)
-  const service = `grpc_service: {envoy_grpc: {cluster_name: auth}, timeout: 0.3s, initial_metadata: [{key: x-up, value: "${word}"}]}`
+  const service = `grpc_service: {envoy_grpc: {cluster_name: auth}, timeout: ${timeout}, initial_metadata: [{key: x-up, value: "${word}"}]}`
   return tcpListener(name, `cluster: t\naccess_log: ${JSON.stringify(LOG)}`, more, [
     typed(
       'envoy.filters.network.ext_authz',
@@ -38,7 +38,7 @@ const stats = (...names: readonly string[]) => ({
   stats: names.map(name => `^ext_authz\\.${name}\\.`),
   logLines: names.length,
 })
-const pass = (name: string): Step => tcp(name, ['hi', { bytes: 2 }, { end: true }])
+const pass = (name: string): Step => tcp(name, ['hi', { bytes: 2 }, { end: true }, { closed: true }])
 
 const group: Group = {
   name: 'ext-authz-tcp',
@@ -49,7 +49,7 @@ const group: Group = {
       listener('slow', `delay:100,${checkWord(OK)}`),
       listener('denied', { ...NO, dynamic_metadata: { why: 'no' } }),
       listener('error', 'check:,tonly:14'),
-      listener('late', 'check:,hang'),
+      listener('late', 'check:,hang', '', '', '0.3s'),
       listener('allow', 'check:,tonly:14', 'failure_mode_allow: true'),
       listener('off', NO, 'filter_enabled_metadata: {filter: a, path: [{key: b}], value: {present_match: true}}'),
       listener('gone', `check:,hang`),
@@ -63,7 +63,7 @@ const group: Group = {
     scenario(
       'waits',
       'What comes meanwhile waits',
-      tcp('slow', ['hi', { wait: 30 }, ' there', { bytes: 8 }, { end: true }]),
+      tcp('slow', ['hi', { wait: 30 }, ' there', { bytes: 8 }, { end: true }, { closed: true }]),
       [],
       // The real one counts bytes twice that wait, when they come apart.
       { ...stats('slow'), log: false },
@@ -83,7 +83,9 @@ const group: Group = {
     scenario(
       'tls',
       'Who the client is by its certificate, and whom it asked for',
-      tcp('secure', ['hi', { bytes: 2 }, { end: true }], { tls: { sni: 'lab.test', certificate: 'client' } }),
+      tcp('secure', ['hi', { bytes: 2 }, { end: true }, { closed: true }], {
+        tls: { sni: 'lab.test', certificate: 'client' },
+      }),
       [],
       stats('secure'),
     ),

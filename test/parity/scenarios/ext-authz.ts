@@ -12,7 +12,7 @@ const FORMAT = LOG_FORMAT.replace('type=', 'md=%DYNAMIC_METADATA(envoy.filters.h
 const LOG = `access_log: [${JSON.stringify(fileLog(FORMAT))}]`
 const perRoute = (body: string): string => `{${NAME}: {"@type": type.googleapis.com/${PER_ROUTE}, ${body}}}`
 const ALLOW_UP = 'authorization_request: {allowed_headers: {patterns: [{exact: x-up}]}}'
-const service = (more = ALLOW_UP, cluster = 'auth', timeout = '0.3s'): string =>
+const service = (more = ALLOW_UP, cluster = 'auth', timeout = '2s'): string =>
   `http_service: {server_uri: {uri: "http://auth.test", cluster: ${cluster}, timeout: ${timeout}}, ${more}}`
 const patterns = (...names: readonly string[]): string =>
   `{patterns: [${names.map(name => (name.endsWith('*') ? `{prefix: ${name.slice(0, -1)}}` : `{exact: ${name}}`)).join(', ')}]}`
@@ -44,7 +44,7 @@ const group: Group = {
         'rich',
         `
 http_service:
-  server_uri: {uri: "http://auth.test:90", cluster: auth, timeout: 0.3s}
+  server_uri: {uri: "http://auth.test:90", cluster: auth, timeout: 2s}
   path_prefix: /check
   authorization_request:
     headers_to_add: [{key: x-added, value: "by %PROTOCOL%"}, {key: x-mine, value: new}]
