@@ -18,6 +18,7 @@ import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { SharedStateAllocator } from '../upstream/shared-state.ts'
 import type { Published, PublishedListener } from '../worker/messages.ts'
 import { Batcher } from './batcher.ts'
+import { CertificateExpiry } from './certificate-expiry.ts'
 import { clusterParser } from './cluster-parser.ts'
 import { ClusterStore, type MainCluster } from './clusters.ts'
 import { DynamicFacts } from './dynamic-facts.ts'
@@ -96,6 +97,7 @@ export class ResourceManager {
   readonly #shares: ListenerShareStore
   readonly #routes = new Map<string, Published>()
   readonly #extensions = new Map<string, Published>()
+  readonly #expiry = new CertificateExpiry()
   #staticListeners: MainListener[] = []
   #onClustersReady: (() => void) | null = null
   /** The first round of clusters is over; listeners may still wait. */
@@ -331,6 +333,22 @@ export class ResourceManager {
     }
     if (this.subscriptions === null) ready()
     else this.subscriptions.listener(listener, ready)
+  }
+
+  /** Until the first certificate of any TLS context or secret ends; `NEVER` without one. */
+  daysToExpiry(): number {
+    return this.#expiry.days(this.#transportSockets(), this.secrets.all(), Date.now())
+  }
+
+  *#transportSockets(): Generator<unknown> {
+    for (const { config } of this.listeners.active.values()) {
+      for (const chain of config.filterChains) yield chain.transportSocket?.config
+      yield config.defaultFilterChain?.transportSocket?.config
+    }
+    for (const { config } of this.clusters.active.values()) {
+      yield config.transportSocket.config
+      for (const match of config.transportSocketMatches) yield match.transportSocket.config
+    }
   }
 
   /** Everything static is in effect: what only dumps read takes as little room as possible from now on. `done`: there is garbage. */

@@ -1,9 +1,7 @@
 import { SERVER_VERSION } from '../base/version.ts'
 import type { StatsStore } from '../stats/store.ts'
+import { NEVER } from './certificate-expiry.ts'
 import { ADMIN_HTTP_STATS, ADMIN_LISTENER_STATS, ASYNC_CLIENT_STATS, SERVER_STATS } from './stat-names.ts'
-
-/** `server.days_until_first_cert_expiring` when there is no certificate. */
-const NEVER = 4294967295
 
 /** The `server.*` values and those of the thread dogs that Envoy has. */
 export class ServerStats {
@@ -50,12 +48,9 @@ export class ServerStats {
     this.#store.gauge('server.live').set(live ? 1 : 0)
   }
 
-  daysUntilExpiry(days: number): void {
-    this.#store.gauge('server.days_until_first_cert_expiring').set(days)
-  }
-
-  /** What Envoy brings up to date at each flush and when admin asks. */
-  refresh(state: number): void {
+  /** What Envoy brings up to date at each flush and when admin asks. `daysToExpiry`: of the first certificate. */
+  refresh(state: number, daysToExpiry: number): void {
+    this.#store.gauge('server.days_until_first_cert_expiring').set(daysToExpiry)
     const memory = process.memoryUsage()
     this.#store.gauge('server.uptime').set(Math.floor(this.uptime()))
     this.#store.gauge('server.state').set(state)

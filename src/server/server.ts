@@ -234,7 +234,7 @@ export class Server {
     this.store.flushHistograms()
     // What is still held when its retirement is confirmed falls to 0 without a message.
     this.allocator.reclaim()
-    this.stats.refresh(this.state)
+    this.stats.refresh(this.state, this.resources.daysToExpiry())
     this.resources.clusters.refreshGauges()
   }
 
@@ -335,11 +335,11 @@ export class Server {
     this.#state = ServerState.LIVE
     this.stats.initialized()
     // Envoy brings its own stats up to date here once, then with each flush.
-    this.stats.refresh(this.#state)
+    this.stats.refresh(this.#state, this.resources.daysToExpiry())
     this.stats.live(!this.#failed)
     this.store.gauge('listener_manager.workers_started').set(1)
     // Not only at the next flush: Istio's readiness reads server.state (Envoy: startWorkers calls updateServerStats).
-    this.stats.refresh(this.state)
+    this.stats.refresh(this.state, this.resources.daysToExpiry())
     setTimeout(() => this.resources.shelve(() => this.#onShelved()), SHELVE_AFTER).unref()
   }
 

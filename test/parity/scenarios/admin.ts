@@ -124,6 +124,11 @@ const group: Group = {
       admin('/clusters', { as: 'lines', only: '^a::127.*::(rq_|health|weight|region|zone|canary|priority|hostname)' }),
     ),
     one('certs', '/certs', json('/certs')),
+    one(
+      'days-until-expiry',
+      'Certificates count in server.days_until_first_cert_expiring, which has a great value without any',
+      admin('/stats?filter=days_until_first_cert_expiring', { as: 'text', only: '4294967295' }),
+    ),
     one('config-dump', '/config_dump: sections and keys', admin('/config_dump', { as: 'keys' })),
     one(
       'config-dump-bootstrap',
