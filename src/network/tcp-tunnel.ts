@@ -105,9 +105,14 @@ export class TcpTunnel implements TcpUpstream, HttpPoolUser, PoolHandle {
     if (this.#requestEnded || this.closed) return
     this.#requestEnded = true
     // HTTP/1 cannot end one side of a tunnel: the connection goes, and the client is told so.
-    if (this.#http1) this.#finish(CloseReason.Local)
-    else if (this.#responseEnded) this.#finish(CloseReason.Remote)
-    else this.#stream?.encodeData(NOTHING, true)
+    if (this.#http1) {
+      this.#finish(CloseReason.Local)
+      return
+    }
+    const stream = this.#stream
+    if (this.#responseEnded) this.#release()
+    stream?.encodeData(NOTHING, true)
+    if (this.#responseEnded) this.#finish(CloseReason.Remote)
   }
 
   close(): void {
@@ -182,8 +187,15 @@ export class TcpTunnel implements TcpUpstream, HttpPoolUser, PoolHandle {
 
   #received(chunk: Uint8Array, end: boolean): void {
     if (end) this.#responseEnded = true
+    if (end && this.#requestEnded) this.#release()
     this.#user.onTunnelData(chunk, end)
     if (end && this.#requestEnded && !this.closed) this.#finish(CloseReason.Remote)
+  }
+
+  /** Both sides have ended: the stream is its pool's again. */
+  #release(): void {
+    this.#count()
+    this.#stream = null
   }
 
   #refused(why: string): void {
