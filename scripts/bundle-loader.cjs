@@ -10,10 +10,12 @@ const { threadId } = require('node:worker_threads')
 /** Long enough for a start to have run through the code that starts need. */
 const CACHE_AFTER_MS = 2000
 
-// V8 takes a cache only under the flags it was made under, and src/base/regex.ts sets these while the bundle runs.
+// V8 takes a cache only under the flags it was made under, and src/base/regex.ts and collect-garbage.ts set these while the bundle runs.
 setFlagsFromString('--enable-experimental-regexp-engine')
 setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks')
 setFlagsFromString('--regexp-backtracks-before-fallback=10000')
+setFlagsFromString('--expose-gc')
+setFlagsFromString('--no-memory-pool')
 
 module.exports = (name, id) => {
   const file = `${__dirname}/${name}.js`

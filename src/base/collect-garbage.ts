@@ -14,8 +14,6 @@ let collector: Collector | null = null
 /** Collects the garbage of this thread. What is left to do for `all` when this returns takes a third of the time that `dense` takes. */
 export function collectGarbage(what: Collection): void {
   collector ??= makeCollector()
-  // Pages that become free would wait for their next use, 18 MB of them after a burst of 4,000 connections.
-  setFlagsFromString('--no-memory-pool')
   if (what === 'dense') {
     collector({ type: 'major', execution: 'sync', flavor: 'last-resort' })
     return
@@ -26,8 +24,13 @@ export function collectGarbage(what: Collection): void {
   if (what === 'all') setFlagsFromString('--no-stress-incremental-marking')
 }
 
-/** A function that only contexts made under the flag have. The flag stays: it is the process's, and other threads do the same. */
+/**
+ * A function that only contexts made under the flag have. Both flags stay: they are the process's, other threads do the same, and V8's
+ * code cache is bound to them (scripts/bundle-loader.cjs sets them too).
+ */
 function makeCollector(): Collector {
   setFlagsFromString('--expose-gc')
+  // Pages that become free would wait for their next use, 18 MB of them after a burst of 4,000 connections.
+  setFlagsFromString('--no-memory-pool')
   return runInNewContext('gc') as Collector
 }

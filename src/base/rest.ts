@@ -10,8 +10,8 @@ const WORTH = 20
 /** Looks in a row without traffic until everything is collected, and what counts as none: a timer now and then. */
 const LOOKS_UNTIL_DEEP = 4
 const STILL_SHARE = 0.004
-/** Work that a deep collection must be preceded by, in ms per byte of the heap: it takes a fifth of that, on all threads together. */
-const DEEP_WORTH = 5 / 1048576
+/** Work that a deep collection must be preceded by, in ms per byte of the heap: it takes half of that, on all threads together. */
+const DEEP_WORTH = 2 / 1048576
 
 /** What a thread knows of itself, and its collector; tests have their own. */
 export interface RestingThread {

@@ -385,9 +385,9 @@ export class ConnectionManager {
     const idle = action !== null && action.idleTimeout >= 0 ? action.idleTimeout : config.streamIdleTimeout
     context.idleTimeout = idle
     if (idle > 0) timers.arm(context.idleTimer, idle)
-    if (config.requestTimeout > 0 && !end) timers.arm(context.requestTimer, config.requestTimeout)
+    if (config.requestTimeout > 0 && !end) context.armRequestTimeout(config.requestTimeout)
     const limit = maxStreamDuration(h, action, context.isGrpc, config.maxStreamDuration)
-    if (limit > 0) timers.arm(context.maxDurationTimer, limit)
+    if (limit > 0) context.armMaxDuration(limit)
   }
 
   /** typed_per_filter_config and `disabled` decide per route which filters take part. */

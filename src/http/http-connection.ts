@@ -319,7 +319,7 @@ export class HttpConnection implements TimerOwner {
 
   private requestEnded(context: StreamContext, now: number): void {
     context.info.lastDownstreamRx = now
-    this.manager.services.timers.cancel(context.requestTimer)
+    context.cancelRequestTimeout()
   }
 
   private createCodec(first: Uint8Array): Codec {

@@ -1,3 +1,4 @@
+import { narrowList } from '../base/list.ts'
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import type { CodecStream } from '../codec/codec.ts'
 import { HeaderBlock } from '../codec/header-block.ts'
@@ -23,7 +24,7 @@ export interface ResponseSource {
 
 const NOTHING = new Uint8Array(0)
 
-export const StreamTimer = { Idle: 0, Request: 1, MaxDuration: 2, RequestHeaders: 3 } as const
+export const StreamTimer = { Idle: 0, Request: 1, MaxDuration: 2 } as const
 
 /**
  * One HTTP exchange in the connection manager: the object filters get. Pooled; `generation` tells reuses apart. The request
@@ -65,10 +66,10 @@ export class StreamContext implements FormatContext, TimerOwner {
   lastActivity = 0
   idleTimeout = 0
   readonly idleTimer: TimerNode
-  readonly requestTimer: TimerNode
-  readonly maxDurationTimer: TimerNode
-  readonly headersTimer: TimerNode
-  private readonly slots: unknown[] = []
+  // Made when they are armed, which most are not.
+  private requestTimer: TimerNode | null = null
+  private maxDurationTimer: TimerNode | null = null
+  private readonly slots: unknown[] = narrowList()
   /** Bit per filter: not part of this stream. */
   skipped = 0
   private decodingBegun = false
@@ -97,9 +98,6 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.request = new DecodePath(this)
     this.response = new EncodePath(this)
     this.idleTimer = new TimerNode(this, StreamTimer.Idle)
-    this.requestTimer = new TimerNode(this, StreamTimer.Request)
-    this.maxDurationTimer = new TimerNode(this, StreamTimer.MaxDuration)
-    this.headersTimer = new TimerNode(this, StreamTimer.RequestHeaders)
   }
 
   /** State of the filter at `index` for this stream, made on first use. */
@@ -315,6 +313,20 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.connection!.resetStream(this)
   }
 
+  armRequestTimeout(ms: number): void {
+    this.requestTimer ??= new TimerNode(this, StreamTimer.Request)
+    this.services.timers.arm(this.requestTimer, ms)
+  }
+
+  cancelRequestTimeout(): void {
+    if (this.requestTimer !== null) this.services.timers.cancel(this.requestTimer)
+  }
+
+  armMaxDuration(ms: number): void {
+    this.maxDurationTimer ??= new TimerNode(this, StreamTimer.MaxDuration)
+    this.services.timers.arm(this.maxDurationTimer, ms)
+  }
+
   onTimer(kind: number): void {
     this.manager.onStreamTimer(this, kind)
   }
@@ -323,9 +335,8 @@ export class StreamContext implements FormatContext, TimerOwner {
   destroyFilters(): void {
     const timers = this.services.timers
     timers.suspend(this.idleTimer)
-    timers.suspend(this.requestTimer)
-    timers.suspend(this.maxDurationTimer)
-    timers.suspend(this.headersTimer)
+    if (this.requestTimer !== null) timers.suspend(this.requestTimer)
+    if (this.maxDurationTimer !== null) timers.suspend(this.maxDurationTimer)
     const bits = this.chain.destroys & ~this.skipped
     if (bits === 0) return
     const filters = this.chain.filters
@@ -336,9 +347,8 @@ export class StreamContext implements FormatContext, TimerOwner {
   discard(): void {
     const timers = this.services.timers
     timers.cancel(this.idleTimer)
-    timers.cancel(this.requestTimer)
-    timers.cancel(this.maxDurationTimer)
-    timers.cancel(this.headersTimer)
+    if (this.requestTimer !== null) timers.cancel(this.requestTimer)
+    if (this.maxDurationTimer !== null) timers.cancel(this.maxDurationTimer)
   }
 
   recycle(): void {

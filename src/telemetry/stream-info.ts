@@ -1,4 +1,4 @@
-import { cut } from '../base/list.ts'
+import { cut, narrowList } from '../base/list.ts'
 import type { StateSharing } from '../config/filter-state-value.ts'
 import type { Address, Connection } from '../io/connection.ts'
 
@@ -115,7 +115,7 @@ export class StreamInfo {
   /** Facts of the upstream connection, when it has any. */
   upstream: StreamInfo | null = null
   /** Hosts tried, in order, for retry predicates and logs. */
-  upstreamHostsAttempted: string[] = []
+  upstreamHostsAttempted: string[] = narrowList()
   requestId = ''
   /** A trusted caller forced a trace: it learns the request id from the response. */
   requestIdInResponse = false

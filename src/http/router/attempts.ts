@@ -1,9 +1,9 @@
-import { cut } from '../../base/list.ts'
+import { cut, narrowList } from '../../base/list.ts'
 import type { UpstreamRequest } from './upstream-request.ts'
 
 /** The attempts of one request that are under way: one, or several while hedging. */
 export class Attempts {
-  readonly list: UpstreamRequest[] = []
+  readonly list: UpstreamRequest[] = narrowList()
 
   remove(attempt: UpstreamRequest): void {
     const at = this.list.indexOf(attempt)

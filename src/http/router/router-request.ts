@@ -67,13 +67,13 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   private retryAfterTimeout = false
   private timedOut = false
   private readonly responseTimer: TimerNode
-  private readonly backOffTimer: TimerNode
+  /** Made for the first retry. */
+  private backOffTimer: TimerNode | null = null
 
   constructor(filter: RouterFilter) {
     this.filter = filter
     this.timers = filter.services.timers
     this.responseTimer = new TimerNode(this, RouterTimer.Response)
-    this.backOffTimer = new TimerNode(this, RouterTimer.BackOff)
   }
 
   begin(s: StreamContext, h: HeaderBlock, end: boolean): void {
@@ -175,7 +175,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   /** The stream is over: whatever is under way is dropped. */
   end(): void {
     this.timers.suspend(this.responseTimer)
-    this.timers.suspend(this.backOffTimer)
+    if (this.backOffTimer !== null) this.timers.suspend(this.backOffTimer)
     this.attempts.end()
     this.retry.end()
     this.reset()
@@ -184,7 +184,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   /** It is not used again: no timer may hold it. */
   discard(): void {
     this.timers.cancel(this.responseTimer)
-    this.timers.cancel(this.backOffTimer)
+    if (this.backOffTimer !== null) this.timers.cancel(this.backOffTimer)
   }
 
   holdUpstream(hold: boolean): void {
@@ -279,12 +279,13 @@ export class RouterRequest implements ResponseSource, TimerOwner {
 
   scheduleRetry(afterTimeout: boolean): void {
     this.retryAfterTimeout = afterTimeout
+    this.backOffTimer ??= new TimerNode(this, RouterTimer.BackOff)
     this.timers.arm(this.backOffTimer, this.retry.nextDelay(this.filter.services, this.cluster!))
   }
 
   /** Other attempts may still answer: one waits for its head, or a retry is due. */
   othersMayAnswer(): boolean {
-    if (this.backOffTimer.deadline !== 0) return true
+    if (this.backOffTimer !== null && this.backOffTimer.deadline !== 0) return true
     return this.attempts.unanswered
   }
 
@@ -309,7 +310,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   /** The other attempts are of no interest any more, nor is a retry that is due. */
   dropOthers(keep: UpstreamRequest | null): void {
     this.attempts.dropOthers(keep)
-    this.timers.suspend(this.backOffTimer)
+    if (this.backOffTimer !== null) this.timers.suspend(this.backOffTimer)
     if (keep === null) this.timers.suspend(this.responseTimer)
   }
 

@@ -77,8 +77,8 @@ t.test(
 t.test('a large heap is collected after much work only', async t => {
   const { thread, live } = setUp()
   thread.heap = 200 * 1048576
-  live(400, 0, 0, 0, 0, 0, 0)
+  live(300, 0, 0, 0, 0, 0, 0)
   t.strictSame(thread.collected, ['young'])
-  live(500, 200, 0, 0, 0, 0)
+  live(100, 0, 0, 0, 0, 0)
   t.strictSame(thread.collected, ['young', 'young', 'all'])
 })
