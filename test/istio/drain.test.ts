@@ -42,10 +42,10 @@ t.test(
     })
     t.equal(await tcpExchange(httpbin, OUTSIDE, 7777, 'calling out'), 'calling out')
     t.equal((await httpbin.admin('/server_info')).status, 200, 'the proxy lives for as long as somebody waits')
+    await httpbin.says(/There are still \d+ active connections/)
     waiting[0]!.end('at last')
     t.match(await slow, { status: 200, body: 'at last' })
     t.equal(await httpbin.exited, 0)
-    t.match(httpbin.output, /There are still \d+ active connections/)
     t.match(httpbin.output, 'There are no more active connections. terminating proxy...')
     t.match(httpbin.output, 'Agent has successfully terminated')
   },
