@@ -105,10 +105,10 @@ for (const [name, fields] of [
         for (let i = 0; i < N; i++) {
           const block = steady[i % 1000]!
           receiver.begin(BlockKind.Request)
-          if (memo.recall(decoder.generation, BlockKind.Request, block, 0, block.length, receiver)) continue
+          if (memo.recall(decoder, BlockKind.Request, block, 0, block.length, receiver)) continue
           decoder.decode(block, 0, block.length, receiver)
           receiver.finish()
-          memo.keep(decoder.generation, BlockKind.Request, block, 0, block.length, receiver)
+          memo.keep(decoder, BlockKind.Request, block, 0, block.length, receiver)
         }
       },
       N,

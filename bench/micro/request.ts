@@ -24,7 +24,7 @@ import { CLUSTER_BLOCK, HOST_BLOCK, SharedPages, SharedStateAllocator } from '..
 import { RuntimeView } from '../../src/worker/runtime.ts'
 import type { Configuration } from '../load/configurations/configuration.ts'
 import { ISTIO_INBOUND, ISTIO_OUTBOUND } from '../load/configurations/istio.ts'
-import { HTTP1 } from '../load/configurations/plain-http.ts'
+import { HTTP1, HTTP2_BOTH } from '../load/configurations/plain-http.ts'
 import type { Sites } from '../load/sites.ts'
 import { bestNs, referenceNs, report } from './reference.ts'
 
@@ -34,6 +34,7 @@ const CASES: readonly (readonly [name: string, configuration: Configuration, hos
   ['http1', HTTP1, 'bench.test'],
   ['istio-inbound', ISTIO_INBOUND, 'bench.test'],
   ['istio-outbound', ISTIO_OUTBOUND, ISTIO_OUTBOUND.checks.host],
+  ['http2-both', HTTP2_BOTH, 'bench.test'],
 ]
 const CONNECTIONS = 32
 const ROUND = 20_000
@@ -112,9 +113,9 @@ class FakeConnection implements Connection {
 class World implements TimerLoop {
   refused = 0
   readonly #wheel = new TimerWheel(systemClock, this)
-  readonly #downstream: FakeConnection[] = []
+  protected readonly downstream: FakeConnection[] = []
   /** Connections to the upstream, in the order in which they were made; those written to in this turn have text. */
-  readonly #upstream: FakeConnection[] = []
+  protected readonly upstream: FakeConnection[] = []
   readonly #request: Buffer
 
   constructor(configuration: Configuration, host: string) {
@@ -131,7 +132,7 @@ class World implements TimerLoop {
     for (let i = 0; i < CONNECTIONS; i++) {
       const connection = new FakeConnection(i, ipAddress('127.0.0.1', 40_000 + i), NOBODY)
       connection.handler = new FilterHandler(factory.newInstance(connection, NO_CHAIN))
-      this.#downstream.push(connection)
+      this.downstream.push(connection)
     }
   }
 
@@ -143,22 +144,22 @@ class World implements TimerLoop {
   run(requests: number): void {
     for (let done = 0; done < requests; done += CONNECTIONS) {
       for (let i = 0; i < CONNECTIONS; i++) {
-        const c = this.#downstream[i]!
+        const c = this.downstream[i]!
         c.bytesReceived += this.#request.length
         c.handler.onData(c, this.#request, false)
       }
-      this.#turn()
-      for (let i = 0; i < this.#upstream.length; i++) {
-        const c = this.#upstream[i]!
+      this.turn()
+      for (let i = 0; i < this.upstream.length; i++) {
+        const c = this.upstream[i]!
         if (c.text === '') continue
         flattened(c.text)
         c.text = ''
         c.bytesReceived += RESPONSE.length
         c.handler.onData(c, RESPONSE, false)
       }
-      this.#turn()
+      this.turn()
       for (let i = 0; i < CONNECTIONS; i++) {
-        const c = this.#downstream[i]!
+        const c = this.downstream[i]!
         if (!c.text.startsWith('HTTP/1.1 200') || !c.text.endsWith('upstream\n')) this.refused++
         flattened(c.text)
         c.text = ''
@@ -167,11 +168,11 @@ class World implements TimerLoop {
   }
 
   /** New connections of the pools are there by the next turn. */
-  #turn(): void {
+  protected turn(): void {
     this.#wheel.advance()
     this.#wheel.endTurn()
-    for (let i = 0; i < this.#upstream.length; i++) {
-      const c = this.#upstream[i]!
+    for (let i = 0; i < this.upstream.length; i++) {
+      const c = this.upstream[i]!
       if (c.bytesSent === 0 && c.bytesReceived === 0) c.handler.onConnected?.(c)
     }
   }
@@ -210,8 +211,8 @@ class World implements TimerLoop {
         pages,
         connector: {
           connect: (address, _options, handler) => {
-            const connection = new FakeConnection(1000 + this.#upstream.length, address, handler)
-            this.#upstream.push(connection)
+            const connection = new FakeConnection(1000 + this.upstream.length, address, handler)
+            this.upstream.push(connection)
             return connection
           },
         },
@@ -253,6 +254,114 @@ class World implements TimerLoop {
   }
 }
 
+/** The same over HTTP/2 on both sides: each connection brings its share of the turn's requests in one read. */
+class Http2World extends World {
+  readonly #frames: Buffer
+  #stream = 1
+  /** Requests without an answer. */
+  #open = 0
+
+  constructor(configuration: Configuration, host: string) {
+    super(configuration, host)
+    // GET, http, / and the authority as a literal, as h2load sends them the first time.
+    const block = Buffer.concat([Buffer.from([0x82, 0x86, 0x84, 0x01, host.length]), Buffer.from(host)])
+    this.#frames = Buffer.concat(Array.from({ length: STREAMS }, () => frame(1, 5, block)))
+    const window = Buffer.from([0x3f, 0xff, 0xff, 0xff])
+    const start = Buffer.concat([
+      Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+      frame(4, 0, Buffer.alloc(0)),
+      frame(8, 0, window),
+    ])
+    for (const c of this.downstream) {
+      c.handler.onData(c, start, false)
+      c.text = ''
+    }
+  }
+
+  override run(requests: number): void {
+    const each = this.#frames.length / STREAMS
+    for (let done = 0; done < requests; done += STREAMS * HTTP2_CONNECTIONS) {
+      for (let i = 0; i < STREAMS; i++) this.#frames.writeUInt32BE(this.#stream + 2 * i, i * each + 5)
+      this.#stream += 2 * STREAMS
+      for (let i = 0; i < HTTP2_CONNECTIONS; i++) {
+        const c = this.downstream[i]!
+        c.handler.onData(c, Buffer.from(this.#frames), false)
+      }
+      this.turn()
+      for (const c of this.upstream) {
+        const { text } = c
+        if (text === '') continue
+        // Answers make room for requests that wait.
+        c.text = ''
+        c.handler.onData(c, answers(text), false)
+      }
+      this.turn()
+      for (let i = 0; i < HTTP2_CONNECTIONS; i++) {
+        const c = this.downstream[i]!
+        flattened(c.text)
+        this.#open += STREAMS + 1 - c.text.split('hello from upstream').length
+        c.text = ''
+      }
+    }
+    // Those of the first turn may wait for connections.
+    if (this.#open > STREAMS * HTTP2_CONNECTIONS) this.refused = this.#open
+  }
+}
+
+const HTTP2_CONNECTIONS = 8
+const STREAMS = 32
+
+function frame(type: number, flags: number, payload: Buffer, stream = 0): Buffer {
+  const out = Buffer.alloc(9 + payload.length)
+  out.writeUIntBE(payload.length, 0, 3)
+  out[3] = type
+  out[4] = flags
+  out.writeUInt32BE(stream, 5)
+  payload.copy(out, 9)
+  return out
+}
+
+/** Fields of a response as nginx encodes them: each a literal that enters the table and is never referred to. */
+const BLOCK = Buffer.concat([
+  Buffer.from([0x88]),
+  ...(
+    [
+      [54, 'nginx/1.22.1'],
+      [33, 'Sat, 21 Nov 2026 09:00:00 GMT'],
+      [31, 'text/plain'],
+      [28, '20'],
+    ] as const
+  ).map(([name, value]) => Buffer.concat([Buffer.from([0x40 | name, value.length]), Buffer.from(value)])),
+])
+const ANSWER = Buffer.concat([frame(1, 4, BLOCK), frame(0, 1, Buffer.from('hello from upstream\n'))])
+/** SETTINGS, an acknowledgement of ours, and a window that lasts. */
+const GREETING = Buffer.concat([
+  frame(4, 0, Buffer.alloc(0)),
+  frame(4, 1, Buffer.alloc(0)),
+  frame(8, 0, Buffer.from([0x3f, 0xff, 0xff, 0xff])),
+])
+
+/** An answer to each HEADERS frame in what the proxy has written. */
+function answers(text: string): Buffer {
+  const bytes = Buffer.from(text, 'latin1')
+  const out: Buffer[] = []
+  let at = 0
+  if (text.startsWith('PRI ')) {
+    at = 24
+    out.push(GREETING)
+  }
+  while (at < bytes.length) {
+    if (bytes[at + 3] === 1) {
+      const answer = Buffer.from(ANSWER)
+      bytes.copy(answer, 5, at + 5, at + 9)
+      bytes.copy(answer, 9 + BLOCK.length + 5, at + 5, at + 9)
+      out.push(answer)
+    }
+    at += 9 + bytes.readUIntBE(at, 3)
+  }
+  return Buffer.concat(out)
+}
+
 class FilterHandler implements ConnectionHandler {
   readonly #filter: NetworkFilter
 
@@ -278,7 +387,7 @@ const reference = referenceNs()
 report('reference loop', reference, reference)
 for (const [name, configuration, host] of CASES) {
   if (wanted.length > 0 && !wanted.includes(name)) continue
-  const world = new World(configuration, host)
+  const world = configuration === HTTP2_BOTH ? new Http2World(configuration, host) : new World(configuration, host)
   const ns = bestNs(() => world.run(ROUND), ROUND)
   if (world.refused > 0) throw new Error(`${world.refused} requests had no good answer`)
   report(`request, ${name}`, ns, reference)

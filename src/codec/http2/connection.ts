@@ -269,13 +269,13 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   ): boolean {
     const receiver = this.receiver
     receiver.begin(kind)
-    if (!this.memo.recall(this.hpack.generation, kind, from, start, stop, receiver)) {
+    if (!this.memo.recall(this.hpack, kind, from, start, stop, receiver)) {
       if (!this.hpack.decode(from, start, stop, receiver)) {
         this.onUndecodable(id)
         return false
       }
       receiver.finish()
-      this.memo.keep(this.hpack.generation, kind, from, start, stop, receiver)
+      this.memo.keep(this.hpack, kind, from, start, stop, receiver)
     }
     receiver.block.wireBytes = wireBytes
     if (this.selfDependent) {

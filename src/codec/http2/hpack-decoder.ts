@@ -20,19 +20,23 @@ let scratch: Buffer = Buffer.allocUnsafeSlow(4096)
 export class HpackDecoder {
   /** Changes whenever the meaning of an index changes; equal generations decode equal bytes to equal fields. */
   generation = 0
+  /** The last block referred to nothing in the dynamic table: its bytes mean the same at any time. */
+  selfContained = true
+  /** Entries it made there. */
+  inserts = 0
   private names: (FieldName | null)[] = []
   private values: string[] = []
   private valid: boolean[] = []
   private mask = -1
-  /** Insertions ever; entry k (1 = newest) lives at ring position `inserted - k`. */
-  private inserted = 0
+  /** Insertions ever; entry k (1 = newest) lives at ring position `total - k`. */
+  private total = 0
   private count = 0
   private size = 0
   private capacity = DEFAULT_TABLE_SIZE
   /** Upper bound of size updates: what we announced and the peer acknowledged. */
   private limit = DEFAULT_TABLE_SIZE
   /** RFC 7541 §4.2: after we lowered the limit the next block must begin with a size update. */
-  private updateDue = false
+  updateDue = false
   // Cursor and results of the readers below, fields because JavaScript has one return value.
   private at = 0
   private text = ''
@@ -47,6 +51,8 @@ export class HpackDecoder {
   /** Decodes one whole block into `to`. False: COMPRESSION_ERROR, the connection cannot go on (RFC 9113 §4.3). */
   decode(from: Buffer, start: number, end: number, to: HeaderReceiver): boolean {
     this.at = start
+    this.selfContained = true
+    this.inserts = 0
     let fields = 0
     while (this.at < end) {
       const byte = from[this.at]!
@@ -55,9 +61,10 @@ export class HpackDecoder {
         if (index <= 0) return false
         if (index <= STATIC_LENGTH) to.field(staticNames[index]!, STATIC_VALUES[index]!, true)
         else {
+          this.selfContained = false
           const k = index - STATIC_LENGTH
           if (k > this.count) return false
-          const slot = (this.inserted - k) & this.mask
+          const slot = (this.total - k) & this.mask
           to.field(this.names[slot]!, this.values[slot]!, this.valid[slot]!)
         }
       } else if (byte >= 0x40) {
@@ -67,6 +74,7 @@ export class HpackDecoder {
         const size = this.integer(from, end, 0x1f)
         if (fields !== 0 || size < 0 || size > this.limit) return false
         this.updateDue = false
+        this.selfContained = false
         this.resize(size)
         continue
       } else if (!this.literal(from, end, 0x0f, to, false)) return false
@@ -85,9 +93,10 @@ export class HpackDecoder {
       name = named
     } else if (index <= STATIC_LENGTH) name = staticNames[index]!
     else {
+      this.selfContained = false
       const k = index - STATIC_LENGTH
       if (k > this.count) return false
-      name = this.names[(this.inserted - k) & this.mask]!
+      name = this.names[(this.total - k) & this.mask]!
     }
     if (!this.string(from, end)) return false
     const value = this.text
@@ -160,17 +169,34 @@ export class HpackDecoder {
     return true
   }
 
+  /** What the last block has put into the table, in its order; false when not all of it is there any more. */
+  inserted(names: FieldName[], values: string[]): boolean {
+    if (this.inserts > this.count) return false
+    for (let k = this.inserts; k > 0; k--) {
+      const slot = (this.total - k) & this.mask
+      names.push(this.names[slot]!)
+      values.push(this.values[slot]!)
+    }
+    return true
+  }
+
+  /** Decodes such a block without reading it: only what it does to the table. */
+  replay(names: readonly FieldName[], values: readonly string[]): void {
+    for (let i = 0; i < names.length; i++) this.insert(names[i]!, values[i]!, true)
+  }
+
   private insert(name: FieldName, value: string, valid: boolean): void {
     this.generation++
+    this.inserts++
     const size = name.name.length + value.length + ENTRY_OVERHEAD
     this.evict(this.capacity - size)
     if (size > this.capacity) return
     if (this.count > this.mask) this.grow()
-    const slot = this.inserted & this.mask
+    const slot = this.total & this.mask
     this.names[slot] = name
     this.values[slot] = value
     this.valid[slot] = valid
-    this.inserted = (this.inserted + 1) | 0
+    this.total = (this.total + 1) | 0
     this.count++
     this.size += size
   }
@@ -184,7 +210,7 @@ export class HpackDecoder {
 
   private evict(room: number): void {
     while (this.count > 0 && this.size > room) {
-      const slot = (this.inserted - this.count) & this.mask
+      const slot = (this.total - this.count) & this.mask
       this.size -= this.names[slot]!.name.length + this.values[slot]!.length + ENTRY_OVERHEAD
       this.names[slot] = null
       this.values[slot] = ''
@@ -198,8 +224,8 @@ export class HpackDecoder {
     const values = new Array<string>(length).fill('')
     const valid = new Array<boolean>(length).fill(true)
     for (let k = this.count; k > 0; k--) {
-      const from = (this.inserted - k) & this.mask
-      const to = (this.inserted - k) & (length - 1)
+      const from = (this.total - k) & this.mask
+      const to = (this.total - k) & (length - 1)
       names[to] = this.names[from]!
       values[to] = this.values[from]!
       valid[to] = this.valid[from]!

@@ -78,6 +78,7 @@ export class HpackEncoder {
   /** Smallest capacity since the last block, and whether the peer must be told (§4.2). */
   private lowest = DEFAULT_TABLE_SIZE
   private changed = false
+  private readonly lastKnown: (EncoderName | null)[] = []
   private readonly lastNames: string[] = []
   private readonly lastValues: string[] = []
   /** Absolute entry number when positive, static index when negative, 0 for none. */
@@ -165,11 +166,7 @@ export class HpackEncoder {
   }
 
   private lookUp(position: number, name: string, value: string, to: Buffer, at: number): number {
-    let known = this.names.get(name)
-    if (known === undefined) {
-      known = new EncoderName(name)
-      if (this.names.size < MAX_NAMES) this.names.set(name, known)
-    }
+    const known = this.known(position, name)
     if (known.skip) {
       this.position--
       return at
@@ -209,6 +206,22 @@ export class HpackEncoder {
     this.insert(known, value, size)
     if (remember) this.lastEntries[position] = this.inserted
     return end
+  }
+
+  /** Found where it stood in the last head, else by its name. */
+  private known(position: number, name: string): EncoderName {
+    const last = position < this.lastKnown.length ? this.lastKnown[position]! : null
+    if (last !== null && last.name === name) return last
+    let known = this.names.get(name)
+    if (known === undefined) {
+      known = new EncoderName(name)
+      if (this.names.size >= MAX_NAMES) return known
+      this.names.set(name, known)
+    }
+    // Places are filled in turn: a list with holes is slower to read.
+    if (position < this.lastKnown.length) this.lastKnown[position] = known
+    else if (position === this.lastKnown.length && position < 64) this.lastKnown.push(known)
+    return known
   }
 
   /** One entry per name that is used again spares later values, unique as they may be, the literal name. */

@@ -1,0 +1,89 @@
+import t from 'tap'
+import { BlockMemo } from '../../../../src/codec/http2/block-memo.ts'
+import { BlockKind, HeaderReceiver, UnderscoreAction } from '../../../../src/codec/http2/header-receiver.ts'
+import { HpackDecoder } from '../../../../src/codec/http2/hpack-decoder.ts'
+
+const receiver = (): HeaderReceiver => new HeaderReceiver(60_000, 100, UnderscoreAction.Allow, true)
+const text = (value: string): number[] => [value.length, ...Buffer.from(value, 'latin1')]
+
+/** One side of a connection, with the memo or without. */
+class Side {
+  readonly hpack = new HpackDecoder()
+  readonly memo: BlockMemo | null
+  readonly to = receiver()
+  recalled = 0
+
+  constructor(memo: BlockMemo | null) {
+    this.memo = memo
+  }
+
+  decode(block: Buffer): string {
+    this.to.begin(BlockKind.Response)
+    if (this.memo?.recall(this.hpack, BlockKind.Response, block, 0, block.length, this.to) === true) this.recalled++
+    else {
+      if (!this.hpack.decode(block, 0, block.length, this.to)) return 'undecodable'
+      this.to.finish()
+      this.memo?.keep(this.hpack, BlockKind.Response, block, 0, block.length, this.to)
+    }
+    const { status, list } = this.to.block
+    return this.to.error !== '' ? this.to.error : JSON.stringify([status, this.to.contentLength, list])
+  }
+}
+
+t.test('a block that always makes the same entries is not read again, and leaves the table as if it were', async t => {
+  let seed = 5
+  const random = (n: number): number => {
+    seed = (seed * 1103515245 + 12345) & 0x7fffffff
+    return (seed >> 8) % n
+  }
+  for (let round = 0; round < 40; round++) {
+    const plain = new Side(null)
+    const kept = new Side(new BlockMemo())
+    // Few blocks, so that they repeat; the third kind of field refers to the dynamic table and means something else each time.
+    const blocks = Array.from({ length: 5 }, () => {
+      const bytes: number[] = random(9) === 0 ? [0x3f, random(2) === 0 ? 97 : 33] : []
+      bytes.push(0x88)
+      for (let fields = random(5); fields > 0; fields--) {
+        const value = 'v'.repeat(random(3) === 0 ? random(120) : 2) + random(3)
+        switch (random(5)) {
+          case 0:
+            bytes.push(0x40, ...text(`x-${random(3)}`), ...text(value))
+            break
+          case 1:
+            bytes.push(0x76, ...text(value))
+            break
+          case 2:
+            if (random(3) === 0) bytes.push(0xbe)
+            break
+          case 3:
+            bytes.push(0, ...text('x-literal'), ...text(value))
+            break
+          default:
+            bytes.push(0x7f, 0, ...text(value))
+        }
+      }
+      return Buffer.from(bytes)
+    })
+    for (let i = 0; i < 200; i++) {
+      const block = blocks[random(blocks.length)]!
+      const expected = plain.decode(block)
+      const seen = kept.decode(block)
+      if (seen !== expected) return void t.fail(`round ${round}, block ${i}: ${seen} for ${expected}`)
+      if (expected === 'undecodable') break
+    }
+  }
+  return undefined
+})
+
+t.test('answers of a peer that puts all fields into the table and never refers to them cost a comparison', async t => {
+  const side = new Side(new BlockMemo())
+  // As nginx answers.
+  const block = Buffer.from([0x88, 0x76, ...text('nginx'), 0x61, ...text('Sat, 21 Nov 2026'), 0x5c, ...text('20')])
+  const first = side.decode(block)
+  for (let i = 0; i < 50; i++) t.equal(side.decode(block), first)
+  t.equal(side.recalled, 49)
+  t.match(
+    side.decode(Buffer.from([0x88, 0xbe, 0xbf, 0xc0])),
+    '["content-length","20","date","Sat, 21 Nov 2026","server","nginx"]',
+  )
+})
