@@ -1,3 +1,5 @@
+const SHORT = 32
+
 /**
  * Writes the protobuf wire format field by field. No descriptors are needed, so that workers can write messages of the data plane:
  *
@@ -7,8 +9,13 @@
  *     w.finish()
  */
 export class WireWriter {
-  #buffer = Buffer.allocUnsafe(1024)
+  #buffer: Buffer<ArrayBuffer>
   #at = 0
+
+  /** `size`: bytes there is room for at first. */
+  constructor(size = 1024) {
+    this.#buffer = Buffer.allocUnsafe(size)
+  }
 
   finish(): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.#buffer.subarray(0, this.#at))
@@ -84,8 +91,12 @@ export class WireWriter {
     const { length } = s
     this.varint(length)
     this.#grow(length)
-    this.#buffer.latin1Write(s, this.#at, length)
-    this.#at += length
+    const buffer = this.#buffer
+    const at = this.#at
+    this.#at = at + length
+    // A call into native code costs more than a few characters.
+    if (length > SHORT) buffer.latin1Write(s, at, length)
+    else for (let i = 0; i < length; i++) buffer[at + i] = s.charCodeAt(i)
   }
 
   /** Bytes that are encoded fields already. */
@@ -132,6 +143,11 @@ export class WireWriter {
 
   get length(): number {
     return this.#at
+  }
+
+  /** What was written, without a copy: nothing may be written any more. */
+  take(): Uint8Array {
+    return this.view()
   }
 
   /** What was written; only good until the next write. */

@@ -80,7 +80,8 @@ const STREAM_OPERATORS: OperatorTable = {
   UPSTREAM_CLUSTER_RAW: () => c => orNull(c.info.upstreamClusterName),
   UPSTREAM_PROTOCOL: () => c => orNull(c.info.upstreamProtocol),
   UPSTREAM_REQUEST_ATTEMPT_COUNT: () => c => c.info.upstreamAttempts,
-  UPSTREAM_TRANSPORT_FAILURE_REASON: () => c => orNull(c.info.upstreamTransportFailure.replaceAll(' ', '_')),
+  UPSTREAM_TRANSPORT_FAILURE_REASON: () => c =>
+    c.info.upstreamTransportFailure === '' ? null : c.info.upstreamTransportFailure.replaceAll(' ', '_'),
   DOWNSTREAM_HEADER_BYTES_RECEIVED: () => c => c.info.downstreamHeaderBytesReceived,
   DOWNSTREAM_HEADER_BYTES_SENT: () => c => c.info.downstreamHeaderBytesSent,
   DOWNSTREAM_WIRE_BYTES_RECEIVED: () => c => c.info.downstreamWireBytesReceived,

@@ -280,6 +280,21 @@ t.test('addresses: IPv4, IPv6, Unix sockets; metadata and filter state as Struct
   )
 })
 
+t.test('upstream addresses as they are printed', async t => {
+  const shown = (text: string) =>
+    entryOf(
+      context(info => {
+        info.upstreamHost = text
+      }),
+    ).common_properties!.upstream_remote_address
+  t.same(shown('10.0.0.1:8080'), { socket_address: { address: '10.0.0.1', port_value: 8080 } })
+  t.same(shown('envoy://listener/id'), {
+    envoy_internal_address: { server_listener_name: 'listener', endpoint_id: 'id' },
+  })
+  t.same(shown('envoy://listener'), { envoy_internal_address: { server_listener_name: 'listener' } })
+  t.same(shown('@abstract'), { pipe: { path: '@abstract' } })
+})
+
 t.test('texts that are no UTF-8 are mended byte by byte', async t => {
   const mend = (hex: string) => Buffer.from(validUtf8(Buffer.from(hex, 'hex').toString('latin1')), 'latin1').toString()
   t.equal(mend('61'), 'a')

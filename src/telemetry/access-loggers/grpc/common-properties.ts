@@ -1,7 +1,6 @@
 import { lazyCrypto } from '../../../base/lazy-modules.ts'
 import { encodeStruct, type StructFields } from '../../../config/struct-wire.ts'
 import type { WireWriter } from '../../../config/wire-writer.ts'
-import { parseHostPort } from '../../../io/address.ts'
 import type { Address, TlsInfo } from '../../../io/connection.ts'
 import { type CustomTag, compileCustomTags } from '../../custom-tags.ts'
 import type { AccessLogType, FormatContext } from '../../format-context.ts'
@@ -110,31 +109,43 @@ function writeDuration(w: WireWriter, field: number, start: number, end: number)
 function writeAddress(w: WireWriter, field: number, address: Address): void {
   const mark = w.tagged(field)
   const { internal } = address
-  if (internal !== undefined) {
-    const inner = w.tagged(3)
-    w.stringField(1, internal.listener)
-    w.stringField(2, internal.endpointId)
-    w.close(inner)
-  } else if (address.ip.startsWith('/') || address.ip.startsWith('@')) writePipe(w, address.ip)
+  if (internal !== undefined) writeInternal(w, internal.listener, internal.endpointId)
+  else if (address.ip.startsWith('/') || address.ip.startsWith('@')) writePipe(w, address.ip)
+  else writeSocket(w, address.ip, address.port)
+  w.close(mark)
+}
+
+/** An address as it is printed: `10.0.0.1:80`, `[::1]:80`, `/run/x`, `envoy://listener/id`. */
+function writeAddressText(w: WireWriter, field: number, text: string): void {
+  const mark = w.tagged(field)
+  const colon = text.lastIndexOf(':')
+  if (text.startsWith(INTERNAL)) {
+    const slash = text.indexOf('/', INTERNAL.length)
+    const end = slash < 0 ? text.length : slash
+    writeInternal(w, text.slice(INTERNAL.length, end), text.slice(end + 1))
+  } else if (colon < 0 || text.startsWith('/') || text.startsWith('@')) writePipe(w, text)
   else {
-    const inner = w.tagged(1)
-    w.stringField(2, address.ip)
-    // A port is a member of a oneof: 0 is written too.
-    w.tag(3, 0)
-    w.varint(address.port)
-    w.close(inner)
+    const ip = text.startsWith('[') ? text.slice(1, colon - 1) : text.slice(0, colon)
+    writeSocket(w, ip, Number(text.slice(colon + 1)))
   }
   w.close(mark)
 }
 
-function writeAddressText(w: WireWriter, field: number, text: string): void {
-  const address = parseHostPort(text)
-  if (address !== null) {
-    writeAddress(w, field, address)
-    return
-  }
-  const mark = w.tagged(field)
-  writePipe(w, text)
+const INTERNAL = 'envoy://'
+
+function writeInternal(w: WireWriter, listener: string, endpointId: string): void {
+  const mark = w.tagged(3)
+  w.stringField(1, listener)
+  w.stringField(2, endpointId)
+  w.close(mark)
+}
+
+function writeSocket(w: WireWriter, ip: string, port: number): void {
+  const mark = w.tagged(1)
+  textField(w, 2, ip)
+  // A port is a member of a oneof: 0 is written too.
+  w.tag(3, 0)
+  w.varint(port)
   w.close(mark)
 }
 

@@ -119,7 +119,7 @@ export class LogStream implements GrpcStreamUser, TimerOwner {
   }
 
   #message(first: boolean): Uint8Array {
-    const w = new WireWriter()
+    const w = new WireWriter(this.#entries.length + 16)
     if (first) {
       w.messageField(IDENTIFIER, () => {
         w.bytesField(1, encodeNode(this.#services.node))
@@ -127,7 +127,7 @@ export class LogStream implements GrpcStreamUser, TimerOwner {
       })
     }
     w.bytesField(LOGS[this.#kind], this.#entries.view())
-    return w.finish()
+    return w.take()
   }
 }
 

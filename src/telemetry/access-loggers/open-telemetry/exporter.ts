@@ -13,6 +13,8 @@ const RESOURCE_LOGS = 1
 const RESOURCE = 1
 const SCOPE_LOGS = 2
 const LOG_RECORDS = 2
+/** More than their tags and lengths take. */
+const PREFIXES = 32
 
 /** The exporter for that configuration on this thread: loggers with the same one share buffer, client and stats, as in Envoy. */
 export function otlpExporter(config: OpenTelemetryConfig, services: WorkerServices): OtlpExporter {
@@ -79,7 +81,7 @@ export class OtlpExporter implements TimerOwner {
   }
 
   #message(): Uint8Array {
-    const w = new WireWriter()
+    const w = new WireWriter(this.#resource.length + this.#records.length + PREFIXES)
     w.tag(RESOURCE_LOGS, 2)
     const mark = w.open()
     w.tag(RESOURCE, 2)
@@ -87,6 +89,6 @@ export class OtlpExporter implements TimerOwner {
     w.tag(SCOPE_LOGS, 2)
     w.bytes(this.#records.view())
     w.close(mark)
-    return w.finish()
+    return w.take()
   }
 }
