@@ -38,6 +38,8 @@ export class LogStream implements GrpcStreamUser, TimerOwner {
   readonly #stats: LogStats
   /** Fields log_entry. */
   readonly #entries = new WireWriter()
+  /** Where the entry that is being written began. */
+  #mark = 0
   #count = 0
   /** Bytes of the entries alone, which is what buffer_size_bytes is compared with. */
   #size = 0
@@ -71,8 +73,6 @@ export class LogStream implements GrpcStreamUser, TimerOwner {
     this.#mark = w.open()
     return w
   }
-
-  #mark = 0
 
   end(): void {
     this.#size += this.#entries.close(this.#mark)
