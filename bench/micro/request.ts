@@ -5,10 +5,12 @@
 import { systemClock } from '../../src/base/clock.ts'
 import { XorShift } from '../../src/base/random.ts'
 import { type TimerLoop, TimerWheel } from '../../src/base/timer-wheel.ts'
+import { HeaderBlock } from '../../src/codec/header-block.ts'
 import { parseCluster } from '../../src/config/cluster.ts'
 import { FieldPath } from '../../src/config/field-path.ts'
 import type { envoy } from '../../src/config/gen/messages.d.ts'
 import { loadBootstrap } from '../../src/config/load.ts'
+import type { CallOuts } from '../../src/config/services.ts'
 import { registerExtensions } from '../../src/extensions.ts'
 import { ipAddress } from '../../src/io/address.ts'
 import { type Address, type Connection, type ConnectionHandler, Flow } from '../../src/io/connection.ts'
@@ -30,11 +32,30 @@ import { bestNs, referenceNs, report } from './reference.ts'
 
 const NO_CHAIN = { continueReading() {} }
 
-const CASES: readonly (readonly [name: string, configuration: Configuration, host: string])[] = [
+type Tracer = readonly [typeName: string, message: object]
+
+const TRACE = 'type.googleapis.com/envoy.config.trace.v3.'
+const HTTP_URI = { uri: 'http://collector/', cluster: 'collector', timeout: 1000 }
+const ZIPKIN: Tracer = [
+  'ZipkinConfig',
+  { collector_endpoint_version: 'HTTP_JSON', trace_id_128bit: true, collector_service: { http_uri: HTTP_URI } },
+]
+const OTLP: Tracer = ['OpenTelemetryConfig', { http_service: { http_uri: HTTP_URI }, service_name: 'bench' }]
+
+/** `traced`: with a tracer, and so many per cent of the requests sampled. */
+const CASES: readonly (readonly [
+  name: string,
+  configuration: Configuration,
+  host: string,
+  traced?: [Tracer, number],
+])[] = [
   ['http1', HTTP1, 'bench.test'],
   ['istio-inbound', ISTIO_INBOUND, 'bench.test'],
   ['istio-outbound', ISTIO_OUTBOUND, ISTIO_OUTBOUND.checks.host],
   ['http2-both', HTTP2_BOTH, 'bench.test'],
+  ['istio-inbound-zipkin-1', ISTIO_INBOUND, 'bench.test', [ZIPKIN, 1]],
+  ['istio-inbound-otlp-1', ISTIO_INBOUND, 'bench.test', [OTLP, 1]],
+  ['istio-inbound-otlp-100', ISTIO_INBOUND, 'bench.test', [OTLP, 100]],
 ]
 const CONNECTIONS = 32
 const ROUND = 20_000
@@ -118,7 +139,7 @@ class World implements TimerLoop {
   protected readonly upstream: FakeConnection[] = []
   readonly #request: Buffer
 
-  constructor(configuration: Configuration, host: string) {
+  constructor(configuration: Configuration, host: string, traced: [Tracer, number] | null) {
     this.#request = Buffer.from(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`, 'latin1')
     const { message } = loadBootstrap({ yaml: configuration.envoy(SITES) })
     const at = FieldPath.root('bench')
@@ -126,7 +147,7 @@ class World implements TimerLoop {
     const filter = listeners![0]!.filter_chains![0]!.filters![0]!
     const proto = (filter.typed_config as unknown as { message: object }).message
     const factory = httpConnectionManagerFactory.create(
-      httpConnectionManagerFactory.parse(proto, at, []),
+      httpConnectionManagerFactory.parse(traced === null ? proto : { ...proto, tracing: tracingOf(traced) }, at, []),
       this.#services(clusters!),
     )
     for (let i = 0; i < CONNECTIONS; i++) {
@@ -239,6 +260,7 @@ class World implements TimerLoop {
       extensions: { generation: 0, get: () => null },
       node: { id: '', cluster: '', region: '', zone: '', subZone: '', metadata: {} },
       fileFlushInterval: 1000,
+      callOuts: COLLECTOR,
       log: () => ({ error: console.error }),
       listenerName: 'ingress',
       listenerAddress: '127.0.0.1_80',
@@ -262,7 +284,7 @@ class Http2World extends World {
   #open = 0
 
   constructor(configuration: Configuration, host: string) {
-    super(configuration, host)
+    super(configuration, host, null)
     // GET, http, / and the authority as a literal, as h2load sends them the first time.
     const block = Buffer.concat([Buffer.from([0x82, 0x86, 0x84, 0x01, host.length]), Buffer.from(host)])
     this.#frames = Buffer.concat(Array.from({ length: STREAMS }, () => frame(1, 5, block)))
@@ -376,6 +398,21 @@ class FilterHandler implements ConnectionHandler {
   onClose(): void {}
 }
 
+function tracingOf([[type, message], share]: [Tracer, number]): object {
+  const provider = { name: 'bench', typed_config: { type_url: TRACE + type, message } }
+  return { provider, random_sampling: { value: share } }
+}
+
+/** Answers at once. */
+const COLLECTOR: Pick<CallOuts, 'http'> = {
+  http(_options, _head, _body, user) {
+    const head = new HeaderBlock()
+    head.status = 202
+    user.onCallDone(head, Buffer.alloc(0), null)
+    return { cancel() {} }
+  },
+}
+
 /** What the write to a socket does to a text of pieces; without it the cost of putting it together would go unseen. */
 function flattened(text: string): void {
   wire.latin1Write(text, 0, text.length)
@@ -385,9 +422,10 @@ registerExtensions()
 const wanted = process.argv.slice(2)
 const reference = referenceNs()
 report('reference loop', reference, reference)
-for (const [name, configuration, host] of CASES) {
+for (const [name, configuration, host, traced] of CASES) {
   if (wanted.length > 0 && !wanted.includes(name)) continue
-  const world = configuration === HTTP2_BOTH ? new Http2World(configuration, host) : new World(configuration, host)
+  const world =
+    configuration === HTTP2_BOTH ? new Http2World(configuration, host) : new World(configuration, host, traced ?? null)
   const ns = bestNs(() => world.run(ROUND), ROUND)
   if (world.refused > 0) throw new Error(`${world.refused} requests had no good answer`)
   report(`request, ${name}`, ns, reference)

@@ -4,8 +4,8 @@ import type { Log } from './log.ts'
 const MAX_KINDS = 1000
 
 /**
- * Warnings about configuration, one line per kind and push: Istio sets `decorator` on every route, and a line for each of ten
- * thousand routes hides all others. The first text is kept, with how often the same was said of another place.
+ * Warnings about configuration, one line per kind and push: what a control plane sets on one route it sets on every route, and a
+ * line for each of ten thousand hides all others. The first text is kept, with how often the same was said of another place.
  */
 export class WarningDigest {
   readonly #log: Log

@@ -8,7 +8,7 @@ import type {
 } from '../telemetry/tracing-config.ts'
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
-import { parseFraction } from './matcher.ts'
+import { latin1, parseFraction } from './matcher.ts'
 import { percent } from './percent.ts'
 import { type ParsedExtension, parseAny } from './registry.ts'
 import { checkFormat } from './substitution-format.ts'
@@ -112,7 +112,7 @@ export function parseRouteTracing(proto: RouteTracing, at: FieldPath, warnings: 
 
 export function parseDecorator(proto: Decorator, at: FieldPath, warnings: string[]): DecoratorConfig {
   DECORATOR_SUPPORT.check(proto, at, warnings)
-  return { operation: proto.operation ?? '', propagate: proto.propagate ?? true }
+  return { operation: latin1(proto.operation ?? ''), propagate: proto.propagate ?? true }
 }
 
 /** Runtime keys that replace the configured shares. */

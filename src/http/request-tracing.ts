@@ -1,5 +1,5 @@
 import type { HeaderBlock } from '../codec/header-block.ts'
-import type { FractionConfig } from '../config/matcher.ts'
+import { type FractionConfig, latin1 } from '../config/matcher.ts'
 import type { Runtime } from '../config/services.ts'
 import type { Route } from '../routing/route.ts'
 import type { Counter, StatsScope } from '../stats/stats.ts'
@@ -59,8 +59,8 @@ export class RequestTracing implements SpanPlace {
     this.runtime = services.runtime
     this.place = place
     this.maxPath = config.maxPathTagLength
-    this.nodeId = services.node.id
-    this.zone = services.node.zone
+    this.nodeId = latin1(services.node.id)
+    this.zone = latin1(services.node.zone)
     // tracing.health_check stays 0, as with Envoy: which requests are health checks is known only after the span has begun.
     this.charges = ['not_traceable', 'random_sampling', 'client_enabled', 'service_forced'].map(name =>
       stats.counter(`tracing.${name}`),

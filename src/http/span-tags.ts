@@ -1,4 +1,5 @@
 import type { HeaderBlock } from '../codec/header-block.ts'
+import { latin1 } from '../config/matcher.ts'
 import { responseFlagNames } from '../telemetry/response-flags.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
 import type { Span } from '../telemetry/tracing.ts'
@@ -28,8 +29,8 @@ export function tagRequestSpan(span: Span, context: StreamContext, maxPath: numb
   span.setTag('response_size', String(info.bytesSent))
   span.setTag('component', 'proxy')
   if (info.upstreamClusterName !== '') {
-    span.setTag('upstream_cluster', info.upstreamClusterName)
-    span.setTag('upstream_cluster.name', info.upstreamClusterStatName)
+    span.setTag('upstream_cluster', latin1(info.upstreamClusterName))
+    span.setTag('upstream_cluster.name', latin1(info.upstreamClusterStatName))
   }
   tagStatus(span, info.responseCode, info.flagOrder)
   const { responseHeaders, responseTrailers } = context

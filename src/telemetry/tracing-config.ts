@@ -44,6 +44,7 @@ export interface TracingConfig extends TracingLevelConfig {
 
 /** envoy.config.route.v3.Decorator. */
 export interface DecoratorConfig {
+  /** Latin1. */
   readonly operation: string
   readonly propagate: boolean
 }

@@ -1,4 +1,5 @@
 import type { HeaderBlock } from '../../codec/header-block.ts'
+import { latin1 } from '../../config/matcher.ts'
 import type { ResponseFlag } from '../../telemetry/stream-info.ts'
 import type { Span } from '../../telemetry/tracing.ts'
 import type { Host } from '../../upstream/upstream.ts'
@@ -64,8 +65,8 @@ export function tagUpstream(span: Span, host: Host, cluster: string, observabili
   span.setTag('upstream_address', host.address.text)
   span.setTag('peer.address', host.address.text)
   span.setTag('component', 'proxy')
-  span.setTag('upstream_cluster', cluster)
-  span.setTag('upstream_cluster.name', observabilityName)
+  span.setTag('upstream_cluster', latin1(cluster))
+  span.setTag('upstream_cluster.name', latin1(observabilityName))
 }
 
 /** Null: attempts of this request have none of their own. */

@@ -110,6 +110,7 @@ export class OpenTelemetryTracer implements Tracer, Flushed {
     span.server = place.spawnsUpstream || !place.egress
     if (parent === null) {
       span.traceId = randomId(this.random) + randomId(this.random)
+      span.fresh = !h.has('tracestate')
       span.sampled = traced && (sampler === null || samples(sampler, span.traceId, null))
     } else {
       span.traceId = parent.traceId
@@ -130,6 +131,7 @@ export class OpenTelemetryTracer implements Tracer, Flushed {
     span.parentId = ''
     span.remoteParent = false
     span.traceState = ''
+    span.fresh = false
     span.start = at
     return span
   }

@@ -124,6 +124,12 @@ export class ZipkinTracer implements Tracer, Flushed, CallUser {
   }
 
   startSpan(h: HeaderBlock, at: number, place: SpanPlace, traced: boolean): ZipkinSpan | null {
+    if (!hasContext(h)) {
+      const span = this.#spanOf(h, at, place, traced)
+      span.fresh = true
+      this.#root(span)
+      return span
+    }
     const single = h.get('b3')
     let sampled = b3Sampled(h, single, traced)
     let context: B3Context | null | undefined = readB3(h, single)
@@ -136,10 +142,8 @@ export class ZipkinTracer implements Tracer, Flushed, CallUser {
         sampled = parent.sampled
       }
     }
-    const span = this.newSpan(h.authority, at)
-    span.server = place.spawnsUpstream || this.#config.split || !place.egress
+    const span = this.#spanOf(h, at, place, sampled)
     span.single = single !== undefined
-    span.sampled = sampled
     if (context === undefined) this.#root(span)
     else {
       span.traceId = context.traceId
@@ -158,6 +162,8 @@ export class ZipkinTracer implements Tracer, Flushed, CallUser {
     const span = this.#free.pop() ?? new ZipkinSpan(this)
     span.name = name
     span.server = false
+    span.single = false
+    span.fresh = false
     span.parentId = ''
     span.start = at
     return span
@@ -194,6 +200,13 @@ export class ZipkinTracer implements Tracer, Flushed, CallUser {
     else this.#stats.reportsFailed.inc()
   }
 
+  #spanOf(h: HeaderBlock, at: number, place: SpanPlace, sampled: boolean): ZipkinSpan {
+    const span = this.newSpan(h.authority, at)
+    span.server = place.spawnsUpstream || this.#config.split || !place.egress
+    span.sampled = sampled
+    return span
+  }
+
   #root(span: ZipkinSpan): void {
     const id = randomId(this.random)
     span.id = id
@@ -225,6 +238,16 @@ export class ZipkinTracer implements Tracer, Flushed, CallUser {
     this.#underWay++
     this.#services.callOuts.http(options, this.#request.head(), body, this)
   }
+}
+
+/** Anything of a trace context. Most requests from outside have nothing, and one look at the names tells. */
+function hasContext(h: HeaderBlock): boolean {
+  const { list } = h
+  for (let i = 0; i < list.length; i += 2) {
+    const name = list[i]!
+    if (name.startsWith('x-b3-') || name === 'b3' || name === 'traceparent') return true
+  }
+  return false
 }
 
 /** Names under `tracing.zipkin.`. */

@@ -21,6 +21,8 @@ export class OpenTelemetrySpan implements Span {
   traceState = ''
   name = ''
   server = false
+  /** No context came with the request, and none has been written yet: nothing need be replaced. */
+  fresh = false
   /** ms of the worker's clock. */
   start = 0
   end = 0
@@ -69,9 +71,16 @@ export class OpenTelemetrySpan implements Span {
   }
 
   inject(h: HeaderBlock): void {
-    replaceHeader(h, 'traceparent', formatTraceParent(this.traceId, this.spanId, this.sampled))
-    // Also when it is empty, as Envoy.
-    replaceHeader(h, 'tracestate', this.traceState)
+    const parent = formatTraceParent(this.traceId, this.spanId, this.sampled)
+    // A tracestate also when it is empty, as Envoy.
+    if (this.fresh) {
+      this.fresh = false
+      h.push('traceparent', parent)
+      h.push('tracestate', this.traceState)
+    } else {
+      replaceHeader(h, 'traceparent', parent)
+      replaceHeader(h, 'tracestate', this.traceState)
+    }
   }
 
   spawnChild(name: string, at: number): OpenTelemetrySpan {

@@ -33,7 +33,7 @@ function jsonSpan(span: ZipkinSpan, place: ZipkinPlace): object {
     timestamp: micros(place.epoch + span.start),
     duration: micros(span.end - span.start),
     localEndpoint: {
-      ...(place.service === '' ? {} : { serviceName: unicode(place.service) }),
+      ...(place.service === '' ? {} : { serviceName: place.service }),
       [isIPv6(place.address) ? 'ipv6' : 'ipv4']: place.address,
       port: 0,
     },
@@ -59,7 +59,7 @@ function writeSpan(w: WireWriter, span: ZipkinSpan, place: ZipkinPlace): void {
   w.fixed64(BigInt(micros(place.epoch + span.start)))
   w.uintField(7, micros(span.end - span.start))
   w.messageField(8, () => {
-    w.stringField(1, unicode(place.service))
+    w.stringField(1, place.service)
     w.bytesField(isIPv6(place.address) ? 3 : 2, bytesOf(place.address))
   })
   for (let i = 0; i < span.events.length; i++) {

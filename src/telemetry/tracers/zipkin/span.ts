@@ -19,6 +19,8 @@ export class ZipkinSpan implements Span {
   server = false
   /** The context came in, and goes out, in the single header `b3`. */
   single = false
+  /** No context came with the request, and none has been written yet: nothing need be replaced. */
+  fresh = false
   /** ms of the worker's clock. */
   start = 0
   end = 0
@@ -57,6 +59,13 @@ export class ZipkinSpan implements Span {
   inject(h: HeaderBlock): void {
     const { traceId, id, parentId, sampled } = this
     const flag = sampled ? '1' : '0'
+    if (this.fresh && !this.tracer.w3c) {
+      this.fresh = false
+      h.push('x-b3-traceid', traceId)
+      h.push('x-b3-spanid', id)
+      h.push('x-b3-sampled', flag)
+      return
+    }
     if (this.single) {
       replaceHeader(h, 'b3', `${traceId}-${id}-${flag}${parentId === '' ? '' : `-${parentId}`}`)
     } else {
