@@ -38,10 +38,14 @@ export function strerror(code: string): string {
   return TEXT[code] ?? code
 }
 
-const LATER = new Set(['ECONNREFUSED', 'ETIMEDOUT', 'EHOSTUNREACH', 'ECONNRESET'])
+/** `syscall` of an error that came after connect(2) had begun: it is read from the socket. */
+export const LATE_CONNECT = 'getsockopt'
 
-/** Envoy tells errors of connect(2) itself from those that epoll reports later. Blanks stay; formatters replace them. */
-export function connectFailure(code: string, remote: Address): string {
-  if (!isPipe(remote) && LATER.has(code)) return `delayed connect error: ${strerror(code)}`
+/**
+ * Envoy tells errors of connect(2) itself from those that epoll reports later (`call`: `LATE_CONNECT`), of which Unix sockets know
+ * none. Blanks stay; formatters replace them.
+ */
+export function connectFailure(code: string, call: string | undefined, remote: Address): string {
+  if (!isPipe(remote) && call === LATE_CONNECT) return `delayed connect error: ${strerror(code)}`
   return `immediate connect error: ${strerror(code)}|remote address:${remote.text}`
 }

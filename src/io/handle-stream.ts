@@ -4,6 +4,7 @@ import { ipAddress, isPipe, pipeAddress } from './address.ts'
 import { NOBODY, type PlainStream, type StreamOwner } from './byte-stream.ts'
 import { spendChunk } from './chunk-pool.ts'
 import type { Address, UpstreamSource } from './connection.ts'
+import { LATE_CONNECT } from './errno.ts'
 import { libc } from './libc.ts'
 import {
   isTcp,
@@ -186,12 +187,17 @@ export class HandleStream implements PlainStream {
   onConnect(status: number): void {
     if (this.#destroyed) return
     if (status !== 0) {
-      this.#fail(status, 'connect')
+      this.#fail(status, LATE_CONNECT)
       return
     }
     this.#connected = true
     if (isTcp(this.#handle)) this.#handle.setNoDelay(true)
     this.#owner.onSocketConnected()
+  }
+
+  /** connect(2) itself failed. */
+  onRefused(errno: number): void {
+    this.#fail(errno, 'connect')
   }
 
   onWriteDone(status: number): void {
@@ -337,7 +343,7 @@ function spendAll(pieces: readonly unknown[]): void {
 }
 
 function connectFailed(stream: HandleStream, errno: number): void {
-  stream.onConnect(errno)
+  stream.onRefused(errno)
 }
 
 function systemError(errno: number, call: string): NodeJS.ErrnoException {

@@ -382,7 +382,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     this.closed = true
     if (this.#phase === Phase.Connecting) {
       this.#why = CloseReason.ConnectFailed
-      this.transportFailure = connectFailure(error.code ?? '', this.directRemote)
+      this.transportFailure = connectFailure(error.code ?? '', error.syscall, this.directRemote)
     } else if (this.#phase === Phase.Handshaking && this.#driver !== null) {
       this.#why = CloseReason.TransportFailed
       this.transportFailure = this.#driver.onHandshakeError(error, this)

@@ -2,6 +2,7 @@ import net from 'node:net'
 import t from 'tap'
 import { ipAddress, pipeAddress } from '../../../src/io/address.ts'
 import { CloseHow, CloseReason, Flow, ReadHold } from '../../../src/io/connection.ts'
+import { connectFailure, LATE_CONNECT } from '../../../src/io/errno.ts'
 import { connect } from '../../../src/io/socket-connection.ts'
 import { loopback, Recorder } from './loopback.ts'
 
@@ -187,6 +188,15 @@ t.test("a refused connection is ConnectFailed with Envoy's text", async t => {
   t.equal(
     second.transportFailure,
     'immediate connect error: No such file or directory|remote address:/nonexistent/socket',
+  )
+  const multicast = new Recorder()
+  const third = connect(pair.loop, ipAddress('224.0.0.1', 81), options, multicast)
+  await multicast.until(() => multicast.closed !== null)
+  t.equal(third.transportFailure, 'immediate connect error: Network is unreachable|remote address:224.0.0.1:81')
+  t.equal(
+    connectFailure('ENETUNREACH', LATE_CONNECT, ipAddress('10.96.0.10', 80)),
+    'delayed connect error: Network is unreachable',
+    'a router on the way said so',
   )
 })
 
