@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util'
 import { type Change, compare, TOLERANCE } from './compare.ts'
 import type { Figure } from './reference.ts'
 
-const BENCHES = ['http1', 'hpack', 'http2', 'route', 'balancers', 'formatter', 'stats', 'config']
+const BENCHES = ['http1', 'hpack', 'http2', 'route', 'balancers', 'formatter', 'stats', 'config', 'request']
 const BASELINE = join(import.meta.dirname, 'baseline.json')
 const AGAIN = 2
 

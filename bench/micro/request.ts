@@ -28,7 +28,7 @@ import type { Configuration } from '../load/configurations/configuration.ts'
 import { ISTIO_INBOUND, ISTIO_OUTBOUND } from '../load/configurations/istio.ts'
 import { HTTP1, HTTP2_BOTH } from '../load/configurations/plain-http.ts'
 import type { Sites } from '../load/sites.ts'
-import { bestNs, referenceNs, report } from './reference.ts'
+import { measure } from './reference.ts'
 
 const NO_CHAIN = { continueReading() {} }
 
@@ -420,14 +420,10 @@ function flattened(text: string): void {
 
 registerExtensions()
 const wanted = process.argv.slice(2)
-const reference = referenceNs()
-report('reference loop', reference, reference)
 for (const [name, configuration, host, traced] of CASES) {
   if (wanted.length > 0 && !wanted.includes(name)) continue
   const world =
     configuration === HTTP2_BOTH ? new Http2World(configuration, host) : new World(configuration, host, traced ?? null)
-  const ns = bestNs(() => world.run(ROUND), ROUND)
+  measure(name, () => world.run(ROUND), ROUND)
   if (world.refused > 0) throw new Error(`${world.refused} requests had no good answer`)
-  report(`request, ${name}`, ns, reference)
 }
-process.exit(0)

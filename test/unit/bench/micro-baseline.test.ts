@@ -25,6 +25,16 @@ t.test('the committed baseline has a ratio for each area', async t => {
   const path = new URL('../../../bench/micro/baseline.json', import.meta.url)
   const baseline = JSON.parse(readFileSync(path, 'utf8')) as Record<string, number>
   const areas = new Set(Object.keys(baseline).map(name => name.slice(0, name.indexOf(':'))))
-  t.strictSame([...areas].sort(), ['balancers', 'config', 'formatter', 'hpack', 'http1', 'http2', 'route', 'stats'])
+  t.strictSame([...areas].sort(), [
+    'balancers',
+    'config',
+    'formatter',
+    'hpack',
+    'http1',
+    'http2',
+    'request',
+    'route',
+    'stats',
+  ])
   for (const [name, ratio] of Object.entries(baseline)) t.ok(ratio > 0, name)
 })
