@@ -83,6 +83,25 @@ t.test('the commands say what they are', async t => {
   t.equal(command('remora', '--help').status, 0)
 })
 
+t.test('V8 takes the code caches that were made while building', async t => {
+  // Under other flags than those it was made under a cache is rejected, and every start compiles.
+  const watch = join(folder, 'watch.cjs')
+  const watched = `const vm = require('node:vm')
+vm.Script = class extends vm.Script {
+  constructor(text, options) {
+    super(text, options)
+    if (options.cachedData !== undefined) console.log('rejected:', this.cachedDataRejected)
+  }
+}
+`
+  writeFileSync(watch, watched)
+  const dist = join(installed, 'dist')
+  const flags = ['--max-semi-space-size=8', '--require', watch]
+  const run = spawnSync(process.execPath, [...flags, join(dist, 'envoy.cjs'), '--version'], { encoding: 'utf8' })
+  t.match(run.stdout, 'rejected: false')
+  t.notMatch(run.stdout, 'rejected: true')
+})
+
 t.test('the bench and the programs it starts are in it', async t => {
   const list = command('remora', 'bench', '--list')
   t.equal(list.status, 0, list.stderr)
