@@ -10,7 +10,7 @@ import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
 import { latin1, parseFraction } from './matcher.ts'
 import { percent } from './percent.ts'
-import { type ParsedExtension, parseAny } from './registry.ts'
+import { type ParsedExtension, parseAny, typeNameOf } from './registry.ts'
 import { checkFormat } from './substitution-format.ts'
 import { defineSupport } from './support.ts'
 
@@ -95,8 +95,21 @@ export function parseTracing(proto: HcmTracing, at: FieldPath, warnings: string[
   }
 }
 
-/** @throws ConfigError for a tracer there is not, in Envoy's words */
-export function parseTracingProvider(proto: Provider, at: FieldPath, warnings: string[]): ParsedExtension {
+/** Tracers of the real proxy that are not there yet. They concern no traffic: a pod that names one is to run, without spans. */
+const NOT_YET = new Set([
+  'envoy.config.trace.v3.DatadogConfig',
+  'envoy.config.trace.v3.SkyWalkingConfig',
+  'envoy.config.trace.v3.XRayConfig',
+  'envoy.extensions.tracers.fluentd.v3.FluentdConfig',
+])
+
+/** @returns null after a warning. @throws ConfigError for a tracer that the real proxy has not either, in its words */
+export function parseTracingProvider(proto: Provider, at: FieldPath, warnings: string[]): ParsedExtension | null {
+  const type = typeNameOf(proto.typed_config)
+  if (NOT_YET.has(type)) {
+    warnings.push(`${at.field('typed_config')}: the tracer ${type} is not supported, no spans are reported`)
+    return null
+  }
   return parseAny(proto.typed_config, 'envoy.tracers', proto.name ?? '', at.field('typed_config'), warnings)
 }
 
