@@ -59,8 +59,7 @@ t.test('RBAC: who has no certificate on a port without mutual TLS matches no pol
   })
   t.match(answer, { status: 403, body: 'RBAC: access denied' })
   // One of ten is traced, by chance.
-  const line = (await accessLine(httpbin, /"10\.77\.0\.20:8081"/)).replace('"id 9"', '"id 4"')
-  t.equal(line, recordedLine('httpbin', /"10\.77\.0\.20:8081"/).replace('"id 9"', '"id 4"'))
+  t.equal(await accessLine(httpbin, /"10\.77\.0\.20:8081"/), recordedLine('httpbin', /"10\.77\.0\.20:8081"/))
 })
 
 t.test('RBAC of connections: TCP is closed, and the application hears nothing', async t => {

@@ -67,8 +67,10 @@ function comparable(line: string): string {
       .replace(/(" \d+ \S+ \S+ \S+ "[^"]*" \d+ \S+) \d+ (\d+|-) "/, (_, head, service) =>
         service === '-' ? `${head} ms - "` : `${head} ms ms "`,
       )
-      // The digit that tells a random id says why it is traced, if it is: 9, a and b.
-      .replace(/"[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"/, '"id $1"')
+      // The digit that tells a random id says why the request is traced: a and b. Whether the dice say so (9) or not (4) is chance.
+      .replace(/"[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"/, (_, digit: string) =>
+        digit === '9' ? '"id 4"' : `"id ${digit}"`,
+      )
       .replaceAll(/(\d+\.\d+\.\d+\.\d+):(3[2-9]\d{3}|[456]\d{4})(?=[ "])/g, '$1:port')
   )
 }

@@ -79,12 +79,11 @@ t.test('the tracer of the bootstrap serves connection managers that name none', 
   t.match(told, [/deprecated/])
   const provider = (proto: object) => parseTracing(proto, FieldPath.root(), []).provider?.typeUrl
   t.equal(provider({}), 'envoy.config.trace.v3.ZipkinConfig')
-  const own = {
-    name: 'x',
-    typed_config: { type_url: 'type.googleapis.com/envoy.config.trace.v3.SkyWalkingConfig', message: {} },
-  }
-  t.throws(() => provider({ provider: own }), {
-    message: /Didn't find a registered implementation for 'x' with type URL: 'envoy.config.trace.v3.SkyWalkingConfig'/,
+  const own = (type: string) => ({ provider: { name: 'x', typed_config: { type_url: `t/${type}`, message: {} } } })
+  t.equal(provider(own('envoy.config.trace.v3.SkyWalkingConfig')), undefined, 'not there yet: no spans')
+  const gone = 'envoy.config.trace.v3.LightstepConfig'
+  t.throws(() => provider(own(gone)), {
+    message: new RegExp(`Didn't find a registered implementation for 'x' with type URL: '${gone}'`),
   })
   readDefaultTracing(undefined, at, () => {})
   t.equal(provider({}), undefined)
