@@ -117,10 +117,11 @@ export class StreamContext implements FormatContext, TimerOwner {
 
   /** The matched route; null = none. Resolved once, again after `clearRouteCache`. */
   route(): Route | null {
-    if (!this.routeKnown) {
+    // Of a request that was refused before it had headers, filters see the answer.
+    if (!this.routeKnown && this.requestHeaders !== null) {
       this.routeKnown = true
       const table = this.manager.routeTable()
-      this.routeValue = table === null ? null : table.route(this.requestHeaders!, this.info, this.random)
+      this.routeValue = table === null ? null : table.route(this.requestHeaders, this.info, this.random)
       const route = this.routeValue
       this.info.routeName = route === null ? '' : route.name
       this.info.virtualHostName = route === null ? '' : route.virtualHost.name
