@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage } from 'node:http'
 import t from 'tap'
+import { settled } from '../harness/until.ts'
 import { HTTPBIN, startMesh } from './mesh.ts'
 import { accessLine, recordedLine } from './observed.ts'
 
@@ -50,8 +51,9 @@ t.test('the service decides by the header that it may see, about the paths of th
 })
 
 t.test('the local rate limit counts what passes', async t => {
-  const { body } = await httpbin.admin('/stats?filter=http_local_rate_limiter')
+  const stats = async (): Promise<string> => (await httpbin.admin('/stats?filter=http_local_rate_limiter')).body
   // The two that were let through above.
+  const body = await settled(stats, text => text.includes('http_local_rate_limit.ok: 2\n'))
   t.match(body, 'http_local_rate_limiter.http_local_rate_limit.ok: 2\n')
   t.match(body, 'http_local_rate_limiter.http_local_rate_limit.rate_limited: 0\n')
 })

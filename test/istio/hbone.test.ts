@@ -1,5 +1,6 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
+import { settled } from '../harness/until.ts'
 import { HTTPBIN, startMesh } from './mesh.ts'
 import { accessLine, counted } from './observed.ts'
 import { tcpEcho, tcpExchange } from './traffic.ts'
@@ -58,8 +59,8 @@ t.test('policies judge the principal of the tunnel: HTTP by path, TCP as a whole
     'rbac_access_denied_matched_policy[ns[demo]-policy[deny-admin]-rule[0]]',
   )
   t.equal(await tcpExchange(sleep, HTTPBIN, 9000, 'ping'), '')
-  const { body } = await httpbin.admin('/stats?filter=^tcp.rbac.denied$')
-  t.equal(body, 'tcp.rbac.denied: 1\n')
+  const denied = async (): Promise<string> => (await httpbin.admin('/stats?filter=^tcp.rbac.denied$')).body
+  t.equal(await settled(denied, body => body.endsWith(': 1\n')), 'tcp.rbac.denied: 1\n')
 })
 
 t.test('both sides count the request: the destination knows the principals, the source the workload', async t => {
@@ -87,7 +88,8 @@ t.test('admin pages show the tunnel: internal listeners, and where it goes', asy
   const listeners = (await sleep.admin('/listeners')).body
   t.match(listeners, /^main_internal::envoy:\/\/main_internal\/$/m)
   t.match(listeners, /^connect_originate::envoy:\/\/connect_originate\/$/m)
-  const clusters = (await sleep.admin('/clusters')).body
+  const page = async (): Promise<string> => (await sleep.admin('/clusters')).body
+  const clusters = await settled(page, body => body.includes('::rq_success::3'))
   t.match(clusters, /^connect_originate::10\.77\.0\.20:15008::cx_total::1$/m)
   t.match(clusters, /^outbound\|8000\|v1\|\S+::envoy:\/\/connect_originate\/10\.77\.0\.20:8080::rq_success::3$/m)
 })

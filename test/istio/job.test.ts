@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import t from 'tap'
+import { settled } from '../harness/until.ts'
 import { ECHO, startMesh } from './mesh.ts'
 
 const mesh = await startMesh({ pods: ['sleep', 'echo'] })
@@ -19,5 +20,6 @@ t.test('a Job does its work through the mesh and ends its own sidecar; nobody el
   t.match(await job.agent('/quitquitquit'), { status: 405, body: 'Method Not Allowed\n' })
   t.match(await job.agent('/quitquitquit', 'POST'), { status: 200, body: 'OK' })
   t.equal(await job.exited, 0, 'so the Job is complete')
-  t.equal((await job.admin('/ready')).status, 0, 'the proxy is gone too')
+  const proxy = async (): Promise<number> => (await job.admin('/ready')).status
+  t.equal(await settled(proxy, status => status === 0), 0, 'the proxy is gone too')
 })

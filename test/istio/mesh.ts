@@ -121,7 +121,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     process.exit(0)
   }
   // Waits for processes, on a machine that may be busy.
-  t.setTimeout(120_000)
+  t.setTimeout(240_000)
   // In a clone the first start makes the bundle: as this user, which may write there.
   spawnSync(join(import.meta.dirname, '../../bin/pilot-agent'), ['version'])
   const mesh = new Mesh(options)

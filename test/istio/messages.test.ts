@@ -1,8 +1,8 @@
 import { createServer } from 'node:http'
 import t from 'tap'
+import { until } from '../harness/until.ts'
 import { HTTPBIN, OUTSIDE, startMesh } from './mesh.ts'
 import { accessLine } from './observed.ts'
-import { until } from './pod.ts'
 
 /** What HTTP/1.1 messages may look like, through both sidecars. */
 const mesh = await startMesh({ pods: ['sleep', 'httpbin'] })

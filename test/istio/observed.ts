@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Pod, until } from './pod.ts'
+import { until } from '../harness/until.ts'
+import type { Pod } from './pod.ts'
 
 export interface Sample {
   readonly labels: Readonly<Record<string, string>>

@@ -6,6 +6,7 @@ import type { Server, Socket } from 'node:net'
 import { join } from 'node:path'
 import { inNamespace } from '../../src/lab/network.ts'
 import { PROXY_UID, proxyUser, userOptions } from '../../src/lab/users.ts'
+import { until } from '../harness/until.ts'
 import type { Member } from './cluster.ts'
 
 const COMMAND = join(import.meta.dirname, '../../bin/pilot-agent')
@@ -279,15 +280,6 @@ export class Pod {
       throw new Error(`${this.name} did not say ${pattern}:\n${this.output.slice(-6000)}`)
     })
     return line!
-  }
-}
-
-/** Polls until true; rejects when that takes too long. */
-export async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`condition not met in ${PATIENCE_MS} ms`)
-    await new Promise(resolve => setTimeout(resolve, 50))
   }
 }
 

@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import t from 'tap'
+import { until } from '../harness/until.ts'
 import { HTTPBIN, startMesh } from './mesh.ts'
 import { accessLine, counted, samples } from './observed.ts'
-import { until } from './pod.ts'
 
 /** The pushed route /mirror: three retries of 5xx, gateway errors, resets and 409, one second per try; half is mirrored to version 2. */
 const mesh = await startMesh({ pods: ['sleep', 'httpbin', 'httpbin-v2'] })

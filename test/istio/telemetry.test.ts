@@ -3,8 +3,8 @@ import { createServer as createHttp2Server, type IncomingHttpHeaders, type Serve
 import t from 'tap'
 import { decodeMessage } from '../../src/config/binary.ts'
 import type { opentelemetry } from '../../src/config/gen/messages.d.ts'
+import { until } from '../harness/until.ts'
 import { HTTPBIN, startMesh } from './mesh.ts'
-import { until } from './pod.ts'
 
 const LOGS = '/opentelemetry.proto.collector.logs.v1.LogsService/Export'
 const LOGS_TYPE = 'opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest'
