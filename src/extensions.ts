@@ -20,6 +20,7 @@ import { xffDetectionFactory } from './http/original-ip-detection/xff.ts'
 import { internalUpstream } from './io/transport-sockets/internal-upstream.ts'
 import { downstreamRawBuffer, upstreamRawBuffer } from './io/transport-sockets/raw-buffer.ts'
 import { downstreamTls, upstreamTls } from './io/transport-sockets/tls.ts'
+import { upstreamProxyProtocol } from './io/transport-sockets/upstream-proxy-protocol.ts'
 import { httpInspectorFactory } from './listener/filters/http-inspector.ts'
 import { originalDstFactory } from './listener/filters/original-dst.ts'
 import { originalSrcFactory } from './listener/filters/original-src.ts'
@@ -82,6 +83,7 @@ const EXTENSIONS = [
   downstreamTls,
   upstreamTls,
   internalUpstream,
+  upstreamProxyProtocol,
   upstreamMetadataExchangeFactory,
   fileAccessLog,
   openTelemetryAccessLog,

@@ -1,5 +1,6 @@
 import type { envoy } from '../config/gen/messages.d.ts'
 import type { SecretSource } from '../config/services.ts'
+import { type TransportLayer, transportLayers } from '../io/transport-sockets/layers.ts'
 import type { Server } from '../server/server.ts'
 import type { PemFact, TlsContextFact } from './certs.ts'
 import { allListeners } from './server-facts.ts'
@@ -8,6 +9,8 @@ type Common = envoy.extensions.transport_sockets.tls.v3.CommonTlsContext
 type Validation = envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext
 type TransportSocket = envoy.config.core.v3.TransportSocket
 type DataSource = envoy.config.core.v3.DataSource
+
+const NO_LAYER: TransportLayer = { typeUrl: '', config: null }
 
 /** A parsed TLS transport socket (DownstreamTlsConfig, UpstreamTlsConfig): the bytes in use, read when it was configured. */
 interface ParsedTls {
@@ -20,23 +23,27 @@ export function tlsFacts(server: Server): TlsContextFact[] {
   const out: TlsContextFact[] = []
   const { secrets, clusters } = server.resources
   const paths = staticCaPaths(server)
-  const add = (proto: TransportSocket | undefined, parsed: unknown): void => {
-    const fact = contextFact(proto, parsed as ParsedTls | null, secrets, paths)
-    if (fact !== null) out.push(fact)
+  const add = (proto: TransportSocket | undefined, parsed: TransportLayer | null | undefined): void => {
+    let socket = proto
+    for (const { config } of transportLayers(parsed ?? NO_LAYER)) {
+      const fact = contextFact(socket, config as ParsedTls | null, secrets, paths)
+      if (fact !== null) out.push(fact)
+      socket = (socket?.typed_config?.message as { transport_socket?: TransportSocket } | undefined)?.transport_socket
+    }
   }
   for (const { proto, config } of allListeners(server)) {
     const chains = proto.filter_chains ?? []
     chains.forEach((chain, i) => {
-      add(chain.transport_socket, config.filterChains[i]?.transportSocket?.config)
+      add(chain.transport_socket, config.filterChains[i]?.transportSocket)
     })
-    add(proto.default_filter_chain?.transport_socket, config.defaultFilterChain?.transportSocket?.config)
+    add(proto.default_filter_chain?.transport_socket, config.defaultFilterChain?.transportSocket)
   }
   for (const { kept, config } of clusters.active.values()) {
     const proto = kept.message() as envoy.config.cluster.v3.Cluster
-    add(proto.transport_socket, config.transportSocket.config)
+    add(proto.transport_socket, config.transportSocket)
     const matches = proto.transport_socket_matches ?? []
     matches.forEach((match, i) => {
-      add(match.transport_socket, config.transportSocketMatches[i]?.transportSocket.config)
+      add(match.transport_socket, config.transportSocketMatches[i]?.transportSocket)
     })
   }
   return out

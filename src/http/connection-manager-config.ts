@@ -69,6 +69,8 @@ export interface HcmConfig {
   /** early_header_mutation_extensions in their order. */
   readonly earlyMutations: readonly ParsedExtension[]
   readonly appendXForwardedPort: boolean
+  /** Upstream PROXY headers tell the addresses of the connection that a request came on. */
+  readonly addProxyProtocolConnectionState: boolean
   /** CIDR ranges as text, `10.0.0.0/8`; empty = nothing is internal. */
   readonly internalRanges: readonly string[]
   readonly internalUnixSockets: boolean

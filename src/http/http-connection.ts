@@ -6,6 +6,7 @@ import { statusText } from '../codec/http1/status-text.ts'
 import { startsWithPreface } from '../codec/http2/frames.ts'
 import { Http2ServerCodec } from '../codec/http2/server.ts'
 import { CloseHow, CloseReason, type Connection, Flow, ReadHold } from '../io/connection.ts'
+import { UNTOLD } from '../io/proxied.ts'
 import { ResponseFlag } from '../telemetry/stream-info.ts'
 import type { ConnectionManager } from './connection-manager.ts'
 import type { StreamContext } from './stream-context.ts'
@@ -56,6 +57,7 @@ export class HttpConnection implements TimerOwner {
       stats.cxSslTotal.inc()
       stats.cxSslActive.inc()
     }
+    if (!config.addProxyProtocolConnectionState) this.connection.proxied ??= UNTOLD
     if (config.connectionIdleTimeout > 0) services.timers.arm(this.idleTimer, config.connectionIdleTimeout)
     if (config.maxConnectionDuration > 0) services.timers.arm(this.maxDurationTimer, config.maxConnectionDuration)
   }

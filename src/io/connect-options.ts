@@ -1,6 +1,6 @@
 import type net from 'node:net'
 import type tls from 'node:tls'
-import type { Address, TlsInfo, UpstreamSource } from './connection.ts'
+import type { Address, Connection, TlsInfo, UpstreamSource } from './connection.ts'
 import type { SocketConnection } from './socket-connection.ts'
 
 /** The TLS side of a connection; `transport-sockets/tls.ts` implements it. One object per context, not per connection. */
@@ -13,6 +13,12 @@ export interface TlsDriver {
   onHandshakeError(error: NodeJS.ErrnoException, connection: SocketConnection): string
 }
 
+/** What a connection begins with, before TLS. One object for the connections of a pool. */
+export interface Preamble {
+  /** Asked when `connection` has its addresses. The bytes are the connection's. */
+  bytes(connection: Connection): Uint8Array
+}
+
 export interface ConnectOptions {
   /** 0 = wait for the kernel. Covers TCP and TLS, as Envoy's connect_timeout. */
   readonly connectTimeout: number
@@ -21,6 +27,7 @@ export interface ConnectOptions {
   /** Instead of `source`: an address that need not be this machine's. */
   readonly original: UpstreamSource | null
   readonly tls: TlsDriver | null
+  readonly preamble: Preamble | null
   /** per_connection_buffer_limit_bytes. */
   readonly bufferLimit: number
 }

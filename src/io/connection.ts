@@ -1,4 +1,5 @@
 import type { StreamInfo } from '../telemetry/stream-info.ts'
+import type { Proxied } from './proxied.ts'
 
 /**
  * A byte stream to a peer: the only view of a socket that the layers above have. Implementations: `io/socket-connection.ts`
@@ -157,6 +158,8 @@ export interface Connection {
   /** Facts that the network filters of the connection share; made by the first that needs it (telemetry/connection-info.ts). */
   streamInfo: StreamInfo | null
   prelude: Prelude | null
+  /** For whom it seems to be, to tell in PROXY headers; null or absent = nobody has said so (`proxiedFor`). */
+  proxied?: Proxied | null
   /** Set by original_src. */
   readonly upstreamSource?: UpstreamSource | null
 

@@ -3,7 +3,7 @@ import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
 import type { ByteStream, PlainStream, StreamOwner } from './byte-stream.ts'
 import { takeChunk } from './chunk-pool.ts'
-import type { ConnectOptions, TlsDriver } from './connect-options.ts'
+import type { ConnectOptions, Preamble, TlsDriver } from './connect-options.ts'
 import {
   type Address,
   CloseHow,
@@ -20,6 +20,7 @@ import { acceptedFrom, HandleStream, handleOf, NO_ADDRESS, newHandle } from './h
 import { InternalStream } from './internal-stream.ts'
 import type { StreamHandle } from './libuv.ts'
 import { OutputQueue } from './output-queue.ts'
+import type { Proxied } from './proxied.ts'
 import type { SocketLoop } from './socket-loop.ts'
 import { ignoreErrors, TlsStream } from './tls-stream.ts'
 import type { ClientHello } from './transport-sockets/client-hello.ts'
@@ -103,6 +104,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
   local: Address
   localRestored = false
   upstreamSource: UpstreamSource | null = null
+  proxied: Proxied | null = null
   requestedServerName = ''
   applicationProtocols: readonly string[] = NONE
   transportProtocol = ''
@@ -132,6 +134,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
   #secured: TlsStream | null = null
   #tls: tls.TLSSocket | null = null
   #driver: TlsDriver | null = null
+  #preamble: Preamble | null = null
   #phase: Phase
   #why: CloseReason = CloseReason.Remote
   #closeTimer: TimerNode | null = null
@@ -189,6 +192,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     const source = options.original === null ? options.source : options.original.address
     if (source !== null) this.directLocal = this.local = source
     this.#driver = options.tls
+    this.#preamble = options.preamble
     this.encrypted = options.tls !== null
     if (options.connectTimeout > 0) {
       this.#connectTimer = new TimerNode(this, TIMER_CONNECT)
@@ -333,6 +337,11 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     if (this.#phase !== Phase.Connecting) return
     this.directLocal = this.#plain.localAddress()
     this.local = this.directLocal
+    if (this.#preamble !== null) {
+      const bytes = this.#preamble.bytes(this)
+      this.bytesSent += bytes.length
+      this.#plain.writeBytes(bytes)
+    }
     if (this.#driver !== null) this.#handshake(EMPTY)
     else this.#ready()
   }

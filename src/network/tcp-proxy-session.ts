@@ -50,6 +50,8 @@ export class TcpProxySession
   #cluster: Cluster | null = null
   #pending: PoolHandle | null = null
   #upstream: TcpUpstream | null = null
+  /** What the upstream had been sent before the first byte of the client: a PROXY header counts for the cluster only. */
+  #sentBefore = 0
   #lastActivity = 0
   #clientEnded = false
   #flushing = false
@@ -189,6 +191,7 @@ export class TcpProxySession
     const { info } = this
     const now = timers.now()
     this.#upstream = upstream
+    this.#sentBefore = upstream.bytesSent
     this.#cluster!.reportOutcome(host, 0, OutlierEvent.ConnectSuccessFinal)
     info.upstreamConnectEnd = now
     info.upstreamHost = host.address.text
@@ -310,7 +313,7 @@ export class TcpProxySession
   #upstreamClosed(why: CloseReason): void {
     const { stats } = this.#proxy
     this.info.upstreamWireBytesReceived = this.#upstream!.bytesReceived
-    this.info.upstreamWireBytesSent = this.#upstream!.bytesSent
+    this.info.upstreamWireBytesSent = this.#upstream!.bytesSent - this.#sentBefore
     if (this.#flushing) {
       this.#flushing = false
       stats.flushActive.dec()
@@ -336,7 +339,7 @@ export class TcpProxySession
     if (upstream !== null) {
       // It may be closed already and say so only afterwards.
       this.info.upstreamWireBytesReceived = upstream.bytesReceived
-      this.info.upstreamWireBytesSent = upstream.bytesSent
+      this.info.upstreamWireBytesSent = upstream.bytesSent - this.#sentBefore
     }
     if (upstream !== null && !upstream.closed) {
       const remote = why === CloseReason.Remote

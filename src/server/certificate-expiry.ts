@@ -1,5 +1,6 @@
 import { lazyCrypto } from '../base/lazy-modules.ts'
 import type { SecretData } from '../config/services.ts'
+import { type TransportLayer, transportLayers } from '../io/transport-sockets/layers.ts'
 
 const DAY = 86_400_000
 /** `server.days_until_first_cert_expiring` when there is no certificate. */
@@ -19,12 +20,15 @@ export class CertificateExpiry {
   /** Wall clock, ms since the epoch. */
   readonly #ends = new WeakMap<Uint8Array, number>()
 
-  days(sockets: Iterable<unknown>, secrets: readonly SecretData[], now: number): number {
+  days(sockets: Iterable<TransportLayer | null | undefined>, secrets: readonly SecretData[], now: number): number {
     let first = Number.POSITIVE_INFINITY
     for (const socket of sockets) {
-      const { certificates = [], validation } = (socket ?? {}) as ParsedTls
-      for (const { chain } of certificates) first = Math.min(first, this.#end(chain))
-      first = Math.min(first, this.#end(validation?.trusted_ca?.inline_bytes))
+      if (socket == null) continue
+      for (const { config } of transportLayers(socket)) {
+        const { certificates = [], validation } = (config ?? {}) as ParsedTls
+        for (const { chain } of certificates) first = Math.min(first, this.#end(chain))
+        first = Math.min(first, this.#end(validation?.trusted_ca?.inline_bytes))
+      }
     }
     for (const { tlsCertificate, validationContext } of secrets) {
       const trusted = (validationContext as NonNullable<ParsedTls['validation']> | undefined)?.trusted_ca

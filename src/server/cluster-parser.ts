@@ -5,7 +5,7 @@ import type { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { parseAny, unregistered } from '../config/registry.ts'
 import { unsupportedValue } from '../config/support.ts'
-import { INTERNAL_UPSTREAM, type InternalUpstreamConfig } from '../io/transport-sockets/internal-upstream.ts'
+import { type TransportLayer, transportLayers } from '../io/transport-sockets/layers.ts'
 import type { TransportSocketConfig } from '../upstream/cluster-config.ts'
 
 const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer'
@@ -69,7 +69,7 @@ export function clusterParser(warn: (text: string) => void): ClusterParser {
   }
 }
 
-function supportsAlpn({ typeUrl, config }: { readonly typeUrl: string; readonly config: unknown }): boolean {
-  if (typeUrl === INTERNAL_UPSTREAM) return supportsAlpn((config as InternalUpstreamConfig).inner)
-  return typeUrl.endsWith('UpstreamTlsContext')
+function supportsAlpn(socket: TransportLayer): boolean {
+  for (const { typeUrl } of transportLayers(socket)) if (typeUrl.endsWith('UpstreamTlsContext')) return true
+  return false
 }

@@ -2,7 +2,7 @@ import { appendFile } from 'node:fs'
 import type { Log } from '../base/log.ts'
 import type { WorkerServices } from '../config/services.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
-import { INTERNAL_UPSTREAM } from '../io/transport-sockets/internal-upstream.ts'
+import { transportLayers } from '../io/transport-sockets/layers.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { ClusterConfig } from '../upstream/cluster-config.ts'
 import { ClusterHosts, type ClusterPublisher } from '../upstream/cluster-hosts.ts'
@@ -24,12 +24,10 @@ import type { PublishedCluster } from '../worker/messages.ts'
 import type { Batcher } from './batcher.ts'
 import type { Kept } from './kept.ts'
 import { MetHosts } from './met-hosts.ts'
-import { CLUSTER_STATS, INTERNAL_UPSTREAM_STATS, tlsStats } from './stat-names.ts'
+import { CLUSTER_STATS, UPSTREAM_TRANSPORT_STATS } from './stat-names.ts'
 
-const CLUSTER_TLS_STATS = tlsStats('client')
 /** Internal listeners are on the workers: what main connects for, health checks, finds none. */
 const NO_INTERNAL_LISTENERS = { bufferLimit: 0, find: () => null }
-const UPSTREAM_TLS = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext'
 
 export interface ClusterStoreOptions {
   readonly allocator: SharedStateAllocator
@@ -251,9 +249,10 @@ export class ClusterStore {
     this.options.store.declare(prefix, CLUSTER_STATS)
     // Envoy writes it at once; nothing else ever does.
     this.options.store.scope(prefix).gauge('warming_state').set(0)
-    if (config.transportSocket.typeUrl === UPSTREAM_TLS) this.options.store.declare(prefix, CLUSTER_TLS_STATS)
-    else if (config.transportSocket.typeUrl === INTERNAL_UPSTREAM)
-      this.options.store.declare(prefix, INTERNAL_UPSTREAM_STATS)
+    for (const { typeUrl } of transportLayers(config.transportSocket)) {
+      const template = UPSTREAM_TRANSPORT_STATS.get(typeUrl)
+      if (template !== undefined) this.options.store.declare(prefix, template)
+    }
     this.#count()
     return cluster
   }

@@ -8,6 +8,7 @@ import type { envoy } from '../config/gen/messages.d.ts'
 import { parseRouteConfiguration } from '../config/route.ts'
 import type { NodeInfo, Runtime } from '../config/services.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
+import type { TransportLayer } from '../io/transport-sockets/layers.ts'
 import type { ListenerConfig } from '../listener/listener-config.ts'
 import type { RouteConfig } from '../routing/route-config.ts'
 import type { StatsStore } from '../stats/store.ts'
@@ -340,14 +341,13 @@ export class ResourceManager {
     return this.#expiry.days(this.#transportSockets(), this.secrets.all(), Date.now())
   }
 
-  *#transportSockets(): Generator<unknown> {
+  *#transportSockets(): Generator<TransportLayer | null | undefined> {
     for (const { config } of this.listeners.active.values()) {
-      for (const chain of config.filterChains) yield chain.transportSocket?.config
-      yield config.defaultFilterChain?.transportSocket?.config
+      for (const chain of [...config.filterChains, config.defaultFilterChain]) yield chain?.transportSocket
     }
     for (const { config } of this.clusters.active.values()) {
-      yield config.transportSocket.config
-      for (const match of config.transportSocketMatches) yield match.transportSocket.config
+      yield config.transportSocket
+      for (const match of config.transportSocketMatches) yield match.transportSocket
     }
   }
 

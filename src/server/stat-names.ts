@@ -1,3 +1,5 @@
+import { INTERNAL_UPSTREAM } from '../io/transport-sockets/internal-upstream.ts'
+import { TOO_LONG_TLVS, UPSTREAM_PROXY_PROTOCOL } from '../io/transport-sockets/upstream-proxy-protocol.ts'
 import type { StatTemplate } from '../stats/store.ts'
 
 /**
@@ -121,12 +123,12 @@ export const tlsStats = (side: 'server' | 'client'): StatTemplate => ({
   histograms: [],
 })
 
-/** Under `cluster.<name>.`, with an internal_upstream transport socket. */
-export const INTERNAL_UPSTREAM_STATS: StatTemplate = {
-  counters: ['internal_upstream.no_metadata'],
-  gauges: [],
-  histograms: [],
-}
+/** Under `cluster.<name>.`, by the type of a transport socket. */
+export const UPSTREAM_TRANSPORT_STATS: ReadonlyMap<string, StatTemplate> = new Map([
+  ['envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', tlsStats('client')],
+  [INTERNAL_UPSTREAM, { counters: ['internal_upstream.no_metadata'], gauges: [], histograms: [] }],
+  [UPSTREAM_PROXY_PROTOCOL, { counters: [TOO_LONG_TLVS], gauges: [], histograms: [] }],
+])
 
 /** Under `tcp.<stat_prefix>.`. */
 export const TCP_STATS: StatTemplate = {

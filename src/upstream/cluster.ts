@@ -3,9 +3,12 @@ import type { Timers } from '../base/timer.ts'
 import type { ParsedExtension } from '../config/registry.ts'
 import type { Runtime } from '../config/services.ts'
 import type { Connection } from '../io/connection.ts'
+import { type Proxied, proxiedFor } from '../io/proxied.ts'
+import { layerConfig } from '../io/transport-sockets/layers.ts'
+import { UPSTREAM_PROXY_PROTOCOL } from '../io/transport-sockets/upstream-proxy-protocol.ts'
 import type { StatsScope } from '../stats/stats.ts'
 import type { SharedState, StreamInfo } from '../telemetry/stream-info.ts'
-import type { ClusterConfig, DropOverload } from './cluster-config.ts'
+import type { ClusterConfig, DropOverload, TransportSocketConfig } from './cluster-config.ts'
 import { ClusterStats } from './cluster-stats.ts'
 import type { ClientCodecs, Connector, UpstreamConnectOptions } from './connector.ts'
 import { type HostsUpdate, type MetHost, type PublishedHost, WorkerHost } from './host.ts'
@@ -80,6 +83,8 @@ export class WorkerCluster implements Cluster {
   /** Value of ClusterCell.Generation the host set was built at. */
   private seen = -1
   private reportedTraffic = false
+  /** Some transport socket tells for whom its connections are. */
+  private readonly proxies: boolean
 
   constructor(config: ClusterConfig, block: SharedBlock, services: ClusterServices) {
     this.config = config
@@ -93,6 +98,7 @@ export class WorkerCluster implements Cluster {
     this.cells = services.pages.cells(block)
     const { networkFilters } = config
     this.networkFilters = networkFilters.length === 0 ? null : networkFilters.map(f => services.networkFilter(f))
+    this.proxies = [config, ...config.transportSocketMatches].some(c => tellsProxied(c.transportSocket))
     this.limits = new ResourceManager(
       config.name,
       this.cells,
@@ -147,7 +153,8 @@ export class WorkerCluster implements Cluster {
     const sni = http.autoSni ? serverName : ''
     const san = http.autoSanValidation ? serverName : ''
     const source = downstream?.upstreamSource ?? null
-    const plain = !perDownstream && sni === '' && san === '' && source === null && shared === null
+    const proxied = this.proxies ? this.proxiedTo(h, downstream) : null
+    const plain = !perDownstream && sni === '' && san === '' && source === null && proxied === null && shared === null
     if (plain) return pools.get(priority, kind, alpn)
     return pools.getVariant(priority, kind, {
       serverName: sni,
@@ -155,6 +162,7 @@ export class WorkerCluster implements Cluster {
       downstream: perDownstream ? downstream : null,
       alpn,
       source,
+      proxied,
       shared,
     })
   }
@@ -163,8 +171,9 @@ export class WorkerCluster implements Cluster {
     const h = host as WorkerHost
     const source = downstream?.upstreamSource ?? null
     const { sharedState: shared } = info
-    if (source !== null || shared !== null) {
-      const options = this.connectOptions(h, NO_ALPN, { ...PLAIN, source, shared })
+    const proxied = this.proxies ? this.proxiedTo(h, downstream) : null
+    if (source !== null || proxied !== null || shared !== null) {
+      const options = this.connectOptions(h, NO_ALPN, { ...PLAIN, source, proxied, shared })
       return tcpConnect(this, h, 0, user, options, this.services)
     }
     h.tcpOptions ??= this.connectOptions(h, NO_ALPN, PLAIN)
@@ -285,6 +294,10 @@ export class WorkerCluster implements Cluster {
     return null
   }
 
+  private proxiedTo(h: WorkerHost, downstream: Connection | null): Proxied | null {
+    return tellsProxied(matchTransportSocket(this.config, h.metadata).socket) ? proxiedFor(downstream) : null
+  }
+
   private poolsOf(h: WorkerHost): HostPools {
     h.pools ??= new HostPools(this, h, this.services, (kind, variant) => {
       const { alpn } = variant
@@ -296,7 +309,7 @@ export class WorkerCluster implements Cluster {
   private connectOptions(
     h: WorkerHost,
     alpn: readonly string[],
-    { serverName, verifyName, alpn: override, source, shared }: PoolVariant,
+    { serverName, verifyName, alpn: override, source, proxied, shared }: PoolVariant,
   ): UpstreamConnectOptions {
     const config = this.config
     return {
@@ -312,7 +325,12 @@ export class WorkerCluster implements Cluster {
       alpn,
       alpnOverrides: override !== null,
       host: h,
+      proxied,
       shared,
     }
   }
+}
+
+function tellsProxied(socket: TransportSocketConfig): boolean {
+  return layerConfig(socket, UPSTREAM_PROXY_PROTOCOL) !== undefined
 }

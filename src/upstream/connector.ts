@@ -1,5 +1,6 @@
 import type { Codec, StreamDecoder } from '../codec/codec.ts'
 import type { Address, Connection, ConnectionHandler, UpstreamSource } from '../io/connection.ts'
+import type { Proxied } from '../io/proxied.ts'
 import type { StatsScope } from '../stats/stats.ts'
 import type { SharedState } from '../telemetry/stream-info.ts'
 import type { ClusterConfig, TcpKeepaliveConfig, TransportSocketConfig, UpstreamBindConfig } from './cluster-config.ts'
@@ -37,6 +38,8 @@ export interface UpstreamConnectOptions {
   readonly alpnOverrides: boolean
   /** Whom it connects to: what internal listeners are told of comes from there. Null = nobody of a cluster (health checks). */
   readonly host: Host | null
+  /** For whom it connects, when PROXY headers tell that; null = for itself. */
+  readonly proxied: Proxied | null
   /** Filter state of the first stream that the connection is for; null = none. */
   readonly shared: readonly SharedState[] | null
 }

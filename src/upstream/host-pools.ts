@@ -1,4 +1,5 @@
 import type { Connection, UpstreamSource } from '../io/connection.ts'
+import { type Proxied, proxiedKey } from '../io/proxied.ts'
 import type { SharedState } from '../telemetry/stream-info.ts'
 import type { UpstreamConnectOptions } from './connector.ts'
 import type { WorkerHost } from './host.ts'
@@ -22,6 +23,8 @@ export interface PoolVariant {
   readonly alpn: AlpnOverride | null
   /** Whose connections these seem to be; null = the proxy's. */
   readonly source: UpstreamSource | null
+  /** Whom connections tell of in PROXY headers; null = nobody. */
+  readonly proxied: Proxied | null
   /** Filter state that connections get to know; null = none. */
   readonly shared: readonly SharedState[] | null
 }
@@ -55,6 +58,7 @@ export const PLAIN: PoolVariant = {
   downstream: null,
   alpn: null,
   source: null,
+  proxied: null,
   shared: null,
 }
 
@@ -109,7 +113,8 @@ export class HostPools {
     const id = v.downstream === null ? 0 : v.downstream.id
     const alpn = v.alpn === null ? '' : v.alpn.key
     const source = v.source === null ? '' : v.source.address.text
-    const key = `${priority}|${kind}|${id}|${v.serverName}|${v.verifyName}|${alpn}|${source}${sharedKey(v.shared)}`
+    const proxied = proxiedKey(v.proxied)
+    const key = `${priority}|${kind}|${id}|${v.serverName}|${v.verifyName}|${alpn}|${source}|${proxied}${sharedKey(v.shared)}`
     this.variants ??= new Map()
     const entry = this.variants.get(key)
     if (entry !== undefined) return entry.pool

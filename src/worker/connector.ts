@@ -9,8 +9,15 @@ import {
   type InternalUpstreamConfig,
   type PassthroughSource,
 } from '../io/transport-sockets/internal-upstream.ts'
+import { layerConfig } from '../io/transport-sockets/layers.ts'
+import { ProxyHeaderWriter } from '../io/transport-sockets/proxy-header-writer.ts'
 import type { ClientTransport } from '../io/transport-sockets/tls.ts'
 import type { ClientTls } from '../io/transport-sockets/tls-client.ts'
+import {
+  TOO_LONG_TLVS,
+  UPSTREAM_PROXY_PROTOCOL,
+  type UpstreamProxyProtocolConfig,
+} from '../io/transport-sockets/upstream-proxy-protocol.ts'
 import type { Counter, StatsScope } from '../stats/stats.ts'
 import type { ClusterConfig, TransportSocketConfig } from '../upstream/cluster-config.ts'
 import type { Connector, UpstreamConnectOptions } from '../upstream/connector.ts'
@@ -32,6 +39,13 @@ interface Transport {
   readonly tls: ClientTls | null
   /** What internal listeners are told; null = nothing. */
   readonly passing: Passing | null
+  /** Of PROXY headers; null = there are none. */
+  readonly heading: Heading | null
+}
+
+interface Heading {
+  readonly config: UpstreamProxyProtocolConfig
+  readonly tooLong: Counter
 }
 
 interface Passing {
@@ -95,13 +109,14 @@ export class WorkerConnector implements Connector {
   #optionsOf(options: UpstreamConnectOptions, to: Address): ConnectOptions {
     let made = this.#options.get(options)
     if (made === undefined) {
-      const { tls } = this.#transport(options.transportSocket)
+      const { tls, heading } = this.#transport(options.transportSocket)
       made = {
         connectTimeout: options.connectTimeout,
         bufferLimit: options.bufferLimit,
         source: sourceFor(to, options),
         original: options.original,
         tls: tls === null ? null : driverFor(tls, options),
+        preamble: heading === null ? null : new ProxyHeaderWriter(heading.config, options.proxied, heading.tooLong),
       }
       this.#options.set(options, made)
     }
@@ -114,7 +129,11 @@ export class WorkerConnector implements Connector {
       const factory = findFactory('envoy.transport_sockets.upstream', config.typeUrl)
       const scope = this.#scopes.get(config) ?? this.#services.stats
       const create = factory?.create(config.config as never, this.#services) as ClientTransport | undefined
-      made = { tls: create === undefined ? null : create(scope), passing: passingOf(config, scope) }
+      made = {
+        tls: create === undefined ? null : create(scope),
+        passing: passingOf(config, scope),
+        heading: headingOf(config, scope),
+      }
       this.#transports.set(config, made)
     }
     return made
@@ -133,10 +152,16 @@ function acceptLater(listener: InternalListener, stream: InternalStream, passed:
   listener.onInternal(stream, passed)
 }
 
-function passingOf({ typeUrl, config }: TransportSocketConfig, scope: StatsScope): Passing | null {
-  if (typeUrl !== INTERNAL_UPSTREAM) return null
+function headingOf(socket: TransportSocketConfig, scope: StatsScope): Heading | null {
+  const config = layerConfig<UpstreamProxyProtocolConfig>(socket, UPSTREAM_PROXY_PROTOCOL)
+  return config === undefined ? null : { config, tooLong: scope.counter(TOO_LONG_TLVS) }
+}
+
+function passingOf(socket: TransportSocketConfig, scope: StatsScope): Passing | null {
+  const config = layerConfig<InternalUpstreamConfig>(socket, INTERNAL_UPSTREAM)
+  if (config === undefined) return null
   const missing = scope.counter('internal_upstream.no_metadata')
-  return { sources: (config as InternalUpstreamConfig).metadata, missing }
+  return { sources: config.metadata, missing }
 }
 
 function passedThrough({ sources, missing }: Passing, { host, shared }: UpstreamConnectOptions): PassedThrough {

@@ -119,6 +119,8 @@ export interface RequestOptions {
   readonly timeout?: number
   readonly linger?: number
   readonly tls?: TlsClient
+  /** Bytes before the request (a PROXY header). */
+  readonly before?: string
 }
 
 /** One ordinary request on a connection of its own. */
@@ -127,7 +129,7 @@ export function get(path: string, options: RequestOptions = {}): Step {
   return {
     kind: 'http1',
     listener: options.listener ?? 'main',
-    actions: [requestBytes(path, options)],
+    actions: [(options.before ?? '') + requestBytes(path, options)],
     responses: 1,
     methods: [method],
     ...timing(options),

@@ -1,8 +1,9 @@
 import { ConfigError } from '../../base/errors.ts'
 import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
-import { type ExtensionFactory, findFactory, type ParsedExtension, parseAny } from '../../config/registry.ts'
+import { type ExtensionFactory, findFactory, parseAny } from '../../config/registry.ts'
 import { defineSupport } from '../../config/support.ts'
+import type { WrappingConfig } from './layers.ts'
 import type { ClientTransport } from './tls.ts'
 
 type Proto = envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport
@@ -19,10 +20,8 @@ export interface PassthroughSource {
   readonly name: string
 }
 
-export interface InternalUpstreamConfig {
+export interface InternalUpstreamConfig extends WrappingConfig {
   readonly metadata: readonly PassthroughSource[]
-  /** What the bytes go through. */
-  readonly inner: ParsedExtension
 }
 
 /**

@@ -1,6 +1,8 @@
+import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
 import type { WorkerServices } from '../../config/services.ts'
 import { defineSupport } from '../../config/support.ts'
+import { isPassed, type PassedTlvs, parsePassedTlvs } from '../../io/transport-sockets/passed-tlvs.ts'
 import type { Counter, StatsScope } from '../../stats/stats.ts'
 import {
   type ListenerFilter,
@@ -9,25 +11,40 @@ import {
   type PendingConnection,
 } from './listener-filter.ts'
 import { MAX_PROXY_HEADER, readProxyHeader } from './proxy-protocol-header.ts'
+import { applyTlvRules, type TlvRule } from './proxy-protocol-tlvs.ts'
 
 type Proto = envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol
+type RuleProto = envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol_Rule
+type PairProto = envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol_KeyValuePair
 
 export interface ProxyProtocolConfig {
   readonly allowWithout: boolean
   readonly allowV1: boolean
   readonly allowV2: boolean
   readonly statPrefix: string
+  /** TLVs that upstream PROXY headers may tell on. */
+  readonly passed: PassedTlvs
+  readonly rules: readonly TlvRule[]
+  /** Where the rules put values: dynamic metadata, or one object of the filter state. */
+  readonly rulesTo: 'metadata' | 'state'
 }
 
 const support = defineSupport<Proto>('envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol', {
   allow_requests_without_proxy_protocol: 'yes',
   disallowed_versions: 'yes',
   stat_prefix: 'yes',
-  // TLVs are skipped; who wants them kept must not lose them silently.
-  rules: 'reject',
-  pass_through_tlvs: 'reject',
-  tlv_location: 'reject',
+  rules: 'yes',
+  pass_through_tlvs: 'yes',
+  tlv_location: 'yes',
 })
+const ruleSupport = defineSupport<RuleProto>('envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.Rule', {
+  tlv_type: 'yes',
+  on_tlv_present: 'yes',
+})
+const pairSupport = defineSupport<PairProto>(
+  'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.KeyValuePair',
+  { metadata_namespace: 'yes', key: 'yes', value_string_encoding: 'yes' },
+)
 
 /** envoy.filters.listener.proxy_protocol */
 export const proxyProtocolFactory: ListenerFilterExtension<Proto, ProxyProtocolConfig> = {
@@ -42,9 +59,24 @@ export const proxyProtocolFactory: ListenerFilterExtension<Proto, ProxyProtocolC
       allowV1: !disallowed.includes('V1') && !disallowed.includes('0'),
       allowV2: !disallowed.includes('V2') && !disallowed.includes('1'),
       statPrefix: proto.stat_prefix ?? '',
+      passed: parsePassedTlvs(proto.pass_through_tlvs, at.field('pass_through_tlvs'), warnings),
+      rules: (proto.rules ?? []).map((rule, i) => parseRule(rule, at.field('rules').index(i), warnings)),
+      rulesTo: proto.tlv_location === 'FILTER_STATE' ? 'state' : 'metadata',
     }
   },
   create: (config, services) => new ProxyProtocol(config, services),
+}
+
+function parseRule(rule: RuleProto, at: FieldPath, warnings: string[]): TlvRule {
+  ruleSupport.check(rule, at, warnings)
+  const pair = rule.on_tlv_present ?? {}
+  pairSupport.check(pair, at.field('on_tlv_present'), warnings)
+  return {
+    type: rule.tlv_type ?? 0,
+    namespace: pair.metadata_namespace || 'envoy.filters.listener.proxy_protocol',
+    key: pair.key ?? '',
+    base64: pair.value_string_encoding === 'BASE64',
+  }
 }
 
 class VersionStats {
@@ -106,6 +138,7 @@ class ProxyProtocol implements ListenerFilter {
     }
     stats.found.inc()
     pending.consume(header.length)
+    applyTlvRules(connection, header.tlvs, this.#config)
     if (header.addresses !== null) {
       const { source, destination } = header.addresses
       connection.remote = source
@@ -114,6 +147,9 @@ class ProxyProtocol implements ListenerFilter {
         connection.localRestored = true
       }
     }
+    const { remote: source, local: destination } = connection
+    const { passed } = this.#config
+    connection.proxied = { source, destination, tlvs: header.tlvs.filter(({ type }) => isPassed(passed, type)) }
     return ListenerVerdict.Continue
   }
 }

@@ -90,7 +90,7 @@ const support = defineSupport<Proto>(
     stream_error_on_invalid_http_message: 'yes',
     strip_trailing_host_dot: 'yes',
     append_x_forwarded_port: 'yes',
-    add_proxy_protocol_connection_state: 'warn',
+    add_proxy_protocol_connection_state: 'yes',
   },
 )
 
@@ -212,6 +212,7 @@ function parse(proto: Proto, at: FieldPath, warnings: string[]): HcmConfig {
       return parseAny(extension.typed_config, 'envoy.http.early_header_mutation', extension.name ?? '', place, warnings)
     }),
     appendXForwardedPort: proto.append_x_forwarded_port ?? false,
+    addProxyProtocolConnectionState: proto.add_proxy_protocol_connection_state ?? true,
     internalRanges: ranges.map(range => `${range.address_prefix ?? ''}/${range.prefix_len ?? 0}`),
     internalUnixSockets: proto.internal_address_config?.unix_sockets ?? false,
     via: proto.via ?? '',

@@ -158,6 +158,7 @@ export class HealthChecker implements HostWatcher {
       alpn: this.config.alpnProtocols.length > 0 ? this.config.alpnProtocols : alpn,
       alpnOverrides: this.config.alpnProtocols.length > 0,
       host: null,
+      proxied: null,
       shared: null,
     }
   }

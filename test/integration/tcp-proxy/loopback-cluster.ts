@@ -37,7 +37,14 @@ class Dialer implements ConnectionHandler, PoolHandle {
   constructor(host: Host, user: TcpPoolUser, loop: SocketLoop, timeout: number) {
     this.#host = host
     this.#user = user
-    const options = { connectTimeout: timeout, source: null, original: null, tls: null, bufferLimit: 64 * 1024 }
+    const options = {
+      connectTimeout: timeout,
+      source: null,
+      original: null,
+      preamble: null,
+      tls: null,
+      bufferLimit: 64 * 1024,
+    }
     this.#connection = connect(loop, host.address, options, this)
   }
 

@@ -100,6 +100,7 @@ export function tlsClient(proto: UpstreamProto, services: FakeServices = fakeSer
         connectTimeout: 5000,
         source: null,
         original: null,
+        preamble: null,
         tls: client.driver(hostname),
         bufferLimit: 0,
       }

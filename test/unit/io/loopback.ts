@@ -117,7 +117,15 @@ export async function loopback(holds = 0): Promise<Loopback> {
     },
     dial(options = {}) {
       const handler = new Recorder()
-      const full = { connectTimeout: 0, source: null, original: null, tls: null, bufferLimit: 0, ...options }
+      const full = {
+        connectTimeout: 0,
+        source: null,
+        original: null,
+        preamble: null,
+        tls: null,
+        bufferLimit: 0,
+        ...options,
+      }
       const connection = connect(loop, ipAddress('127.0.0.1', port), full, handler)
       all.push(connection)
       return { connection, handler }

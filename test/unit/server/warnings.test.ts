@@ -19,7 +19,7 @@ t.test('listeners, connection managers, filters, routes and clusters warn once p
   const hcm = {
     '@type': HCM,
     stat_prefix: 'a',
-    add_proxy_protocol_connection_state: true,
+    represent_ipv4_remote_address_as_ipv4_mapped_ipv6: true,
     http_filters: [{ name: 'r', typed_config: { '@type': ROUTER, suppress_grpc_request_failure_code_stats: true } }],
     route_config: { virtual_hosts: [{ name: 'v', domains: ['*'], routes }] },
   }
@@ -39,7 +39,7 @@ t.test('listeners, connection managers, filters, routes and clusters warn once p
           {
             name: 'l',
             address: { socket_address: { address: '127.0.0.1', port_value: 0 } },
-            max_connections_to_accept_per_socket_event: 3,
+            bypass_overload_manager: true,
             filter_chains: [{ filters: [{ name: 'h', typed_config: hcm }] }],
           },
         ],
@@ -53,8 +53,8 @@ t.test('listeners, connection managers, filters, routes and clusters warn once p
   configuredServer(line.options, new Loggers(sink, 1), sink, () => ({ listen: async () => {}, close: () => {} }))
   const lines = readFileSync(log, 'utf8').split('\n')
   for (const field of [
-    'max_connections_to_accept_per_socket_event',
-    'add_proxy_protocol_connection_state',
+    'bypass_overload_manager',
+    'represent_ipv4_remote_address_as_ipv4_mapped_ipv6',
     'suppress_grpc_request_failure_code_stats',
     'refresh_cluster_on_retry',
     'track_cluster_stats.per_endpoint_stats',
