@@ -87,7 +87,7 @@ t.teardown(async () => {
   await proxy.stop()
 })
 
-function unary(path: string, request: Buffer, deadline = 10_000): Promise<Buffer> {
+function unary(path: string, request: Buffer, deadline = 60_000): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const call = { deadline: Date.now() + deadline }
     client.makeUnaryRequest(path, bytes, bytes, request, new Metadata(), call, (error, value) =>
@@ -171,7 +171,8 @@ t.test('a status without a message (trailers only)', async t => {
 
 t.test('the deadline of the client ends the call, and the server hears of it', async t => {
   const heard = new Promise<void>(resolve => cancelled.push(resolve))
-  const error = (await unary('/lab.Echo/Wait', Buffer.from('x'), 200).catch(e => e)) as ServiceError
+  // Long enough for the call to reach the server before it ends.
+  const error = (await unary('/lab.Echo/Wait', Buffer.from('x'), 2000).catch(e => e)) as ServiceError
   t.equal(error.code, status.DEADLINE_EXCEEDED)
   await heard
 })

@@ -11,9 +11,9 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { allocatePort } from '../harness/ports.ts'
+import { settled } from '../harness/until.ts'
 
 /** What `npm pack` makes, installed into an empty project and run from there. Without a registry: dependencies are links. */
 const ROOT = join(import.meta.dirname, '../..')
@@ -31,7 +31,7 @@ function command(name: string, ...args: string[]) {
   return spawnSync('env', argv, { encoding: 'utf8', cwd: folder })
 }
 
-t.setTimeout(120_000)
+t.setTimeout(240_000)
 
 t.before(() => {
   const npm = ['npm', 'pack', '--silent', '--pack-destination', folder]
@@ -189,14 +189,11 @@ t.test('it validates, serves with two workers and ends in order', async t => {
   proxy.stderr.on('data', chunk => {
     printed += chunk
   })
-  let answer: Response | null = null
-  for (let tries = 0; tries < 400 && answer === null && proxy.exitCode === null; tries++) {
-    answer = await fetch(`http://127.0.0.1:${port}/`).catch(() => null)
-    if (answer === null) await sleep(25)
-  }
+  const ask = (): Promise<Response | null> => fetch(`http://127.0.0.1:${port}/`).catch(() => null)
+  const answer = await settled(ask, found => found !== null || proxy.exitCode !== null)
   t.equal(answer?.status, 200, printed)
   t.equal(await answer?.text(), 'packed')
-  const ended = new Promise(resolve => proxy.once('exit', resolve))
+  const ended = new Promise(resolve => proxy.once('close', resolve))
   proxy.kill('SIGTERM')
   t.equal(await ended, 0)
   t.equal(printed, '')

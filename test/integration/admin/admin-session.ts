@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { settled, until } from '../../harness/until.ts'
 
 export interface Answer {
   readonly status: number
@@ -93,12 +94,9 @@ export class AdminSession {
     const log = join(directory, 'envoy.log')
     const child = spawn(BIN, [...args, '--log-path', log], { stdio: 'ignore' })
     const session = new AdminSession(directory, child)
-    for (let tries = 0; tries < 400; tries++) {
-      const answer = await session.get('/ready').catch(() => null)
-      if (answer?.status === 200) return session
-      if (child.exitCode !== null) break
-      await pause()
-    }
+    const ready = async (): Promise<boolean> => (await session.get('/ready')).status === 200
+    await until(async () => child.exitCode !== null || (await ready())).catch(() => {})
+    if (child.exitCode === null && (await ready().catch(() => false))) return session
     const text = readFileSync(log, 'utf8')
     await session.stop()
     throw new Error(`the proxy did not become ready:\n${text}`)
@@ -143,7 +141,7 @@ export class AdminSession {
         socket.destroy()
         resolve(answer)
       })
-      socket.setTimeout(5000, () => socket.destroy(new Error(`no whole answer to ${bytes.split('\r')[0]}: ${seen}`)))
+      socket.setTimeout(20_000, () => socket.destroy(new Error(`no whole answer to ${bytes.split('\r')[0]}: ${seen}`)))
       socket.on('error', reject)
       socket.on('close', () => reject(new Error(`closed after ${JSON.stringify(seen)}`)))
     })
@@ -151,31 +149,25 @@ export class AdminSession {
 
   /** Resolves when a connection to `port` is refused. */
   async refused(port: number): Promise<void> {
-    for (let tries = 0; tries < 200; tries++) {
-      const error = await this.get('/x', port).then(
+    const error = (): Promise<NodeJS.ErrnoException | null> =>
+      this.get('/x', port).then(
         () => null,
         (reason: NodeJS.ErrnoException) => reason,
       )
-      if (error?.code === 'ECONNREFUSED') return
-      await pause()
-    }
-    throw new Error(`port ${port} still accepts`)
+    await until(async () => (await error())?.code === 'ECONNREFUSED', `port ${port} still accepts`)
   }
 
   /** The line of the admin's access log that contains `part`, once it is written. */
   async logLine(part: string): Promise<string> {
-    for (let tries = 0; tries < 200; tries++) {
-      const lines = readFileSync(join(this.#directory, 'admin.log'), 'utf8').split('\n')
-      const line = lines.find(l => l.includes(part))
-      if (line !== undefined) return line
-      await pause()
-    }
-    throw new Error(`no line with ${part}`)
+    const find = (): string | undefined =>
+      this.file('admin.log')
+        .split('\n')
+        .slice(0, -1)
+        .find(line => line.includes(part))
+    const line = await settled(find, found => found !== undefined)
+    if (line === undefined) throw new Error(`no line with ${part}`)
+    return line
   }
-}
-
-function pause(): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, 25))
 }
 
 /** Null until a whole answer (content-length or chunked) is there. */

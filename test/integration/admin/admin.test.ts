@@ -1,4 +1,5 @@
 import t from 'tap'
+import { settled } from '../../harness/until.ts'
 import { recorded, withoutDebugMarker } from '../../unit/admin/recorded.ts'
 import { AdminSession } from './admin-session.ts'
 
@@ -29,11 +30,10 @@ t.test('/cpuprofiler writes a profile of V8 for main and for each worker', async
   t.match(await session.send('POST', '/cpuprofiler?enable=y'), { status: 200, body: 'OK\n' })
   t.match(await session.send('POST', '/cpuprofiler?enable=n'), { status: 200, body: 'OK\n' })
   for (const name of ['envoy.prof', 'envoy.prof.worker0']) {
-    let text = ''
-    for (let tries = 0; tries < 200 && !text.endsWith('}'); tries++) {
-      text = session.file(name)
-      await new Promise(resolve => setTimeout(resolve, 10))
-    }
+    const text = await settled(
+      () => session.file(name),
+      found => found.endsWith('}'),
+    )
     const profile = JSON.parse(text) as { nodes: unknown[]; samples: unknown[]; startTime: number; endTime: number }
     t.ok(profile.nodes.length > 0 && profile.endTime >= profile.startTime, name)
   }
@@ -107,7 +107,8 @@ t.test('/listeners shows the port the kernel chose', async t => {
 })
 
 t.test('/clusters: limits and hosts, and what a request counts', async t => {
-  const { body } = await session.get('/clusters?filter=^dead$')
+  const page = async (): Promise<string> => (await session.get('/clusters?filter=^dead$')).body
+  const body = await settled(page, text => /::cx_connect_fail::[1-9]/.test(text))
   t.match(body, 'dead::observability_name::dead\ndead::default_priority::max_connections::1024\n')
   t.match(body, /^dead::127\.0\.0\.1:1::cx_connect_fail::[1-9]/m)
   const { cluster_statuses: statuses } = JSON.parse((await session.get('/clusters?format=json')).body) as {
@@ -187,7 +188,8 @@ t.test('/drain_listeners: connections are refused, /ready stays LIVE', async t =
   await session.refused(port)
   t.equal((await session.get('/ready')).body, 'LIVE\n')
   t.match((await session.get('/listeners')).body, `main::127.0.0.1:${port}\n`)
-  t.match((await session.get('/stats?filter=listener_stopped')).body, 'listener_manager.listener_stopped: 1\n')
+  const stopped = async (): Promise<string> => (await session.get('/stats?filter=listener_stopped')).body
+  t.match(await settled(stopped, text => text.includes(': 1')), 'listener_manager.listener_stopped: 1\n')
 })
 
 t.test('/quitquitquit answers, then the process ends with 0', async t => {

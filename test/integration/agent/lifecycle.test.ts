@@ -3,7 +3,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { AGENT, ask, RunningAgent, until } from './running-agent.ts'
+import { until } from '../../harness/until.ts'
+import { AGENT, ask, RunningAgent } from './running-agent.ts'
 
 const FAKE = join(import.meta.dirname, 'fake-proxy.ts')
 
@@ -30,7 +31,10 @@ async function started(
       .map(line => JSON.parse(line) as Seen)
   }
   agent.start(FAKE, env, config, flags)
-  if (env.FAKE_EXIT === undefined) await until(async () => (await ask(agent.admin, '/ping')).status === 200)
+  if (env.FAKE_EXIT === undefined) {
+    await until(async () => (await ask(agent.admin, '/ping')).status === 200)
+    await until(async () => (await ask(agent.status, '/ping')).status !== 0)
+  }
   return { agent, seen }
 }
 
@@ -113,35 +117,34 @@ t.test('readiness: reasons in Istio words, 503 and 200 with empty bodies, both c
     return answer.status
   }
   t.equal(await ready(), 503)
-  t.match(
-    agent.output,
+  await agent.says(
     '\twarn\tEnvoy proxy is NOT ready: config not received from XDS server (is Istiod running?): ' +
       'cds updates: 0 successful, 0 rejected; lds updates: 0 successful, 0 rejected',
   )
   const cds = 'cluster_manager.cds.update_success: 1\n'
   writeFileSync(stats, `${cds}listener_manager.lds.update_rejected: 2\n`)
   t.equal(await ready(), 503)
-  t.match(
-    agent.output,
+  await agent.says(
     'config received from XDS server, but was rejected: cds updates: 1 successful, 0 rejected; lds updates: 0 successful, 2 rejected',
   )
   writeFileSync(stats, cds)
   t.equal(await ready(), 503)
-  t.match(agent.output, 'config not fully received from XDS server')
+  await agent.says('config not fully received from XDS server')
   writeFileSync(
     stats,
     `${cds}listener_manager.lds.update_success: 1\nserver.state: 3\nlistener_manager.workers_started: 0\n`,
   )
   t.equal(await ready(), 503)
-  t.match(agent.output, 'server is not live, current state is: INITIALIZING')
+  await agent.says('server is not live, current state is: INITIALIZING')
   writeFileSync(stats, 'server.state: 0\nlistener_manager.workers_started: 0\n')
   t.equal(await ready(), 503, 'the first condition has latched')
-  t.match(agent.output, 'workers have not yet started')
+  await agent.says('workers have not yet started')
   writeFileSync(stats, 'server.state: 0\nlistener_manager.workers_started: 1\n')
   t.equal(await ready(), 200)
   writeFileSync(stats, 'server.state: 1\n')
   t.equal(await ready(), 200, 'the second condition has latched')
-  t.match(agent.output, 'Readiness succeeded in')
+  await agent.says('Readiness succeeded in')
+  await agent.says('Envoy proxy is ready')
   t.equal(agent.output.split('Envoy proxy is ready').length, 2, 'told once')
   agent.signal('SIGTERM')
   await agent.says('Graceful termination period')

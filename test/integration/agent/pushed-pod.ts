@@ -3,8 +3,9 @@ import { copyFileSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { certificatePath } from '../../harness/certificates.ts'
+import { until } from '../../harness/until.ts'
 import { ScriptedControlPlane } from '../xds/control-plane.ts'
-import { ask, RunningAgent, until } from './running-agent.ts'
+import { ask, RunningAgent } from './running-agent.ts'
 
 const PUSHES = join(import.meta.dirname, '../../fixtures/istio/pushes/base-default-sleep')
 const SHORT: Readonly<Record<string, string>> = { CDS: 'CDS', EDS: 'EDS', LDS: 'LDS', RDS: 'RDS', NameTable: 'NDS' }

@@ -5,7 +5,8 @@ import t from 'tap'
 import { AdsServer } from '../../../src/lab/ads-server.ts'
 import type { AdsEvent } from '../../../src/lab/ads-session.ts'
 import { readResources } from '../../../src/lab/resource-files.ts'
-import { AGENT, ask, RunningAgent, realEnvoy, until } from './running-agent.ts'
+import { settled, until } from '../../harness/until.ts'
+import { AGENT, type Answer, ask, RunningAgent, realEnvoy } from './running-agent.ts'
 
 const envoy = realEnvoy()
 if (envoy === undefined) {
@@ -52,10 +53,12 @@ t.test('the real Envoy under this agent: 503 until CDS and LDS came, then 200; d
     ads.close()
     await agent.stop()
   })
-  agent.start(envoy, {}, {}, ['--proxyLogLevel', 'error'])
+  agent.start(envoy, {}, { terminationDrainDuration: '3s' }, ['--proxyLogLevel', 'error'])
 
   await until(async () => (await ask(agent.admin, '/server_info')).status === 200)
-  t.match(await ask(agent.status, '/healthz/ready'), { status: 503, body: '' }, 'before the control plane is there')
+  const readiness = (): Promise<Answer> => ask(agent.status, '/healthz/ready')
+  const answered = ({ status }: Answer): boolean => status !== 0
+  t.match(await settled(readiness, answered), { status: 503, body: '' }, 'before the control plane is there')
   const waiting = spawn(process.execPath, [AGENT, 'wait', '--url', `http://127.0.0.1:${agent.health}/healthz/ready`])
   const waited = new Promise(resolve => waiting.once('exit', resolve))
   t.equal(await Promise.race([waited, new Promise(r => setTimeout(r, 700, 'still waiting'))]), 'still waiting')
@@ -64,8 +67,8 @@ t.test('the real Envoy under this agent: 503 until CDS and LDS came, then 200; d
   await ads.listen(`unix:${agent.xdsSocket}`)
   t.equal(await waited, 0, '`pilot-agent wait` ends when the proxy is ready')
   t.match(await ask(agent.health, '/healthz/ready'), { status: 200, body: '' }, 'through the proxy')
-  t.match(await ask(agent.admin + 4, '/'), { status: 200, body: 'hello' }, 'and traffic flows')
-  t.ok(events.some(event => event.kind === 'ack' && event.type === 'Listener' && event.node === 'echo-v1'))
+  t.match(await settled(() => ask(agent.admin + 4, '/'), answered), { status: 200, body: 'hello' }, 'and traffic flows')
+  await until(() => events.some(({ kind, type, node }) => kind === 'ack' && type === 'Listener' && node === 'echo-v1'))
 
   const info = JSON.parse((await ask(agent.admin, '/server_info')).body)
   t.equal(info.node.id, 'sidecar~10.1.2.3~echo-v1.demo~demo.svc.cluster.local')

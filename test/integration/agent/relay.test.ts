@@ -7,8 +7,9 @@ import t from 'tap'
 import { encodeMessage } from '../../../src/config/binary-writer.ts'
 import { certificate, certificatePath } from '../../harness/certificates.ts'
 import { allocatePort } from '../../harness/ports.ts'
+import { settled, until } from '../../harness/until.ts'
 import { ScriptedControlPlane } from '../xds/control-plane.ts'
-import { ask, RunningAgent, realEnvoy, until } from './running-agent.ts'
+import { ask, RunningAgent, realEnvoy } from './running-agent.ts'
 
 const ENVOY = join(import.meta.dirname, '../../../bin/envoy')
 const NDS = 'type.googleapis.com/istio.networking.nds.v1.NameTable'
@@ -111,7 +112,8 @@ for (const { proxy, binary, delta } of PROXIES) {
     await plane.requests(1)
     t.match(plane.take(), [{ type: 'CDS', node: 'sidecar~10.1.2.3~echo-v1.demo~demo.svc.cluster.local' }])
     t.match(plane.metadata.at(-1), { authorization: 'Bearer first', clusterid: 'Kubernetes', x_route: 'blue' })
-    t.match(await ask(agent.status, '/healthz/ready'), { status: 503 })
+    const readiness = async (): Promise<number> => (await ask(agent.status, '/healthz/ready')).status
+    t.equal(await settled(readiness, status => status !== 0), 503)
     t.match(await ask(agent.status, '/debug/ndsz'), { status: 404, body: '{}' })
     send('CDS', 'app', cluster)
     await plane.requests(4)
@@ -143,7 +145,7 @@ for (const { proxy, binary, delta } of PROXIES) {
     t.equal(ack?.nonce, '3')
     t.equal(ack?.error, undefined)
     if (!delta) t.equal(ack?.version, 'v1')
-    t.match(await ask(agent.status, '/healthz/ready'), { status: 200 })
+    t.equal(await settled(readiness, status => status === 200), 200)
     const names = JSON.parse((await ask(agent.status, '/debug/ndsz')).body) as { table: Record<string, unknown> }
     t.same(names.table['web.'], { ips: ['10.9.9.9'], registry: 'Kubernetes' })
 
@@ -174,9 +176,8 @@ for (const { proxy, binary, delta } of PROXIES) {
     t.match(page, /^istio_agent_xds_proxy_requests \d+$/m)
     t.match(page, /^istio_agent_xds_proxy_responses 4$/m)
     t.match(page, /^istio_agent_istiod_connection_terminations\{type="error"\} 1$/m)
-    t.match(agent.output, `connected to ${delta ? 'delta ' : ''}upstream XDS server: 127.0.0.1:${port}\tid=1`)
-    t.match(
-      agent.output,
+    await agent.says(`connected to ${delta ? 'delta ' : ''}upstream XDS server: 127.0.0.1:${port}\tid=1`)
+    await agent.says(
       'warn\txdsproxy\tupstream terminated with unexpected error rpc error: code = Unavailable desc = scripted end\tid=1',
     )
   })

@@ -3,6 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { reservePorts } from '../../harness/ports.ts'
+import { until } from '../../harness/until.ts'
 
 export const AGENT = join(import.meta.dirname, '../../../src/cmd/pilot-agent.ts')
 
@@ -23,8 +25,6 @@ export function realEnvoy(): string | undefined {
   return spawnSync('envoy', ['--version']).status === 0 ? 'envoy' : undefined
 }
 
-let slots = 0
-
 /** A pilot-agent process in a folder and on ports of its own. */
 export class RunningAgent {
   readonly folder = mkdtempSync(join(tmpdir(), 'remora-agent-'))
@@ -33,12 +33,12 @@ export class RunningAgent {
   readonly health: number
   readonly prometheus: number
   output = ''
+  /** With all that it has said in `output`. */
   exit: Promise<number | null>
   #child: ChildProcess | undefined
 
   constructor() {
-    // 20 agents of 5 ports per test process; neighbouring pids (parallel tests) get other ports.
-    const base = 22000 + (process.pid % 9) * 100 + (slots++ % 20) * 5
+    const base = reservePorts(5)
     this.admin = base
     this.status = base + 1
     this.health = base + 2
@@ -79,18 +79,17 @@ export class RunningAgent {
         this.output += text
       })
     }
-    this.exit = new Promise(resolve => child.once('exit', code => resolve(code)))
+    this.exit = new Promise(resolve => child.once('close', code => resolve(code)))
   }
 
   signal(name: NodeJS.Signals): void {
     this.#child?.kill(name)
   }
 
-  /** Resolves when the output holds the text; rejects with the output after ten seconds. */
-  async says(text: string): Promise<void> {
-    await until(async () => this.output.includes(text)).catch(() => {
-      throw new Error(`no "${text}" in:\n${this.output}`)
-    })
+  /** Resolves when the output holds it; rejects with the output when that takes too long. */
+  async says(what: string | RegExp): Promise<void> {
+    const said = (): boolean => (typeof what === 'string' ? this.output.includes(what) : what.test(this.output))
+    await until(said, () => `${what} in:\n${this.output}`)
   }
 
   async stop(): Promise<void> {
@@ -120,13 +119,4 @@ export function ask(port: number, path: string, method = 'GET', host = '127.0.0.
     outgoing.on('error', error => resolve({ status: 0, body: error.message, headers: {} }))
     outgoing.end()
   })
-}
-
-/** Polls until true; rejects after ten seconds. */
-export async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error('condition not met in 10 s')
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
 }

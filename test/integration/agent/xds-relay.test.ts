@@ -11,6 +11,7 @@ import type { ResourceHandler } from '../../../src/agent/xds-relay/stream.ts'
 import type { Upstream } from '../../../src/agent/xds-relay/upstream.ts'
 import { decodeMessage } from '../../../src/config/binary.ts'
 import { encodeMessage } from '../../../src/config/binary-writer.ts'
+import { settled } from '../../harness/until.ts'
 import { type PlaneStream, ProxyStream, RawControlPlane } from './raw-control-plane.ts'
 
 const lines: string[] = []
@@ -180,10 +181,14 @@ for (const protocol of [STATE_OF_THE_WORLD, DELTA]) {
     const [proxy, istiod] = await setup.joined(t)
     proxy.close()
     await istiod.gone
-    const counters = await setup.counters()
+    const own = 'istio_agent_envoy_connection_terminations{type="cancelled"} 1'
+    const counters = await settled(
+      () => setup.counters(),
+      text => text.includes(own),
+    )
     t.match(counters, 'istio_agent_istiod_connection_terminations{type="error"} 2')
     t.match(counters, 'istio_agent_istiod_connection_terminations{type="cancelled"} 1')
-    t.match(counters, 'istio_agent_envoy_connection_terminations{type="cancelled"} 1')
+    t.match(counters, own)
   })
 
   t.test(`${kind}: without istiod, or without usable roots, the proxy is told that there is none`, async t => {

@@ -13,7 +13,7 @@ const missing = ['nginx', 'wrk', 'h2load'].filter(program => !has(program))
 const skip = missing.length === 0 ? {} : { skip: `no ${missing.join(', ')}` }
 
 // Most of it is waiting: for time-outs that must fire, for logs that are written once a second.
-t.setTimeout(180_000)
+t.setTimeout(280_000)
 
 t.test('a run measures what was asked for, checks every process, and writes its three files', skip, async t => {
   const output = t.testdir()

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer as createTcp, type Server } from 'node:n
 import t from 'tap'
 import { runOpenLoop } from '../../../bench/load/open-loop/command.ts'
 
-t.setTimeout(180_000)
+t.setTimeout(280_000)
 
 async function listen(server: Server | Http2Server): Promise<number> {
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', () => resolve()))

@@ -7,7 +7,7 @@ import { Browser, findChromium } from '../../harness/chromium.ts'
 import { fixtureReport } from '../../unit/bench/report/fixture.ts'
 import { hostileReport } from '../../unit/bench/report/hostile.ts'
 
-t.setTimeout(180_000)
+t.setTimeout(280_000)
 
 /** The page as a browser sees it. Structure and escaping without a browser: test/unit/bench/report. */
 const command = findChromium()

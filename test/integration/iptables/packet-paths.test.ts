@@ -46,12 +46,12 @@ if (missing !== undefined) {
 }
 
 // Some forty runs of the agent, each starting dozens of iptables processes: ten seconds when nothing else runs.
-t.setTimeout(120_000)
+t.setTimeout(240_000)
 
 const network = new Network('remora-test')
 const peers: Peer[] = []
-t.teardown(() => {
-  for (const peer of peers) peer.close()
+t.teardown(async () => {
+  await Promise.all(peers.map(peer => peer.close()))
   network.close()
 })
 const other = network.addNode('other')
@@ -177,13 +177,21 @@ async function testBackend(t: Test, backend: Backend): Promise<void> {
   })
 
   await t.test('--run-validation, as the proxy user, tells whether rules are there: status 0 or 126', async t => {
-    const flags = ['--run-validation', '--skip-rule-apply', '--probe-timeout=1s', '-p', '15001', '-z', '15006']
+    const flags = (patience: string): string[] => [
+      '--run-validation',
+      '--skip-rule-apply',
+      `--probe-timeout=${patience}`,
+      '-p',
+      '15001',
+      '-z',
+      '15006',
+    ]
     // 15001 and 15006 of the pod are taken by this test's proxy on every address; free them for the validator.
-    proxy.close()
-    const passed = istioIptables(pod, flags, AS_PROXY)
+    await proxy.close()
+    const passed = istioIptables(pod, flags('20s'), AS_PROXY)
     t.equal(passed.status, 0, passed.output)
     t.match(passed.output, 'Validation passed, iptables rules established')
-    const failed = istioIptables(bare, flags, AS_PROXY)
+    const failed = istioIptables(bare, flags('1s'), AS_PROXY)
     t.equal(failed.status, 126, failed.output)
     t.match(failed.output, 'iptables validation failed; workload is not ready for Istio: validation timeout')
   })

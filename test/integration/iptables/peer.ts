@@ -34,7 +34,10 @@ export class Peer {
     return this.ask({ op: 'datagram', host, port })
   }
 
-  close(): void {
+  /** Its ports are free when this resolves. */
+  close(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return Promise.resolve()
     this.#child.kill('SIGKILL')
+    return new Promise(resolve => this.#child.once('exit', () => resolve()))
   }
 }

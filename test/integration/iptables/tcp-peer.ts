@@ -105,7 +105,7 @@ function sendDatagram(host: string, port: number): Promise<Arrival> {
       socket.close()
       resolve(arrival)
     }
-    const timer = setTimeout(() => done({ error: 'timeout' }), 2000)
+    const timer = setTimeout(() => done({ error: 'timeout' }), 15_000)
     socket.on('error', error => done({ error: error.message }))
     socket.on('message', message => done(JSON.parse(message.toString()) as Arrival))
     socket.connect(port, host, () => socket.send('?'))
@@ -116,7 +116,7 @@ function connectTo(host: string, port: number, from: string | undefined): Promis
   return new Promise(resolve => {
     const socket = connect({ host, port, ...(from === undefined ? {} : { localAddress: from }) })
     let text = ''
-    socket.setTimeout(2000, () => socket.destroy(new Error('timeout')))
+    socket.setTimeout(15_000, () => socket.destroy(new Error('timeout')))
     socket.on('data', chunk => {
       text += chunk
     })

@@ -2,6 +2,7 @@ import { createServer as createHttpServer, type IncomingHttpHeaders, request } f
 import { connect, createServer, type Server } from 'node:net'
 import t from 'tap'
 import { allocatePort } from '../../harness/ports.ts'
+import { settled, until } from '../../harness/until.ts'
 import { RunningProxy } from '../proxy/running-proxy.ts'
 import { clientSidecar, serverSidecar } from './two-sidecars.ts'
 
@@ -53,18 +54,15 @@ function get(port: number): Promise<{ status: number; headers: IncomingHttpHeade
   })
 }
 
-/** Labels and value of the one sample of a metric. */
-async function metric(proxy: RunningProxy, name: string, nonZero = false): Promise<Record<string, string>> {
-  for (let tries = 0; tries < 100; tries++) {
+/** Labels and value of the one sample of a metric, as soon as it is not 0. */
+async function metric(proxy: RunningProxy, name: string): Promise<Record<string, string>> {
+  const read = async (): Promise<string | undefined> => {
     const text = await (await fetch(`http://127.0.0.1:${proxy.admin}/stats/prometheus`)).text()
-    const line = text.split('\n').find(l => l.startsWith(`${name}{`))
-    if (line !== undefined && !(nonZero && line.endsWith(' 0'))) {
-      const labels = [...line.matchAll(/([a-z_]+)="([^"]*)"/g)].map(m => [m[1]!, m[2]!] as const)
-      return { ...Object.fromEntries(labels), value: line.slice(line.lastIndexOf(' ') + 1) }
-    }
-    await new Promise(resolve => setTimeout(resolve, 20))
+    return text.split('\n').find(l => l.startsWith(`${name}{`))
   }
-  return {}
+  const line = await settled(read, found => found !== undefined && !found.endsWith(' 0'))
+  const labels = [...(line ?? '').matchAll(/([a-z_]+)="([^"]*)"/g)].map(m => [m[1]!, m[2]!] as const)
+  return { ...Object.fromEntries(labels), value: line?.slice(line.lastIndexOf(' ') + 1) ?? '' }
 }
 
 const SPIFFE = 'spiffe://cluster.local/ns/lab/sa'
@@ -133,7 +131,7 @@ t.test('a request between two sidecars is counted on both sides with both worklo
     connection_security_policy: 'mutual_tls',
     value: '1',
   })
-  t.match(await metric(m.server, 'istio_request_duration_milliseconds_count', true), {
+  t.match(await metric(m.server, 'istio_request_duration_milliseconds_count'), {
     reporter: 'destination',
     value: '1',
   })
@@ -153,7 +151,7 @@ t.test('TCP between two sidecars: metadata goes ahead of the stream, bytes are c
   let text = ''
   socket.on('data', chunk => (text += chunk.toString()))
   socket.write('ping')
-  while (text.length < 4) await new Promise(resolve => setTimeout(resolve, 10))
+  await until(() => text.length >= 4)
   t.equal(text, 'ping')
   const opened = await metric(m.client, 'istio_tcp_connections_opened_total')
   t.match(opened, {
@@ -176,6 +174,6 @@ t.test('TCP between two sidecars: metadata goes ahead of the stream, bytes are c
     connection_security_policy: 'mutual_tls',
     value: '1',
   })
-  t.equal(await m.server.stat('metadata_exchange.alpn_protocol_found'), 1)
-  t.equal(await m.client.stat('metadata_exchange.metadata_added'), 1)
+  await until(async () => (await m.server.stat('metadata_exchange.alpn_protocol_found')) === 1)
+  await until(async () => (await m.client.stat('metadata_exchange.metadata_added')) === 1)
 })

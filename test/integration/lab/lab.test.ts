@@ -4,6 +4,7 @@ import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { missingForNamespaces, namespaces } from '../../../src/lab/network.ts'
+import { until } from '../../harness/until.ts'
 import { realEnvoy } from '../agent/running-agent.ts'
 
 const REMORA = join(import.meta.dirname, '../../../src/cmd/remora.ts')
@@ -33,7 +34,7 @@ function lab(...flags: string[]): Run {
   return {
     pid: child.pid as number,
     output: () => output,
-    exit: new Promise(resolve => child.once('exit', code => resolve(code))),
+    exit: new Promise(resolve => child.once('close', code => resolve(code))),
     signal: name => child.kill(name),
   }
 }
@@ -44,14 +45,6 @@ function leftovers(pid: number): string[] {
   const interfaces = Object.keys(networkInterfaces()).filter(name => name.startsWith(`rlh${pid.toString(36)}`))
   const spaces = namespaces().filter(name => name.startsWith(`remora-lab-${pid}-`))
   return [...folders, ...interfaces, ...spaces]
-}
-
-async function until(run: Run, text: string): Promise<void> {
-  const deadline = performance.now() + 60_000
-  while (!run.output().includes(text)) {
-    if (performance.now() > deadline) throw new Error(`no "${text}" in:\n${run.output()}`)
-    await new Promise(resolve => setTimeout(resolve, 50))
-  }
 }
 
 const modes = missingForNamespaces() === undefined ? [[], ['--explicit']] : [['--explicit']]
@@ -72,7 +65,7 @@ for (const flags of modes) {
 t.test('Ctrl-C in the middle of the start leaves nothing either', async t => {
   const run = lab()
   t.teardown(() => run.signal('SIGTERM'))
-  await until(run, 'the client calls before')
+  await until(() => run.output().includes('the client calls before'), run.output)
   run.signal('SIGINT')
   t.equal(await run.exit, 0)
   t.same(leftovers(run.pid), [])

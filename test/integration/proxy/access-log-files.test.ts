@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { allocatePort } from '../../harness/ports.ts'
+import { settled, until } from '../../harness/until.ts'
 import { RunningProxy } from './running-proxy.ts'
 
 const FILE = 'type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog'
@@ -36,14 +36,6 @@ const get = async (proxy: RunningProxy, path: string): Promise<number> => {
   return response.status
 }
 
-async function until(what: string, done: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 400; i++) {
-    if (await done()) return
-    await sleep(25)
-  }
-  throw new Error(`not in time: ${what}`)
-}
-
 const read = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '')
 const count = (text: string, part: string): number => text.split(part).length - 1
 
@@ -52,10 +44,11 @@ t.test('a full disk: traffic goes on, it is counted, and said once', async t => 
   const proxy = await behind(['/dev/full', good])
   for (let i = 0; i < 3; i++) {
     t.equal(await get(proxy, `/${i}`), 200)
-    await until('a failed write', async () => (await proxy.stat('filesystem.write_failed')) > i)
+    await until(async () => (await proxy.stat('filesystem.write_failed')) > i, 'a failed write')
   }
-  t.equal(count(proxy.log, "access log '/dev/full': ENOSPC"), 1)
-  await until('the other log', () => read(good) === '/0\n/1\n/2\n')
+  const told = (): number => count(proxy.log, "access log '/dev/full': ENOSPC")
+  t.equal(await settled(told, times => times > 0), 1)
+  await until(() => read(good) === '/0\n/1\n/2\n', 'the other log')
 })
 
 t.test('SIGUSR1 opens the files again; where that fails lines go on to the old file', async t => {
@@ -64,25 +57,26 @@ t.test('SIGUSR1 opens the files again; where that fails lines go on to the old f
   const path = join(directory, 'a.log')
   const proxy = await behind([path])
   await get(proxy, '/first')
-  await until('the first line', () => read(path) === '/first\n')
+  await until(() => read(path) === '/first\n', 'the first line')
 
   renameSync(path, `${path}.1`)
   proxy.signal('SIGUSR1')
-  await until('a new file', () => existsSync(path))
+  await until(() => existsSync(path), 'a new file')
   await get(proxy, '/second')
-  await until('the second line', () => read(path) === '/second\n')
+  await until(() => read(path) === '/second\n', 'the second line')
   t.equal(read(`${path}.1`), '/first\n')
 
   renameSync(directory, `${directory}.gone`)
   await proxy.post('/reopen_logs')
-  await until('the failure', async () => (await proxy.stat('filesystem.reopen_failed')) > 0)
+  await until(async () => (await proxy.stat('filesystem.reopen_failed')) > 0, 'the failure')
   t.equal(await get(proxy, '/third'), 200)
-  await until('the third line', () => read(join(`${directory}.gone`, 'a.log')) === '/second\n/third\n')
-  t.equal(count(proxy.log, `access log '${path}': ENOENT`), 1)
+  await until(() => read(join(`${directory}.gone`, 'a.log')) === '/second\n/third\n', 'the third line')
+  const told = (): number => count(proxy.log, `access log '${path}': ENOENT`)
+  t.equal(await settled(told, times => times > 0), 1)
 
   mkdirSync(directory)
   await proxy.post('/reopen_logs')
-  await until('the file is back', () => existsSync(path))
+  await until(() => existsSync(path), 'the file is back')
   await get(proxy, '/fourth')
-  await until('the fourth line', () => read(path) === '/fourth\n')
+  await until(() => read(path) === '/fourth\n', 'the fourth line')
 })

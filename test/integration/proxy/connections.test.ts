@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
 import { allocatePort } from '../../harness/ports.ts'
+import { settled } from '../../harness/until.ts'
 import { RunningProxy } from './running-proxy.ts'
 
 const CONNECTIONS = 1000
@@ -45,12 +46,14 @@ t.test('1,000 connections at once are all served, and all are gone afterwards', 
     const answers = await Promise.all(sockets.map((socket, i) => exchange(socket, `/${round}/${i}`)))
     t.same(new Set(answers), new Set(['HTTP/1.1 200 OK']))
   }
-  t.equal(await proxy.stat('http.http.downstream_cx_active'), CONNECTIONS)
-  t.equal(await proxy.stat('http.http.downstream_rq_2xx'), 2 * CONNECTIONS)
+  const counts = (name: string, wanted: number): Promise<number> =>
+    settled(
+      () => proxy.stat(`http.http.${name}`),
+      value => value === wanted,
+    )
+  t.equal(await counts('downstream_cx_active', CONNECTIONS), CONNECTIONS)
+  t.equal(await counts('downstream_rq_2xx', 2 * CONNECTIONS), 2 * CONNECTIONS)
   for (const socket of sockets) socket.destroy()
-  for (let tries = 0; tries < 100 && (await proxy.stat('http.http.downstream_cx_active')) !== 0; tries++) {
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
-  t.equal(await proxy.stat('http.http.downstream_cx_active'), 0)
-  t.equal(await proxy.stat('http.http.downstream_rq_active'), 0)
+  t.equal(await counts('downstream_cx_active', 0), 0)
+  t.equal(await counts('downstream_rq_active', 0), 0)
 })

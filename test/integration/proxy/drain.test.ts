@@ -1,6 +1,7 @@
 import { Agent, createServer, request } from 'node:http'
 import t from 'tap'
 import { allocatePort } from '../../harness/ports.ts'
+import { until } from '../../harness/until.ts'
 import { RunningProxy } from './running-proxy.ts'
 
 interface Tally {
@@ -66,18 +67,16 @@ t.test('draining under load fails no request', async t => {
   })
   const tally: Tally = { ok: 0, failed: [], connected: 0, reset: 0, refused: 0, closes: 0 }
   const running = load(proxy.port, 16, tally)
-  await new Promise(resolve => setTimeout(resolve, 300))
+  await until(() => tally.ok > 100, 'traffic')
   t.equal((await proxy.post('/drain_listeners?graceful')).status, 200)
-  await new Promise(resolve => setTimeout(resolve, 1800))
+  await until(() => tally.refused > 0, 'after the drain time the port refuses')
   await running.stop()
   t.same(tally.failed, [])
   // What the kernel had completed but the closing listener had not accepted yet is reset: a refusal, a moment later.
   const accepted = await proxy.stat(`listener.127.0.0.1_${proxy.port}.downstream_cx_total`)
   t.ok(accepted > 0, 'the proxy accepted connections')
   t.ok(tally.reset <= tally.connected - accepted, `${tally.reset} resets, ${tally.connected - accepted} never accepted`)
-  t.ok(tally.ok > 100, `${tally.ok} requests were answered`)
   t.ok(tally.closes > 0, 'clients were told to close')
-  t.ok(tally.refused > 0, 'after the drain time the port refuses')
 })
 
 t.test('SIGTERM ends the process with status 0', async t => {

@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { allocatePort, releasePort } from '../../harness/ports.ts'
+import { until } from '../../harness/until.ts'
 
 const COMMAND = fileURLToPath(new URL('../../../bin/envoy', import.meta.url))
 
@@ -26,6 +26,7 @@ export class RunningProxy {
   readonly port: number
   readonly admin: number
   readonly pid: number
+  /** With all that it has said in `log`. */
   readonly exited: Promise<number | null>
   private readonly folder: string
   private readonly child: ReturnType<typeof spawn>
@@ -47,7 +48,7 @@ export class RunningProxy {
       this.log += chunk
     })
     this.pid = this.child.pid!
-    this.exited = new Promise(resolve => this.child.once('exit', code => resolve(code)))
+    this.exited = new Promise(resolve => this.child.once('close', code => resolve(code)))
   }
 
   static async start(options: ProxyOptions): Promise<RunningProxy> {
@@ -63,12 +64,9 @@ export class RunningProxy {
       String(options.concurrency ?? 1),
       ...(options.flags ?? []),
     ])
-    for (let tries = 0; tries < 400; tries++) {
-      const ready = await fetch(`http://127.0.0.1:${admin}/ready`).catch(() => null)
-      if (ready?.status === 200) return proxy
-      if (proxy.child.exitCode !== null) break
-      await sleep(25)
-    }
+    const ready = async (): Promise<boolean> => (await fetch(`http://127.0.0.1:${admin}/ready`)).status === 200
+    await until(async () => proxy.child.exitCode !== null || (await ready())).catch(() => {})
+    if (proxy.child.exitCode === null && (await ready().catch(() => false))) return proxy
     await proxy.stop()
     throw new Error(`proxy did not become ready:\n${proxy.log}`)
   }
@@ -93,7 +91,7 @@ export class RunningProxy {
 
   async stop(): Promise<void> {
     this.child.kill('SIGTERM')
-    const timer = setTimeout(() => this.child.kill('SIGKILL'), 5000)
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), 15_000)
     await this.exited
     clearTimeout(timer)
     releasePort(this.port)

@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
 import { allocatePort } from '../../harness/ports.ts'
+import { settled, until } from '../../harness/until.ts'
 import { RunningProxy } from './running-proxy.ts'
 
 /** Accepts any upgrade and echoes bytes; `bye` ends its side. */
@@ -47,18 +48,11 @@ t.test('a WebSocket carries bytes both ways until one side ends', async t => {
   }
   await until(() => text.length === sent.length)
   t.equal(text, sent)
-  t.equal(await proxy.stat('http.http.downstream_cx_upgrades_active'), 1)
+  const upgrades = (): Promise<number> => proxy.stat('http.http.downstream_cx_upgrades_active')
+  t.equal(await settled(upgrades, value => value === 1), 1)
   socket.write('bye')
   await ended
   t.ok(text.endsWith('bye'))
-  await until(async () => (await proxy.stat('http.http.downstream_cx_upgrades_active')) === 0)
-  t.equal(await proxy.stat('http.http.downstream_rq_active'), 0)
+  await until(async () => (await upgrades()) === 0)
+  await until(async () => (await proxy.stat('http.http.downstream_rq_active')) === 0)
 })
-
-async function until(done: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (await done()) return
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
-  throw new Error('did not happen within 4 s')
-}

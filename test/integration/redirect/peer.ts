@@ -69,7 +69,7 @@ function talk(request: Extract<Request, { op: 'talk' }>): Promise<Reply> {
       if (!said) socket.write(request.say)
       said = true
     }
-    socket.setTimeout(5000, () => {
+    socket.setTimeout(20_000, () => {
       resolve({ received, error: 'timeout' })
       socket.destroy()
     })

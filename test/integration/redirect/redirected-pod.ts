@@ -13,9 +13,9 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { inNamespace, missingForNamespaces, Network, type NetworkNode } from '../../../src/lab/network.ts'
+import { settled, until } from '../../harness/until.ts'
 import type { Reply, Request } from './peer.ts'
 import { sidecarConfig } from './sidecar-config.ts'
 
@@ -125,13 +125,15 @@ export function redirectedPod(mode: 'REDIRECT' | 'TPROXY'): RedirectedPod {
     proxy.stderr!.on('data', chunk => {
       printed += chunk
     })
-    for (let tries = 0; tries < 200 && proxy.exitCode === null; tries++) {
-      // By the namespace itself: an application's HTTP client would be redirected, loopback is not.
-      const ready = await app.talk('127.0.0.1', 15000, 'GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
-      if (ready.received?.startsWith('HTTP/1.1 200')) return
-      await sleep(50)
-    }
-    throw new Error(`the proxy did not become ready:\n${printed}`)
+    await until(
+      async () => {
+        // By the namespace itself: an application's HTTP client would be redirected, loopback is not.
+        const ready = await app.talk('127.0.0.1', 15000, 'GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+        return ready.received?.startsWith('HTTP/1.1 200') === true || proxy.exitCode !== null
+      },
+      () => `the proxy did not become ready:\n${printed}`,
+    )
+    if (proxy.exitCode !== null) throw new Error(`the proxy ended:\n${printed}`)
   })
 
   return {
@@ -144,15 +146,10 @@ export function redirectedPod(mode: 'REDIRECT' | 'TPROXY'): RedirectedPod {
     ipv6,
     printed: () => printed,
     async logged(match) {
-      for (let tries = 0; tries < 200; tries++) {
-        const lines = existsSync(join(folder, 'access.log'))
-          ? readFileSync(join(folder, 'access.log'), 'utf8').split('\n')
-          : []
-        const found = lines.find(match)
-        if (found !== undefined) return found
-        await sleep(25)
-      }
-      return `not logged; proxy says: ${printed}`
+      const file = join(folder, 'access.log')
+      const find = (): string | undefined =>
+        existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1).find(match) : undefined
+      return (await settled(find, line => line !== undefined)) ?? `not logged; proxy says: ${printed}`
     },
   }
 }

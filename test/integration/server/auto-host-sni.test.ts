@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { certificate } from '../../harness/certificates.ts'
 import { allocatePort } from '../../harness/ports.ts'
+import { until } from '../../harness/until.ts'
 
 const ENVOY = fileURLToPath(new URL('../../../bin/envoy', import.meta.url))
 const TYPE = 'type.googleapis.com/envoy'
@@ -25,14 +26,6 @@ function get(port: number, path: string): Promise<string> {
     })
     request.on('error', reject)
   })
-}
-
-async function until(what: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000
-  while (!(await what().catch(() => false))) {
-    if (Date.now() > deadline) throw new Error('time is up')
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
 }
 
 t.test('auto_host_sni: the server name is the name of the endpoint, else sni', async t => {

@@ -6,12 +6,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { allocatePort } from '../../harness/ports.ts'
+import { until } from '../../harness/until.ts'
 
 const ENVOY = fileURLToPath(new URL('../../../bin/envoy', import.meta.url))
 const TYPE = 'type.googleapis.com/envoy'
 const directory = mkdtempSync(join(tmpdir(), 'remora-dynamic-'))
-const ADMIN = 27121
-const PORT = 27122
+const ADMIN = await allocatePort()
+const PORT = await allocatePort()
 
 const socket = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } })
 const file = (name: string) => ({ path_config_source: { path: join(directory, name) } })
@@ -72,14 +74,6 @@ function get(port: number, path: string): Promise<string> {
   })
 }
 
-async function until(what: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000
-  while (!(await what().catch(() => false))) {
-    if (Date.now() > deadline) throw new Error('time is up')
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
-}
-
 const upstream = (name: string): Promise<http.Server> =>
   new Promise(resolve => {
     const server = http.createServer((_, response) => response.end(name))
@@ -119,5 +113,5 @@ t.test('clusters, routes and listeners by file come, change and go while the pro
 
   put('lds.json', '2', [])
   await until(async () => (await get(PORT, '/').catch((e: NodeJS.ErrnoException) => e.code ?? '')) === 'ECONNREFUSED')
-  t.match(await stats('listener_removed'), 'listener_manager.listener_removed: 1')
+  await until(async () => (await stats('listener_removed')).includes('listener_manager.listener_removed: 1'))
 })

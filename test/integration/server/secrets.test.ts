@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { certificate, certificatePath } from '../../harness/certificates.ts'
 import { allocatePort } from '../../harness/ports.ts'
+import { until } from '../../harness/until.ts'
 import { bootstrap } from '../xds/bootstrap.ts'
 import { encode, ScriptedControlPlane } from '../xds/control-plane.ts'
 import { ads, listener, staticCluster } from '../xds/resources.ts'
@@ -61,14 +62,6 @@ function shown(port: number): Promise<string> {
     })
     socket.on('error', reject)
   })
-}
-
-async function until(what: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000
-  while (!(await what().catch(() => false))) {
-    if (Date.now() > deadline) throw new Error('time is up')
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
 }
 
 t.test('clusters and listeners take no traffic before their secrets have arrived', async t => {

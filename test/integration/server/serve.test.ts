@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { allocatePort } from '../../harness/ports.ts'
+import { settled, until } from '../../harness/until.ts'
 
 const ENVOY = fileURLToPath(new URL('../../../bin/envoy', import.meta.url))
 const directory = mkdtempSync(join(tmpdir(), 'remora-serve-'))
@@ -59,16 +61,6 @@ function get(port: number, path: string, method = 'GET'): Promise<Answer> {
   })
 }
 
-async function until<T>(what: () => Promise<T | null>): Promise<T> {
-  const deadline = Date.now() + 15_000
-  for (;;) {
-    const found = await what().catch(() => null)
-    if (found !== null) return found
-    if (Date.now() > deadline) throw new Error('time is up')
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
-}
-
 interface Running {
   readonly child: ChildProcess
   readonly log: () => string
@@ -87,29 +79,30 @@ function start(...args: string[]): Running {
   return { child, log: () => log, ended: new Promise(resolve => child.once('close', code => resolve(code))) }
 }
 
-const live = (admin: number): Promise<true> =>
-  until(async () => ((await get(admin, '/ready')).status === 200 ? true : null))
+const live = (admin: number): Promise<void> => until(async () => (await get(admin, '/ready')).status === 200)
 
 t.test('a static bootstrap serves through its workers, counts, and ends with 0 on SIGTERM', async t => {
   const upstream = http.createServer((request, response) => response.end(`you asked ${request.url}`))
   await new Promise<void>(resolve => upstream.listen(0, '127.0.0.1', resolve))
   t.teardown(() => upstream.close())
   const path = join(directory, 'admin-address')
-  const file = config(27101, 27102, (upstream.address() as AddressInfo).port)
+  const [admin, port] = [await allocatePort(), await allocatePort()]
+  const file = config(admin, port, (upstream.address() as AddressInfo).port)
   const envoy = start('-c', file, '--concurrency', '2', '--admin-address-path', path)
   t.teardown(() => envoy.child.kill('SIGKILL'))
-  await live(27101)
-  t.equal(readFileSync(path, 'utf8'), '127.0.0.1:27101')
+  await live(admin)
+  t.equal(readFileSync(path, 'utf8'), `127.0.0.1:${admin}`)
   for (let i = 0; i < 4; i++) {
-    const answer = await get(27102, `/n${i}`)
+    const answer = await get(port, `/n${i}`)
     t.match(answer, { status: 200, body: `you asked /n${i}`, headers: { server: 'envoy' } })
   }
-  const stats = (await get(27101, '/stats?filter=cluster.up.upstream_rq')).body
+  const page = async (): Promise<string> => (await get(admin, '/stats?filter=cluster.up.upstream_rq')).body
+  const stats = await settled(page, text => text.includes('upstream_rq_200: 4\n'))
   t.match(stats, 'cluster.up.upstream_rq_200: 4\n')
   t.match(stats, 'cluster.up.upstream_rq_total: 4\n')
-  const prometheus = (await get(27101, '/stats/prometheus?filter=cluster.up.upstream_rq_xx|upstream_rq_2xx')).body
+  const prometheus = (await get(admin, '/stats/prometheus?filter=cluster.up.upstream_rq_xx|upstream_rq_2xx')).body
   t.match(prometheus, 'envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="up"} 4')
-  await until(async () => ((await get(27101, '/stats?filter=up.upstream_rq_time')).body.includes('P50(') ? true : null))
+  await until(async () => (await get(admin, '/stats?filter=up.upstream_rq_time')).body.includes('P50('))
   envoy.child.kill('SIGTERM')
   t.equal(await envoy.ended, 0)
   t.match(envoy.log(), /\[warning\]\[main\] \[.*\] caught ENVOY_SIGTERM/)
@@ -117,19 +110,21 @@ t.test('a static bootstrap serves through its workers, counts, and ends with 0 o
 })
 
 t.test('/quitquitquit ends the process with 0, and GET is refused', async t => {
-  const envoy = start('-c', config(27103, 27104, 1), '--concurrency', '1')
+  const admin = await allocatePort()
+  const envoy = start('-c', config(admin, await allocatePort(), 1), '--concurrency', '1')
   t.teardown(() => envoy.child.kill('SIGKILL'))
-  await live(27103)
-  t.match(await get(27103, '/quitquitquit'), { status: 405, body: 'Method GET not allowed, POST required.' })
-  t.match(await get(27103, '/quitquitquit', 'POST'), { status: 200, body: 'OK\n' })
+  await live(admin)
+  t.match(await get(admin, '/quitquitquit'), { status: 405, body: 'Method GET not allowed, POST required.' })
+  t.match(await get(admin, '/quitquitquit', 'POST'), { status: 200, body: 'OK\n' })
   t.equal(await envoy.ended, 0)
 })
 
 t.test("an unreachable upstream is 503 with Envoy's words", async t => {
-  const envoy = start('-c', config(27105, 27106, 1), '--concurrency', '1', '-l', 'off')
+  const [admin, port] = [await allocatePort(), await allocatePort()]
+  const envoy = start('-c', config(admin, port, 1), '--concurrency', '1', '-l', 'off')
   t.teardown(() => envoy.child.kill('SIGKILL'))
-  await live(27105)
-  const answer = await get(27106, '/')
+  await live(admin)
+  const answer = await get(port, '/')
   t.equal(answer.status, 503)
   t.match(answer.body, /^upstream connect error or disconnect\/reset before headers\./)
   envoy.child.kill('SIGTERM')
@@ -137,7 +132,7 @@ t.test("an unreachable upstream is 503 with Envoy's words", async t => {
 })
 
 t.test('--mode validate says OK on stdout, or why not on stderr with exit code 1', async t => {
-  const good = config(27107, 27108, 1)
+  const good = config(await allocatePort(), await allocatePort(), 1)
   const ok = start('-c', good, '--mode', 'validate', '-l', 'off')
   t.equal(await ok.ended, 0)
   t.equal(ok.log(), `configuration '${good}' OK\n`)
@@ -152,12 +147,13 @@ t.test('--mode validate says OK on stdout, or why not on stderr with exit code 1
 })
 
 t.test('a port that is taken ends the start with 1 and the bare reason on the last line', async t => {
+  const port = await allocatePort()
   const squatter = http.createServer()
-  await new Promise<void>(resolve => squatter.listen(27110, '127.0.0.1', resolve))
+  await new Promise<void>(resolve => squatter.listen(port, '127.0.0.1', resolve))
   t.teardown(() => squatter.close())
-  const envoy = start('-c', config(27109, 27110, 1))
+  const envoy = start('-c', config(await allocatePort(), port, 1))
   t.equal(await envoy.ended, 1)
-  t.match(envoy.log(), /\ncannot bind '127\.0\.0\.1:27110': Address already in use\n$/)
+  t.ok(envoy.log().endsWith(`\ncannot bind '127.0.0.1:${port}': Address already in use\n`), envoy.log())
 })
 
 t.test('application_log_config sets the format of the log from where it was read', async t => {

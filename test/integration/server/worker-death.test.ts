@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { allocatePort } from '../../harness/ports.ts'
+import { settled, until } from '../../harness/until.ts'
 
 const HCM = 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
 const ROUTER = 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router'
@@ -44,15 +45,6 @@ function get(port: number, path: string): Promise<{ status: number; body: string
 async function stat(admin: number, name: string): Promise<number> {
   const { body } = await get(admin, `/stats?filter=^${name.replaceAll('.', '\\.')}$`)
   return Number(/: (\d+)/.exec(body)?.[1] ?? Number.NaN)
-}
-
-async function until(what: string, done: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000
-  while (Date.now() < deadline) {
-    if (await done().catch(() => false)) return
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
-  throw new Error(`not in time: ${what}`)
 }
 
 t.test('a worker that dies is replaced: others go on, counters stay, gauges are given back', async t => {
@@ -106,7 +98,7 @@ t.test('a worker that dies is replaced: others go on, counters stay, gauges are 
     proxy.kill()
     await once(proxy, 'exit')
   })
-  await until('LIVE', async () => (await get(admin, '/ready')).body === 'LIVE\n')
+  await until(async () => (await get(admin, '/ready')).body === 'LIVE\n', 'LIVE')
 
   // Three requests hang, which is all the cluster may have: whichever worker has them, the fourth is refused.
   let cut = 0
@@ -117,37 +109,42 @@ t.test('a worker that dies is replaced: others go on, counters stay, gauges are 
       () => cut++,
     ),
   )
-  await until('three requests upstream', async () => upstream.slow.length === 3)
+  await until(async () => upstream.slow.length === 3, 'three requests upstream')
   t.equal((await get(port, '/')).status, 503, 'the circuit breaker is open')
-  const before = await stat(admin, 'http.in.downstream_rq_total')
+  const counted = (name: string, wanted: number): Promise<number> =>
+    settled(
+      () => stat(admin, name),
+      value => value === wanted,
+    )
+  const before = await counted('http.in.downstream_rq_total', 4)
   t.equal(before, 4)
-  t.equal(await stat(admin, 'cluster.up.upstream_rq_active'), 3)
+  t.equal(await counted('cluster.up.upstream_rq_active', 3), 3)
 
   proxy.send(0)
-  await until('the log', async () => /worker 0 exited with code \d+; its connections are lost/.test(log))
-  t.match(log, /a replacement starts in \d+ ms/)
+  await until(async () => /worker 0 exited with code \d+; its connections are lost/.test(log), 'the log')
+  await until(() => /a replacement starts in \d+ ms/.test(log), 'the rest of the line')
   const first = await stat(admin, 'http.in.downstream_rq_total')
   t.ok(first >= before, 'counters do not go backwards')
 
   // What the dead worker held is given back; what the other holds stays.
   await until(
-    'the clients of the dead worker hear of it',
     async () => cut === 3 - (await stat(admin, 'cluster.up.upstream_rq_active')),
+    'the clients of the dead worker hear of it',
   )
-  t.equal(await stat(admin, 'cluster.up.circuit_breakers.default.remaining_rq'), cut)
-  t.equal(await stat(admin, 'http.in.downstream_rq_active'), 3 - cut)
+  t.equal(await counted('cluster.up.circuit_breakers.default.remaining_rq', cut), cut)
+  t.equal(await counted('http.in.downstream_rq_active', 3 - cut), 3 - cut)
   for (const response of upstream.slow) response.end('late')
   await Promise.all(slow)
   t.equal(answered + cut, 3)
 
   // The second worker goes, too: from now on all is served by replacements.
   proxy.send(1)
-  await until('the log', async () => log.includes('worker 1 exited'))
-  await until('it serves again', async () => (await get(port, '/')).status === 200)
+  await until(async () => log.includes('worker 1 exited'), 'the log')
+  await until(async () => (await get(port, '/')).status === 200, 'it serves again')
   const statuses = new Set<number>()
   for (let i = 0; i < 40; i++) statuses.add((await get(port, '/')).status)
   t.same([...statuses], [200])
-  await until('nothing is held', async () => (await stat(admin, 'cluster.up.upstream_rq_active')) === 0)
-  t.equal(await stat(admin, 'cluster.up.circuit_breakers.default.remaining_rq'), 3)
-  t.ok((await stat(admin, 'http.in.downstream_rq_total')) >= first + 41, 'counters go on from where they were')
+  await until(async () => (await stat(admin, 'cluster.up.upstream_rq_active')) === 0, 'nothing is held')
+  t.equal(await counted('cluster.up.circuit_breakers.default.remaining_rq', 3), 3)
+  await until(async () => (await stat(admin, 'http.in.downstream_rq_total')) >= first + 41, 'counters go on')
 })

@@ -1,6 +1,7 @@
 import tls from 'node:tls'
 import t from 'tap'
 import { certificatePath } from '../../harness/certificates.ts'
+import { settled } from '../../harness/until.ts'
 import { RunningProxy } from '../proxy/running-proxy.ts'
 
 const bootstrap = (port: number, admin: number): string => `
@@ -75,7 +76,9 @@ t.test('a ticket of one worker is taken by every other', async t => {
     }
     connections += 12
   }
-  const stats = await (await fetch(`http://127.0.0.1:${proxy.admin}/stats?filter=^listener.secure`)).text()
+  const page = async (): Promise<string> =>
+    (await fetch(`http://127.0.0.1:${proxy.admin}/stats?filter=^listener.secure`)).text()
+  const stats = await settled(page, text => text.includes(`ssl.session_reused: ${connections}\n`))
   t.match(stats, new RegExp(`ssl.session_reused: ${connections}\n`))
   for (const worker of [0, 1]) t.match(stats, new RegExp(`worker_${worker}.downstream_cx_total: [1-9]`))
 })

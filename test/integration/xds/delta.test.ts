@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import { allocatePort } from '../../harness/ports.ts'
+import { settled } from '../../harness/until.ts'
 import { bootstrap } from './bootstrap.ts'
 import { essence } from './compare.ts'
 import { ScriptedControlPlane, type SeenRequest } from './control-plane.ts'
@@ -50,16 +51,6 @@ const isGoodbye = ({ method, names }: SeenRequest): boolean => method === 'Strea
 function seen(requests: readonly SeenRequest[], step: string): object[] {
   const all = requests.map(r => essence(r, !OTHER_WORDS.test(step)))
   return UNORDERED.test(step) ? all.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)) : all
-}
-
-/** The value as soon as it is as expected, or as it is when that takes too long. */
-async function settled<T>(read: () => Promise<T>, expected: (value: T) => boolean): Promise<T> {
-  const deadline = Date.now() + 2000
-  for (;;) {
-    const value = await read()
-    if (expected(value) || Date.now() > deadline) return value
-    await new Promise(resolve => setTimeout(resolve, 10))
-  }
 }
 
 async function ended(child: ChildProcess): Promise<void> {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { FileWatch } from '../../../../src/agent/identity/file-watch.ts'
 import { configureLog } from '../../../../src/agent/log.ts'
+import { until } from '../../../harness/until.ts'
 
 configureLog({ write: () => {} })
 
@@ -20,14 +21,6 @@ function setUp(t: { teardown: (fn: () => void) => void }): { folder: string; wat
     rmSync(folder, { recursive: true, force: true })
   })
   return { folder, watch, seen }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error('condition not met in 10 s')
-    await new Promise(resolve => setTimeout(resolve, 5))
-  }
 }
 
 t.test('a file written in place and one replaced by rename, under every name it has', async t => {

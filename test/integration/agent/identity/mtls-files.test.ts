@@ -5,7 +5,7 @@ import type { KeySecret } from '../../../../src/agent/identity/secret.ts'
 import { configureLog } from '../../../../src/agent/log.ts'
 import { SdsServer } from '../../../../src/agent/sds-server.ts'
 import { CertificateAuthority } from '../../../harness/toy-ca.ts'
-import { until } from '../running-agent.ts'
+import { until } from '../../../harness/until.ts'
 import { configure, MESH, makeMesh, Pod, serverListener, works } from './mtls-pods.ts'
 
 configureLog({ write: () => {} })
@@ -34,13 +34,13 @@ t.test('certificates mounted as files are served and followed; the CA is never a
     roots: `file-root:${files}/root-cert.pem`,
   })
   const before = (await works(mesh)).headers['x-serial']
-  t.match(mesh.server.agent.output, 'Workload is using file mounted certificates. Skipping connecting to CA')
+  await mesh.server.agent.says('Workload is using file mounted certificates. Skipping connecting to CA')
   mountFiles(mesh.client, 'client', authority)
   await until(async () => {
     const answer = await mesh.request()
     return answer.status === 200 && answer.headers['x-serial'] !== before
   })
-  t.match(mesh.client.agent.output, /event for file certificate .*cert-chain.pem : WRITE, pushing to proxy/)
+  await mesh.client.agent.says(/event for file certificate .*cert-chain.pem : WRITE, pushing to proxy/)
 })
 
 t.test('workload-spiffe-credentials are the identity when all three are there', async t => {
@@ -80,7 +80,7 @@ t.test('a foreign SDS server on the workload socket (SPIRE) is used; ours serves
   const { folder } = mesh.client.agent
   await configure(mesh)
   t.match((await works(mesh)).headers, { 'x-peer': 'spiffe://cluster.local/ns/demo/sa/client' })
-  t.match(mesh.client.agent.output, /Existing workload SDS socket found at .* will only serve files/)
+  await mesh.client.agent.says(/Existing workload SDS socket found at .* will only serve files/)
   t.ok(existsSync(join(folder, 'var/run/secrets/credential-uds/files-socket')))
   const bootstrap = JSON.parse(readFileSync(join(folder, 'etc/istio/proxy/envoy-rev.json'), 'utf8'))
   t.equal(bootstrap.node.metadata['file-credential'], 'true')

@@ -2,7 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { AdsServer } from '../../../../src/lab/ads-server.ts'
 import { readResources } from '../../../../src/lab/resource-files.ts'
-import { type Answer, ask, RunningAgent, until } from '../running-agent.ts'
+import { until } from '../../../harness/until.ts'
+import { type Answer, ask, RunningAgent } from '../running-agent.ts'
 
 const TLS = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3'
 

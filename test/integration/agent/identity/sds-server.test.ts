@@ -8,6 +8,7 @@ import { configureLog } from '../../../../src/agent/log.ts'
 import { SdsServer } from '../../../../src/agent/sds-server.ts'
 import { decodeMessage, encodeMessage } from '../../../../src/config/binary.ts'
 import { decodeResponse } from '../../../../src/xds/discovery-wire.ts'
+import { until } from '../../../harness/until.ts'
 
 configureLog({ write: () => {} })
 
@@ -91,14 +92,6 @@ function open(t: { teardown: (fn: () => void) => void }, method?: string): TestP
   const proxy = new TestProxy(method)
   t.teardown(() => proxy.close())
   return proxy
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error('condition not met in 10 s')
-    await new Promise(resolve => setTimeout(resolve, 5))
-  }
 }
 
 t.before(async () => {
