@@ -56,7 +56,7 @@ export function portFrom(env: Env, variable: string, byDefault: number): number 
   return port
 }
 
-function optionalPort(env: Env, variable: string): number {
+export function optionalPort(env: Env, variable: string): number {
   return env[variable] === '0' ? 0 : portFrom(env, variable, 0)
 }
 

@@ -6,7 +6,7 @@ import { acceptedFormats, joinPages, pageFormat, TEXT_FORMAT } from './metrics-f
 import type { ScrapeTarget } from './scrape-targets.ts'
 
 export interface MergeSources {
-  /** Port of the proxy's Prometheus listener (15090). */
+  /** Port of the proxy's Prometheus listener (15090); 0: its page is not merged. */
   readonly proxyPort: number
   /** The application's own metrics. */
   readonly applications: readonly ScrapeTarget[]
@@ -61,7 +61,7 @@ export class AgentMetrics {
     const proxyPath = query === '' ? '/stats/prometheus' : `/stats/prometheus?${query}`
     const { applications, proxyPort } = sources
     const [proxy, pages] = await Promise.all([
-      this.#scrape('envoy', { port: proxyPort, path: proxyPath }, headers),
+      proxyPort === 0 ? undefined : this.#scrape('envoy', { port: proxyPort, path: proxyPath }, headers),
       this.#applications(applications, headers),
     ])
     const own = Buffer.from(await this.registry.metrics())

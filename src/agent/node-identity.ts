@@ -1,6 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import { AgentError } from './agent-error.ts'
 import { log } from './log.ts'
 import type { ProxyConfig } from './proxy-config.ts'
 import { ISTIO_VERSION } from './version.ts'
@@ -238,11 +237,11 @@ function clusterOr(
 }
 
 function nodeAddresses(instanceIp: string, local: readonly string[]): string[] {
-  if (instanceIp !== '' && !isIPv4(instanceIp) && !isIPv6(instanceIp)) {
-    throw new AgentError(`INSTANCE_IP=${instanceIp} is not an IP address`)
-  }
+  const known = isIPv4(instanceIp) || isIPv6(instanceIp)
+  // As Istio, which does without; the pod's own addresses say the same but for their order.
+  if (instanceIp !== '' && !known) log.warn(`INSTANCE_IP=${instanceIp} is not an IP address and has no effect`)
   const rest = local.length === 0 ? ['127.0.0.1', '::1'] : local
-  return [...new Set(instanceIp === '' ? rest : [instanceIp, ...rest])]
+  return [...new Set(known ? [instanceIp, ...rest] : rest)]
 }
 
 function privateAddresses(): string[] {

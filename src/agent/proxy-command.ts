@@ -4,14 +4,16 @@ import { ask } from './admin-client.ts'
 import { AgentError } from './agent-error.ts'
 import { AppProbes } from './app-probes.ts'
 import { makeBootstrap, writeLightstepToken } from './bootstrap.ts'
-import { portFrom } from './bootstrap-listeners.ts'
+import { optionalPort, portFrom } from './bootstrap-listeners.ts'
 import { type ControlPlane, startControlPlane } from './control-plane.ts'
+import { GrpcReadiness, grpcBootstrapPath, writeGrpcBootstrap } from './grpc-bootstrap.ts'
 import { type Identity, startIdentity } from './identity/identity.ts'
+import { truth } from './identity/options.ts'
 import { log } from './log.ts'
 import { AgentMetrics } from './metrics.ts'
 import { addressFamily, type Env, nodeIdentity, type ProxyType, readDownwardApi } from './node-identity.ts'
 import { effectiveProxyConfig, type ProxyConfig, readIfPresent } from './proxy-config.ts'
-import { ProxyProcess, proxyArguments } from './proxy-process.ts'
+import { GO_SIGNAL_NAMES, ProxyProcess, proxyArguments } from './proxy-process.ts'
 import { adminStatsReader, Readiness } from './readiness.ts'
 import { scrapeTargets } from './scrape-targets.ts'
 import { StatusServer } from './status-server.ts'
@@ -39,6 +41,7 @@ export interface ProxyOptions {
 /** Runs until the proxy is gone; resolves to the exit status of the agent. Rejects with AgentError. */
 export async function runProxy(options: ProxyOptions): Promise<number> {
   log.info(`Version ${versionText()}`)
+  const shutdown = shutdownCause()
   const type = proxyType(options.type)
   const { env } = options
   const annotations = readIfPresent('./etc/istio/pod/annotations')
@@ -53,7 +56,7 @@ export async function runProxy(options: ProxyOptions): Promise<number> {
   const metrics = new AgentMetrics()
   const identity = await startIdentity({ env, config, registry: metrics.registry })
   try {
-    return await runWithIdentity(options, { type, config, annotations, metrics, identity })
+    return await runWithIdentity(options, { type, config, annotations, metrics, identity, shutdown })
   } finally {
     identity.close()
   }
@@ -65,11 +68,25 @@ interface Started {
   readonly annotations: string | undefined
   readonly metrics: AgentMetrics
   readonly identity: Identity
+  readonly shutdown: PromiseWithResolvers<string>
+}
+
+/**
+ * Resolves to the reason for which this process shall end. Only the first counts, from the very start on: a signal while the agent
+ * starts is not lost. SIGUSR1 is taken from Node, which would open its debugger to every process of the pod.
+ */
+function shutdownCause(): PromiseWithResolvers<string> {
+  const shutdown = Promise.withResolvers<string>()
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => shutdown.resolve(`received signal: ${GO_SIGNAL_NAMES[signal]}`))
+  }
+  process.on('SIGUSR1', () => {})
+  return shutdown
 }
 
 async function runWithIdentity(options: ProxyOptions, started: Started): Promise<number> {
   const { env } = options
-  const { type, config, metrics, identity } = started
+  const { type, config, metrics, identity, shutdown } = started
   const node = nodeIdentity({
     type,
     env,
@@ -89,25 +106,19 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
     statusPort: config.statusPort,
   })
 
-  const bootstrapPath = writeBootstrap(
-    config,
-    makeBootstrap({
-      node,
-      config,
-      env,
-      logAsJson: options.logAsJson,
-      outlierLogPath: options.outlierLogPath,
-      sds: identity,
-    }),
-  )
+  const withoutProxy = truth(env, 'DISABLE_ENVOY')
   const { localhost, version } = addressFamily(node.addresses)
   const readStats = adminStatsReader(localhost, config.proxyAdminPort)
   let controlPlane: ControlPlane | undefined
-  const readiness = new Readiness(readStats, () =>
-    controlPlane?.dns?.isReady === false
+  const grpcPath = grpcBootstrapPath(env)
+  const grpc = grpcPath === '' ? undefined : new GrpcReadiness(grpcPath)
+  const readiness = new Readiness(withoutProxy ? undefined : readStats, () => {
+    const missing = grpc?.check()
+    if (missing !== undefined) return missing
+    return controlPlane?.dns?.isReady === false
       ? 'istio DNS capture is turned ON and DNS lookup table is not ready yet'
-      : undefined,
-  )
+      : undefined
+  })
   const proxyPort = portFrom(env, 'ENVOY_PROMETHEUS_PORT', 15090)
   const healthPort = portFrom(env, 'ENVOY_STATUS_PORT', 15021)
 
@@ -118,7 +129,7 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
     readiness,
     metrics,
     sources: {
-      proxyPort,
+      proxyPort: withoutProxy || env.PILOT_AGENT_MERGE_ENVOY_STATS === 'false' ? 0 : proxyPort,
       // Port 15020 of a gateway is open to its clients (status/server.go).
       applications: type === 'sidecar' ? scrapeTargets(env.ISTIO_PROMETHEUS_ANNOTATIONS, config.statusPort) : [],
     },
@@ -126,13 +137,18 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
     metricsFromLocalhostOnly: env.METRICS_LOCALHOST_ACCESS_ONLY === 'true',
     nameTable: () => controlPlane?.dns?.table ?? null,
     onQuit: () => {
-      readiness.terminate('/quitquitquit called')
-      supervisor?.quit()
+      supervisor?.skipDrain()
+      shutdown.resolve('/quitquitquit called')
     },
     onDrain: () => void supervisor?.drainNow(),
   })
+  let bootstrapPath = ''
   try {
-    if (config.statusPort > 0) await status.listen()
+    await status.listen()
+    void shutdown.promise.then(cause => {
+      readiness.terminate(cause)
+      status.stopListening()
+    })
     controlPlane = await startControlPlane({
       env,
       config,
@@ -141,6 +157,26 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
       proxyReady: new Readiness(readStats),
       updateTrustBundle: pems => identity.updateTrustBundle(pems),
     })
+    if (grpcPath !== '') {
+      const xdsSocket = join(config.configPath, 'XDS')
+      writeGrpcBootstrap(grpcPath, { node, xdsSocket, certificates: env.OUTPUT_CERTS ?? '' })
+    }
+    if (withoutProxy) {
+      await shutdown.promise
+      return 0
+    }
+    bootstrapPath = writeBootstrap(
+      config,
+      makeBootstrap({
+        node,
+        config,
+        env,
+        logAsJson: options.logAsJson,
+        outlierLogPath: options.outlierLogPath,
+        sds: identity,
+      }),
+    )
+    log.info('Starting proxy agent')
     const proxy = new ProxyProcess(
       proxyCommand(options.proxyBinary, config),
       proxyArguments({
@@ -154,26 +190,27 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
       }),
       { ...env, ...config.proxyMetadata },
     )
-    supervisor = new Supervisor({
+    const running = new Supervisor({
       proxy,
       drain: skipExit => drainListeners(localhost, config.proxyAdminPort, type, skipExit),
       terminationDrainMs: config.terminationDrainDurationMs,
       minimumDrainMs: goSeconds(env, 'MINIMUM_DRAIN_DURATION', 5000),
       exitOnZeroActiveConnections: env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS === 'true',
       readStats,
-      ownListeners: ownListeners(healthPort, proxyPort),
+      ownListeners: ownListeners([
+        healthPort,
+        proxyPort,
+        optionalPort(env, 'ENVOY_SECURE_METRICS_PORT'),
+        optionalPort(env, 'ENVOY_SECURE_MERGED_METRICS_PORT'),
+      ]),
     })
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => {
-        readiness.terminate(`received signal: ${signal}`)
-        supervisor?.stop()
-      })
-    }
-    return await supervisor.run()
+    supervisor = running
+    void shutdown.promise.then(() => running.stop())
+    return await running.run()
   } finally {
     controlPlane?.close()
     status.close()
-    rmSync(bootstrapPath, { force: true })
+    if (bootstrapPath !== '') rmSync(bootstrapPath, { force: true })
   }
 }
 
@@ -214,10 +251,9 @@ async function drainListeners(host: string, port: number, type: ProxyType, skipE
   if (status !== 200) throw new Error(`POST ${path}: status ${status}`)
 }
 
-function ownListeners(healthPort: number, prometheusPort: number): ReadonlySet<string> {
+function ownListeners(ports: readonly number[]): ReadonlySet<string> {
   return new Set([
-    `listener.0.0.0.0_${healthPort}.downstream_cx_active`,
-    `listener.0.0.0.0_${prometheusPort}.downstream_cx_active`,
+    ...ports.filter(port => port > 0).map(port => `listener.0.0.0.0_${port}.downstream_cx_active`),
     'listener.admin.downstream_cx_active',
     'listener.admin.main_thread.downstream_cx_active',
   ])

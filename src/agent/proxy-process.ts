@@ -60,8 +60,8 @@ export class ProxyProcess {
     log.info(`Envoy command: [${args.join(' ')}]`)
     this.#child = spawn(command[0] as string, [...command.slice(1), ...args], { stdio: 'inherit', env })
     this.exited = new Promise(resolve => {
-      this.#child.once('error', error =>
-        resolve({ status: 127, text: `cannot start ${command.join(' ')}: ${error.message}` }),
+      this.#child.once('error', (error: NodeJS.ErrnoException) =>
+        resolve({ status: 127, text: `fork/exec ${command[0]}: ${goReason(error)}` }),
       )
       this.#child.once('exit', (code, signal) => resolve(describeExit(code, signal)))
     })
@@ -72,7 +72,8 @@ export class ProxyProcess {
   }
 }
 
-const GO_SIGNAL_NAMES: Readonly<Record<string, string>> = {
+/** syscall.Signal.String() */
+export const GO_SIGNAL_NAMES: Readonly<Record<string, string>> = {
   SIGKILL: 'killed',
   SIGTERM: 'terminated',
   SIGSEGV: 'segmentation fault',
@@ -80,6 +81,16 @@ const GO_SIGNAL_NAMES: Readonly<Record<string, string>> = {
   SIGINT: 'interrupt',
   SIGBUS: 'bus error',
   SIGILL: 'illegal instruction',
+}
+
+const GO_REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or directory',
+  EACCES: 'permission denied',
+  ENOEXEC: 'exec format error',
+}
+
+function goReason(error: NodeJS.ErrnoException): string {
+  return GO_REASONS[error.code ?? ''] ?? error.message
 }
 
 function describeExit(code: number | null, signal: NodeJS.Signals | null): ProxyExit {

@@ -13,14 +13,17 @@ const STATE_NAMES = ['LIVE', 'DRAINING', 'PRE_INITIALIZING', 'INITIALIZING']
  * the proxy's own listener, so a dead proxy fails it anyway.
  */
 export class Readiness {
-  readonly #readStats: ReadStats
+  readonly #readStats: ReadStats | undefined
   readonly #agentMissing: () => string | undefined
   #received = false
   #live = false
   #terminated = ''
 
-  /** `agentMissing`: what the agent itself lacks, asked once the proxy is ready; undefined = nothing. */
-  constructor(readStats: ReadStats, agentMissing: () => string | undefined = () => undefined) {
+  /**
+   * `readStats`: undefined, there is no proxy (DISABLE_ENVOY). `agentMissing`: what the agent itself lacks, asked once the proxy is
+   * ready; undefined = nothing.
+   */
+  constructor(readStats: ReadStats | undefined, agentMissing: () => string | undefined = () => undefined) {
     this.#readStats = readStats
     this.#agentMissing = agentMissing
   }
@@ -33,6 +36,7 @@ export class Readiness {
   /** undefined when ready, else why not, in Istio's words. */
   async check(): Promise<string | undefined> {
     try {
+      if (this.#readStats === undefined) return this.#agentMissing()
       if (!this.#received) {
         const missing = configurationMissing(parseStats(await this.#readStats(UPDATES)))
         if (missing !== undefined) return missing

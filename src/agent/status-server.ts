@@ -1,8 +1,17 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { gzip } from 'node:zlib'
-import { AgentError } from './agent-error.ts'
+import { Server as NetServer } from 'node:net'
 import type { AppProbes } from './app-probes.ts'
 import { type NameTable, nameTableJson } from './dns/name-table.ts'
+import {
+  answerMalformed,
+  goError,
+  redirect,
+  redirectOf,
+  refusedHead,
+  reply,
+  sendCompressed,
+  targetOf,
+} from './go-http.ts'
 import { log } from './log.ts'
 import type { AgentMetrics, MergeSources } from './metrics.ts'
 import type { Readiness } from './readiness.ts'
@@ -21,6 +30,10 @@ export interface StatusOptions {
   readonly onDrain: () => void
 }
 
+/** Bytes; the proxy passes heads of up to 60 KiB on. */
+const MAX_HEADERS = 64 << 10
+const TREES = ['/app-health/', '/app-lifecycle/']
+
 /** Port 15020 on every interface: probes of kubelet, scrapes of Prometheus, shutdown hooks of the pod. */
 export class StatusServer {
   readonly #options: StatusOptions
@@ -30,7 +43,12 @@ export class StatusServer {
 
   constructor(options: StatusOptions) {
     this.#options = options
-    this.#server = createServer((request, response) => void this.#handle(request, response))
+    // Go's answer to a missing Host header has a body.
+    const limits = { requireHostHeader: false, maxHeaderSize: MAX_HEADERS }
+    this.#server = createServer(limits, (request, response) => void this.#handle(request, response))
+    // No handler reads a body, so that none is asked for.
+    this.#server.on('checkContinue', (request, response) => void this.#handle(request, response))
+    answerMalformed(this.#server)
     // The proxy keeps connections to this server; the side that closes an idle one must not be this one.
     this.#server.keepAliveTimeout = 3_600_000
     this.#server.headersTimeout = 10_000
@@ -38,23 +56,37 @@ export class StatusServer {
     this.#server.maxConnections = 1024
   }
 
-  /** Rejects with AgentError when the port is taken. */
+  /** A port that is taken is an error in the log and no more, as in Istio: the pod stays unready, but its traffic flows. */
   async listen(): Promise<void> {
     log.info(`Opening status port ${this.#options.port}`)
     try {
-      await this.#listenOn('::')
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAFNOSUPPORT') throw this.#explain(error as NodeJS.ErrnoException)
-      await this.#listenOn('0.0.0.0').catch(second => {
-        throw this.#explain(second as NodeJS.ErrnoException)
+      await this.#listenOn('::').catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EAFNOSUPPORT') throw error
+        return this.#listenOn('0.0.0.0')
       })
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      const why =
+        code === 'EADDRINUSE'
+          ? 'bind: address already in use (is another pilot-agent in this network namespace?)'
+          : message
+      log.error(`Error listening on status port: listen tcp :${this.#options.port}: ${why}`)
     }
+  }
+
+  /**
+   * The agent is going: new connections are refused at once. Those that are there, the proxy's and the kubelet's, are answered until
+   * the process ends, with 503 to the readiness probe.
+   */
+  stopListening(): void {
+    // The one of http.Server closes idle connections as well.
+    NetServer.prototype.close.call(this.#server)
+    log.info('Status server has successfully terminated')
   }
 
   close(): void {
     this.#server.close()
     this.#server.closeAllConnections()
-    log.info('Status server has successfully terminated')
   }
 
   #listenOn(host: string): Promise<void> {
@@ -68,20 +100,20 @@ export class StatusServer {
     })
   }
 
-  #explain(error: NodeJS.ErrnoException): AgentError {
-    const what =
-      error.code === 'EADDRINUSE' ? 'is taken; is another pilot-agent in this network namespace?' : error.message
-    return new AgentError(`Error listening on status port ${this.#options.port}: ${what}`)
-  }
-
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.setHeader('Vary', 'Accept-Encoding')
     // Go's server writes neither Connection nor Keep-Alive where HTTP/1.1 needs none; without the first Node writes no second.
     if (request.httpVersionMinor > 0 && response.shouldKeepAlive) response.removeHeader('Connection')
     request.resume()
-    const url = request.url ?? '/'
-    const mark = url.indexOf('?')
-    const path = mark < 0 ? url : url.slice(0, mark)
+    if (refusedHead(request, response)) return
+    const { path, query } = targetOf(request.url ?? '/')
+    // `OPTIONS *` asks the server, not a path of it.
+    if (path === '*') {
+      response.writeHead(request.method === 'OPTIONS' ? 200 : 400, { 'Content-Length': 0 }).end()
+      return
+    }
+    const elsewhere = redirectOf(path, TREES)
+    if (elsewhere !== undefined) return redirect(response, request.method ?? '', elsewhere, query)
     try {
       switch (path) {
         case '/healthz/ready':
@@ -89,15 +121,15 @@ export class StatusServer {
         case '/stats/prometheus':
         case '/metrics':
           if (this.#options.metricsFromLocalhostOnly && !isLocal(request)) return forbid(response)
-          return await this.#stats(request, response, mark < 0 ? '' : url.slice(mark + 1))
+          return await this.#stats(request, response, query)
         case '/quitquitquit':
           return hook(request, response, path, this.#options.onQuit)
         case '/drain':
           return hook(request, response, path, this.#options.onDrain)
         case '/debug/ndsz':
-          return this.#names(request, response)
+          return await this.#names(request, response)
         default:
-          if (path.startsWith('/app-health/') || path.startsWith('/app-lifecycle/')) {
+          if (TREES.some(tree => path.startsWith(tree))) {
             return await this.#options.probes.handle(path, request, response)
           }
           return goError(response, 404, '404 page not found')
@@ -122,7 +154,7 @@ export class StatusServer {
     response.writeHead(missing === undefined ? 200 : 503, { 'Content-Length': 0 }).end()
   }
 
-  #names(request: IncomingMessage, response: ServerResponse): void {
+  async #names(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (!isLocal(request)) {
       forbid(response)
       return
@@ -132,22 +164,14 @@ export class StatusServer {
       reply(response, 404, '{}')
       return
     }
-    const body = nameTableJson(table)
-    const headers = { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) }
-    response.writeHead(200, headers).end(body)
+    response.setHeader('Content-Type', 'application/json')
+    await sendCompressed(request, response, Buffer.from(nameTableJson(table)))
   }
 
   async #stats(request: IncomingMessage, response: ServerResponse, query: string): Promise<void> {
     const { type, body } = await this.#options.metrics.page(this.#options.sources, query, request.headers)
     response.setHeader('Content-Type', type)
-    if (body.length < 1024 || !/\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))) {
-      response.writeHead(200, { 'Content-Length': body.length }).end(body)
-      return
-    }
-    gzip(body, (error, compressed) => {
-      if (error !== null) goError(response, 500, error.message)
-      else response.writeHead(200, { 'Content-Encoding': 'gzip', 'Content-Length': compressed.length }).end(compressed)
-    })
+    await sendCompressed(request, response, body)
   }
 }
 
@@ -172,16 +196,4 @@ function isLocal(request: IncomingMessage): boolean {
 
 function forbid(response: ServerResponse): void {
   goError(response, 403, 'Only requests from localhost are allowed')
-}
-
-function reply(response: ServerResponse, status: number, body: string): void {
-  response
-    .writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8', 'Content-Length': Buffer.byteLength(body) })
-    .end(body)
-}
-
-/** Go's http.Error, byte for byte. */
-function goError(response: ServerResponse, status: number, message: string): void {
-  response.setHeader('X-Content-Type-Options', 'nosniff')
-  reply(response, status, `${message}\n`)
 }

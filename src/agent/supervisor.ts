@@ -21,6 +21,9 @@ export interface SupervisorOptions {
   readonly ownListeners: ReadonlySet<string>
 }
 
+const ACTIVE_CONNECTION_CHECK_MS = 1000
+const MAX_FAILED_CHECKS = 5
+
 /**
  * Watches one proxy until it is gone. The ways out, as in Istio (pkg/envoy/agent.go):
  * the proxy ends by itself; /quitquitquit; SIGTERM (drain, wait, kill); /drain and then SIGTERM (kill at once, the
@@ -30,7 +33,6 @@ export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #stopping = Promise.withResolvers<void>()
   #skipDrain = false
-  #stopped = false
 
   constructor(options: SupervisorOptions) {
     this.#options = options
@@ -38,7 +40,6 @@ export class Supervisor {
 
   /** Resolves to the status the agent exits with: the proxy's own when it ended by itself, else 0. */
   async run(): Promise<number> {
-    log.info('Starting proxy agent')
     const exited = this.#options.proxy.exited
     const exit = await Promise.race([exited, this.#stopping.promise])
     if (exit !== undefined) {
@@ -51,17 +52,14 @@ export class Supervisor {
     return 0
   }
 
-  /** SIGTERM. A second call does not wait for the drain any longer. */
+  /** SIGTERM. A second one changes nothing, as in Istio: the drain has its length. */
   stop(): void {
-    if (this.#stopped) this.#options.proxy.kill()
-    this.#stopped = true
     this.#stopping.resolve()
   }
 
-  /** /quitquitquit: exit without draining. */
-  quit(): void {
+  /** /quitquitquit: the end that follows is at once. */
+  skipDrain(): void {
     this.#skipDrain = true
-    this.stop()
   }
 
   /** /drain, the preStop hook of native sidecars: drain now and for ever; the SIGTERM that follows ends at once. */
@@ -90,6 +88,7 @@ export class Supervisor {
     this.#options.proxy.kill()
     await exited
     log.info('Envoy aborted normally')
+    log.warn('Aborted proxy instance')
   }
 
   async #drain(skipExit: boolean): Promise<void> {
@@ -110,17 +109,21 @@ export class Supervisor {
   async #waitForConnections(exited: Promise<ProxyExit>): Promise<ProxyExit | undefined> {
     const minimum = this.#options.minimumDrainMs
     log.info(`Agent draining proxy for ${minimum / 1000}s, then waiting for active connections to terminate...`)
-    let wait = minimum
+    const early = await settledWithin(exited, minimum)
+    if (early !== undefined) return early
+    log.info('Checking for active connections...')
     // Five failed readings in a row mean the admin port is gone, and with it any hope of counting.
-    for (let failures = 0; failures < 5; ) {
-      const exit = await settledWithin(exited, wait)
+    for (let failures = 0; ; ) {
+      const exit = await settledWithin(exited, ACTIVE_CONNECTION_CHECK_MS)
       if (exit !== undefined) return exit
-      wait = 1000
       try {
         const active = this.#activeConnections(await this.#options.readStats('downstream_cx_active$'))
         failures = 0
         if (active === undefined) {
-          log.info('downstream_cx_active are not available. Skipping active connections check...')
+          log.info(
+            'downstream_cx_active are not available. This either means there are no downstream connection established yet' +
+              ' or the stats are not enabled. Skipping active connections check...',
+          )
           return undefined
         }
         if (active === 0) {
@@ -129,11 +132,16 @@ export class Supervisor {
         }
         log.info(`There are still ${active} active connections`)
       } catch (error) {
-        failures++
         log.error(`unable to get listener stats from Envoy : ${(error as Error).message}`)
+        if (++failures === MAX_FAILED_CHECKS) {
+          log.warn(
+            `Graceful termination logic ended prematurely, error while obtaining downstream_cx_active stat (Max retry ${failures} exceeded)`,
+          )
+          return undefined
+        }
+        log.warn(`Retrying (${failures} attempt) to obtain active connections...`)
       }
     }
-    return undefined
   }
 
   #activeConnections(text: string): number | undefined {

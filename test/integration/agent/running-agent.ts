@@ -93,7 +93,8 @@ export class RunningAgent {
   }
 
   async stop(): Promise<void> {
-    this.signal('SIGTERM')
+    // Without the drain; where that does not reach the agent any more, it is already going.
+    await ask(this.status, '/quitquitquit', 'POST')
     this.signal('SIGTERM')
     await this.exit
     rmSync(this.folder, { recursive: true, force: true })
