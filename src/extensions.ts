@@ -19,6 +19,7 @@ import { setFilterStateFactory } from './http/filters/set-filter-state.ts'
 import { xffDetectionFactory } from './http/original-ip-detection/xff.ts'
 import { internalUpstream } from './io/transport-sockets/internal-upstream.ts'
 import { downstreamRawBuffer, upstreamRawBuffer } from './io/transport-sockets/raw-buffer.ts'
+import { downstreamTcpStats, upstreamTcpStats } from './io/transport-sockets/tcp-stats.ts'
 import { downstreamTls, upstreamTls } from './io/transport-sockets/tls.ts'
 import { upstreamProxyProtocol } from './io/transport-sockets/upstream-proxy-protocol.ts'
 import { httpInspectorFactory } from './listener/filters/http-inspector.ts'
@@ -84,6 +85,8 @@ const EXTENSIONS = [
   upstreamTls,
   internalUpstream,
   upstreamProxyProtocol,
+  downstreamTcpStats,
+  upstreamTcpStats,
   upstreamMetadataExchangeFactory,
   fileAccessLog,
   openTelemetryAccessLog,

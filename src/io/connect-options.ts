@@ -19,6 +19,12 @@ export interface Preamble {
   bytes(connection: Connection): Uint8Array
 }
 
+/** Looks at the socket itself while it is open. One object per connection. */
+export interface SocketWatch {
+  start(fd: number): void
+  stop(): void
+}
+
 export interface ConnectOptions {
   /** 0 = wait for the kernel. Covers TCP and TLS, as Envoy's connect_timeout. */
   readonly connectTimeout: number
@@ -28,6 +34,8 @@ export interface ConnectOptions {
   readonly original: UpstreamSource | null
   readonly tls: TlsDriver | null
   readonly preamble: Preamble | null
+  /** Null: nobody looks. */
+  readonly watches: { watch(): SocketWatch } | null
   /** per_connection_buffer_limit_bytes. */
   readonly bufferLimit: number
 }

@@ -3,7 +3,7 @@ import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
 import type { ByteStream, PlainStream, StreamOwner } from './byte-stream.ts'
 import { takeChunk } from './chunk-pool.ts'
-import type { ConnectOptions, Preamble, TlsDriver } from './connect-options.ts'
+import type { ConnectOptions, Preamble, SocketWatch, TlsDriver } from './connect-options.ts'
 import {
   type Address,
   CloseHow,
@@ -25,8 +25,6 @@ import type { SocketLoop } from './socket-loop.ts'
 import { ignoreErrors, TlsStream } from './tls-stream.ts'
 import type { ClientHello } from './transport-sockets/client-hello.ts'
 import type { LocalCertificate } from './transport-sockets/tls-info.ts'
-
-export type { ConnectOptions, TlsDriver }
 
 const EMPTY = new Uint8Array(0)
 const DEFAULT_BUFFER_LIMIT = 1024 * 1024
@@ -135,6 +133,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
   #tls: tls.TLSSocket | null = null
   #driver: TlsDriver | null = null
   #preamble: Preamble | null = null
+  #watch: SocketWatch | null = null
   #phase: Phase
   #why: CloseReason = CloseReason.Remote
   #closeTimer: TimerNode | null = null
@@ -193,12 +192,19 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     if (source !== null) this.directLocal = this.local = source
     this.#driver = options.tls
     this.#preamble = options.preamble
+    if (options.watches !== null) this.#watch = options.watches.watch()
     this.encrypted = options.tls !== null
     if (options.connectTimeout > 0) {
       this.#connectTimer = new TimerNode(this, TIMER_CONNECT)
       this.#loop.timers.arm(this.#connectTimer, options.connectTimeout)
     }
     this.#plain.connect(address, options.source, options.original)
+  }
+
+  /** Of an accepted connection. */
+  watchSocket(watch: SocketWatch): void {
+    this.#watch = watch
+    watch.start(this.fd)
   }
 
   /** TLS is to come: what is written waits for it. `handler` reads the ClientHello, when nobody holds reading, and calls `secure`. */
@@ -337,6 +343,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     if (this.#phase !== Phase.Connecting) return
     this.directLocal = this.#plain.localAddress()
     this.local = this.directLocal
+    this.#watch?.start(this.fd)
     if (this.#preamble !== null) {
       const bytes = this.#preamble.bytes(this)
       this.bytesSent += bytes.length
@@ -407,6 +414,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     if (this.#phase === Phase.Gone) return
     this.#phase = Phase.Gone
     this.closed = true
+    this.#watch?.stop()
     this.#queue.clear()
     this.#stopConnectTimer()
     if (this.#closeTimer !== null) this.#loop.timers.cancel(this.#closeTimer)

@@ -3,6 +3,7 @@ import { findFactory } from '../config/registry.ts'
 import type { DrainDecision } from '../config/services.ts'
 import type { CloseHow, CloseReason } from '../io/connection.ts'
 import type { SocketConnection } from '../io/socket-connection.ts'
+import { type TcpStats, tcpStatsOf } from '../io/transport-sockets/tcp-stats.ts'
 import type { ServerTransport } from '../io/transport-sockets/tls.ts'
 import type { ServerTls } from '../io/transport-sockets/tls-server.ts'
 import { DiscoveredNetworkFilter } from '../network/discovered-filter.ts'
@@ -26,6 +27,7 @@ export class ChainRuntime implements FilterChainOwner {
   readonly #connections = new Set<SocketConnection>()
   #factories: readonly NetworkFilterFactory[] | null = null
   #tls: ServerTls | null = null
+  #tcpStats: TcpStats | null = null
   #tlsMade = false
 
   /** `gauges`: as many as `sharedGaugesOf` says; null = those of this worker alone. */
@@ -47,6 +49,7 @@ export class ChainRuntime implements FilterChainOwner {
     connection.setWatermarks(config.bufferLimit)
     const filters = new NetworkFilterChain(this)
     const tls = this.#transport()
+    if (this.#tcpStats !== null) connection.watchSocket(this.#tcpStats.watch())
     if (tls === null) {
       connection.handler = filters
       filters.start(connection, this.#filterFactories())
@@ -111,6 +114,7 @@ export class ChainRuntime implements FilterChainOwner {
     if (!this.#tlsMade && socket !== null) {
       const factory = findFactory('envoy.transport_sockets.downstream', socket.typeUrl)!
       const make = factory.create(socket.config as never, this.#listener.environment.services) as ServerTransport
+      this.#tcpStats = tcpStatsOf(socket, this.#listener.scope, this.#listener.timers)
       this.#tls = make(this.#listener.scope, `${this.#listener.config.statAddress} ${this.config.name}`)
     }
     this.#tlsMade = true

@@ -1,5 +1,6 @@
 import type { ParsedExtension } from '../config/registry.ts'
 import type { HcmConfig } from '../http/connection-manager-config.ts'
+import { transportLayers } from '../io/transport-sockets/layers.ts'
 import type { ListenerConfig } from '../listener/listener-config.ts'
 import type { ConnectionLimitConfig } from '../network/filters/connection-limit.ts'
 import type { TcpProxyConfig } from '../network/tcp-proxy-config.ts'
@@ -10,6 +11,7 @@ import type { OpenTelemetryConfig } from '../telemetry/access-loggers/open-telem
 import { declareRouteStats } from './route-stat-names.ts'
 import {
   CONNECTION_LIMIT_STATS,
+  DOWNSTREAM_TRANSPORT_STATS,
   GRPC_LOG_STATS,
   HTTP_STATS,
   LISTENER_HTTP_STATS,
@@ -18,11 +20,7 @@ import {
   SENT_LOG_STATS,
   TCP_STATS,
   TRACER_STATS,
-  tlsStats,
 } from './stat-names.ts'
-
-const LISTENER_TLS_STATS = tlsStats('server')
-const DOWNSTREAM_TLS = 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'
 
 /** What a listener and its network filters have at zero from the moment that it is configured. */
 export function declareListenerStats(store: StatsStore, config: ListenerConfig, concurrency: number): void {
@@ -32,7 +30,10 @@ export function declareListenerStats(store: StatsStore, config: ListenerConfig, 
   for (let i = 0; i < concurrency; i++) store.declare(`${prefix}worker_${i}.`, LISTENER_WORKER_STATS)
   for (const chain of [...config.filterChains, config.defaultFilterChain]) {
     if (chain === null) continue
-    if (chain.transportSocket?.typeUrl === DOWNSTREAM_TLS) store.declare(prefix, LISTENER_TLS_STATS)
+    for (const { typeUrl } of chain.transportSocket === null ? [] : transportLayers(chain.transportSocket)) {
+      const template = DOWNSTREAM_TRANSPORT_STATS.get(typeUrl)
+      if (template !== undefined) store.declare(prefix, template)
+    }
     for (const filter of chain.filters) declareFilterStats(store, prefix, filter)
   }
 }

@@ -1,4 +1,5 @@
 import { INTERNAL_UPSTREAM } from '../io/transport-sockets/internal-upstream.ts'
+import { TCP_STATS_NAMES, TCP_STATS_SOCKET } from '../io/transport-sockets/tcp-stats.ts'
 import { TOO_LONG_TLVS, UPSTREAM_PROXY_PROTOCOL } from '../io/transport-sockets/upstream-proxy-protocol.ts'
 import type { StatTemplate } from '../stats/store.ts'
 
@@ -111,7 +112,7 @@ export const LISTENER_STATS: StatTemplate = {
 }
 
 /** Under `listener.<address>.` and `cluster.<name>.` where there is TLS; `side` as in `<side>_ssl_socket_factory`. */
-export const tlsStats = (side: 'server' | 'client'): StatTemplate => ({
+const tlsStats = (side: 'server' | 'client'): StatTemplate => ({
   counters: words(`
     ssl.connection_error ssl.fail_verify_cert_hash ssl.fail_verify_error ssl.fail_verify_no_cert ssl.fail_verify_san
     ssl.handshake ssl.no_certificate ssl.ocsp_staple_failed ssl.ocsp_staple_omitted ssl.ocsp_staple_requests
@@ -127,7 +128,14 @@ export const tlsStats = (side: 'server' | 'client'): StatTemplate => ({
 export const UPSTREAM_TRANSPORT_STATS: ReadonlyMap<string, StatTemplate> = new Map([
   ['envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', tlsStats('client')],
   [INTERNAL_UPSTREAM, { counters: ['internal_upstream.no_metadata'], gauges: [], histograms: [] }],
+  [TCP_STATS_SOCKET, TCP_STATS_NAMES],
   [UPSTREAM_PROXY_PROTOCOL, { counters: [TOO_LONG_TLVS], gauges: [], histograms: [] }],
+])
+
+/** Under `listener.<address>.`, by the type of a transport socket. */
+export const DOWNSTREAM_TRANSPORT_STATS: ReadonlyMap<string, StatTemplate> = new Map([
+  ['envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', tlsStats('server')],
+  [TCP_STATS_SOCKET, TCP_STATS_NAMES],
 ])
 
 /** Under `tcp.<stat_prefix>.`. */

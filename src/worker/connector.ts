@@ -1,8 +1,9 @@
 import { findFactory } from '../config/registry.ts'
 import type { WorkerServices } from '../config/services.ts'
+import type { ConnectOptions, TlsDriver } from '../io/connect-options.ts'
 import type { Address, Connection, ConnectionHandler } from '../io/connection.ts'
 import { InternalStream } from '../io/internal-stream.ts'
-import { type ConnectOptions, connect, connectInternal, type TlsDriver } from '../io/socket-connection.ts'
+import { connect, connectInternal } from '../io/socket-connection.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import {
   INTERNAL_UPSTREAM,
@@ -11,6 +12,7 @@ import {
 } from '../io/transport-sockets/internal-upstream.ts'
 import { layerConfig } from '../io/transport-sockets/layers.ts'
 import { ProxyHeaderWriter } from '../io/transport-sockets/proxy-header-writer.ts'
+import { type TcpStats, tcpStatsOf } from '../io/transport-sockets/tcp-stats.ts'
 import type { ClientTransport } from '../io/transport-sockets/tls.ts'
 import type { ClientTls } from '../io/transport-sockets/tls-client.ts'
 import {
@@ -41,6 +43,7 @@ interface Transport {
   readonly passing: Passing | null
   /** Of PROXY headers; null = there are none. */
   readonly heading: Heading | null
+  readonly tcpStats: TcpStats | null
 }
 
 interface Heading {
@@ -109,7 +112,7 @@ export class WorkerConnector implements Connector {
   #optionsOf(options: UpstreamConnectOptions, to: Address): ConnectOptions {
     let made = this.#options.get(options)
     if (made === undefined) {
-      const { tls, heading } = this.#transport(options.transportSocket)
+      const { tls, heading, tcpStats } = this.#transport(options.transportSocket)
       made = {
         connectTimeout: options.connectTimeout,
         bufferLimit: options.bufferLimit,
@@ -117,6 +120,7 @@ export class WorkerConnector implements Connector {
         original: options.original,
         tls: tls === null ? null : driverFor(tls, options),
         preamble: heading === null ? null : new ProxyHeaderWriter(heading.config, options.proxied, heading.tooLong),
+        watches: tcpStats,
       }
       this.#options.set(options, made)
     }
@@ -133,6 +137,7 @@ export class WorkerConnector implements Connector {
         tls: create === undefined ? null : create(scope),
         passing: passingOf(config, scope),
         heading: headingOf(config, scope),
+        tcpStats: tcpStatsOf(config, scope, this.#services.timers),
       }
       this.#transports.set(config, made)
     }

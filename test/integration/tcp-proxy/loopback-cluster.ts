@@ -42,6 +42,7 @@ class Dialer implements ConnectionHandler, PoolHandle {
       source: null,
       original: null,
       preamble: null,
+      watches: null,
       tls: null,
       bufferLimit: 64 * 1024,
     }

@@ -101,6 +101,7 @@ export function tlsClient(proto: UpstreamProto, services: FakeServices = fakeSer
         source: null,
         original: null,
         preamble: null,
+        watches: null,
         tls: client.driver(hostname),
         bufferLimit: 0,
       }

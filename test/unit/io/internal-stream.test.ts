@@ -10,7 +10,15 @@ import { VirtualTimers } from '../base/virtual-clock.ts'
 import { Recorder } from './loopback.ts'
 
 const ADDRESS = internalAddress('inner', 'id')
-const OPTIONS = { connectTimeout: 0, source: null, original: null, preamble: null, tls: null, bufferLimit: 1000 }
+const OPTIONS = {
+  connectTimeout: 0,
+  source: null,
+  original: null,
+  preamble: null,
+  watches: null,
+  tls: null,
+  bufferLimit: 1000,
+}
 
 interface End {
   readonly connection: SocketConnection

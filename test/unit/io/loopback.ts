@@ -1,8 +1,9 @@
 import { Acceptor } from '../../../src/io/acceptor.ts'
 import { ipAddress } from '../../../src/io/address.ts'
+import type { ConnectOptions } from '../../../src/io/connect-options.ts'
 import type { CloseReason, Connection, ConnectionHandler } from '../../../src/io/connection.ts'
 import { openListenSocket, PLAIN_SOCKET } from '../../../src/io/listen-socket.ts'
-import { accept, type ConnectOptions, connect, type SocketConnection } from '../../../src/io/socket-connection.ts'
+import { accept, connect, type SocketConnection } from '../../../src/io/socket-connection.ts'
 import { SocketLoop } from '../../../src/io/socket-loop.ts'
 import { VirtualTimers } from '../base/virtual-clock.ts'
 
@@ -122,6 +123,7 @@ export async function loopback(holds = 0): Promise<Loopback> {
         source: null,
         original: null,
         preamble: null,
+        watches: null,
         tls: null,
         bufferLimit: 0,
         ...options,

@@ -177,7 +177,15 @@ t.test("a refused connection is ConnectFailed with Envoy's text", async t => {
   const pair = await loopback()
   pair.close()
   const handler = new Recorder()
-  const options = { connectTimeout: 0, source: null, original: null, preamble: null, tls: null, bufferLimit: 0 }
+  const options = {
+    connectTimeout: 0,
+    source: null,
+    original: null,
+    preamble: null,
+    watches: null,
+    tls: null,
+    bufferLimit: 0,
+  }
   const connection = connect(pair.loop, ipAddress('127.0.0.1', pair.port), options, handler)
   await handler.until(() => handler.closed !== null)
   t.equal(handler.closed, CloseReason.ConnectFailed)
@@ -226,7 +234,15 @@ t.test('Unix sockets, abstract ones too', { skip: process.platform !== 'linux' }
   const server = net.createServer(s => s.end('hi')).listen({ path: `\0${name}` })
   await new Promise(done => server.once('listening', done))
   const handler = new Recorder()
-  const options = { connectTimeout: 0, source: null, original: null, preamble: null, tls: null, bufferLimit: 0 }
+  const options = {
+    connectTimeout: 0,
+    source: null,
+    original: null,
+    preamble: null,
+    watches: null,
+    tls: null,
+    bufferLimit: 0,
+  }
   const connection = connect(pair.loop, pipeAddress(`@${name}`), options, handler)
   await handler.until(() => handler.ended)
   t.equal(handler.text, 'hi')
