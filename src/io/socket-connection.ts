@@ -49,22 +49,23 @@ export function accept(
   const handle = typeof accepted === 'number' ? handleOf(accepted) : accepted
   const peer = acceptedFrom(handle)
   // A client that is gone already has no address: nothing to serve.
-  if (peer === null) {
-    handle.close(() => {})
-    return null
-  }
-  return new SocketConnection(loop, handle, Phase.Ready, peer, handler, holds)
+  if (peer !== null) return new SocketConnection(loop, handle, Phase.Ready, peer, handler, holds)
+  handle.close(() => {})
+  return null
 }
 
-/** Connects to `ip:port` or a Unix socket; the handler hears `onConnected` or `onClose`, never both failing and nothing. */
+/**
+ * Connects to `ip:port` or a Unix socket, or with the client's `end` of a connection within this worker; the handler hears
+ * `onConnected` or `onClose`, never both failing and nothing.
+ */
 export function connect(
   loop: SocketLoop,
   address: Address,
   options: ConnectOptions,
   handler: ConnectionHandler,
+  end: InternalStream | null = null,
 ): SocketConnection {
-  const connection = new SocketConnection(loop, newHandle(address), Phase.Connecting, address, handler, 0)
-  connection.setWatermarks(options.bufferLimit)
+  const connection = new SocketConnection(loop, end ?? newHandle(address), Phase.Connecting, address, handler, 0)
   connection.begin(address, options)
   return connection
 }
@@ -77,21 +78,6 @@ export function acceptInternal(
   holds: number,
 ): SocketConnection {
   return new SocketConnection(loop, stream, Phase.Ready, stream.peerAddress(), handler, holds)
-}
-
-/** The client's end; null: nobody listens at `address`, which the handler is told as of any other connection. */
-export function connectInternal(
-  loop: SocketLoop,
-  stream: InternalStream | null,
-  address: Address,
-  options: ConnectOptions,
-  handler: ConnectionHandler,
-): SocketConnection {
-  const end = stream ?? InternalStream.refused(loop, address)
-  const connection = new SocketConnection(loop, end, Phase.Connecting, address, handler, 0)
-  connection.setWatermarks(options.bufferLimit)
-  connection.begin(address, options)
-  return connection
 }
 
 export class SocketConnection implements Connection, TimerOwner, StreamOwner {
@@ -188,6 +174,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
   }
 
   begin(address: Address, options: ConnectOptions): void {
+    this.setWatermarks(options.bufferLimit)
     const source = options.original === null ? options.source : options.original.address
     if (source !== null) this.directLocal = this.local = source
     this.#driver = options.tls
@@ -344,10 +331,10 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     this.directLocal = this.#plain.localAddress()
     this.local = this.directLocal
     this.#watch?.start(this.fd)
-    if (this.#preamble !== null) {
-      const bytes = this.#preamble.bytes(this)
-      this.bytesSent += bytes.length
-      this.#plain.writeBytes(bytes)
+    const first = this.#preamble?.bytes(this)
+    if (first !== undefined) {
+      this.bytesSent += first.length
+      this.#plain.writeBytes(first)
     }
     if (this.#driver !== null) this.#handshake(EMPTY)
     else this.#ready()

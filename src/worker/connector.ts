@@ -3,7 +3,7 @@ import type { WorkerServices } from '../config/services.ts'
 import type { ConnectOptions, TlsDriver } from '../io/connect-options.ts'
 import type { Address, Connection, ConnectionHandler } from '../io/connection.ts'
 import { InternalStream } from '../io/internal-stream.ts'
-import { connect, connectInternal } from '../io/socket-connection.ts'
+import { connect } from '../io/socket-connection.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import {
   INTERNAL_UPSTREAM,
@@ -100,12 +100,13 @@ export class WorkerConnector implements Connector {
     handler: ConnectionHandler,
   ): Connection {
     const listener = this.#internal.find(name)
-    if (listener === null) return connectInternal(this.#loop, null, address, made, handler)
+    if (listener === null)
+      return connect(this.#loop, address, made, handler, InternalStream.refused(this.#loop, address))
     const [client, server] = InternalStream.pair(this.#loop, address, this.#internal.bufferLimit)
     const { passing } = this.#transport(options.transportSocket)
     // Not from within: what the listener does may lead here again.
     setImmediate(acceptLater, listener, server, passing === null ? null : passedThrough(passing, options))
-    return connectInternal(this.#loop, client, address, made, handler)
+    return connect(this.#loop, address, made, handler, client)
   }
 
   /** One object per pool, made at its first connection. */

@@ -4,7 +4,7 @@ import t from 'tap'
 import { internalAddress, isPipe } from '../../../src/io/address.ts'
 import { CloseHow, CloseReason, Flow, ReadHold } from '../../../src/io/connection.ts'
 import { InternalStream } from '../../../src/io/internal-stream.ts'
-import { acceptInternal, connectInternal, type SocketConnection } from '../../../src/io/socket-connection.ts'
+import { acceptInternal, connect, type SocketConnection } from '../../../src/io/socket-connection.ts'
 import { SocketLoop } from '../../../src/io/socket-loop.ts'
 import { VirtualTimers } from '../base/virtual-clock.ts'
 import { Recorder } from './loopback.ts'
@@ -33,7 +33,7 @@ function pair(limit = 1000, holds = 0): { client: End; server: End } {
   const server = new Recorder()
   const accepted = acceptInternal(loop, far, server, holds)
   return {
-    client: { handler: client, connection: connectInternal(loop, near, ADDRESS, OPTIONS, client) },
+    client: { handler: client, connection: connect(loop, ADDRESS, OPTIONS, client, near) },
     server: { handler: server, connection: accepted },
   }
 }
@@ -128,7 +128,7 @@ t.test('writing to an end that is gone fails', async t => {
 t.test('nobody listens, or refuses at once: the connection fails in Envoy’s words', async t => {
   const loop = new SocketLoop(new VirtualTimers())
   const handler = new Recorder()
-  const connection = connectInternal(loop, null, ADDRESS, OPTIONS, handler)
+  const connection = connect(loop, ADDRESS, OPTIONS, handler, InternalStream.refused(loop, ADDRESS))
   await handler.until(() => handler.closed !== null)
   t.equal(handler.closed, CloseReason.ConnectFailed)
   t.equal(connection.transportFailure, 'immediate connect error: Invalid argument|remote address:envoy://inner/id')
