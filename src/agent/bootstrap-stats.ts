@@ -1,6 +1,6 @@
 import { parseDuration } from '../base/go-duration.ts'
 import { log } from './log.ts'
-import type { Env, NodeIdentity } from './node-identity.ts'
+import { discoversWorkloads, type Env, type NodeIdentity } from './node-identity.ts'
 import type { ProxyConfig } from './proxy-config.ts'
 import { STATS_TAGS } from './stats-tags.ts'
 
@@ -52,7 +52,7 @@ function inclusions(
   const { statsInclusion } = config
   return [
     { prefix: 'reporter=' },
-    ...(node.metadata.METADATA_DISCOVERY === 'true' ? [{ prefix: 'workload_discovery' }] : []),
+    ...(discoversWorkloads(node, env) ? [{ prefix: 'workload_discovery' }] : []),
     ...chosen('Prefixes', statsInclusion.prefixes, prefixes).map(prefix => ({ prefix })),
     ...chosen('Suffixes', statsInclusion.suffixes, suffixes).map(suffix => ({ suffix })),
     ...chosen('Regexps', statsInclusion.regexps, ['vhost\\..*\\.route\\..*']).map(regex => ({ safe_regex: { regex } })),

@@ -4,7 +4,14 @@ import { bootstrapClusters, telemetryAddress } from './bootstrap-clusters.ts'
 import { bootstrapListeners } from './bootstrap-listeners.ts'
 import { statsOptions } from './bootstrap-stats.ts'
 import { log } from './log.ts'
-import { addressFamily, type Env, type NodeIdentity } from './node-identity.ts'
+import {
+  addressFamily,
+  asksForWorkloads,
+  discoversWorkloads,
+  type Env,
+  type NodeIdentity,
+  usesDelta,
+} from './node-identity.ts'
 import type { ProxyConfig } from './proxy-config.ts'
 
 export interface BootstrapOptions {
@@ -39,7 +46,7 @@ export function makeBootstrap(options: BootstrapOptions): Json {
         { name: 'admin', admin_layer: {} },
       ],
     },
-    bootstrap_extensions: bootstrapExtensions(node, delta(node, env)),
+    bootstrap_extensions: bootstrapExtensions(node, env),
     ...statsOptions(node, config, env),
     admin: {
       access_log: [
@@ -58,7 +65,7 @@ export function makeBootstrap(options: BootstrapOptions): Json {
       lds_config: adsSource(),
       cds_config: adsSource(),
       ads_config: {
-        api_type: delta(node, env) ? 'DELTA_GRPC' : 'GRPC',
+        api_type: usesDelta(node, env) ? 'DELTA_GRPC' : 'GRPC',
         set_node_on_first_message_only: true,
         transport_api_version: 'V3',
         grpc_services: [{ envoy_grpc: { cluster_name: 'xds-grpc' } }],
@@ -98,17 +105,9 @@ function logFormat(json: boolean): Json {
   }
 }
 
-/** Istio's default; ISTIO_DELTA_XDS=false is state of the world. */
-function delta(node: NodeIdentity, env: Env): boolean {
-  return env.ISTIO_DELTA_XDS !== 'false' || node.type === 'waypoint'
-}
-
-function bootstrapExtensions(node: NodeIdentity, isDelta: boolean): Json[] {
-  let discovery = node.metadata.METADATA_DISCOVERY === 'true' || node.type === 'waypoint'
-  if (discovery && !isDelta) {
-    log.warn('disabling metadata discovery; not supported on SotW XDS')
-    discovery = false
-  }
+function bootstrapExtensions(node: NodeIdentity, env: Env): Json[] {
+  const discovery = discoversWorkloads(node, env)
+  if (asksForWorkloads(node) && !discovery) log.warn('disabling metadata discovery; not supported on SotW XDS')
   const extension = (name: string, type: string, value: Json): Json => ({
     name,
     typed_config: {

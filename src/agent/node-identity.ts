@@ -253,3 +253,17 @@ function privateAddresses(): string[] {
   }
   return addresses
 }
+
+/** Istio's default; ISTIO_DELTA_XDS=false is state of the world, which a waypoint does not know. */
+export function usesDelta(node: NodeIdentity, env: Env): boolean {
+  return env.ISTIO_DELTA_XDS !== 'false' || node.type === 'waypoint'
+}
+
+export function asksForWorkloads(node: NodeIdentity): boolean {
+  return node.metadata.METADATA_DISCOVERY === 'true' || node.type === 'waypoint'
+}
+
+/** The proxy follows the workloads of the mesh, to know peers by their addresses. */
+export function discoversWorkloads(node: NodeIdentity, env: Env): boolean {
+  return asksForWorkloads(node) && usesDelta(node, env)
+}

@@ -8,6 +8,7 @@ import type { CallOptions, CallUser } from '../http/async-client.ts'
 import type { RouteTable } from '../routing/route.ts'
 import type { StatsScope } from '../stats/stats.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
+import type { WorkloadMetadata } from '../telemetry/workload-metadata.ts'
 import type { ClusterManager } from '../upstream/upstream.ts'
 import type { GrpcServiceConfig } from './grpc-service.ts'
 import type { ParsedExtension } from './registry.ts'
@@ -30,6 +31,7 @@ export interface WorkerServices {
   readonly routes: RouteSource
   readonly secrets: SecretSource
   readonly extensions: ExtensionSource
+  readonly workloads: WorkloadSource
   readonly callOuts: CallOuts
   readonly drain: DrainState
   /** Token buckets that all workers share. */
@@ -140,6 +142,12 @@ export interface ExtensionSource {
   readonly generation: number
   /** The same object until it changes; null: it has not arrived, or was removed. */
   get(category: string, name: string): ParsedExtension | null
+}
+
+/** Workloads of an ambient mesh (envoy.bootstrap.workload_discovery). */
+export interface WorkloadSource {
+  /** Who has this IP address, as `Address.ip`; null: nobody that is known, or nothing is discovered. */
+  get(ip: string): WorkloadMetadata | null
 }
 
 /** Static and SDS secrets, as `server/secrets.ts` publishes them. */

@@ -1,5 +1,5 @@
 import type { HostsUpdate } from '../upstream/host.ts'
-import type { Published, PublishedCluster } from '../worker/messages.ts'
+import type { Published, PublishedCluster, PublishedWorkload } from '../worker/messages.ts'
 import type { ConfigChange } from './publisher.ts'
 
 /** Collects what one push changes and sends it as one batch at the end of the turn: workers never see half a push. */
@@ -15,6 +15,8 @@ export class Batcher {
   #removedSecrets = new Set<string>()
   #extensions = new Map<string, Published>()
   #removedExtensions = new Set<string>()
+  #workloads = new Map<string, PublishedWorkload>()
+  #removedWorkloads = new Set<string>()
   #scheduled = false
 
   constructor(send: (batch: ConfigChange) => void) {
@@ -81,6 +83,18 @@ export class Batcher {
     this.#schedule()
   }
 
+  workload(workload: PublishedWorkload): void {
+    this.#removedWorkloads.delete(workload.address)
+    this.#workloads.set(workload.address, workload)
+    this.#schedule()
+  }
+
+  removeWorkload(address: string): void {
+    this.#workloads.delete(address)
+    this.#removedWorkloads.add(address)
+    this.#schedule()
+  }
+
   /** Now, because something that refers to it follows (a listener). */
   flush(): void {
     if (!this.#scheduled) return
@@ -96,6 +110,8 @@ export class Batcher {
       removedSecrets: [...this.#removedSecrets],
       extensions: [...this.#extensions.values()],
       removedExtensions: [...this.#removedExtensions],
+      workloads: [...this.#workloads.values()],
+      removedWorkloads: [...this.#removedWorkloads],
     }
     this.#clusters = new Map()
     this.#removedClusters = new Set()
@@ -107,6 +123,8 @@ export class Batcher {
     this.#removedSecrets = new Set()
     this.#extensions = new Map()
     this.#removedExtensions = new Set()
+    this.#workloads = new Map()
+    this.#removedWorkloads = new Set()
     this.#send(batch)
   }
 

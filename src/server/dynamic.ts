@@ -40,11 +40,21 @@ export class DynamicResources implements Subscriptions {
   readonly #stats: StatsScope
   readonly #routes = new Map<string, Followed>()
   readonly #extensions: ExtensionConfigs
+  readonly #workloads: ConfigSource | null
   readonly #secrets = new Map<string, Followed<SecretUser>>()
   /** Listeners and clusters that wait, and what is to be done then. */
   readonly #waiting = new Map<object, () => void>()
 
-  constructor(resources: ResourceManager, loggers: Loggers, xds: XdsClient, stats: StatsScope) {
+  /** Throws ConfigError. `workloads`: where those of an ambient mesh are told; null = nowhere. */
+  constructor(
+    resources: ResourceManager,
+    loggers: Loggers,
+    xds: XdsClient,
+    stats: StatsScope,
+    workloads: ConfigSource | null,
+  ) {
+    this.#workloads = workloads
+    if (workloads !== null) xds.checkWorkloads(workloads)
     this.#stats = stats
     this.#resources = resources
     this.#loggers = loggers
@@ -66,6 +76,7 @@ export class DynamicResources implements Subscriptions {
 
   begin(): () => void {
     this.#xds.start()
+    if (this.#workloads !== null) this.#xds.followWorkloads(this.#workloads, this.#resources.workloads)
     return this.#xds.pause(EDS, SDS)
   }
 

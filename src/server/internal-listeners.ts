@@ -2,6 +2,7 @@ import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { typeNameOf } from '../config/registry.ts'
 import { defineSupport } from '../config/support.ts'
+import { isWorkloadDiscovery } from './workload-discovery.ts'
 
 type Proto = envoy.extensions.bootstrap.internal_listener.v3.InternalListener
 
@@ -27,7 +28,9 @@ export function internalListenerBuffer({ bootstrap_extensions }: envoy.config.bo
 export function unknownBootstrapExtensions({
   bootstrap_extensions,
 }: envoy.config.bootstrap.v3.Bootstrap): readonly string[] {
-  return (bootstrap_extensions ?? []).filter(e => !isInternalListener(e)).map(e => e.name ?? '')
+  return (bootstrap_extensions ?? [])
+    .filter(e => !isInternalListener(e) && !isWorkloadDiscovery(e))
+    .map(e => e.name ?? '')
 }
 
 function isInternalListener({ typed_config }: envoy.config.core.v3.TypedExtensionConfig): boolean {

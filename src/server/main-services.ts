@@ -39,6 +39,7 @@ export function mainServices(parts: {
     routes: { get: () => null },
     extensions: { generation: 0, get: () => null },
     secrets: parts.secrets,
+    workloads: { get: () => null },
     drain: { decision: () => ({ start: () => {}, closing: () => false }), healthCheckFailed: false },
     tokenBuckets: new TokenBuckets(tokenBucketMemory(0)),
     node: parts.node,

@@ -1,6 +1,7 @@
 import { ENVOY_SHA, ENVOY_VERSION } from '../base/version.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { registeredFactories } from '../config/registry.ts'
+import type { NodeInfo } from '../config/services.ts'
 
 type Node = envoy.config.core.v3.Node
 
@@ -32,4 +33,16 @@ export function fullNode(node: Node | undefined): Node {
       type_urls: [...f.typeUrls],
     })),
   } as Node
+}
+
+/** What extensions know of the node. */
+export function nodeInfo(node: Node = {}): NodeInfo {
+  return {
+    id: node.id ?? '',
+    cluster: node.cluster ?? '',
+    region: node.locality?.region ?? '',
+    zone: node.locality?.zone ?? '',
+    subZone: node.locality?.sub_zone ?? '',
+    metadata: (node.metadata ?? {}) as Record<string, unknown>,
+  }
 }

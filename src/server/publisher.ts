@@ -1,5 +1,5 @@
 import { ValueWriter } from '../base/packed-values.ts'
-import type { ConfigBatch, Published, PublishedCluster } from '../worker/messages.ts'
+import type { ConfigBatch, Published, PublishedCluster, PublishedWorkload } from '../worker/messages.ts'
 
 /** Virtual hosts are many and most get no traffic: workers read each when it is first needed. */
 const LAZY = new Set(['virtualHosts'])
@@ -12,14 +12,18 @@ export function publish(name: string, version: string, config: unknown): Publish
   return { name, version, bytes: new ValueWriter(LAZY).pack(config) }
 }
 
-/** A change of the configuration before its clusters are packed, which happens once and only if there is somebody to send it to. */
-export interface ConfigChange extends Omit<ConfigBatch, 'clusters'> {
+/** A change of the configuration before its lists are packed, which happens once and only if there is somebody to send it to. */
+export interface ConfigChange extends Omit<ConfigBatch, 'clusters' | 'workloads'> {
   readonly clusters?: readonly PublishedCluster[]
+  readonly workloads?: readonly PublishedWorkload[]
 }
 
-/** Clusters of one change share what is equal in them. */
+/** Clusters of one change share what is equal in them, and so do workloads. */
 export function packed(change: ConfigChange): ConfigBatch {
-  const { clusters, ...rest } = change
-  if (clusters === undefined || clusters.length === 0) return rest
-  return { ...rest, clusters: new ValueWriter(new Set(['clusters'])).pack({ clusters }) }
+  const { clusters = [], workloads = [], ...rest } = change
+  return {
+    ...rest,
+    ...(clusters.length === 0 ? {} : { clusters: new ValueWriter(new Set(['clusters'])).pack({ clusters }) }),
+    ...(workloads.length === 0 ? {} : { workloads: new ValueWriter(new Set(['workloads'])).pack({ workloads }) }),
+  }
 }

@@ -35,6 +35,7 @@ import { declareRouteStats } from './route-stat-names.ts'
 import { SecretStore } from './secrets.ts'
 import { shelveConfiguration } from './shelve-configuration.ts'
 import type { WorkerPool } from './workers.ts'
+import { WorkloadDiscovery } from './workload-discovery.ts'
 
 type Bootstrap = envoy.config.bootstrap.v3.Bootstrap
 type RouteProto = envoy.config.route.v3.RouteConfiguration
@@ -91,6 +92,7 @@ export class ResourceManager {
   readonly batcher: Batcher
   readonly dynamic = new DynamicFacts()
   readonly parser: ClusterParser
+  readonly workloads: WorkloadDiscovery
   subscriptions: Subscriptions | null = null
   readonly #context: ResourceContext
   readonly #warnings: WarningDigest
@@ -112,6 +114,7 @@ export class ResourceManager {
     this.parser = clusterParser(text => this.#clusterWarnings.add(text))
     this.batcher = new Batcher(batch => context.broadcast(batch))
     this.secrets = new SecretStore(this.batcher)
+    this.workloads = new WorkloadDiscovery(this.batcher, loggers.get('config'), store)
     this.clusters = new ClusterStore({
       allocator: context.allocator,
       store,
@@ -360,6 +363,7 @@ export class ResourceManager {
   /** What a worker must know besides its listeners. */
   everything(): ConfigChange {
     return {
+      workloads: this.workloads.all(),
       clusters: [...this.clusters.active.values()].map(c => c.published()),
       routes: [...this.#routes.values()],
       extensions: [...this.#extensions.values()],

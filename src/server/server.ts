@@ -35,7 +35,7 @@ import { InitManager } from './init-manager.ts'
 import { internalListenerBuffer, unknownBootstrapExtensions } from './internal-listeners.ts'
 import { localAddress } from './local-address.ts'
 import { MemoryReturn } from './memory-return.ts'
-import { fullNode } from './node.ts'
+import { fullNode, nodeInfo } from './node.ts'
 import { type ConfigChange, packed } from './publisher.ts'
 import { ResourceManager } from './resources.ts'
 import { RuntimeLoader } from './runtime.ts'
@@ -44,6 +44,7 @@ import { installSignals } from './signals.ts'
 import { ServerState } from './state.ts'
 import { bucketsOf, statsRejector, tagExtractor } from './stats-config.ts'
 import { WorkerPool } from './workers.ts'
+import { workloadSource } from './workload-discovery.ts'
 
 type Bootstrap = envoy.config.bootstrap.v3.Bootstrap
 
@@ -108,7 +109,7 @@ export class Server {
     this.loggers = loggers
     this.#sink = sink
     this.#main = loggers.get('main')
-    this.node = nodeInfo(bootstrap)
+    this.node = nodeInfo(bootstrap.node)
     this.stats = new ServerStats(this.store, options.concurrency, !options.disableHotRestart)
     this.timers = new TimerWheel(systemClock)
     this.loop = new SocketLoop(this.timers, 1023)
@@ -189,7 +190,13 @@ export class Server {
       stats: this.store,
       log: this.loggers.get('config'),
     })
-    this.resources.subscriptions = new DynamicResources(this.resources, this.loggers, xds, this.store)
+    this.resources.subscriptions = new DynamicResources(
+      this.resources,
+      this.loggers,
+      xds,
+      this.store,
+      workloadSource(this.bootstrap),
+    )
     this.resources.configure()
   }
 
@@ -481,17 +488,5 @@ export class Server {
       if (value === undefined || (Array.isArray(value) && value.length === 0)) continue
       this.loggers.get('config').warning(`${field}: not supported, it has no effect`)
     }
-  }
-}
-
-function nodeInfo(bootstrap: Bootstrap): NodeInfo {
-  const node = bootstrap.node ?? {}
-  return {
-    id: node.id ?? '',
-    cluster: node.cluster ?? '',
-    region: node.locality?.region ?? '',
-    zone: node.locality?.zone ?? '',
-    subZone: node.locality?.sub_zone ?? '',
-    metadata: (node.metadata ?? {}) as Record<string, unknown>,
   }
 }

@@ -108,7 +108,7 @@ export class PoolClient implements ConnectionHandler, TimerOwner {
     this.connected = true
     pool.cluster.counters.upstreamCxConnectMs.record(pool.timers.now() - this.startTime)
     const { networkFilters } = pool.cluster
-    if (networkFilters !== null) for (const filter of networkFilters) filter.onConnected(c)
+    if (networkFilters !== null) for (const filter of networkFilters) filter.onConnected(c, pool.host)
     pool.onConnected(this, c)
     const http = pool.cluster.config.http
     if (http.maxConnectionDuration > 0) {

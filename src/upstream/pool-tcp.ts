@@ -107,7 +107,7 @@ export class TcpClient implements ConnectionHandler, PoolHandle {
     this.host.cells.take(HostCell.ActiveRequests, 1)
     this.host.cells.count(HostCell.RqTotal)
     const { networkFilters } = this.cluster
-    if (networkFilters !== null) for (const filter of networkFilters) filter.onConnected(c)
+    if (networkFilters !== null) for (const filter of networkFilters) filter.onConnected(c, this.host)
     user.onTcpReady(c, this.host)
     if (c.handler !== this) {
       this.next = c.handler

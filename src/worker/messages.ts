@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { LogLevel } from '../base/log.ts'
 import type { NodeInfo } from '../config/services.ts'
 import type { HistogramUpdate, SlabUpdate } from '../stats/slab.ts'
+import type { WorkloadFields } from '../telemetry/workload-metadata.ts'
 import type { ClusterConfig } from '../upstream/cluster-config.ts'
 import type { HostsUpdate, MetHost } from '../upstream/host.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
@@ -86,6 +87,12 @@ export interface PublishedListener extends Published {
   readonly kept: readonly number[] | null
 }
 
+/** Who has an address, by workload discovery. */
+export interface PublishedWorkload {
+  readonly address: string
+  readonly fields: WorkloadFields
+}
+
 /** One atomic change of the configuration: a worker applies all of it in one turn. */
 export interface ConfigBatch {
   /** Shared cells retired up to here are named by nothing after this batch (`SharedStateAllocator`); set when it is sent. */
@@ -104,6 +111,10 @@ export interface ConfigBatch {
   /** ParsedExtension each, by `extensionKey`. */
   readonly extensions?: readonly Published[]
   readonly removedExtensions?: readonly string[]
+  /** `{ workloads: PublishedWorkload[] }`, the list lazy, by `ValueWriter`. */
+  readonly workloads?: SharedArrayBuffer
+  /** Addresses. */
+  readonly removedWorkloads?: readonly string[]
   readonly runtime?: readonly (readonly [string, string])[]
   readonly hosts?: readonly { readonly cluster: string; readonly update: HostsUpdate }[]
   /** Clusters in which a health flag of a host changed. */

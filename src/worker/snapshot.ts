@@ -1,12 +1,13 @@
 import { type PackedList, ValueReader } from '../base/packed-values.ts'
 import type { ParsedExtension } from '../config/registry.ts'
-import type { ExtensionSource, RouteSource, SecretData, SecretSource } from '../config/services.ts'
+import type { ExtensionSource, RouteSource, SecretData, SecretSource, WorkloadSource } from '../config/services.ts'
 import type { RouteTable } from '../routing/route.ts'
 import type { LoadedRouteConfig } from '../routing/route-config.ts'
+import { WorkloadMetadata } from '../telemetry/workload-metadata.ts'
 import type { ClusterConfig } from '../upstream/cluster-config.ts'
 import type { ClusterSource, LoadedCluster } from '../upstream/cluster-manager.ts'
 import type { HostsUpdate } from '../upstream/host.ts'
-import type { Published, PublishedCluster } from './messages.ts'
+import type { Published, PublishedCluster, PublishedWorkload } from './messages.ts'
 
 /** Reads a published configuration; what comes out belongs to the caller. */
 export function materialise<T>(published: Published): T {
@@ -139,5 +140,32 @@ export class SecretSnapshot implements SecretSource {
     return () => {
       this.#watchers.get(name)?.delete(changed)
     }
+  }
+}
+
+/** Who has which address: read when somebody meets it. */
+export class WorkloadSnapshot implements WorkloadSource {
+  /** Number of a workload in the push it came with, until it is asked for. */
+  readonly #workloads = new Map<
+    string,
+    WorkloadMetadata | { readonly push: PackedList<PublishedWorkload>; readonly index: number }
+  >()
+
+  putAll(packed: SharedArrayBuffer): void {
+    const { workloads: push } = new ValueReader(packed).root() as { workloads: PackedList<PublishedWorkload> }
+    for (let index = 0; index < push.length; index++) this.#workloads.set(push.field(index, 'address'), { push, index })
+  }
+
+  remove(address: string): void {
+    this.#workloads.delete(address)
+  }
+
+  get(address: string): WorkloadMetadata | null {
+    const known = this.#workloads.get(address)
+    if (known === undefined) return null
+    if (known instanceof WorkloadMetadata) return known
+    const workload = new WorkloadMetadata(known.push.get(known.index).fields)
+    this.#workloads.set(address, workload)
+    return workload
   }
 }

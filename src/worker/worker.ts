@@ -23,7 +23,7 @@ import { WorkerDrainState } from './drain-state.ts'
 import { WorkerListeners } from './listeners.ts'
 import type { ConfigBatch, FromWorker, ToWorker, WorkerBirth } from './messages.ts'
 import { RuntimeView } from './runtime.ts'
-import { ClusterSnapshot, ExtensionSnapshot, RouteSnapshot, SecretSnapshot } from './snapshot.ts'
+import { ClusterSnapshot, ExtensionSnapshot, RouteSnapshot, SecretSnapshot, WorkloadSnapshot } from './snapshot.ts'
 
 /**
  * A worker thread: everything that touches traffic. It holds no descriptors, no protobuf, and parses no configuration.
@@ -52,6 +52,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
   const pages = new SharedPages()
   const secrets = new SecretSnapshot()
   const extensions = new ExtensionSnapshot()
+  const workloads = new WorkloadSnapshot()
   const drain = new WorkerDrainState(birth.control, systemClock, random, birth.drainStrategy, birth.drainTime)
   const clusterSnapshot = new ClusterSnapshot(config => connector.adopt(config))
 
@@ -65,6 +66,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     runtime,
     secrets,
     extensions,
+    workloads,
     drain,
     tokenBuckets: new TokenBuckets(birth.tokenBuckets),
     node: birth.node,
@@ -173,6 +175,8 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     for (const name of batch.removedSecrets ?? []) secrets.remove(name)
     for (const extension of batch.extensions ?? []) extensions.put(extension)
     for (const key of batch.removedExtensions ?? []) extensions.remove(key)
+    for (const address of batch.removedWorkloads ?? []) workloads.remove(address)
+    if (batch.workloads !== undefined) workloads.putAll(batch.workloads)
     if (batch.clusters !== undefined) clusterSnapshot.putAll(batch.clusters, name => clusters.onReplaced(name))
     for (const { cluster, update } of batch.hosts ?? []) {
       clusterSnapshot.putHosts(cluster, update)

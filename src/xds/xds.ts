@@ -23,6 +23,7 @@ import { NamedResource, type ResourceListener } from './resources/named.ts'
 import { RDS } from './resources/rds.ts'
 import { SDS } from './resources/sds.ts'
 import type { ResourceType } from './resources/type.ts'
+import { WDS } from './resources/wds.ts'
 import type { DecodePolicy } from './resources/xds-resource.ts'
 import { SubscriptionStats, type XdsStats } from './watcher-stats.ts'
 import { type UpdateHandler, XdsSubscription } from './xds-subscription.ts'
@@ -302,6 +303,18 @@ export class XdsClient {
   checkExtension(source: ConfigSourceProto, at: FieldPath): void {
     this.#checkNode(ECDS.typeUrl, at)
     this.#plan(source, at)
+  }
+
+  /** Throws ConfigError when workloads cannot be followed. */
+  checkWorkloads(source: ConfigSourceProto): void {
+    const at = FieldPath.root().field('bootstrap_extensions')
+    this.#checkNode(WDS.typeUrl, at)
+    this.#plan(source, at)
+  }
+
+  /** All workloads of an ambient mesh. */
+  followWorkloads(source: ConfigSourceProto, handler: UpdateHandler): void {
+    this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), WDS, null, 'workload_discovery.', handler)
   }
 
   /** Files of a secret changed and could not be taken over. */

@@ -8954,12 +8954,21 @@ export declare namespace istio.workload {
     readonly workload?: $istio.workload.Workload | undefined
     readonly service?: $istio.workload.Service | undefined
   }
+  interface BootstrapExtension {
+    readonly config_source?: $envoy.config.core.v3.ConfigSource | undefined
+  }
+  interface Locality {
+    readonly region?: string | undefined
+    readonly zone?: string | undefined
+    readonly subzone?: string | undefined
+  }
   interface Service {
   }
   interface Workload {
+    readonly uid?: string | undefined
     readonly name?: string | undefined
     readonly namespace?: string | undefined
-    readonly address?: Uint8Array | undefined
+    readonly addresses?: readonly Uint8Array[] | undefined
     readonly network?: string | undefined
     readonly trust_domain?: string | undefined
     readonly service_account?: string | undefined
@@ -8968,6 +8977,7 @@ export declare namespace istio.workload {
     readonly workload_type?: $istio.workload.WorkloadType | undefined
     readonly workload_name?: string | undefined
     readonly cluster_id?: string | undefined
+    readonly locality?: $istio.workload.Locality | undefined
   }
   type WorkloadType = 'DEPLOYMENT' | 'CRONJOB' | 'POD' | 'JOB' | number
 }

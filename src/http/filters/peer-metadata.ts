@@ -1,8 +1,10 @@
 import type { HeaderBlock } from '../../codec/header-block.ts'
 import type { FieldPath } from '../../config/field-path.ts'
 import type { io } from '../../config/gen/messages.d.ts'
+import type { WorkloadSource } from '../../config/services.ts'
 import { decodeStruct, encodeStruct } from '../../config/struct-wire.ts'
 import { defineSupport } from '../../config/support.ts'
+import { isBehindGateway, upstreamPeerAddress } from '../../telemetry/peer-address.ts'
 import {
   DOWNSTREAM_PEER,
   DOWNSTREAM_PEER_OBJECT,
@@ -32,7 +34,7 @@ const support = defineSupport<Proto>('io.istio.http.peer_metadata.Config', {
 })
 
 /** In the order of precedence. */
-type DiscoveryConfig = 'headers' | 'baggage'
+type DiscoveryConfig = 'headers' | 'baggage' | 'workloads'
 
 type PropagationConfig = { readonly kind: 'headers'; readonly skipExternal: boolean } | { readonly kind: 'baggage' }
 
@@ -77,11 +79,11 @@ function parseDiscovery(
   warnings: string[],
 ): DiscoveryConfig[] {
   if (proto.istio_headers !== undefined) return ['headers']
+  if (proto.workload_discovery !== undefined) return ['workloads']
   if (proto.baggage !== undefined) {
     if (direction === 'downstream_discovery') return ['baggage']
     warnings.push(`${at}: baggage tells nothing of upstream peers`)
   }
-  // Without the bootstrap extension that serves workloads the real filter finds nothing either, and says nothing.
   if (proto.upstream_filter_state !== undefined) {
     warnings.push(`${at}: upstream_filter_state is not supported, no peer is found by it`)
   }
@@ -97,6 +99,7 @@ function parsePropagation(proto: Propagation): PropagationConfig[] {
 
 const METADATA = 'x-envoy-peer-metadata'
 const METADATA_ID = 'x-envoy-peer-metadata-id'
+const ORIGIN_NETWORK = 'x-forwarded-network'
 /** Peers remembered by their id, so that their metadata is decoded once. */
 const MAX_PEERS = 500
 
@@ -111,6 +114,8 @@ class PeerMetadataFilter implements HttpFilter<PeerState> {
   index = 0
   name = ''
   readonly #config: PeerMetadataConfig
+  readonly #workloads: WorkloadSource
+  readonly #network: string
   readonly #id: string
   readonly #value: string
   readonly #baggage: string
@@ -119,6 +124,9 @@ class PeerMetadataFilter implements HttpFilter<PeerState> {
   constructor(config: PeerMetadataConfig, services: HttpFilterServices) {
     this.#config = config
     const own = ownWorkload(services.node, config.additionalLabels)
+    this.#workloads = services.workloads
+    const network = services.node.metadata['NETWORK']
+    this.#network = typeof network === 'string' ? network : ''
     this.#id = services.node.id
     this.#value = encodeStruct(own.toStruct()).toString('base64')
     this.#baggage = Buffer.from(own.baggage(), 'utf8').toString('latin1')
@@ -150,6 +158,10 @@ class PeerMetadataFilter implements HttpFilter<PeerState> {
   #discover(s: StreamContext, h: HeaderBlock, methods: readonly DiscoveryConfig[], downstream: boolean): void {
     let peer: WorkloadMetadata | null = null
     for (let i = 0; i < methods.length && peer === null; i++) {
+      if (methods[i] === 'workloads') {
+        peer = downstream ? this.#client(s, h) : this.#server(s)
+        continue
+      }
       if (methods[i] === 'baggage') {
         const baggage = h.get('baggage')
         if (baggage !== undefined) peer = workloadOfBaggage(Buffer.from(baggage, 'latin1').toString('utf8'))
@@ -172,6 +184,22 @@ class PeerMetadataFilter implements HttpFilter<PeerState> {
     const sharing = this.#config.shared ? 'once' : 'none'
     s.info.setFilterState(key, peer, sharing, '')
     s.info.setFilterState(downstream ? DOWNSTREAM_PEER_OBJECT : UPSTREAM_PEER_OBJECT, peer, sharing, '')
+  }
+
+  /** By the address that the connection comes from: that of the pod, also when it comes out of a tunnel. */
+  #client(s: StreamContext, h: HeaderBlock): WorkloadMetadata | null {
+    const network = h.get(ORIGIN_NETWORK)
+    // Addresses of another network may be in use in this one, too.
+    if (network !== undefined && network !== this.#network) return null
+    const { client, connection } = s.info
+    const address = client ?? connection?.remote
+    return address === undefined ? null : this.#workloads.get(address.ip)
+  }
+
+  #server({ info }: StreamContext): WorkloadMetadata | null {
+    const { hostMetadata } = info
+    if (isBehindGateway(hostMetadata)) return null
+    return this.#workloads.get(upstreamPeerAddress(info.upstreamHost, hostMetadata))
   }
 
   #tell(s: StreamContext, h: HeaderBlock, methods: readonly PropagationConfig[], asked: number): void {

@@ -1,5 +1,8 @@
 import type { envoy } from '../../config/gen/messages.d.ts'
 import type { Connection } from '../../io/connection.ts'
+import { connectionInfo } from '../../telemetry/connection-info.ts'
+import { upstreamPeerAddress } from '../../telemetry/peer-address.ts'
+import { UPSTREAM_PEER, UPSTREAM_PEER_OBJECT } from '../../telemetry/workload-metadata.ts'
 import {
   METADATA_EXCHANGE,
   MetadataExchange,
@@ -22,8 +25,7 @@ export const metadataExchangeFactory: NetworkFilterExtension<
   create: (config, services) => new Exchanges(new MetadataExchange(config, services, true)),
 }
 
-/** All state is the connection's: one instance serves every connection. */
-class Exchanges implements NetworkFilterFactory, NetworkFilter {
+class Exchanges implements NetworkFilterFactory {
   readonly #exchange: MetadataExchange
 
   constructor(exchange: MetadataExchange) {
@@ -31,23 +33,49 @@ class Exchanges implements NetworkFilterFactory, NetworkFilter {
   }
 
   newInstance(): NetworkFilter {
-    return this
+    return new Exchange(this.#exchange)
+  }
+}
+
+class Exchange implements NetworkFilter {
+  readonly #exchange: MetadataExchange
+  /** The client takes no part, so that the server it gets, once that is chosen, is looked up, too. */
+  #serverUnknown = false
+
+  constructor(exchange: MetadataExchange) {
+    this.#exchange = exchange
   }
 
   /** Which protocol was negotiated is known after the handshake, and nothing may be written before our metadata. */
   onConnection(c: Connection): NetVerdict {
     if (c.encrypted && c.tls === null) return NetVerdict.UntilSecured
-    this.#exchange.onConnected(c)
+    this.onSecured(c)
     return NetVerdict.Continue
   }
 
   onSecured(c: Connection): void {
-    this.#exchange.onConnected(c)
+    const takesPart = this.#exchange.onConnected(c, c.remote.ip)
+    this.#serverUnknown = !takesPart && this.#exchange.workloads !== null
   }
 
-  onData(): NetVerdict {
+  onData(c: Connection): NetVerdict {
+    if (this.#serverUnknown) this.#findServer(c)
     return NetVerdict.Continue
   }
 
-  onClose(): void {}
+  /** A connection on which only the server has spoken so far is not forgotten. */
+  onClose(c: Connection): void {
+    if (this.#serverUnknown) this.#findServer(c)
+  }
+
+  /** Who the connection was given to: a waypoint reports for that end as well. */
+  #findServer(c: Connection): void {
+    this.#serverUnknown = false
+    const info = connectionInfo(c)
+    const ip = upstreamPeerAddress(info.upstreamHost, info.hostMetadata)
+    const server = ip === '' ? null : this.#exchange.workloads!.get(ip)
+    if (server === null) return
+    info.setState(UPSTREAM_PEER, server)
+    info.setState(UPSTREAM_PEER_OBJECT, server)
+  }
 }

@@ -1,12 +1,13 @@
 import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
-import type { WorkerServices } from '../../config/services.ts'
+import type { WorkerServices, WorkloadSource } from '../../config/services.ts'
 import { decodeStruct, delimited, encodeStruct } from '../../config/struct-wire.ts'
 import { defineSupport } from '../../config/support.ts'
 import { WireReader } from '../../config/wire-reader.ts'
 import type { Connection, Prelude } from '../../io/connection.ts'
 import type { Counter } from '../../stats/stats.ts'
 import { connectionInfo } from '../../telemetry/connection-info.ts'
+import { upstreamPeerAddress } from '../../telemetry/peer-address.ts'
 import {
   DOWNSTREAM_PEER,
   DOWNSTREAM_PEER_OBJECT,
@@ -17,12 +18,12 @@ import {
   workloadOfStruct,
 } from '../../telemetry/workload-metadata.ts'
 import type { UpstreamNetworkFilter, UpstreamNetworkFilterFactory } from '../network-filter.ts'
+import type { Host } from '../upstream.ts'
 
 type Proto = envoy.tcp.metadataexchange.config.MetadataExchange
 
 const support = defineSupport<Proto>('envoy.tcp.metadataexchange.config.MetadataExchange', {
   protocol: 'yes',
-  // Looks the peer up in the workload discovery of ambient meshes. Without that bootstrap extension it does nothing.
   enable_discovery: 'yes',
   additional_labels: 'yes',
 })
@@ -31,12 +32,18 @@ export interface MetadataExchangeConfig {
   /** ALPN protocol that a peer negotiates when it takes part. */
   readonly protocol: string
   readonly additionalLabels: readonly string[]
+  /** Peers that take no part are looked up in the workload discovery. */
+  readonly discover: boolean
 }
 
 /** Both directions of istio.metadata_exchange. */
 export function parseMetadataExchange(proto: Proto, at: FieldPath, warnings: string[]): MetadataExchangeConfig {
   support.check(proto, at, warnings)
-  return { protocol: proto.protocol ?? '', additionalLabels: proto.additional_labels ?? [] }
+  return {
+    protocol: proto.protocol ?? '',
+    additionalLabels: proto.additional_labels ?? [],
+    discover: proto.enable_discovery ?? false,
+  }
 }
 
 export const METADATA_EXCHANGE = 'envoy.tcp.metadataexchange.config.MetadataExchange'
@@ -47,7 +54,7 @@ export const upstreamMetadataExchangeFactory: UpstreamNetworkFilterFactory<Proto
   name: 'envoy.filters.network.upstream.metadata_exchange',
   typeUrls: [METADATA_EXCHANGE],
   parse: parseMetadataExchange,
-  create: (config, services) => new MetadataExchange(config, services, false),
+  create: (config, services) => new UpstreamExchange(new MetadataExchange(config, services, false)),
 }
 
 const MAGIC = 0x3d230467
@@ -60,12 +67,14 @@ const MAX_METADATA = 64 * 1024
  * Istio's exchange of workload metadata over TCP: when the TLS of a connection has negotiated the protocol, both sides begin with a
  * magic number, a length and a google.protobuf.Any (istio/proxy source/extensions/filters/network/metadata_exchange).
  */
-export class MetadataExchange implements UpstreamNetworkFilter {
+export class MetadataExchange {
   readonly initialHeaderNotFound: Counter
   readonly headerNotFound: Counter
   readonly additionalLabels: readonly string[]
   readonly peerKey: string
   readonly peerObjectKey: string
+  /** Null: peers are not looked up. */
+  readonly workloads: WorkloadSource | null
   readonly #protocol: string
   readonly #hello: Buffer
   readonly #found: Counter
@@ -74,6 +83,7 @@ export class MetadataExchange implements UpstreamNetworkFilter {
 
   constructor(config: MetadataExchangeConfig, services: WorkerServices, downstream: boolean) {
     this.#protocol = config.protocol
+    this.workloads = config.discover ? services.workloads : null
     this.additionalLabels = config.additionalLabels
     this.peerKey = downstream ? DOWNSTREAM_PEER : UPSTREAM_PEER
     this.peerObjectKey = downstream ? DOWNSTREAM_PEER_OBJECT : UPSTREAM_PEER_OBJECT
@@ -92,19 +102,41 @@ export class MetadataExchange implements UpstreamNetworkFilter {
     this.#added = scope.counter('metadata_added')
   }
 
-  /** Istio waits for the first bytes of either side; what stands first on the wire is the same. */
-  onConnected(c: Connection): void {
+  /**
+   * Istio waits for the first bytes of either side; what stands first on the wire is the same. `peerIp`: where the peer is, for a
+   * peer that does not take part. Returns whether it does.
+   */
+  onConnected(c: Connection, peerIp: string): boolean {
     // Made now: whoever uses the connection keeps it, and finds the peer there later.
     const info = connectionInfo(c)
     if ((c.tls === null ? '' : c.tls.alpn) !== this.#protocol) {
       this.#notFound.inc()
-      info.setState(NO_PEER, true)
-      return
+      const peer = this.workloads === null ? null : this.workloads.get(peerIp)
+      if (peer === null) info.setState(NO_PEER, true)
+      else {
+        info.setState(this.peerKey, peer)
+        info.setState(this.peerObjectKey, peer)
+        this.#added.inc()
+      }
+      return false
     }
     this.#found.inc()
     c.write(Buffer.from(this.#hello))
     this.#added.inc()
     c.prelude = new PeerReader(this)
+    return true
+  }
+}
+
+class UpstreamExchange implements UpstreamNetworkFilter {
+  readonly #exchange: MetadataExchange
+
+  constructor(exchange: MetadataExchange) {
+    this.#exchange = exchange
+  }
+
+  onConnected(c: Connection, { address, metadata }: Host): void {
+    this.#exchange.onConnected(c, upstreamPeerAddress(address.text, metadata))
   }
 }
 

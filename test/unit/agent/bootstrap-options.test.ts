@@ -55,6 +55,7 @@ t.test('a waypoint: always incremental discovery, and the workloads of the mesh'
   t.equal((waypoint.all.node as { id: string }).id, 'waypoint~10.0.0.2~web-0.shop~shop.svc.cluster.local')
   t.match(waypoint.all.dynamic_resources, { ads_config: { api_type: 'DELTA_GRPC' } })
   t.same(extensions(waypoint), ['metadata_discovery', 'envoy.bootstrap.internal_listener'])
+  t.match(JSON.stringify(waypoint.all.stats_config), '{"prefix":"workload_discovery"}')
   const sidecar = make({ env })
   t.match(sidecar.all.dynamic_resources, { ads_config: { api_type: 'GRPC' } })
   t.same(extensions(sidecar), ['envoy.bootstrap.internal_listener'])

@@ -1,4 +1,5 @@
 import { HeaderBlock } from '../../../src/codec/header-block.ts'
+import type { WorkloadSource } from '../../../src/config/services.ts'
 import type { HttpFilter } from '../../../src/http/filter.ts'
 import type { HttpFilterServices } from '../../../src/http/filter-factory.ts'
 import type { StreamContext } from '../../../src/http/stream-context.ts'
@@ -35,6 +36,7 @@ export class FakeServices {
   readonly timers = new FakeTimers()
   readonly stats = new FakeStats()
   readonly random = new FakeRandom(0)
+  readonly workloads: WorkloadSource = { get: () => null }
   readonly clock = { now: () => this.timers.time, wall: () => 1_600_000_000_000 + this.timers.time }
   readonly runtime: ReturnType<typeof runtimeOf>
 

@@ -8,12 +8,13 @@ import { metadataExchangeFactory } from '../../../src/network/filters/metadata-e
 import type { StreamInfo } from '../../../src/telemetry/stream-info.ts'
 import {
   ownWorkload,
-  type WorkloadMetadata,
+  WorkloadMetadata,
   workloadOfBaggage,
   workloadOfEndpoint,
   workloadOfStruct,
 } from '../../../src/telemetry/workload-metadata.ts'
 import { upstreamMetadataExchangeFactory } from '../../../src/upstream/filters/metadata-exchange.ts'
+import type { Host } from '../../../src/upstream/upstream.ts'
 import { FakeServices, FakeStream, request, response } from '../http/fakes.ts'
 
 const NO_CHAIN = { continueReading() {} }
@@ -197,6 +198,8 @@ class Wire {
   streamInfo: StreamInfo | null = null
   prelude: Connection['prelude'] = null
   readonly tls: { alpn: string } | null
+  readonly encrypted = false
+  remote = { ip: '10.0.0.8', port: 1, text: '10.0.0.8:1' }
   written = Buffer.alloc(0)
 
   constructor(alpn: string | null) {
@@ -220,8 +223,10 @@ class Wire {
   }
 }
 
-function exchanges() {
-  const services = servicesWithNode()
+const HOST = { address: { text: '10.0.0.9:80' }, metadata: null } as Host
+
+function exchanges(workloads: Readonly<Record<string, WorkloadMetadata>> = {}) {
+  const services = Object.assign(servicesWithNode(), { workloads: { get: (ip: string) => workloads[ip] ?? null } })
   const parse = { protocol: 'istio-peer-exchange', enable_discovery: true }
   const config = metadataExchangeFactory.parse(parse, FieldPath.root(), [])
   const server = metadataExchangeFactory.create(config, services.asServices as never)
@@ -233,7 +238,7 @@ t.test('TCP: both sides learn of each other before the first byte of the stream'
   const { server, client, count } = exchanges()
   const [up, down] = [new Wire('istio-peer-exchange'), new Wire('istio-peer-exchange')]
   server.newInstance(down.asConnection, NO_CHAIN).onConnection(down.asConnection)
-  client.onConnected(up.asConnection)
+  client.onConnected(up.asConnection, HOST)
   t.equal(up.written.readUInt32BE(0), 0x3d230467)
   t.equal(up.written.readUInt32BE(4), up.written.length - 8)
   t.equal(down.receive(Buffer.concat([up.written, Buffer.from('hello')])), 'hello')
@@ -248,7 +253,7 @@ t.test('TCP: both sides learn of each other before the first byte of the stream'
 t.test('TCP: the metadata may come in pieces of any size', async t => {
   const { server, client } = exchanges()
   const up = new Wire('istio-peer-exchange')
-  client.onConnected(up.asConnection)
+  client.onConnected(up.asConnection, HOST)
   const bytes = Buffer.concat([up.written, Buffer.from('x')])
   for (let cut = 1; cut < bytes.length - 1; cut += 7) {
     const down = new Wire('istio-peer-exchange')
@@ -291,4 +296,96 @@ t.test('TCP: a peer that sends something else is passed on untouched', async t =
   const bad = Buffer.from('3d23046700000002ffff', 'hex')
   t.equal(broken.receive(Buffer.concat([bad, Buffer.from('rest')])), 'rest')
   t.equal(count('header_not_found'), 1)
+})
+
+const workload = (name: string) => new WorkloadMetadata({ workload: name, namespace: 'demo', type: 'deployment' })
+
+t.test('TCP: a client that takes no part is known by its address, and so is the server it is given to', async t => {
+  const { server, count } = exchanges({ '10.0.0.8': workload('sleep'), '10.0.0.9': workload('httpbin') })
+  const down = new Wire(null)
+  const filter = server.newInstance(down.asConnection, NO_CHAIN)
+  filter.onConnection(down.asConnection)
+  const info = down.streamInfo!
+  t.equal((info.state('downstream_peer_obj') as WorkloadMetadata).fields.workload, 'sleep')
+  t.equal(info.state('peer_not_found'), undefined)
+  t.equal(count('metadata_added'), 1)
+  t.equal(info.state('upstream_peer_obj'), undefined, 'nobody is chosen yet')
+  info.upstreamHost = '10.0.0.9:9000'
+  filter.onData(down.asConnection, Buffer.from('x'), false)
+  t.equal((info.state('upstream_peer_obj') as WorkloadMetadata).fields.workload, 'httpbin')
+})
+
+t.test('TCP: a server that alone has spoken is looked up at the end', async t => {
+  const { server } = exchanges({ '10.0.0.9': workload('httpbin') })
+  const down = new Wire(null)
+  const filter = server.newInstance(down.asConnection, NO_CHAIN)
+  filter.onConnection(down.asConnection)
+  t.equal(down.streamInfo!.state('peer_not_found'), true, 'the client is nobody')
+  down.streamInfo!.upstreamHost = 'envoy://connect_originate/10.0.0.9:9000'
+  const tunnel = { 'envoy.filters.listener.original_dst': { local: '10.0.0.9:9000' } }
+  down.streamInfo!.hostMetadata = tunnel
+  filter.onClose(down.asConnection, 0 as never)
+  t.equal((down.streamInfo!.state('upstream_peer') as WorkloadMetadata).fields.workload, 'httpbin')
+})
+
+t.test('TCP: an upstream that takes no part is known by its address, or by where its tunnel leads', async t => {
+  const { client } = exchanges({ '10.0.0.9': workload('httpbin'), '::1': workload('six') })
+  const found = (host: object): string | undefined => {
+    const up = new Wire(null)
+    client.onConnected(up.asConnection, host as Host)
+    return (up.streamInfo!.state('upstream_peer_obj') as WorkloadMetadata | undefined)?.fields.workload
+  }
+  t.equal(found(HOST), 'httpbin')
+  t.equal(found({ address: { text: '[::1]:80' }, metadata: null }), 'six')
+  const tunnel = { text: 'envoy://connect_originate/x' }
+  const metadata = { 'envoy.filters.listener.original_dst': { local: '10.0.0.9:9000' } }
+  t.equal(found({ address: tunnel, metadata }), 'httpbin')
+  t.equal(found({ address: tunnel, metadata: null }), undefined)
+})
+
+t.test('TCP: without enable_discovery nobody is looked up', async t => {
+  const services = Object.assign(servicesWithNode(), { workloads: { get: () => workload('sleep') } })
+  const config = metadataExchangeFactory.parse({ protocol: 'istio-peer-exchange' }, FieldPath.root(), [])
+  const down = new Wire(null)
+  const filter = metadataExchangeFactory.create(config, services.asServices as never)
+  filter.newInstance(down.asConnection, NO_CHAIN).onConnection(down.asConnection)
+  t.equal(down.streamInfo!.state('peer_not_found'), true)
+})
+
+function discovering(direction: 'downstream_discovery' | 'upstream_discovery', more: object = {}) {
+  const known: Record<string, WorkloadMetadata> = { '10.0.0.8': workload('sleep'), '10.0.0.9': workload('httpbin') }
+  const services = Object.assign(servicesWithNode(), { workloads: { get: (ip: string) => known[ip] ?? null } })
+  const proto = { [direction]: [{ istio_headers: {} }, { workload_discovery: {} }], ...more }
+  const config = peerMetadataFactory.parse(proto, FieldPath.root(), [])
+  const filter = peerMetadataFactory.create(config, services.asServices)
+  const s = withCluster(new FakeStream(filter, services))
+  return { s, filter }
+}
+
+t.test('HTTP: the client is known by the address it comes from, unless that is of another network', async t => {
+  const sees = (ip: string, headers: Record<string, string> = {}): string | undefined => {
+    const { s, filter } = discovering('downstream_discovery')
+    s.info.client = { ip, port: 1, text: `${ip}:1` }
+    filter.decodeHeaders!(s.asContext, request(headers), true)
+    return (s.info.state('downstream_peer_obj') as WorkloadMetadata | undefined)?.fields.workload
+  }
+  t.equal(sees('10.0.0.8'), 'sleep')
+  t.equal(sees('10.0.0.7'), undefined)
+  t.equal(sees('10.0.0.8', { 'x-forwarded-network': 'other' }), undefined)
+  t.equal(sees('10.0.0.8', { 'x-forwarded-network': '' }), 'sleep', 'the network without a name is this one')
+})
+
+t.test('HTTP: the server is known by its address, by where its tunnel leads, and not behind a gateway', async t => {
+  const sees = (host: string, metadata: Record<string, unknown> | null): string | undefined => {
+    const { s, filter } = discovering('upstream_discovery')
+    s.info.upstreamHost = host
+    s.info.hostMetadata = metadata
+    filter.encodeHeaders!(s.asContext, response(200), true)
+    return (s.info.state('upstream_peer_obj') as WorkloadMetadata | undefined)?.fields.workload
+  }
+  const tunnel = { 'envoy.filters.listener.original_dst': { local: '10.0.0.9:80' } }
+  t.equal(sees('10.0.0.9:80', null), 'httpbin')
+  t.equal(sees('envoy://connect_originate/10.0.0.9:80', tunnel), 'httpbin')
+  t.equal(sees('envoy://connect_originate/10.0.0.9:80', { ...tunnel, istio: { double_hbone: {} } }), undefined)
+  t.equal(sees('', null), undefined, 'nobody was asked')
 })

@@ -106,6 +106,7 @@ export function fakeServices(timers: Timers = new TimerWheel(), clusters: Cluste
     },
     routes: { get: () => null },
     extensions: { generation: 0, get: () => null },
+    workloads: { get: () => null },
     node: { id: '', cluster: '', region: '', zone: '', subZone: '', metadata: {} },
     log: () => log,
     fileFlushInterval: 0,
