@@ -1,6 +1,6 @@
 import { request as httpRequest, type IncomingMessage, type RequestOptions, type ServerResponse } from 'node:http'
-import { request as httpsRequest } from 'node:https'
 import { connect as connectTcp, isIPv6 } from 'node:net'
+import { lazyHttps } from '../base/lazy-modules.ts'
 import { AgentError } from './agent-error.ts'
 import { grpcHealthCheck } from './grpc-health.ts'
 import { Logger } from './log.ts'
@@ -189,7 +189,7 @@ function fetchOnce(
     // Kubelet does not verify the application's certificate either.
     const outgoing =
       url.protocol === 'https:'
-        ? httpsRequest({ ...options, rejectUnauthorized: false }, onResponse)
+        ? lazyHttps().request({ ...options, rejectUnauthorized: false }, onResponse)
         : httpRequest(options, onResponse)
     outgoing.on('error', reject)
     outgoing.end()

@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { posix } from 'node:path'
 import { promisify } from 'node:util'
-import { gzip, zstdCompress } from 'node:zlib'
+import { lazyZlib } from '../base/lazy-modules.ts'
 
 /** What Go's net/http and its mux answer by themselves, in their bytes: monitoring compares bodies and follows redirects. */
 export function reply(response: ServerResponse, status: number, body: string): void {
@@ -83,14 +83,12 @@ export async function sendCompressed(request: IncomingMessage, response: ServerR
   let sent = body
   if (body.length >= MIN_COMPRESSED && request.method !== 'HEAD' && Math.max(forGzip, forZstd) > 0) {
     const zstd = forZstd >= forGzip
-    sent = zstd ? await compressZstd(body) : await compressGzip(body)
+    const { gzip, zstdCompress } = lazyZlib()
+    sent = await promisify<Buffer, Buffer>(zstd ? zstdCompress : gzip)(body)
     response.setHeader('Content-Encoding', zstd ? 'zstd' : 'gzip')
   }
   response.writeHead(200, { 'Content-Length': sent.length }).end(sent)
 }
-
-const compressGzip = promisify<Buffer, Buffer>(gzip)
-const compressZstd = promisify<Buffer, Buffer>(zstdCompress)
 
 function quality(accepted: string, coding: string): number {
   for (const part of accepted.split(',')) {

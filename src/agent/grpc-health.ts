@@ -1,5 +1,5 @@
-import { connect as connectHttp2 } from 'node:http2'
 import { connect as connectTcp } from 'node:net'
+import { lazyHttp2 } from '../base/lazy-modules.ts'
 
 export interface HealthCheck {
   readonly host: string
@@ -20,7 +20,7 @@ export function grpcHealthCheck(check: HealthCheck): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const { host, port, source } = check
     const authority = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-    const session = connectHttp2(authority, {
+    const session = lazyHttp2().connect(authority, {
       createConnection: () => connectTcp({ host, port, ...(source === undefined ? {} : { localAddress: source }) }),
     })
     const fail = (error: Error): void => {

@@ -23,10 +23,10 @@ export class AgentMetrics {
   readonly #scrapes: Counter
   readonly #failures: Counter
   readonly #startup: Gauge
+  #measuresProcess = false
 
   constructor() {
     const registers = [this.registry]
-    collectDefaultMetrics({ register: this.registry, prefix: 'istio_agent_' })
     this.#scrapes = new Counter({
       name: 'istio_agent_scrapes_total',
       help: 'The total number of scrapes.',
@@ -45,6 +45,16 @@ export class AgentMetrics {
     })
   }
 
+  /**
+   * Memory, event loop and garbage of this process, from the first scrape on: their modules need not be there for a start, and the
+   * histogram of the event loop wakes the process a hundred times a second.
+   */
+  #measureProcess(): void {
+    if (this.#measuresProcess) return
+    this.#measuresProcess = true
+    collectDefaultMetrics({ register: this.registry, prefix: 'istio_agent_' })
+  }
+
   recordReady(): void {
     const seconds = process.uptime()
     this.#startup.set(seconds)
@@ -58,6 +68,7 @@ export class AgentMetrics {
     headers: IncomingHttpHeaders,
   ): Promise<{ type: string; body: Buffer }> {
     this.#scrapes.inc()
+    this.#measureProcess()
     const proxyPath = query === '' ? '/stats/prometheus' : `/stats/prometheus?${query}`
     const { applications, proxyPort } = sources
     const [proxy, pages] = await Promise.all([

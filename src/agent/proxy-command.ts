@@ -1,11 +1,13 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Rest } from '../base/rest.ts'
 import { ask } from './admin-client.ts'
 import { AgentError } from './agent-error.ts'
 import { AppProbes } from './app-probes.ts'
 import { makeBootstrap, writeLightstepToken } from './bootstrap.ts'
 import { optionalPort, portFrom } from './bootstrap-listeners.ts'
 import { type ControlPlane, startControlPlane } from './control-plane.ts'
+import { loadGrpc } from './grpc.ts'
 import { GrpcReadiness, grpcBootstrapPath, writeGrpcBootstrap } from './grpc-bootstrap.ts'
 import { type Identity, startIdentity } from './identity/identity.ts'
 import { truth } from './identity/options.ts'
@@ -161,6 +163,7 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
       const xdsSocket = join(config.configPath, 'XDS')
       writeGrpcBootstrap(grpcPath, { node, xdsSocket, certificates: env.OUTPUT_CERTS ?? '' })
     }
+    new Rest(() => {}).start()
     if (withoutProxy) {
       await shutdown.promise
       return 0
@@ -190,6 +193,8 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
       }),
       { ...env, ...config.proxyMetadata },
     )
+    // Only now: the proxy starts meanwhile.
+    void loadGrpc()
     const running = new Supervisor({
       proxy,
       drain: skipExit => drainListeners(localhost, config.proxyAdminPort, type, skipExit),

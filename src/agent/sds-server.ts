@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { chmodSync, mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { Server, ServerCredentials, type ServerDuplexStream, type ServiceDefinition, status } from '@grpc/grpc-js'
+import type { ServerDuplexStream, ServiceDefinition } from '@grpc/grpc-js'
 import { decodeRequest } from '../xds/discovery-wire.ts'
 import { AgentError } from './agent-error.ts'
+import { GrpcSocket } from './grpc-socket.ts'
 import type { Secret } from './identity/secret.ts'
 import { log as agentLog, Logger } from './log.ts'
 import { encodeSecrets, SECRET_TYPE } from './sds-secret.ts'
@@ -14,6 +15,9 @@ export interface SecretSource {
 }
 
 type Stream = ServerDuplexStream<Buffer, Buffer>
+
+const UNKNOWN = 2
+const INVALID_ARGUMENT = 3
 
 const log = new Logger('sds')
 /** Waits of 1, 2, 4 and 8 seconds between them. */
@@ -39,9 +43,10 @@ const SERVICE: ServiceDefinition = {
 
 /** envoy.service.secret.v3.SecretDiscoveryService for the proxies of this pod, on a Unix socket. */
 export class SdsServer {
-  readonly #server = new Server({
-    'grpc.max_concurrent_streams': MAX_STREAMS,
-    'grpc.max_receive_message_length': MAX_REQUEST_BYTES,
+  readonly #server = new GrpcSocket({
+    options: { 'grpc.max_concurrent_streams': MAX_STREAMS, 'grpc.max_receive_message_length': MAX_REQUEST_BYTES },
+    service: SERVICE,
+    handlers: { StreamSecrets: (stream: Stream) => this.#open(stream) },
   })
   readonly #source: SecretSource
   readonly #sessions = new Set<SecretSession>()
@@ -50,7 +55,6 @@ export class SdsServer {
 
   constructor(source: SecretSource) {
     this.#source = source
-    this.#server.addService(SERVICE, { StreamSecrets: (stream: Stream) => this.#open(stream) })
   }
 
   /**
@@ -92,13 +96,11 @@ export class SdsServer {
       agentLog.warn(`Failed to create directory for ${path}: ${(error as Error).message}`)
     }
     log.info(`Starting SDS server for ${what}, will listen on "${path}"`)
-    await new Promise<void>((resolve, reject) => {
-      this.#server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), error => {
-        if (error === null) resolve()
-        else reject(new AgentError(`SDS grpc server for workload proxies failed to set up UDS: ${error.message}`))
-      })
-    })
-    chmodSync(path, 0o666)
+    try {
+      await this.#server.listen(path)
+    } catch (error) {
+      throw new AgentError(`SDS grpc server for workload proxies failed to set up UDS: ${(error as Error).message}`)
+    }
     this.#path = path
     if (this.#closed) this.close()
   }
@@ -111,7 +113,7 @@ export class SdsServer {
 
   close(): void {
     this.#closed = true
-    this.#server.forceShutdown()
+    this.#server.close()
     if (this.#path !== '') rmSync(this.#path, { force: true })
   }
 
@@ -169,15 +171,15 @@ class SecretSession {
     try {
       request = decodeRequest(bytes)
     } catch (error) {
-      this.#fail(status.INVALID_ARGUMENT, `malformed DiscoveryRequest: ${(error as Error).message}`)
+      this.#fail(INVALID_ARGUMENT, `malformed DiscoveryRequest: ${(error as Error).message}`)
       return []
     }
     if (request.names.length > MAX_NAMES) {
-      this.#fail(status.INVALID_ARGUMENT, `more than ${MAX_NAMES} names in a request`)
+      this.#fail(INVALID_ARGUMENT, `more than ${MAX_NAMES} names in a request`)
       return []
     }
     if (request.typeUrl !== '' && request.typeUrl !== SECRET_TYPE) {
-      this.#fail(status.INVALID_ARGUMENT, `type ${request.typeUrl} is not served here`)
+      this.#fail(INVALID_ARGUMENT, `type ${request.typeUrl} is not served here`)
       return []
     }
     if (request.error !== null) {
@@ -224,7 +226,7 @@ class SecretSession {
         secrets.push([name, await this.#source.get(name)])
       } catch (error) {
         // The proxy asks again, with back-off: what failed is mostly the way to the CA.
-        this.#fail(status.UNKNOWN, `failed to generate secret for ${name}: ${(error as Error).message}`)
+        this.#fail(UNKNOWN, `failed to generate secret for ${name}: ${(error as Error).message}`)
         return
       }
     }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
-import { request as httpsRequest } from 'node:https'
 import { connect } from 'node:net'
+import { lazyHttps } from '../base/lazy-modules.ts'
 import { AgentError } from './agent-error.ts'
 import { grpcHealthCheck } from './grpc-health.ts'
 import { Logger } from './log.ts'
@@ -154,7 +154,7 @@ function httpProber(get: NonNullable<ReadinessProbe['httpGet']>, byDefault: stri
     rejectUnauthorized: false,
     ...(host === 'localhost' ? {} : { localAddress }),
   }
-  const send = get.scheme?.toLowerCase() === 'https' ? httpsRequest : httpRequest
+  const send = get.scheme?.toLowerCase() === 'https' ? lazyHttps().request : httpRequest
   return () =>
     new Promise((resolve, reject) => {
       const outgoing = send({ ...options, signal: AbortSignal.timeout(timeoutMs) }, (answer: IncomingMessage) => {

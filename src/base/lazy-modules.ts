@@ -7,9 +7,15 @@ import { createRequire } from 'node:module'
 
 export const lazyTls = (): typeof import('node:tls') => process.getBuiltinModule('node:tls')
 
+export const lazyHttps = (): typeof import('node:https') => process.getBuiltinModule('node:https')
+
+export const lazyHttp2 = (): typeof import('node:http2') => process.getBuiltinModule('node:http2')
+
 export const lazyCrypto = (): typeof import('node:crypto') => process.getBuiltinModule('node:crypto')
 
 export const lazyDns = (): typeof import('node:dns/promises') => process.getBuiltinModule('node:dns/promises')
+
+export const lazyZlib = (): typeof import('node:zlib') => process.getBuiltinModule('node:zlib')
 
 export const lazyStream = (): typeof import('node:stream') => process.getBuiltinModule('node:stream')
 

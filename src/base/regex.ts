@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import type { RE2JS } from 're2js'
 import { lazyRe2 } from './lazy-modules.ts'
+import { isPlainRegex } from './plain-regex.ts'
 
 /**
  * Regular expressions with RE2's syntax and meaning (envoy.type.matcher.v3.RegexMatcher), safe against hostile input.
@@ -22,6 +23,7 @@ export interface Regex {
 
 /** Null when RE2 accepts the pattern, else RE2's error text. */
 export function regexError(pattern: string): string | null {
+  if (isPlainRegex(pattern)) return null
   const { RE2JS, RE2JSException } = lazyRe2()
   try {
     RE2JS.compile(pattern)
@@ -175,6 +177,9 @@ function expand(substitution: string, groups: ArrayLike<string | undefined>): st
   return out
 }
 
+/** What callers put around a pattern that may match anywhere. */
+const ANYTHING = '(?s:.*)'
+
 /** RE2 source as V8 source of the same meaning on latin1 subjects; null when this short translation does not cover it. */
 function toV8(pattern: string): string | null {
   let out = ''
@@ -200,6 +205,9 @@ function toV8(pattern: string): string | null {
       if (pattern.startsWith('(?:', i)) {
         out += '(?:'
         i += 2
+      } else if (pattern.startsWith(ANYTHING, i)) {
+        out += '[^]*'
+        i += ANYTHING.length - 1
       } else if (pattern.startsWith('(?P<', i)) {
         out += '(?<'
         i += 3

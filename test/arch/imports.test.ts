@@ -63,3 +63,15 @@ t.test('the entry of the proxy loads the server only when it is going to run', a
 t.test('a server loads gRPC, the general YAML parser and the admin pages when they are needed', async t => {
   t.same(forbidden('src/server/main.ts', [...HEAVY, /^src\/(admin|agent|lab)\//]), [])
 })
+
+t.test(
+  'the agent loads gRPC, TLS and YAML after it has started the proxy, and what only other commands need never',
+  async t => {
+    const late = ['@grpc/grpc-js', 'protobufjs', 'yaml', 're2js', 'koffi']
+    const modules = ['http2', 'https', 'tls', 'zlib'].map(name => `node:${name}`)
+    t.same(
+      forbidden('src/agent/proxy-command.ts', [...late, ...modules, /^src\/(iptables|lab|server|worker|admin)\//]),
+      [],
+    )
+  },
+)

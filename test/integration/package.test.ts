@@ -96,10 +96,16 @@ vm.Script = class extends vm.Script {
 `
   writeFileSync(watch, watched)
   const dist = join(installed, 'dist')
-  const flags = ['--max-semi-space-size=8', '--require', watch]
-  const run = spawnSync(process.execPath, [...flags, join(dist, 'envoy.cjs'), '--version'], { encoding: 'utf8' })
-  t.match(run.stdout, 'rejected: false')
-  t.notMatch(run.stdout, 'rejected: true')
+  // Those of bin/envoy and bin/pilot-agent.
+  for (const [program, flags, argument] of [
+    ['envoy', ['--max-semi-space-size=8'], '--version'],
+    ['pilot-agent', [], 'version'],
+  ] as const) {
+    const argv = [...flags, '--require', watch, join(dist, `${program}.cjs`), argument]
+    const run = spawnSync(process.execPath, argv, { encoding: 'utf8' })
+    t.match(run.stdout, 'rejected: false', program)
+    t.notMatch(run.stdout, 'rejected: true', program)
+  }
 })
 
 t.test('the bench and the programs it starts are in it', async t => {

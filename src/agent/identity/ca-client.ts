@@ -2,18 +2,12 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { checkServerIdentity } from 'node:tls'
-import {
-  type CallOptions,
-  type ChannelCredentials,
-  Client,
-  credentials,
-  Metadata,
-  type ServiceError,
-  status,
-} from '@grpc/grpc-js'
+import type { CallOptions, ChannelCredentials, Client, ServiceError } from '@grpc/grpc-js'
+import { GRPC_STATUS_NAMES } from '../../base/grpc-status.ts'
+import { lazyTls } from '../../base/lazy-modules.ts'
 import { WireReader } from '../../config/wire-reader.ts'
 import { AgentError } from '../agent-error.ts'
+import { loadedGrpc, loadGrpc } from '../grpc.ts'
 import { Logger, log } from '../log.ts'
 import type { IdentityMetrics } from './metrics.ts'
 import { bytesField, message, numberField } from './proto-fields.ts'
@@ -46,14 +40,8 @@ const METHOD = '/istio.v1.auth.IstioCertificateService/CreateCertificate'
 /** istio pkg/security/retry.go: five attempts, waits of 100 ms × 2^n ± 10 %. */
 const ATTEMPTS = 5
 const FIRST_WAIT_MS = 100
-const RETRIED: ReadonlySet<number> = new Set([
-  status.CANCELLED,
-  status.DEADLINE_EXCEEDED,
-  status.RESOURCE_EXHAUSTED,
-  status.ABORTED,
-  status.INTERNAL,
-  status.UNAVAILABLE,
-])
+/** CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE */
+const RETRIED: ReadonlySet<number> = new Set([1, 4, 8, 10, 13, 14])
 /** Istio sets none; istiod itself gives a Kubernetes signer a minute. */
 const DEADLINE_MS = 75_000
 /** A chain is some kilobytes; a CA that sends more is none. */
@@ -91,6 +79,7 @@ export class IstioCaClient implements CaClient {
   }
 
   async #callWithRetries(request: Buffer): Promise<string[]> {
+    await loadGrpc()
     const client = this.#connect()
     try {
       for (let attempt = 1; ; attempt++) {
@@ -116,7 +105,7 @@ export class IstioCaClient implements CaClient {
 
   #call(client: Client, request: Buffer): Promise<string[]> {
     const { token, clusterId, headers } = this.#options
-    const metadata = new Metadata()
+    const metadata = new (loadedGrpc().Metadata)()
     metadata.set('ClusterID', clusterId)
     for (const [name, value] of headers) metadata.add(name, value)
     const bearer = token()
@@ -147,6 +136,7 @@ export class IstioCaClient implements CaClient {
   #connect(): Client {
     const { address, rootFile, san } = this.#options
     const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1')
+    const { Client, credentials } = loadedGrpc()
     // A port forwarded to a developer's machine.
     const name = san !== '' ? san : host.includes('localhost') ? 'istiod.istio-system.svc' : host
     return new Client(address, rootFile === undefined ? credentials.createInsecure() : this.#tls(rootFile, name), {
@@ -172,8 +162,8 @@ export class IstioCaClient implements CaClient {
       }
     }
     const own = this.#clientCertificate()
-    return credentials.createSsl(root, own?.key ?? null, own?.chain ?? null, {
-      checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
+    return loadedGrpc().credentials.createSsl(root, own?.key ?? null, own?.chain ?? null, {
+      checkServerIdentity: (_, certificate) => lazyTls().checkServerIdentity(name, certificate),
     })
   }
 
@@ -222,9 +212,6 @@ function identity(bytes: Buffer): Buffer {
   return bytes
 }
 
-/** `UNAVAILABLE` → `Unavailable`, as Go prints it. */
 function codeName(code: number | undefined): string {
-  return (status[code ?? status.UNKNOWN] ?? 'UNKNOWN')
-    .toLowerCase()
-    .replaceAll(/(^|_)([a-z])/g, (_all, _dash, letter: string) => letter.toUpperCase())
+  return GRPC_STATUS_NAMES[code ?? -1] ?? 'Unknown'
 }

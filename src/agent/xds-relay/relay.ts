@@ -1,7 +1,8 @@
-import { chmodSync, mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { Server, ServerCredentials, type ServerDuplexStream, type ServiceDefinition } from '@grpc/grpc-js'
+import type { ServerDuplexStream, ServiceDefinition } from '@grpc/grpc-js'
 import { AgentError } from '../agent-error.ts'
+import { GrpcSocket } from '../grpc-socket.ts'
 import { Logger } from '../log.ts'
 import type { RelayMetrics } from './metrics.ts'
 import { DELTA, type RelayProtocol, STATE_OF_THE_WORLD } from './protocol.ts'
@@ -26,7 +27,7 @@ const log = new Logger('xdsproxy')
 /** Aggregated discovery on a Unix socket for the proxy of the pod, passed on to istiod with the credentials of the agent. */
 export class XdsRelay {
   readonly #options: RelayOptions
-  readonly #server: Server
+  readonly #server: GrpcSocket
   #current: RelayStream | null = null
   #health: WorkloadHealth = null
   #streams = 0
@@ -34,15 +35,18 @@ export class XdsRelay {
   constructor(options: RelayOptions) {
     this.#options = options
     const { keepaliveMs, keepaliveTimeoutMs } = options.upstream
-    this.#server = new Server({
-      'grpc.max_receive_message_length': -1,
-      'grpc.max_send_message_length': -1,
-      'grpc.keepalive_time_ms': keepaliveMs,
-      'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
-    })
-    this.#server.addService(SERVICE, {
-      delta: (stream: Downstream) => this.#accept(stream, DELTA),
-      sotw: (stream: Downstream) => this.#accept(stream, STATE_OF_THE_WORLD),
+    this.#server = new GrpcSocket({
+      options: {
+        'grpc.max_receive_message_length': -1,
+        'grpc.max_send_message_length': -1,
+        'grpc.keepalive_time_ms': keepaliveMs,
+        'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
+      },
+      service: SERVICE,
+      handlers: {
+        delta: (stream: Downstream) => this.#accept(stream, DELTA),
+        sotw: (stream: Downstream) => this.#accept(stream, STATE_OF_THE_WORLD),
+      },
     })
   }
 
@@ -54,14 +58,7 @@ export class XdsRelay {
     try {
       rmSync(path, { force: true })
       mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
-      await new Promise<void>((resolve, reject) => {
-        this.#server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), error => {
-          if (error === null) resolve()
-          else reject(error)
-        })
-      })
-      // The proxy may run as another user.
-      chmodSync(path, 0o666)
+      await this.#server.listen(path)
     } catch (error) {
       throw new AgentError(
         `failed to start xds proxy: failed to listen on unix socket "${path}": ${(error as Error).message}`,
@@ -76,7 +73,7 @@ export class XdsRelay {
   }
 
   close(): void {
-    this.#server.forceShutdown()
+    this.#server.close()
     this.#current?.supersede()
     rmSync(this.#options.path, { force: true })
   }

@@ -1,10 +1,12 @@
 import { X509Certificate } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { checkServerIdentity } from 'node:tls'
-import { type ChannelCredentials, Client, type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js'
+import type { checkServerIdentity } from 'node:tls'
+import type { ChannelCredentials, ClientDuplexStream } from '@grpc/grpc-js'
+import { lazyTls } from '../../base/lazy-modules.ts'
 import { AgentError } from '../agent-error.ts'
 import { durationFrom } from '../go-duration.ts'
+import { loadedGrpc } from '../grpc.ts'
 import { truth } from '../identity/options.ts'
 import { readToken } from '../identity/token.ts'
 import { log } from '../log.ts'
@@ -69,9 +71,10 @@ export function upstreamOf(config: ProxyConfig, env: Env): Upstream {
   }
 }
 
-/** One stream on a connection of its own. Throws Error when a certificate cannot be used. */
+/** One stream on a connection of its own, for the service of gRPC that has loaded it. Throws Error when a certificate cannot be used. */
 export function openStream(upstream: Upstream, method: string): UpstreamCall {
   const { tls } = upstream
+  const { Client, Metadata } = loadedGrpc()
   const client = new Client(upstream.target, channelCredentials(tls), {
     'grpc.max_receive_message_length': -1,
     'grpc.max_send_message_length': -1,
@@ -147,6 +150,7 @@ function tlsOf(host: string, config: ProxyConfig, env: Env): UpstreamTls {
 }
 
 function channelCredentials(tls: UpstreamTls | null): ChannelCredentials {
+  const { credentials } = loadedGrpc()
   if (tls === null) return credentials.createInsecure()
   const roots = tls.rootPath === null ? null : readFileSync(tls.rootPath)
   const own = tls.certificate()
@@ -157,7 +161,7 @@ function channelCredentials(tls: UpstreamTls | null): ChannelCredentials {
 }
 
 function checkIp(ip: string): typeof checkServerIdentity {
-  return (_name, certificate) => checkServerIdentity(ip, certificate)
+  return (_name, certificate) => lazyTls().checkServerIdentity(ip, certificate)
 }
 
 function nameOptions(serverName: string): Record<string, string> {

@@ -125,7 +125,7 @@ t.test('an agent that ends does not wait for a CA that says nothing', async t =>
   const signing = ca.sign(csr, 1000)
   const socket = (await connected) as Socket
   ca.close()
-  await t.rejects(signing, /code = Cancelled/)
+  await t.rejects(signing, /code = Canceled/)
   socket.destroy()
   silent.close()
 })
