@@ -1,4 +1,5 @@
 import { ENVOY_SHA, ENVOY_VERSION } from '../base/version.ts'
+import { BUILT_IN_EXTENSIONS } from '../config/built-in-extensions.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { registeredFactories } from '../config/registry.ts'
 import type { NodeInfo } from '../config/services.ts'
@@ -7,7 +8,7 @@ type Node = envoy.config.core.v3.Node
 
 /**
  * The bootstrap's node as the outside sees it (xDS requests, /server_info, /config_dump): Envoy fills in the user agent, the
- * build version and every extension it was built with (LocalInfoImpl).
+ * build version and every extension it was built with (LocalInfoImpl). Messages of per-route overrides are types of their extension.
  */
 export function fullNode(node: Node | undefined): Node {
   const [major = 0, minor = 0, patch = 0] = ENVOY_VERSION.split('.').map(Number)
@@ -27,11 +28,14 @@ export function fullNode(node: Node | undefined): Node {
         'ssl.version': 'BoringSSL',
       },
     },
-    extensions: registeredFactories().map(f => ({
-      name: f.name,
-      category: f.category,
-      type_urls: [...f.typeUrls],
-    })),
+    extensions: [
+      ...registeredFactories().map(f => ({
+        name: f.name,
+        category: f.category,
+        type_urls: [...new Set([...f.typeUrls, ...(f.overrideTypeUrls ?? [])])],
+      })),
+      ...BUILT_IN_EXTENSIONS.map(({ name, category, typeUrls }) => ({ name, category, type_urls: [...typeUrls] })),
+    ],
   } as Node
 }
 
