@@ -51,7 +51,7 @@ export class ProxyProcess {
     const program = command[0]!.includes('/') ? resolve(command[0]!) : command[0]!
     const child = spawn(program, args, { stdio: ['ignore', log, log], cwd })
     const proxy = new ProxyProcess(child, adminPort, errorLog)
-    const deadline = Date.now() + 20_000
+    const deadline = Date.now() + 40_000
     while (Date.now() < deadline && proxy.exit === null) {
       const answer = await proxy.admin('GET', '/ready').catch(() => null)
       if (answer?.status === 200) return proxy
@@ -72,7 +72,7 @@ export class ProxyProcess {
 
   admin(method: string, path: string, body = ''): Promise<AdminAnswer> {
     return new Promise((resolve, reject) => {
-      const options = { host: '127.0.0.1', port: this.adminPort, method, path, agent: false, timeout: 5000 }
+      const options = { host: '127.0.0.1', port: this.adminPort, method, path, agent: false, timeout: 20_000 }
       const outgoing = request(options, incoming => {
         const chunks: Buffer[] = []
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk))

@@ -2,6 +2,7 @@ import { connect } from 'node:net'
 import { dataFrame, H2Peer, headersFrames } from '../harness/h2-frames.ts'
 import type { Field } from '../harness/hpack.ts'
 import { RunningProxy } from '../integration/proxy/running-proxy.ts'
+import type { CorpusRun } from './corpora.ts'
 import { RecordingUpstream } from './recording-upstream.ts'
 
 const SMUGGLED = 'GET @/smuggled HTTP/1.1\r\nHost: x\r\n\r\n'
@@ -102,12 +103,12 @@ const cases: Record<string, Http2Case> = {
   'Expect of 100-continue': { fields: [['expect', '100-continue']], body: 'hello' },
 }
 
-function ask(port: number, one: Http2Case, path: string): Promise<string> {
+function ask(port: number, one: Http2Case, path: string, bound: number): Promise<string> {
   return new Promise(resolve => {
     const socket = connect(port, '127.0.0.1')
     socket.on('error', () => {})
     const events: string[] = []
-    const timer = setTimeout(done, 1500)
+    const timer = setTimeout(done, bound)
     function done(): void {
       clearTimeout(timer)
       socket.destroy()
@@ -162,7 +163,7 @@ function ask(port: number, one: Http2Case, path: string): Promise<string> {
 }
 
 /** Name of the case → what the client saw, and the requests an HTTP/1.1 upstream got. */
-export async function runHttp2Corpus(command?: string): Promise<Map<string, string>> {
+export async function runHttp2Corpus({ command, only, patience = 1 }: CorpusRun = {}): Promise<Map<string, string>> {
   const upstream = await RecordingUpstream.start()
   const proxy = await RunningProxy.start({
     upstream: upstream.port,
@@ -171,11 +172,12 @@ export async function runHttp2Corpus(command?: string): Promise<Map<string, stri
   })
   const outcomes = new Map<string, string>()
   try {
-    const list = Object.entries(cases)
-    const seen = await Promise.all(list.map(([, one], i) => ask(proxy.port, one, pathOf(i))))
-    list.forEach(([name], i) => {
-      const requests = upstream.requests.filter(line => line.includes(pathOf(i)))
-      outcomes.set(name, [seen[i]!, ...requests].join(' | ').replaceAll(pathOf(i), '@'))
+    const list = Object.entries(cases).map(([name, one], i) => ({ name, one, path: pathOf(i) }))
+    const wanted = list.filter(({ name }) => only?.has(name) !== false)
+    const seen = await Promise.all(wanted.map(({ one, path }) => ask(proxy.port, one, path, 1500 * patience)))
+    wanted.forEach(({ name, path }, i) => {
+      const requests = upstream.requests.filter(line => line.includes(path))
+      outcomes.set(name, [seen[i]!, ...requests].join(' | ').replaceAll(path, '@'))
     })
     for (const line of upstream.requests)
       if (!/ \S*c\d{3}/.test(line)) outcomes.set(`a request of no case: ${line}`, line)

@@ -10,7 +10,7 @@ if (oracle === undefined) throw new Error('ENVOY_BINARY must name the real Envoy
 const wanted = process.argv.slice(2)
 for (const [corpus, run] of Object.entries(corpora)) {
   if (wanted.length > 0 && !wanted.includes(corpus)) continue
-  const envoy = await run(oracle)
+  const envoy = await run({ command: oracle })
   const remora = await run()
   const different = [...remora].filter(([name, outcome]) => envoy.get(name) !== outcome)
   for (const [name, outcome] of different) console.log(`${name}\n  envoy   ${envoy.get(name)}\n  remora  ${outcome}`)

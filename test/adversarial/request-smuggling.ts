@@ -1,4 +1,5 @@
 import { RunningProxy } from '../integration/proxy/running-proxy.ts'
+import type { CorpusRun } from './corpora.ts'
 import { exchange, summary } from './exchange.ts'
 import { RecordingUpstream } from './recording-upstream.ts'
 import { requestCorpus } from './request-corpus.ts'
@@ -7,7 +8,8 @@ import { requestCorpus } from './request-corpus.ts'
 const BATCH = 40
 
 /** Sends the corpus through a proxy: name of the case → `statuses, open or close | requests the upstream got`. */
-export async function runRequestCorpus(command?: string): Promise<Map<string, string>> {
+export async function runRequestCorpus({ command, only, patience = 1 }: CorpusRun = {}): Promise<Map<string, string>> {
+  const cases = requestCorpus.filter(one => only?.has(one.name) !== false)
   const upstream = await RecordingUpstream.start()
   const proxy = await RunningProxy.start({
     upstream: upstream.port,
@@ -17,9 +19,9 @@ export async function runRequestCorpus(command?: string): Promise<Map<string, st
   })
   const outcomes = new Map<string, string>()
   try {
-    for (let from = 0; from < requestCorpus.length; from += BATCH) {
-      const batch = requestCorpus.slice(from, from + BATCH)
-      const seen = await Promise.all(batch.map(one => exchange(proxy.port, one.input)))
+    for (let from = 0; from < cases.length; from += BATCH) {
+      const batch = cases.slice(from, from + BATCH)
+      const seen = await Promise.all(batch.map(one => exchange(proxy.port, one.input, 400 * patience)))
       batch.forEach((one, i) => {
         const requests = upstream.requests.filter(line => line.includes(one.path))
         const text = [summary(seen[i]!), ...requests].join(' | ').replaceAll(one.path, '@')

@@ -1,4 +1,5 @@
 import { RunningProxy } from '../integration/proxy/running-proxy.ts'
+import type { CorpusRun } from './corpora.ts'
 import { exchange, summary } from './exchange.ts'
 import { RecordingUpstream } from './recording-upstream.ts'
 
@@ -49,7 +50,7 @@ const responses: Record<string, string> = {
 }
 
 /** Name of the case → status, body and what the next request on the pool got. */
-export async function runResponseCorpus(command?: string): Promise<Map<string, string>> {
+export async function runResponseCorpus({ command, only, patience = 1 }: CorpusRun = {}): Promise<Map<string, string>> {
   const upstream = await RecordingUpstream.start()
   const names = Object.keys(responses)
   upstream.answer = path => {
@@ -63,13 +64,19 @@ export async function runResponseCorpus(command?: string): Promise<Map<string, s
   })
   const outcomes = new Map<string, string>()
   const ask = async (path: string): Promise<string> => {
-    const seen = await exchange(proxy.port, `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`, 300)
+    const seen = await exchange(
+      proxy.port,
+      `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+      300 * patience,
+    )
     const body = seen.text.slice(seen.text.lastIndexOf('\r\n\r\n') + 4)
     return `${summary(seen)} ${/^upstream|^HTTP/.test(body) ? '' : JSON.stringify(body)}`.trim()
   }
   try {
-    for (const [index, name] of names.entries())
+    for (const [index, name] of names.entries()) {
+      if (only?.has(name) === false) continue
       outcomes.set(name, `${await ask(`/r${index}`)} | ${await ask('/next')}`)
+    }
   } finally {
     await proxy.stop()
     await upstream.stop()

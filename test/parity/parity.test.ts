@@ -27,12 +27,16 @@ t.test('Remora does what Envoy was recorded to do', async t => {
   const outcomes = await runGroups([ENVOY], groups, expected)
   const known = new Map(gaps.map(gap => [gap.name, gap]))
   // A busy machine may upset one timer or cut one write in two; what is really so is there again when the scenario runs with others idle.
-  const suspects = outcomes.filter(outcome => outcome.differences.length > 0 !== known.has(outcome.name))
   const again = new Map<string, Outcome>()
-  if (suspects.length > 0) {
-    const filters = suspects.map(outcome => outcome.name)
-    for (const outcome of await runGroups([ENVOY], select(groups, filters), expected, () => {}, 1))
-      again.set(outcome.name, outcome)
+  const suspect = ({ name, differences }: Outcome): boolean => differences.length > 0 !== known.has(name)
+  for (let tries = 0; tries < 2; tries++) {
+    const filters = outcomes.map(first => again.get(first.name) ?? first).filter(suspect)
+    if (filters.length === 0) break
+    const selected = select(
+      groups,
+      filters.map(({ name }) => name),
+    )
+    for (const outcome of await runGroups([ENVOY], selected, expected, () => {}, 1)) again.set(outcome.name, outcome)
   }
   for (const first of outcomes) {
     const outcome = again.get(first.name) ?? first

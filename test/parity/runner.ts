@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ConnectionOptions } from 'node:tls'
+import { isDeepStrictEqual } from 'node:util'
 import { type ClientScript, playHttp1 } from '../../bench/wire/http1-client.ts'
 import { ProxyProcess } from '../../bench/wire/proxy-process.ts'
 import { certificate, certificatePath } from '../harness/certificates.ts'
@@ -14,10 +15,14 @@ import { Normaliser } from './normalise.ts'
 import { describeH2, describeHttp1, describeTcp, describeUpstream, type ScenarioObservation } from './observation.ts'
 import type { Group, Scenario, Step, TlsClient } from './scenario.ts'
 
-const DEFAULT_TIMEOUT = 4000
+/** Nothing that was recorded waits for a client to give up, so on a busy machine it may take as long as it likes. */
+const PATIENCE = 20_000
 const DEFAULT_LINGER = 30
 /** Nothing new in the log or at the upstreams for this long means that the scenario is over, ms. */
 const QUIET = 120
+/** How long log lines, upstream requests and statistics may be late, ms: what is missing for good costs as much. */
+const LATE = 6000
+const NOTHING: ScenarioObservation = { steps: [], upstream: [], log: [], stats: {} }
 
 /** One proxy process with the upstreams of its group; scenarios run one after the other. */
 export class GroupRun {
@@ -72,7 +77,7 @@ export class GroupRun {
     const wanted = (compare.stats ?? []).map(pattern => new RegExp(pattern))
     const before = wanted.length === 0 ? new Map<string, number>() : await this.proxy!.stats()
     const steps: unknown[] = []
-    for (const step of scenario.steps) steps.push(await this.step(step))
+    for (const [i, step] of scenario.steps.entries()) steps.push(await this.step(step, expected?.steps[i]))
     const lines = compare.logLines ?? expected?.log.length ?? 0
     await this.settle(logStart, lines)
     const log = this.logLines().slice(logStart)
@@ -80,7 +85,14 @@ export class GroupRun {
       if (compare.shuffledHeads?.includes(request.upstream) !== true) return request
       return { ...request, head: [...request.head].sort() }
     })
-    const stats = wanted.length === 0 ? {} : await this.statChanges(before, wanted)
+    const read = () => (wanted.length === 0 ? {} : this.statChanges(before, wanted))
+    let stats: Record<string, number> = await read()
+    if (expected !== undefined) {
+      // Workers count for themselves and main learns of it later.
+      const same = () => isDeepStrictEqual(this.normaliser!.scenario({ ...NOTHING, stats }).stats, expected.stats)
+      const deadline = Date.now() + LATE
+      for (; !same() && Date.now() < deadline; stats = await read()) await sleep(50)
+    }
     const observed = this.normaliser!.scenario({
       steps,
       upstream: compare.upstream === false ? [] : upstream,
@@ -92,19 +104,21 @@ export class GroupRun {
     return { ...observed, upstream: [...observed.upstream].sort(byText), log: [...observed.log].sort() }
   }
 
-  private async step(step: Step): Promise<unknown> {
+  /** `expected`: what was recorded of it, only to know whether a close is to be waited for. */
+  private async step(step: Step, expected?: unknown): Promise<unknown> {
+    const linger = closes(expected) ? PATIENCE : DEFAULT_LINGER
     switch (step.kind) {
       case 'http1':
-        return describeHttp1(await playHttp1(await this.clientScript(step, step.responses, step.methods)))
+        return describeHttp1(await playHttp1(await this.clientScript(step, step.responses, step.methods, linger)))
       case 'tcp':
-        return describeTcp(await playHttp1({ ...(await this.clientScript(step, 0, [])), raw: true }))
+        return describeTcp(await playHttp1({ ...(await this.clientScript(step, 0, [], linger)), raw: true }))
       case 'h2':
         return describeH2(
           await playH2({
             ...step,
             port: await this.port(step.listener),
-            timeout: step.timeout ?? DEFAULT_TIMEOUT,
-            linger: DEFAULT_LINGER,
+            timeout: Math.max(step.timeout ?? 0, PATIENCE),
+            linger,
             ...tlsOptions(step.tls, ['h2'], this.sessions),
           } as Parameters<typeof playH2>[0]),
         )
@@ -119,9 +133,9 @@ export class GroupRun {
       case 'until':
         return this.until(step.stat, step.value, step.exact === true)
       case 'together': {
-        const results = step.steps.map(async entry => {
+        const results = step.steps.map(async (entry, i) => {
           await sleep(entry.after)
-          return this.step(entry.step)
+          return this.step(entry.step, Array.isArray(expected) ? expected[i] : undefined)
         })
         return Promise.all(results)
       }
@@ -134,14 +148,15 @@ export class GroupRun {
     step: Extract<Step, { kind: 'http1' | 'tcp' }>,
     responses: number,
     methods: readonly string[],
+    linger: number,
   ): Promise<ClientScript> {
     return {
       port: await this.port(step.listener),
       actions: step.actions,
       responses,
       methods,
-      timeout: step.timeout ?? DEFAULT_TIMEOUT,
-      linger: step.linger ?? DEFAULT_LINGER,
+      timeout: Math.max(step.timeout ?? 0, PATIENCE),
+      linger: Math.max(step.linger ?? 0, linger),
       ...tlsOptions(step.tls, undefined, this.sessions),
       sessions: this.sessions,
     }
@@ -161,7 +176,7 @@ export class GroupRun {
   }
 
   private async until(stat: string, value: number, exact: boolean): Promise<string> {
-    const deadline = Date.now() + 5000
+    const deadline = Date.now() + PATIENCE
     let last = -1
     while (Date.now() < deadline) {
       last = (await this.proxy!.stats()).get(stat) ?? -1
@@ -187,7 +202,7 @@ export class GroupRun {
   }
 
   private async settle(logStart: number, lines: number): Promise<void> {
-    const deadline = Date.now() + 3000
+    const deadline = Date.now() + LATE
     let quietSince = Date.now()
     let last = ''
     while (Date.now() < deadline) {
@@ -250,6 +265,11 @@ function tlsOptions(
       ...(tls.noTickets === true ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
     },
   }
+}
+
+function closes(step: unknown): boolean {
+  const { connection } = (step ?? {}) as { connection?: unknown }
+  return connection === 'closed' || connection === 'reset'
 }
 
 function sleep(ms: number): Promise<void> {
