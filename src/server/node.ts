@@ -1,14 +1,13 @@
 import { ENVOY_SHA, ENVOY_VERSION } from '../base/version.ts'
-import { BUILT_IN_EXTENSIONS } from '../config/built-in-extensions.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
-import { registeredFactories } from '../config/registry.ts'
+import { ownExtensions } from '../config/own-extensions.ts'
 import type { NodeInfo } from '../config/services.ts'
 
 type Node = envoy.config.core.v3.Node
 
 /**
  * The bootstrap's node as the outside sees it (xDS requests, /server_info, /config_dump): Envoy fills in the user agent, the
- * build version and every extension it was built with (LocalInfoImpl). Messages of per-route overrides are types of their extension.
+ * build version and every extension it was built with (LocalInfoImpl).
  */
 export function fullNode(node: Node | undefined): Node {
   const [major = 0, minor = 0, patch = 0] = ENVOY_VERSION.split('.').map(Number)
@@ -28,14 +27,7 @@ export function fullNode(node: Node | undefined): Node {
         'ssl.version': 'BoringSSL',
       },
     },
-    extensions: [
-      ...registeredFactories().map(f => ({
-        name: f.name,
-        category: f.category,
-        type_urls: [...new Set([...f.typeUrls, ...(f.overrideTypeUrls ?? [])])],
-      })),
-      ...BUILT_IN_EXTENSIONS.map(({ name, category, typeUrls }) => ({ name, category, type_urls: [...typeUrls] })),
-    ],
+    extensions: ownExtensions().map(({ name, category, typeUrls }) => ({ name, category, type_urls: [...typeUrls] })),
   } as Node
 }
 

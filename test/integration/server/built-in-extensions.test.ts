@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { BUILT_IN_EXTENSIONS } from '../../../src/config/built-in-extensions.ts'
+import { BUILT_IN_EXTENSIONS } from '../../../src/config/own-extensions.ts'
 
 const ENVOY = fileURLToPath(new URL('../../../bin/envoy', import.meta.url))
 const E = 'type.googleapis.com/envoy.extensions.'

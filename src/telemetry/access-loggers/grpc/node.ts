@@ -1,5 +1,5 @@
 import { ENVOY_SHA, ENVOY_VERSION } from '../../../base/version.ts'
-import { registeredFactories } from '../../../config/registry.ts'
+import { ownExtensions } from '../../../config/own-extensions.ts'
 import type { NodeInfo } from '../../../config/services.ts'
 import { encodeStruct, type StructFields } from '../../../config/struct-wire.ts'
 import { WireWriter } from '../../../config/wire-writer.ts'
@@ -22,7 +22,7 @@ export function encodeNode(node: NodeInfo): Uint8Array {
   }
   w.stringField(6, 'envoy')
   w.messageField(8, () => writeBuild(w))
-  for (const { name, category, typeUrls } of registeredFactories()) {
+  for (const { name, category, typeUrls } of ownExtensions()) {
     w.messageField(9, () => {
       w.stringField(1, name)
       w.stringField(2, category)

@@ -1,17 +1,27 @@
-/**
- * What this proxy implements without a factory of src/extensions.ts: chosen where the field is read, and named here as Envoy names it.
- * Of a type that is read in several places each category counts by itself.
- */
-export interface BuiltInExtension {
+import { registeredFactories } from './registry.ts'
+
+/** As the bootstrap's node lists them. */
+export interface OwnExtension {
   readonly category: string
   readonly name: string
   /** Full message names without host; none for what a name or an enum value alone selects. */
   readonly typeUrls: readonly string[]
 }
 
+/** What this proxy has, as Envoy names it. Messages of per-route overrides are types of their extension. */
+export function ownExtensions(): OwnExtension[] {
+  const registered = registeredFactories().map(({ category, name, typeUrls, overrideTypeUrls = [] }) => ({
+    category,
+    name,
+    typeUrls: [...new Set([...typeUrls, ...overrideTypeUrls])],
+  }))
+  return [...registered, ...BUILT_IN_EXTENSIONS]
+}
+
 const EXTENSIONS = 'envoy.extensions.'
 
-export const BUILT_IN_EXTENSIONS: readonly BuiltInExtension[] = [
+/** Without a factory of src/extensions.ts: chosen where the field is read. */
+export const BUILT_IN_EXTENSIONS: readonly OwnExtension[] = [
   ...plain('envoy.clusters', [
     'envoy.cluster.eds',
     'envoy.cluster.logical_dns',
@@ -85,15 +95,15 @@ export const BUILT_IN_EXTENSIONS: readonly BuiltInExtension[] = [
   ),
 ]
 
-function plain(category: string, names: readonly string[]): BuiltInExtension[] {
+function plain(category: string, names: readonly string[]): OwnExtension[] {
   return names.map(name => ({ category, name, typeUrls: [] }))
 }
 
-function typed(category: string, name: string, type: string): BuiltInExtension {
+function typed(category: string, name: string, type: string): OwnExtension {
   return { category, name, typeUrls: [EXTENSIONS + type] }
 }
 
-function policies(messages: readonly string[]): BuiltInExtension[] {
+function policies(messages: readonly string[]): OwnExtension[] {
   return messages.map(message => {
     const name = message.replaceAll(/(?<=.)[A-Z]/g, '_$&').toLowerCase()
     const [category, type] = ['envoy.load_balancing_policies', `load_balancing_policies.${name}.v3.${message}`]
@@ -105,7 +115,7 @@ function healthCheck(kind: string): string[] {
   return [`envoy.config.core.v3.HealthCheck.${kind}HealthCheck`]
 }
 
-function openTelemetry(kind: string, pair: string, suffix: string): BuiltInExtension {
+function openTelemetry(kind: string, pair: string, suffix: string): OwnExtension {
   const [name, message] = pair.split(' ')
   const category = `envoy.tracers.opentelemetry.${kind}`
   return typed(category, `${category}.${name}`, `tracers.opentelemetry.${kind}.v3.${message}${suffix}`)
