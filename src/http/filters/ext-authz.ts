@@ -29,6 +29,7 @@ import {
 import { GrpcAuthzClient } from './ext-authz/grpc-check.ts'
 import { HttpAuthzClient } from './ext-authz/http-check.ts'
 import { changeQuery, isEncoded } from './ext-authz/query.ts'
+import { type CheckResult, ShadowDecision } from './ext-authz/shadow-decision.ts'
 import { AuthzStats } from './ext-authz/stats.ts'
 import { type CheckSubject, HeaderSelection } from './ext-authz/subject.ts'
 
@@ -119,6 +120,13 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
       if (!this.#services.runtime.boolean(config.denyAtDisable.key, config.denyAtDisable.value)) {
         return HeadersVerdict.Continue
       }
+      if (config.shadow) {
+        this.#stats.shadowDenied.inc()
+        // As Envoy: the flag is there, though nothing was refused.
+        s.info.setFlag(ResponseFlag.UnauthorizedExternalService)
+        this.#tell(s, 'DENIED', config.statusOnError)
+        return HeadersVerdict.Continue
+      }
       this.#refuse(s, config.statusOnError, 'ext_authz_error')
       return HeadersVerdict.StopIteration
     }
@@ -173,7 +181,7 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
 
   onAnswer(s: StreamContext, state: CheckState, answer: AuthzAnswer): void {
     if (answer.invalid && this.#config.validate) {
-      this.#reject(s)
+      this.#reject(s, state)
       return
     }
     this.#takeMetadata(s, state, answer)
@@ -182,7 +190,7 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
         this.#allow(s, state, answer)
         return
       case Decision.Denied:
-        this.#deny(s, answer)
+        this.#deny(s, state, answer)
         return
       default:
         this.#fail(s, state, answer)
@@ -227,20 +235,22 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
 
   #allow(s: StreamContext, state: CheckState, answer: AuthzAnswer): void {
     const h = s.requestHeaders!
-    if (this.#config.clearRouteCache && answer.changesRequest) s.clearRouteCache()
+    const { clearRouteCache, clearRouteCacheHeaders } = this.#config
+    if (clearRouteCache && answer.changesRequest(clearRouteCacheHeaders)) s.clearRouteCache()
     if (!this.#changeRequest(h, answer) || !this.#areValid(answer.responseHeaders) || !this.#changeQuery(h, answer)) {
-      this.#reject(s)
+      this.#reject(s, state)
       return
     }
     const { maxHeadersKb, maxHeadersCount } = s.manager.config.http2
     if (h.list.length / 2 > maxHeadersCount || h.byteSize() > maxHeadersKb * 1024) {
       this.#stats.requestLimits.inc()
-      this.#reject(s)
+      this.#reject(s, state)
       return
     }
     state.responseHeaders = answer.responseHeaders.filter(isSendable)
     this.#stats.ok.inc()
     this.#stats.of(s.cluster)?.ok.inc()
+    if (this.#config.shadow) this.#tell(s, 'OK', 200)
     this.#pass(s, state)
   }
 
@@ -279,14 +289,22 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
     return true
   }
 
-  #deny(s: StreamContext, answer: AuthzAnswer): void {
-    const { chargeCluster, maxDeniedBody } = this.#config
+  #deny(s: StreamContext, state: CheckState, answer: AuthzAnswer): void {
+    const { chargeCluster, maxDeniedBody, shadow } = this.#config
     this.#stats.denied.inc()
     const { cluster } = s
     this.#stats.of(cluster)?.denied.inc()
     if (cluster !== null && chargeCluster) chargeResponseCode(cluster, answer.status, ResponseOrigin.Internal)
     if (!this.#areValid(answer.headers)) {
-      this.#reject(s)
+      this.#reject(s, state)
+      return
+    }
+    if (shadow) {
+      this.#stats.shadowDenied.inc()
+      // The service's answer was one, status and all.
+      const status = (state.override?.service ?? this.#config.service).kind === 'http' ? statusOf(answer) : NO_CHANGES
+      this.#tell(s, 'DENIED', answer.status, [...status, ...answer.headers])
+      this.#pass(s, state)
       return
     }
     const body = maxDeniedBody > 0 ? answer.body.slice(0, maxDeniedBody) : answer.body
@@ -294,11 +312,17 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
   }
 
   #fail(s: StreamContext, state: CheckState, answer: AuthzAnswer): void {
-    const { failureModeAllow, failureModeHeader, statusOnError, maxDeniedBody } = this.#config
+    const { failureModeAllow, failureModeHeader, statusOnError, maxDeniedBody, shadow } = this.#config
     const stats = this.#stats
     const own = stats.of(s.cluster)
     stats.error.inc()
     own?.error.inc()
+    if (shadow) {
+      stats.shadowError.inc()
+      this.#tell(s, 'ERROR', answer.status === 0 ? statusOnError : answer.status, answer.headers)
+      this.#pass(s, state)
+      return
+    }
     if (!failureModeAllow) {
       const body = maxDeniedBody > 0 ? answer.body.slice(0, maxDeniedBody) : answer.body
       const status = answer.status === 0 ? statusOnError : answer.status
@@ -319,10 +343,20 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
   }
 
   /** The answer cannot be used. */
-  #reject(s: StreamContext): void {
+  #reject(s: StreamContext, state: CheckState): void {
     this.#stats.invalid.inc()
     this.#stats.of(s.cluster)?.invalid.inc()
+    if (this.#config.shadow) {
+      this.#tell(s, 'ERROR', 500)
+      this.#pass(s, state)
+      return
+    }
     this.#refuse(s, 500, 'ext_authz_invalid')
+  }
+
+  /** Whoever comes after this filter finds the decision under its name. */
+  #tell(s: StreamContext, result: CheckResult, status: number, headers = NO_CHANGES): void {
+    s.info.setFilterState(`${this.name}.shadow`, new ShadowDecision(result, status, headers), 'none', '')
   }
 
   #refuse(
@@ -380,6 +414,10 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
 const NO_EXTENSIONS: Readonly<Record<string, string>> = {}
 
 /** Others are left out of a response, asked to validate or not: they would end a field, or be its status. */
+function statusOf({ status }: AuthzAnswer): HeaderChange[] {
+  return [{ name: ':status', value: String(status), change: Change.Set }]
+}
+
 function isSendable({ name, value }: HeaderChange): boolean {
   return !name.startsWith(':') && isFieldName(name) && isFieldValue(value)
 }

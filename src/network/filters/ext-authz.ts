@@ -6,9 +6,10 @@ import type { GrpcClient, PendingCall } from '../../config/services.ts'
 import { defineSupport } from '../../config/support.ts'
 import { MetadataMatch } from '../../config/value-match.ts'
 import { WireWriter } from '../../config/wire-writer.ts'
-import { type AuthzAnswer, type AuthzUser, Decision } from '../../http/filters/ext-authz/answer.ts'
+import { type AuthzAnswer, type AuthzUser, Decision, type HeaderChange } from '../../http/filters/ext-authz/answer.ts'
 import { labelsOf, metadata, writePeers, writeTlsSession } from '../../http/filters/ext-authz/check-attributes.ts'
 import { CHECK_METHOD, GrpcCheck } from '../../http/filters/ext-authz/grpc-check.ts'
+import { ShadowDecision } from '../../http/filters/ext-authz/shadow-decision.ts'
 import { keepChunk } from '../../io/chunk-pool.ts'
 import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
 import type { Counter, Gauge } from '../../stats/stats.ts'
@@ -31,6 +32,8 @@ interface ConnectionAuthzConfig {
   readonly enabledMetadata: MetadataMatchConfig | null
   readonly labelsKey: string
   readonly metadataNamespaces: readonly string[]
+  /** Decisions are told, not enforced. */
+  readonly shadow: boolean
 }
 
 const support = defineSupport<Proto>('envoy.extensions.filters.network.ext_authz.v3.ExtAuthz', {
@@ -46,10 +49,11 @@ const support = defineSupport<Proto>('envoy.extensions.filters.network.ext_authz
   send_tls_alert_on_denial: 'warn',
   metadata_context_namespaces: 'yes',
   typed_metadata_context_namespaces: 'warn',
-  shadow_mode: 'reject',
+  shadow_mode: 'yes',
 })
 
 const DEFAULT_TIMEOUT = 200
+const NO_HEADERS: readonly HeaderChange[] = []
 const NAMESPACE = 'envoy.filters.network.ext_authz'
 
 /** envoy.filters.network.ext_authz */
@@ -79,6 +83,7 @@ export const networkExtAuthzFactory: NetworkFilterExtension<Proto, ConnectionAut
           : parseMetadataMatcher(proto.filter_enabled_metadata, at.field('filter_enabled_metadata')),
       labelsKey: proto.bootstrap_metadata_labels_key ?? '',
       metadataNamespaces: proto.metadata_context_namespaces ?? [],
+      shadow: proto.shadow_mode ?? false,
     }
   },
   create: (config, services) => new ConnectionAuthz(config, services),
@@ -199,11 +204,21 @@ class CheckedConnection implements NetworkFilter, AuthzUser {
     else authz.error.inc()
     this.#takeMetadata(c, answer, allowed)
     const failed = answer.decision === Decision.Error
+    if (authz.config.shadow) {
+      const result = allowed ? 'OK' : failed ? 'ERROR' : 'DENIED'
+      connectionInfo(c).setFilterState(NAMESPACE, new ShadowDecision(result, answer.status, NO_HEADERS), 'none', '')
+      this.#pass(c)
+      return
+    }
     if (!allowed && !(failed && authz.config.failureModeAllow)) {
       this.#refuse(c, failed ? 'ext_authz_error' : 'ext_authz_denied')
       return
     }
     if (failed) authz.allowedByFailure.inc()
+    this.#pass(c)
+  }
+
+  #pass(c: Connection): void {
     this.#phase = Phase.Passed
     if (this.#inCall) return
     const kept = this.#kept

@@ -45,8 +45,11 @@ export class AuthzAnswer {
   /** It asks for something that does not exist. */
   invalid = false
 
-  get changesRequest(): boolean {
-    return this.headers.length + this.remove.length + this.querySet.length + this.queryRemove.length > 0
+  /** Anything of the request, or with `names` one of these headers or its query. */
+  changesRequest(names: readonly string[]): boolean {
+    if (this.querySet.length + this.queryRemove.length > 0) return true
+    if (names.length === 0) return this.headers.length + this.remove.length > 0
+    return this.headers.some(({ name }) => names.includes(name)) || this.remove.some(name => names.includes(name))
   }
 }
 

@@ -56,8 +56,8 @@ const support = defineSupport<ExtAuthzProto>('envoy.extensions.filters.http.ext_
   emit_filter_state_stats: 'warn',
   max_denied_response_body_bytes: 'yes',
   enforce_response_header_limits: 'warn',
-  clear_route_cache_headers: 'reject',
-  shadow_mode: 'reject',
+  clear_route_cache_headers: 'yes',
+  shadow_mode: 'yes',
   emit_client_span: 'warn',
 })
 
@@ -123,6 +123,10 @@ export interface ExtAuthzConfig {
   readonly body: BodyConfig | null
   readonly packAsBytes: boolean
   readonly clearRouteCache: boolean
+  /** Only changes of these clear it, and of the query; empty = any change. Lower case. */
+  readonly clearRouteCacheHeaders: readonly string[]
+  /** Decisions are told, not enforced. */
+  readonly shadow: boolean
   readonly statusOnError: number
   readonly validate: boolean
   readonly metadataNamespaces: readonly string[]
@@ -187,6 +191,8 @@ export function parseExtAuthz(proto: ExtAuthzProto, at: FieldPath, warnings: str
     body: body === undefined ? null : parseBody(body),
     packAsBytes: body?.pack_as_bytes ?? false,
     clearRouteCache: proto.clear_route_cache ?? false,
+    clearRouteCacheHeaders: (proto.clear_route_cache_headers ?? []).map(name => name.toLowerCase()),
+    shadow: proto.shadow_mode ?? false,
     statusOnError: status >= 400 ? status : 403,
     validate: proto.validate_mutations ?? false,
     metadataNamespaces: proto.metadata_context_namespaces ?? [],

@@ -11,6 +11,8 @@ export class AuthzStats {
   readonly invalid: Counter
   readonly ignoredMetadata: Counter
   readonly requestLimits: Counter
+  readonly shadowDenied: Counter
+  readonly shadowError: Counter
   readonly #infix: string
   readonly #clusters = new WeakMap<Cluster, ClusterAuthzStats>()
 
@@ -25,6 +27,8 @@ export class AuthzStats {
     this.invalid = scope.counter('invalid')
     this.ignoredMetadata = scope.counter('ignored_dynamic_metadata')
     this.requestLimits = scope.counter('request_header_limits_reached')
+    this.shadowDenied = scope.counter('shadow_denied')
+    this.shadowError = scope.counter('shadow_error')
     for (const name of NEVER) scope.counter(name)
   }
 
@@ -41,13 +45,7 @@ export class AuthzStats {
 }
 
 /** Of options that are not there, and of what cannot happen here: Envoy has the names all the same. */
-const NEVER = [
-  'filter_state_name_collision',
-  'omitted_response_headers',
-  'response_header_limits_reached',
-  'shadow_denied',
-  'shadow_error',
-]
+const NEVER = ['filter_state_name_collision', 'omitted_response_headers', 'response_header_limits_reached']
 
 /** Each appears with its first event, as in Envoy. */
 class ClusterAuthzStats {
