@@ -66,8 +66,6 @@ t.test('configurations that cannot work are refused in Envoy words', async t => 
       },
       /Invalid duplicate configuration for allowed_headers\./,
     ],
-    [{ http_service: HTTP, shadow_mode: true }, /field 'shadow_mode' of/],
-    [{ http_service: HTTP, clear_route_cache_headers: ['a'] }, /field 'clear_route_cache_headers' of/],
   ]
   for (const [proto, text] of refused) t.throws(parse(proto), text)
   const both = { disable_request_body_buffering: true, with_request_body: { max_request_bytes: 1 } }
