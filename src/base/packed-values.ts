@@ -12,6 +12,8 @@ const Kind = { Constant: 0, Integer: 1, Text: 2, Object: 3, List: 4, Double: 5, 
 
 const CONSTANTS = [undefined, null, true, false, ''] as const
 const MAX_INTEGER = 0x0fffffff
+/** First byte of an opaque node that is a packed list; V8's form of a value never begins with it. */
+const PACKED = 0
 /** kFastPropertiesSoftLimit of V8. */
 const MANY_NAMES = 12
 
@@ -25,9 +27,12 @@ interface Shape {
 /** Packs one value. Not to be used again after `pack` or `packList`. */
 export class ValueWriter {
   readonly #lazy: ReadonlySet<string>
-  #bytes = Buffer.allocUnsafe(4096)
+  /** Slots of objects that are known never to change. */
+  readonly #immutable = new Map<object, number>()
+  #bytes = Buffer.from(new ArrayBuffer(4096))
   #used = 0
   readonly #texts = new Map<string, number>()
+  readonly #doubles = new Map<number, number>()
   /** By the first name. */
   readonly #shapes = new Map<string, Shape[]>()
   /** Hash table of nodes (open addressing): slots, 0 = free, and the hashes of the nodes. Its size is a power of two. */
@@ -47,6 +52,16 @@ export class ValueWriter {
     return this.#slot(value, false)
   }
 
+  /** An object that was identified and will not change: where it is met again it is not looked into. */
+  remember(value: object, id: number): void {
+    this.#immutable.set(value, id)
+  }
+
+  /** Names of properties of the objects that were identified. */
+  names(): Set<string> {
+    return new Set([...this.#shapes.values()].flatMap(shapes => shapes.flatMap(shape => shape.names)))
+  }
+
   /** Throws when the value is not cloneable. */
   pack(value: unknown): SharedArrayBuffer {
     return this.#finish(this.#slot(value, false))
@@ -63,6 +78,8 @@ export class ValueWriter {
     const shared = new SharedArrayBuffer(this.#used + 4)
     Buffer.from(shared).set(this.#bytes.subarray(0, this.#used), 4)
     new DataView(shared).setUint32(0, root, true)
+    // Megabytes that the collector would find much later.
+    for (const array of [this.#bytes, this.#table, this.#hashes]) free(array)
     return shared
   }
 
@@ -80,7 +97,12 @@ export class ValueWriter {
         return this.#constant(0)
       case 'object':
         if (value === null) return this.#constant(1)
+        if (this.#immutable.size > 0) {
+          const known = this.#immutable.get(value)
+          if (known !== undefined) return known
+        }
         if (Array.isArray(value)) return this.#list(value, lazy)
+        if (value instanceof PackedList) return this.#packed(value)
         if (Object.getPrototypeOf(value) === Object.prototype) return this.#object(value as Record<string, unknown>)
     }
     return this.#opaque(value)
@@ -189,12 +211,18 @@ export class ValueWriter {
       this.#table[at] = table[i]!
       this.#hashes[at] = hashes[i]!
     }
+    free(table)
+    free(hashes)
   }
 
   #double(value: number): number {
+    // -0 and 0 are one key, and 0 is never written like this.
+    const known = this.#doubles.get(value)
+    if (known !== undefined) return known
     const slot = this.#offset(Kind.Double)
     this.#reserve(8)
     this.#used = this.#bytes.writeDoubleLE(value, this.#used)
+    this.#doubles.set(value, slot)
     return slot
   }
 
@@ -204,6 +232,17 @@ export class ValueWriter {
     const slot = this.#offset(Kind.Opaque)
     this.#number(bytes.length)
     this.#reserve(bytes.length)
+    this.#used += bytes.copy(this.#bytes, this.#used)
+    return slot
+  }
+
+  /** A list that is packed already: all bytes of its reader, with the list as their root. */
+  #packed(list: PackedList<object>): number {
+    const bytes = list.packed()
+    const slot = this.#offset(Kind.Opaque)
+    this.#number(bytes.length + 1)
+    this.#reserve(bytes.length + 1)
+    this.#bytes[this.#used++] = PACKED
     this.#used += bytes.copy(this.#bytes, this.#used)
     return slot
   }
@@ -225,10 +264,14 @@ export class ValueWriter {
 
   #reserve(size: number): void {
     if (this.#used + size <= this.#bytes.length) return
-    const larger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#used + size))
-    this.#bytes.copy(larger, 0, 0, this.#used)
-    this.#bytes = larger
+    const { buffer, length } = this.#bytes
+    this.#bytes = Buffer.from((buffer as ArrayBuffer).transfer(Math.max(length * 2, this.#used + size)))
   }
+}
+
+/** Gives the memory back at once, whoever still holds the array. */
+function free(array: { readonly buffer: ArrayBufferLike }): void {
+  ;(array.buffer as ArrayBuffer).transfer(0)
 }
 
 function sameNames(a: readonly string[], b: readonly string[]): boolean {
@@ -237,14 +280,40 @@ function sameNames(a: readonly string[], b: readonly string[]): boolean {
   return true
 }
 
+/** Packs the elements of one list as they come. */
+export class ListPacker<T extends object> {
+  readonly #writer = new ValueWriter()
+  readonly #ids: number[] = []
+
+  get length(): number {
+    return this.#ids.length
+  }
+
+  /** Throws when the value is not cloneable. */
+  add(value: T): void {
+    this.#ids.push(this.#writer.identify(value))
+  }
+
+  /** Once. */
+  finish(): PackedList<T> {
+    const list = new ValueReader(this.#writer.packList(this.#ids)).root() as PackedList<T>
+    list.names = this.#writer.names()
+    return list
+  }
+}
+
 /** A list of packed objects, each decoded when it is asked for, every time anew. */
-export class PackedList<T extends object> {
+export class PackedList<T extends object> implements Iterable<T> {
   readonly length: number
+  /** Names of all properties there are in the elements, at any depth; null: not known. */
+  names: ReadonlySet<string> | null = null
   readonly #reader: ValueReader
   readonly #slots: Uint32Array
+  readonly #slot: number
 
-  constructor(reader: ValueReader, slots: Uint32Array) {
+  constructor(reader: ValueReader, slot: number, slots: Uint32Array) {
     this.#reader = reader
+    this.#slot = slot
     this.#slots = slots
     this.length = slots.length
   }
@@ -257,6 +326,15 @@ export class PackedList<T extends object> {
   field<K extends keyof T>(index: number, name: K): T[K] {
     return this.#reader.property(this.#slots[index]!, name as string) as T[K]
   }
+
+  *[Symbol.iterator](): Generator<T> {
+    for (let i = 0; i < this.length; i++) yield this.get(i)
+  }
+
+  /** What `ValueReader` reads this list from. */
+  packed(): Buffer {
+    return this.#reader.packed(this.#slot)
+  }
 }
 
 /** Reads what a `ValueWriter` has packed. What it returns belongs to the caller. */
@@ -266,8 +344,15 @@ export class ValueReader {
   readonly #shapes = new Map<number, Record<string, unknown>>()
   #at = 0
 
-  constructor(packed: SharedArrayBuffer) {
-    this.#bytes = Buffer.from(packed)
+  constructor(packed: SharedArrayBuffer | Buffer) {
+    this.#bytes = Buffer.isBuffer(packed) ? packed : Buffer.from(packed)
+  }
+
+  /** Everything that is packed, with the value in `slot` as root. */
+  packed(slot: number): Buffer {
+    const bytes = Buffer.from(this.#bytes)
+    bytes.writeUInt32LE(slot, 0)
+    return bytes
   }
 
   root(): unknown {
@@ -292,7 +377,7 @@ export class ValueReader {
       case Kind.Opaque:
         return this.#opaque(rest)
       default:
-        return new PackedList(this, this.#slots(rest))
+        return new PackedList(this, slot, this.#slots(rest))
     }
   }
 
@@ -356,11 +441,13 @@ export class ValueReader {
     return slots
   }
 
-  /** V8 wants ordinary memory. */
   #opaque(at: number): unknown {
     this.#at = at
     const size = this.#number()
-    return deserialize(Buffer.from(this.#bytes.subarray(this.#at, this.#at + size)))
+    const bytes = this.#bytes.subarray(this.#at, this.#at + size)
+    if (bytes[0] === PACKED) return new ValueReader(bytes.subarray(1)).root()
+    // V8 wants ordinary memory.
+    return deserialize(Buffer.from(bytes))
   }
 
   #namesAt(slot: number): readonly string[] {

@@ -5,6 +5,7 @@
  * written as objects.
  */
 import { ConfigError } from '../base/errors.ts'
+import { putAway } from '../base/shelf.ts'
 import type { AnyMessage } from './any.ts'
 import {
   type FieldType,
@@ -19,6 +20,7 @@ import { firstCharacter, kindName, readScalar } from './json-scalars.ts'
 import { JsonTrail, type TrailKind } from './json-trail.ts'
 import { nearestName } from './nearest-name.ts'
 import { setKey } from './object-key.ts'
+import { ReadElements } from './read-elements.ts'
 import { checkDuration, checkTimestamp, parseDuration, parseTimestamp, secondsToMs, ValueError } from './well-known.ts'
 
 /** An unknown field or an unknown enum name: whether that is an error is the caller's policy. */
@@ -100,6 +102,11 @@ class JsonReader {
           `'${field.name}' has already been set (either directly or as part of a oneof)`,
           'CONFIG_ONEOF',
         )
+      if (v instanceof ReadElements) {
+        putAway(out, field.name, v.take(field))
+        this.#trail.leave()
+        continue
+      }
       const read = field.isMap ? this.#map(field, v) : field.repeated ? this.#list(field, v) : this.#value(field, v)
       if (read !== undefined && (field.presence || !isDefault(field, read))) setKey(out, field.name, read)
       this.#trail.leave()

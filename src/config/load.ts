@@ -2,16 +2,19 @@
  * A configuration file or text → validated message. Errors get file, line and column: positions cost nothing until something is
  * wrong, then the text is read again by a parser that knows them.
  */
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { ConfigError } from '../base/errors.ts'
 import { decodeMessage } from './binary.ts'
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
-import { readJson, type UnknownField, unknownFieldText } from './json-reader.ts'
+import { type ReadResult, readJson, type UnknownField, unknownFieldText } from './json-reader.ts'
 import { parseJsonText } from './json-text.ts'
+import { LongLists } from './long-lists.ts'
 import { mergeMessages } from './merge.ts'
+import { NotPlain } from './read-elements.ts'
 import { validateMessage } from './validate.ts'
 import { parseYaml, parseYamlSlowly, type SlowYaml } from './yaml.ts'
+import { NOT_UNDERSTOOD, parseYamlFast } from './yaml-fast.ts'
 
 const BOOTSTRAP = 'envoy.config.bootstrap.v3.Bootstrap'
 
@@ -51,7 +54,7 @@ export function loadBootstrap(options: {
     )
   }
   const parts: LoadedMessage<Bootstrap>[] = []
-  if (path !== '') parts.push(readFile<Bootstrap>(BOOTSTRAP, path, policy))
+  if (path !== '') parts.push(readFile<Bootstrap>(BOOTSTRAP, path, policy, yaml === ''))
   if (yaml !== '') parts.push(readYaml<Bootstrap>(BOOTSTRAP, yaml, '--config-yaml', policy))
   const [first, second] = parts
   const merged: LoadedMessage<Bootstrap> = {
@@ -86,7 +89,13 @@ function validated<T extends object>(typeName: string, loaded: LoadedMessage<T>)
   return { ...loaded, warnings }
 }
 
-function readFile<T extends object>(typeName: string, path: string, policy: UnknownFieldPolicy): LoadedMessage<T> {
+/** `inParts`: long lists may be packed (long-lists.ts). */
+function readFile<T extends object>(
+  typeName: string,
+  path: string,
+  policy: UnknownFieldPolicy,
+  inParts = false,
+): LoadedMessage<T> {
   const kind = fileKind(path)
   if (kind === 'text-proto') {
     throw new ConfigError('CONFIG_FILE', '', `Unable to parse file "${path}" as a text protobuf (type ${typeName})`, {
@@ -104,7 +113,12 @@ function readFile<T extends object>(typeName: string, path: string, policy: Unkn
   }
   if (kind === 'binary') return readBinary<T>(typeName, bytes, path, policy)
   const text = bytes.toString('utf8')
-  if (kind === 'yaml') return readYaml<T>(typeName, text, path, policy)
+  if (kind === 'yaml') {
+    const read = inParts ? readInParts<T>(typeName, text) : null
+    if (read === null) return readYaml<T>(typeName, text, path, policy)
+    const positions = new LazyPositions(textAgain(path, text), path)
+    return { ...read, warnings: [], locate: e => positions.put(e) }
+  }
   return readValue<T>(typeName, parseJsonText(text, typeName, path), text, path, policy)
 }
 
@@ -154,6 +168,20 @@ function readBinary<T extends object>(
   }
 }
 
+/** Null: not to be read so, if at all. */
+function readInParts<T extends object>(typeName: string, text: string): ReadResult<T> | null {
+  const lists = new LongLists()
+  try {
+    const value = parseYamlFast(text, lists)
+    if (value === NOT_UNDERSTOOD) return null
+    const read = readJson<T>(typeName, value)
+    return read.unknownFields.length > 0 || !lists.complete ? null : read
+  } catch (e) {
+    if (e instanceof ConfigError || e instanceof NotPlain) return null
+    throw e
+  }
+}
+
 function readYaml<T extends object>(
   typeName: string,
   text: string,
@@ -176,7 +204,7 @@ function readValue<T extends object>(
   file: string,
   policy: UnknownFieldPolicy,
 ): LoadedMessage<T> {
-  const positions = new LazyPositions(text, file)
+  const positions = new LazyPositions(() => text, file)
   const locate = (e: ConfigError) => positions.put(e)
   try {
     const { message, unknownFields } = readJson<T>(typeName, value)
@@ -213,13 +241,33 @@ function suggestion(u: UnknownField): string {
   return u.isEnumValue ? `'${u.name}' is not a value of ${u.typeName}` : `${u.typeName} has no field like it`
 }
 
-/** Keeps the text until an error needs a position. */
+/** Characters. Megabytes of text are not kept for positions that are rarely asked for. */
+const LONG_TEXT = 1048576
+
+/** The text of a file that was read; '' if there is another one by now. */
+function textAgain(path: string, text: string): () => string {
+  const change = text.length < LONG_TEXT ? null : changeOf(path)
+  return change === null ? () => text : fileAgain(path, change)
+}
+
+/** A function of its own: closures of one function keep each other's variables, here the text. */
+function fileAgain(path: string, change: string): () => string {
+  return () => (changeOf(path) === change ? readFileSync(path, 'utf8') : '')
+}
+
+/** Tells one content of a file from another; null for what is no file that can be read again. */
+function changeOf(path: string): string | null {
+  const stat = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return stat?.isFile() === true ? `${stat.ino} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs}` : null
+}
+
+/** Keeps the text, or the way to it, until an error needs a position. */
 class LazyPositions {
-  readonly #text: string
+  readonly #text: () => string
   readonly #file: string
   #parsed: SlowYaml | null | undefined
 
-  constructor(text: string, file: string) {
+  constructor(text: () => string, file: string) {
     this.#text = text
     this.#file = file
   }
@@ -243,7 +291,7 @@ class LazyPositions {
     if (this.#parsed === undefined) {
       try {
         // JSON is YAML here: the general parser reads both.
-        this.#parsed = parseYamlSlowly(this.#text, this.#file)
+        this.#parsed = parseYamlSlowly(this.#text(), this.#file)
       } catch {
         this.#parsed = null
       }

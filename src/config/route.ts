@@ -1,4 +1,6 @@
 import { ConfigError } from '../base/errors.ts'
+import { ListPacker } from '../base/packed-values.ts'
+import { elementsOf, MIN_LENGTH } from '../base/shelf.ts'
 import type { JsonStruct, RouteConfig, RouteEntryConfig, VirtualHostConfig } from '../routing/route-config.ts'
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
@@ -99,6 +101,27 @@ const ROUTE_SUPPORT = defineSupport<envoy.config.route.v3.Route>('envoy.config.r
 
 /** Semantic checks of a route configuration, after the generic rules; texts as the real Envoy gives them. Throws ConfigError. */
 export function parseRouteConfiguration(proto: Proto, at: FieldPath, services: RouteParseServices): RouteConfig {
+  const hosts: VirtualHostConfig[] = []
+  const { length } = elementsOf(proto, 'virtual_hosts')
+  const packer = length < MIN_LENGTH ? null : new ListPacker<VirtualHostConfig>()
+  const parsed = parseAround(proto, at, services, host => {
+    if (packer === null) hosts.push(host)
+    else packer.add(host)
+  })
+  return { ...parsed, virtualHosts: packer === null ? hosts : packer.finish() }
+}
+
+/** The same, for its errors. */
+export function checkRouteConfiguration(proto: Proto, at: FieldPath, services: RouteParseServices): void {
+  parseAround(proto, at, services, () => {})
+}
+
+function parseAround(
+  proto: Proto,
+  at: FieldPath,
+  services: RouteParseServices,
+  take: (host: VirtualHostConfig) => void,
+): Omit<RouteConfig, 'virtualHosts'> {
   SUPPORT.check(proto, at, services.warnings)
   const maxBody = proto.max_direct_response_body_size_bytes ?? 4096
   const checked: RouteParseServices = {
@@ -106,13 +129,20 @@ export function parseRouteConfiguration(proto: Proto, at: FieldPath, services: R
     hasCluster: name => !(proto.validate_clusters ?? services.validateClusters) || services.hasCluster(name),
   }
   const mirrors = parseMirrors(proto.request_mirror_policies, at.field('request_mirror_policies'), checked)
-  const virtualHosts = (proto.virtual_hosts ?? []).map((vhost, i) =>
-    parseVirtualHost(vhost, at.field('virtual_hosts').index(i), checked, maxBody, mirrors),
-  )
-  checkDomains(virtualHosts, proto.name ?? '', at.field('virtual_hosts'))
+  const hostsAt = at.field('virtual_hosts')
+  const domains = new Set<string>()
+  const statPrefixes = new Set<string>()
+  let i = 0
+  for (const vhost of elementsOf<envoy.config.route.v3.VirtualHost>(proto, 'virtual_hosts')) {
+    const place = hostsAt.index(i++)
+    const host = parseVirtualHost(vhost, place, checked, maxBody, mirrors)
+    checkDomains(host, domains, proto.name ?? '', place)
+    addStatPrefixes(statPrefixes, host)
+    take(host)
+  }
   return {
     name: proto.name ?? '',
-    virtualHosts,
+    statPrefixes: [...statPrefixes],
     internalOnlyHeaders: (proto.internal_only_headers ?? []).map(name => name.toLowerCase()),
     headers: parseHeaderMutations(proto, at),
     mostSpecificWins: proto.most_specific_header_mutations_wins ?? false,
@@ -229,20 +259,24 @@ function bufferLimit(proto: {
   return limit === undefined ? undefined : Number(limit)
 }
 
-/** Every domain once per route configuration, case-insensitively. */
-function checkDomains(virtualHosts: readonly VirtualHostConfig[], name: string, at: FieldPath): void {
-  const seen = new Set<string>()
-  for (let i = 0; i < virtualHosts.length; i++) {
-    for (const domain of virtualHosts[i]!.domains) {
-      const fresh = seen.size < seen.add(domain).size
-      if (fresh) continue
-      const text =
-        domain === '*'
-          ? `Only a single wildcard domain is permitted in route ${name}`
-          : `Only unique values for domains are permitted. Duplicate entry of domain ${domain} in route ${name}`
-      throw new ConfigError('CONFIG_DUPLICATE', at.index(i).field('domains'), text)
-    }
+/** Every domain once per route configuration, case-insensitively; asked host by host, as Envoy does (RouteMatcher). */
+function checkDomains(host: VirtualHostConfig, seen: Set<string>, name: string, at: FieldPath): void {
+  for (const domain of host.domains) {
+    const fresh = seen.size < seen.add(domain).size
+    if (fresh) continue
+    const text =
+      domain === '*'
+        ? `Only a single wildcard domain is permitted in route ${name}`
+        : `Only unique values for domains are permitted. Duplicate entry of domain ${domain} in route ${name}`
+    throw new ConfigError('CONFIG_DUPLICATE', at.field('domains'), text)
   }
+}
+
+function addStatPrefixes(prefixes: Set<string>, { name, virtualClusters, routes }: VirtualHostConfig): void {
+  for (const cluster of virtualClusters) prefixes.add(`vhost.${name}.vcluster.${cluster.name}.`)
+  // Requests that match none of them count there.
+  if (virtualClusters.length > 0) prefixes.add(`vhost.${name}.vcluster.other.`)
+  for (const { statPrefix } of routes) if (statPrefix !== '') prefixes.add(`vhost.${name}.route.${statPrefix}.`)
 }
 
 /** `filter_metadata` of any metadata; typed metadata is not read by anything here. */

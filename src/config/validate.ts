@@ -3,9 +3,11 @@
  * goes into decoded Anys, where Envoy's factories apply the rules when they read them.
  */
 import { ConfigError } from '../base/errors.ts'
+import { shelfOf } from '../base/shelf.ts'
 import type { AnyMessage } from './any.ts'
 import { type FieldType, hasMessageType, type MessageType, messageType } from './descriptors.ts'
 import { FieldPath } from './field-path.ts'
+import { warningsOf } from './read-elements.ts'
 import { checkField } from './validate-rules.ts'
 import { msToSeconds } from './well-known.ts'
 
@@ -48,6 +50,12 @@ interface Chain {
 /** Index in a list, key in a map, null for a single value. */
 type Element = number | string | null
 
+/** Messages with lists whose elements may have been checked when they were read (long-lists.ts). */
+const HOLDERS = new Set([
+  'envoy.config.bootstrap.v3.Bootstrap.StaticResources',
+  'envoy.config.route.v3.RouteConfiguration',
+])
+
 const interesting = new WeakMap<MessageType, readonly FieldType[]>()
 
 /** Fields that need a look: those with rules, messages, deprecated ones, and enums that have deprecated values. */
@@ -77,7 +85,13 @@ function walk(
   findings: Findings,
 ): void {
   const rules = !type.validationDisabled
+  const shelf = HOLDERS.has(type.name) ? shelfOf(message) : null
   for (const field of checkedFields(type)) {
+    const list = shelf?.get(field.name)
+    if (list !== undefined) {
+      findings.warnings.push(...warningsOf(list))
+      continue
+    }
     const value = message[field.name]
     if (value !== undefined) checkDeprecation(type, field, value, at, findings.warnings)
     // Envoy finds a negative duration when it evaluates the rule, before the rule itself.

@@ -3,12 +3,17 @@
  * comments. Ten thousand clusters take a fraction of a second; the general parser needs 1.5 s and hundreds of MB.
  * Whatever it does not know, or finds wrong, makes it return NOT_UNDERSTOOD: the general parser then decides and reports positions.
  */
+import type { ElementSink, LongLists } from './long-lists.ts'
 import { setKey } from './object-key.ts'
 import { plainScalar, unescapeDouble } from './yaml-scalar.ts'
 
 export const NOT_UNDERSTOOD = Symbol('not understood')
 
 const MAX_DEPTH = 200
+/** With long lists: the reader of an element does not know how deep the element itself stands, and 100 is protobuf's limit. */
+const MAX_DEPTH_IN_PARTS = 40
+/** Texts that are kept to be used again; with long lists they are not kept for the whole file. */
+const MAX_TEXTS = 4096
 const TAB = 9
 const LF = 10
 const SPACE = 32
@@ -33,13 +38,16 @@ const SHORTEST_SLICE = 13
 class NotUnderstood extends Error {}
 const GIVE_UP = new NotUnderstood()
 
-/** @returns the value of the first document, null for an empty one, or NOT_UNDERSTOOD */
-export function parseYamlFast(text: string): unknown {
+/**
+ * @param lists what becomes of long lists in block style; whatever it throws ends the parsing
+ * @returns the value of the first document, null for an empty one, or NOT_UNDERSTOOD
+ */
+export function parseYamlFast(text: string, lists: LongLists | null = null): unknown {
   const s = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
   const lf = s.includes('\r') ? s.replaceAll('\r\n', '\n') : s
   if (lf.includes('\r') || lf.includes('\0')) return NOT_UNDERSTOOD
   try {
-    return new FastParser(lf).document()
+    return new FastParser(lf, lists).document()
   } catch (e) {
     if (e === GIVE_UP) return NOT_UNDERSTOOD
     throw e
@@ -56,9 +64,13 @@ class FastParser {
   #ended = false
   readonly #texts = new Map<string, string>()
   #depth = 0
+  readonly #maxDepth: number
+  readonly #lists: LongLists | null
 
-  constructor(s: string) {
+  constructor(s: string, lists: LongLists | null) {
     this.#s = s
+    this.#lists = lists
+    this.#maxDepth = lists === null ? MAX_DEPTH : MAX_DEPTH_IN_PARTS
   }
 
   document(): unknown {
@@ -81,6 +93,7 @@ class FastParser {
     if (own === undefined) {
       // Slicing flattens what was joined, so this is a slice of a copy.
       own = `${text} `.slice(0, -1)
+      if (this.#lists !== null && this.#texts.size >= MAX_TEXTS) this.#texts.clear()
       this.#texts.set(own, own)
     }
     return own
@@ -147,20 +160,26 @@ class FastParser {
     return false
   }
 
-  /** A node whose first character is at #i. @param parent indentation of what contains it */
-  #node(parent: number): unknown {
-    if (++this.#depth > MAX_DEPTH) throw GIVE_UP
-    const value = this.#isDash() ? this.#sequence(this.#indent) : this.#mapOrInline(parent)
+  /**
+   * A node whose first character is at #i.
+   * @param parent indentation of what contains it
+   * @param under its key, and the key of the mapping that this one is in; '' in a list
+   */
+  #node(parent: number, under = '', above = ''): unknown {
+    if (++this.#depth > this.#maxDepth) throw GIVE_UP
+    const value = this.#isDash()
+      ? this.#sequence(this.#indent, this.#lists?.open(above, under) ?? null)
+      : this.#mapOrInline(parent, under)
     this.#depth--
     return value
   }
 
-  #mapOrInline(parent: number): unknown {
+  #mapOrInline(parent: number, under: string): unknown {
     const start = this.#i
     const key = this.#key()
     if (key === null) return this.#inline(parent)
     this.#i = start
-    return this.#mapping(this.#indent)
+    return this.#mapping(this.#indent, under)
   }
 
   #isDash(): boolean {
@@ -170,23 +189,26 @@ class FastParser {
     return c === SPACE || c === LF || Number.isNaN(c)
   }
 
-  #sequence(indent: number): unknown[] {
+  #sequence(indent: number, sink: ElementSink | null): unknown {
     const out: unknown[] = []
     while (this.#indent === indent && this.#isDash()) {
       this.#i++
+      let element: unknown = null
       if (this.#restIsBlank()) {
         this.#endOfLine()
-        out.push(this.#indent > indent ? this.#node(indent) : null)
+        if (this.#indent > indent) element = this.#node(indent)
       } else {
         this.#indent = this.#i - this.#lineStart
-        out.push(this.#node(indent))
+        element = this.#node(indent)
       }
+      if (sink === null) out.push(element)
+      else sink.add(element)
     }
     if (this.#indent > indent) throw GIVE_UP
-    return out
+    return sink === null ? out : sink.finish()
   }
 
-  #mapping(indent: number): Record<string, unknown> {
+  #mapping(indent: number, under: string): Record<string, unknown> {
     const out: Record<string, unknown> = {}
     while (this.#indent === indent) {
       const key = this.#isDash() ? null : this.#key()
@@ -195,7 +217,7 @@ class FastParser {
         this.#endOfLine()
         // A list may stand at the indentation of its key.
         const nested = this.#indent > indent || (this.#indent === indent && this.#isDash())
-        setKey(out, key, nested ? this.#node(this.#indent > indent ? indent : indent - 1) : null)
+        setKey(out, key, nested ? this.#node(this.#indent > indent ? indent : indent - 1, key, under) : null)
       } else setKey(out, key, this.#inline(indent))
     }
     if (this.#indent > indent) throw GIVE_UP
@@ -346,7 +368,7 @@ class FastParser {
   }
 
   #flow(): unknown {
-    if (++this.#depth > MAX_DEPTH) throw GIVE_UP
+    if (++this.#depth > this.#maxDepth) throw GIVE_UP
     const value = this.#s.charCodeAt(this.#i) === OPEN_MAP ? this.#flowMap() : this.#flowList()
     this.#depth--
     return value

@@ -14,7 +14,9 @@ import type { DecoratorConfig, TracingLevelConfig } from '../telemetry/tracing-c
  */
 export interface RouteConfig {
   readonly name: string
-  readonly virtualHosts: readonly VirtualHostConfig[]
+  readonly virtualHosts: VirtualHosts
+  /** `vhost.<v>.route.<stat_prefix>.` and `vhost.<v>.vcluster.<c>.`, which have stats from load time. */
+  readonly statPrefixes: readonly string[]
   readonly internalOnlyHeaders: readonly string[]
   readonly headers: HeaderMutationsConfig
   /** most_specific_header_mutations_wins. */
@@ -29,10 +31,8 @@ export interface RouteConfig {
   readonly metadata: JsonStruct | null
 }
 
-/** As workers get it: of thousands of virtual hosts few see traffic, and only those are decoded. */
-export interface LoadedRouteConfig extends Omit<RouteConfig, 'virtualHosts'> {
-  readonly virtualHosts: readonly VirtualHostConfig[] | PackedList<VirtualHostConfig>
-}
+/** Of thousands of virtual hosts few see traffic, and only those are decoded. */
+export type VirtualHosts = readonly VirtualHostConfig[] | PackedList<VirtualHostConfig>
 
 export type JsonStruct = Readonly<Record<string, unknown>>
 

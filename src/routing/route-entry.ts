@@ -13,7 +13,7 @@ import type {
   DirectResponseConfig,
   FilterOverridesConfig,
   JsonStruct,
-  LoadedRouteConfig,
+  RouteConfig,
   RouteEntryConfig,
   WeightedClusterConfig,
 } from './route-config.ts'
@@ -21,7 +21,7 @@ import type { RouteServices } from './route-table.ts'
 
 /** What routes of one virtual host share. Mutations: most specific first (virtual host, route configuration). */
 export interface RouteLevels {
-  readonly routeConfig: LoadedRouteConfig
+  readonly routeConfig: RouteConfig
   readonly virtualHost: VirtualHost & { readonly config: { readonly filters: FilterOverridesConfig } }
   readonly requestMutations: readonly HeaderMutation[]
   readonly responseMutations: readonly HeaderMutation[]

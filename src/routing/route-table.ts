@@ -6,7 +6,7 @@ import type { Runtime } from '../config/services.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
 import { Mismatch } from './match.ts'
 import type { Route, RouteTable } from './route.ts'
-import type { LoadedRouteConfig, VirtualHostConfig } from './route-config.ts'
+import type { RouteConfig, VirtualHostConfig } from './route-config.ts'
 import { VirtualHostTable } from './virtual-host.ts'
 
 /** What routes need of a worker. */
@@ -15,7 +15,7 @@ export interface RouteServices {
 }
 
 /** Materialises a route configuration on a worker. Virtual hosts are compiled when a request first needs them. */
-export function createRouteTable(config: LoadedRouteConfig, services: RouteServices): RouteTableImpl {
+export function createRouteTable(config: RouteConfig, services: RouteServices): RouteTableImpl {
   return new RouteTableImpl(config, services)
 }
 
@@ -37,7 +37,7 @@ export interface RouteTrace {
 /** Domains of source/common/router/config_impl.cc RouteMatcher: exact, longest suffix, longest prefix, `*`. */
 export class RouteTableImpl implements RouteTable {
   readonly name: string
-  readonly config: LoadedRouteConfig
+  readonly config: RouteConfig
   readonly maxDirectResponseBodySize: number
   readonly internalOnlyHeaders: readonly string[]
   readonly #ignorePort: boolean
@@ -50,7 +50,7 @@ export class RouteTableImpl implements RouteTable {
   /** The only virtual host is `*`: no need to look at the authority. */
   readonly #onlyAny: boolean
 
-  constructor(config: LoadedRouteConfig, services: RouteServices) {
+  constructor(config: RouteConfig, services: RouteServices) {
     this.name = config.name
     this.config = config
     this.maxDirectResponseBodySize = config.maxDirectResponseBodySize
@@ -122,11 +122,12 @@ export class RouteTableImpl implements RouteTable {
   }
 }
 
-function virtualHost({ virtualHosts }: LoadedRouteConfig, index: number): VirtualHostConfig {
+/** One of the virtual hosts, wherever they are. */
+export function virtualHost({ virtualHosts }: RouteConfig, index: number): VirtualHostConfig {
   return virtualHosts instanceof PackedList ? virtualHosts.get(index) : virtualHosts[index]!
 }
 
-function domainsOf({ virtualHosts }: LoadedRouteConfig, index: number): readonly string[] {
+function domainsOf({ virtualHosts }: RouteConfig, index: number): readonly string[] {
   return virtualHosts instanceof PackedList ? virtualHosts.field(index, 'domains') : virtualHosts[index]!.domains
 }
 
@@ -139,11 +140,11 @@ function withoutPort(host: string): string {
 /** A virtual host that is compiled on first use. */
 class Slot {
   readonly index: number
-  readonly #config: LoadedRouteConfig
+  readonly #config: RouteConfig
   readonly #services: RouteServices
   #table: VirtualHostTable | null = null
 
-  constructor(config: LoadedRouteConfig, index: number, services: RouteServices) {
+  constructor(config: RouteConfig, index: number, services: RouteServices) {
     this.index = index
     this.#config = config
     this.#services = services

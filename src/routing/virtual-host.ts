@@ -5,7 +5,7 @@ import { HeaderMutation } from './header-mutation.ts'
 import { Mismatch, RouteMatcher } from './match.ts'
 import { RateLimit } from './rate-limit.ts'
 import type { Route, VirtualHost } from './route.ts'
-import type { LoadedRouteConfig, RouteMatchConfig, VirtualHostConfig } from './route-config.ts'
+import type { RouteConfig, RouteMatchConfig, VirtualHostConfig } from './route-config.ts'
 import { RouteEntry, type RouteLevels, tlsRedirectRoute } from './route-entry.ts'
 import { RouteIndex } from './route-index.ts'
 import type { RouteServices, RouteTraceEntry } from './route-table.ts'
@@ -29,7 +29,7 @@ export class VirtualHostTable implements VirtualHost {
   readonly #levels: RouteLevels
   readonly #services: RouteServices
 
-  constructor(routeConfig: LoadedRouteConfig, config: VirtualHostConfig, services: RouteServices) {
+  constructor(routeConfig: RouteConfig, config: VirtualHostConfig, services: RouteServices) {
     this.name = config.name
     this.config = config
     this.metadata = config.metadata

@@ -2,10 +2,16 @@ import type { HostsUpdate } from '../upstream/host.ts'
 import type { Published, PublishedCluster, PublishedWorkload } from '../worker/messages.ts'
 import type { ConfigChange } from './publisher.ts'
 
+/** A cluster that workers are to have; what they get of it is made when it is sent. */
+export interface ChangedCluster {
+  readonly config: { readonly name: string }
+  published(): PublishedCluster
+}
+
 /** Collects what one push changes and sends it as one batch at the end of the turn: workers never see half a push. */
 export class Batcher {
   readonly #send: (batch: ConfigChange) => void
-  #clusters = new Map<string, PublishedCluster>()
+  #clusters = new Map<string, ChangedCluster>()
   #removedClusters = new Set<string>()
   #hosts = new Map<string, HostsUpdate>()
   #health = new Set<string>()
@@ -23,10 +29,11 @@ export class Batcher {
     this.#send = send
   }
 
-  cluster(cluster: PublishedCluster): void {
-    this.#removedClusters.delete(cluster.name)
-    this.#hosts.delete(cluster.name)
-    this.#clusters.set(cluster.name, cluster)
+  cluster(cluster: ChangedCluster): void {
+    const { name } = cluster.config
+    this.#removedClusters.delete(name)
+    this.#hosts.delete(name)
+    this.#clusters.set(name, cluster)
     this.#schedule()
   }
 
@@ -100,7 +107,7 @@ export class Batcher {
     if (!this.#scheduled) return
     this.#scheduled = false
     const batch: ConfigChange = {
-      clusters: [...this.#clusters.values()],
+      clusters: publishedOf(this.#clusters.values()),
       removedClusters: [...this.#removedClusters],
       hosts: [...this.#hosts].map(([cluster, update]) => ({ cluster, update })),
       healthChanges: [...this.#health],
@@ -133,4 +140,9 @@ export class Batcher {
     this.#scheduled = true
     setImmediate(() => this.flush())
   }
+}
+
+/** One after the other: all of them at once would be as large as the configuration. */
+export function* publishedOf(clusters: Iterable<ChangedCluster>): Generator<PublishedCluster> {
+  for (const cluster of clusters) yield cluster.published()
 }

@@ -14,7 +14,7 @@ import { StaticDiscovery } from '../upstream/clusters/static.ts'
 import { StrictDnsDiscovery } from '../upstream/clusters/strict-dns.ts'
 import { BuiltinCodecs } from '../upstream/codecs.ts'
 import { HealthChecker } from '../upstream/health-checkers/checker.ts'
-import type { MetHost } from '../upstream/host.ts'
+import type { HostsUpdate, MetHost } from '../upstream/host.ts'
 import { OutlierDetector } from '../upstream/outlier.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import { circuitBreakerGauges } from '../upstream/resource-manager.ts'
@@ -49,7 +49,7 @@ export interface ClusterStoreOptions {
 }
 
 /** A cluster on main: what is published of it, how its hosts are found, checked and ejected. */
-export class MainCluster implements DiscoveryListener {
+export class MainCluster implements DiscoveryListener, ClusterPublisher {
   readonly config: ClusterConfig
   /** As configured, for /config_dump. */
   readonly kept: Kept
@@ -76,7 +76,7 @@ export class MainCluster implements DiscoveryListener {
     this.viaApi = viaApi
     this.#store = store
     const { allocator, services, store: stats, outlierLog } = store.options
-    this.hosts = new ClusterHosts(config, allocator.allocate(CLUSTER_BLOCK), allocator, store.publisherFor(this), stats)
+    this.hosts = new ClusterHosts(config, allocator.allocate(CLUSTER_BLOCK), allocator, this, stats)
     this.met = config.type === 'ORIGINAL_DST' ? new MetHosts(stats, `cluster.${config.statsName}.`) : null
     this.#checkers = config.healthChecks.map(check => new HealthChecker(this.hosts, check, store.healthServices))
     this.outlier =
@@ -152,6 +152,15 @@ export class MainCluster implements DiscoveryListener {
   published(): PublishedCluster {
     const { config, version, hosts } = this
     return { name: config.name, version, config, block: hosts.block, hosts: hosts.current() }
+  }
+
+  /** Updates of a cluster that still warms wait with it. */
+  publish(name: string, update: HostsUpdate): void {
+    if (this.active) this.#store.options.batcher.hosts(name, update)
+  }
+
+  healthChanged(name: string): void {
+    if (this.active) this.#store.options.batcher.health(name)
   }
 
   failPassively(request: EjectionRequest): void {
@@ -269,7 +278,7 @@ export class ClusterStore {
     const before = this.#active.get(name)
     this.#active.set(name, cluster)
     cluster.active = true
-    this.options.batcher.cluster(cluster.published())
+    this.options.batcher.cluster(cluster)
     before?.stop()
     this.#count()
     this.options.onSettled()
@@ -330,18 +339,6 @@ export class ClusterStore {
     const cluster = this.#active.get(request.cluster)
     if (request.kind === 'immediate_health_check_fail') cluster?.failPassively(request)
     else cluster?.outlier?.onRequest(request)
-  }
-
-  /** Updates of a cluster that still warms wait with it. */
-  publisherFor(cluster: MainCluster): ClusterPublisher {
-    return {
-      publish: (name, update) => {
-        if (cluster.active) this.options.batcher.hosts(name, update)
-      },
-      healthChanged: name => {
-        if (cluster.active) this.options.batcher.health(name)
-      },
-    }
   }
 
   #countUpdate(known: boolean): void {

@@ -105,8 +105,10 @@ export class DynamicResources implements Subscriptions {
   cluster(cluster: MainCluster, ready: () => void): () => void {
     const { wait, begun } = this.#waiter(cluster, ready)
     const updates = `cluster.${cluster.config.statsName}.client_ssl_socket_factory.ssl_context_update_by_sds`
-    for (const reference of sdsReferences(cluster.kept.message()).values()) {
-      wait(this.#followSecret(reference, cluster, updates))
+    if (cluster.kept.mayHave('sds_config')) {
+      for (const reference of sdsReferences(cluster.kept.message()).values()) {
+        wait(this.#followSecret(reference, cluster, updates))
+      }
     }
     begun()
     return () => {
@@ -173,7 +175,7 @@ export class DynamicResources implements Subscriptions {
         statPrefix,
         taker(settle, (resource, version) => {
           const proto = resource.decodeWhole<envoy.config.route.v3.RouteConfiguration>()
-          this.#resources.putRoute(name, version, this.#resources.parseRoute(proto, resource.at, false))
+          this.#resources.putRoute(name, version, this.#resources.parseRoute(proto, resource.at))
           const bytes = Uint8Array.from(resource.bytes)
           this.#resources.dynamic.routes.set(name, { ...keptBytes(RDS.typeName, bytes), version })
         }),

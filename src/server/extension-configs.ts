@@ -140,7 +140,7 @@ export class ExtensionConfigs {
     const { rds, route_config } = message as HcmProto
     if (rds !== undefined) refuse('rds', 'give it a route_config')
     if (discoveredOfManager(config as HcmConfig).length > 0) refuse('config_discovery', 'give typed_config')
-    if (route_config !== undefined) this.#resources.parseRoute(route_config, at.any().field('route_config'), true)
+    if (route_config !== undefined) this.#resources.checkRoutes(route_config, at.any().field('route_config'))
   }
 }
 

@@ -14,16 +14,21 @@ export function publish(name: string, version: string, config: unknown): Publish
 
 /** A change of the configuration before its lists are packed, which happens once and only if there is somebody to send it to. */
 export interface ConfigChange extends Omit<ConfigBatch, 'clusters' | 'workloads'> {
-  readonly clusters?: readonly PublishedCluster[]
+  /** Gone through once. */
+  readonly clusters?: Iterable<PublishedCluster>
   readonly workloads?: readonly PublishedWorkload[]
 }
 
-/** Clusters of one change share what is equal in them, and so do workloads. */
-export function packed(change: ConfigChange): ConfigBatch {
+/** Clusters of one change share what is equal in them, and so do workloads. `writer` may know parts of clusters already. */
+export function packed(change: ConfigChange, writer = new ValueWriter()): ConfigBatch {
   const { clusters = [], workloads = [], ...rest } = change
-  return {
-    ...rest,
-    ...(clusters.length === 0 ? {} : { clusters: new ValueWriter(new Set(['clusters'])).pack({ clusters }) }),
-    ...(workloads.length === 0 ? {} : { workloads: new ValueWriter(new Set(['workloads'])).pack({ workloads }) }),
+  const lists: { clusters?: SharedArrayBuffer; workloads?: SharedArrayBuffer } = {}
+  const ids: number[] = []
+  for (const cluster of clusters) ids.push(writer.identify(cluster))
+  if (ids.length > 0) lists.clusters = writer.packList(ids)
+  if (workloads.length > 0) {
+    const others = new ValueWriter()
+    lists.workloads = others.packList(workloads.map(workload => others.identify(workload)))
   }
+  return { ...rest, ...lists }
 }

@@ -1,11 +1,12 @@
 import { ConfigError } from '../base/errors.ts'
 import type { Loggers } from '../base/log.ts'
+import { elementsOf, MIN_LENGTH } from '../base/shelf.ts'
 import type { Timers } from '../base/timer.ts'
 import { WarningDigest } from '../base/warning-digest.ts'
 import { type ClusterParser, parseCluster } from '../config/cluster.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
-import { parseRouteConfiguration } from '../config/route.ts'
+import { checkRouteConfiguration, parseRouteConfiguration, type RouteParseServices } from '../config/route.ts'
 import type { NodeInfo, Runtime } from '../config/services.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import type { TransportLayer } from '../io/transport-sockets/layers.ts'
@@ -17,8 +18,8 @@ import type { EdsDiscovery } from '../upstream/clusters/eds.ts'
 import type { MetHost } from '../upstream/host.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { SharedStateAllocator } from '../upstream/shared-state.ts'
-import type { Published, PublishedListener } from '../worker/messages.ts'
-import { Batcher } from './batcher.ts'
+import type { ConfigBatch, Published, PublishedListener } from '../worker/messages.ts'
+import { Batcher, publishedOf } from './batcher.ts'
 import { CertificateExpiry } from './certificate-expiry.ts'
 import { clusterParser } from './cluster-parser.ts'
 import { ClusterStore, type MainCluster } from './clusters.ts'
@@ -30,7 +31,8 @@ import { keptElement } from './kept.ts'
 import { ListenerShareStore } from './listener-shares.ts'
 import { ListenerManager, type MainListener, placedConnectionManagersOf } from './listeners.ts'
 import { mainServices } from './main-services.ts'
-import { type ConfigChange, publish } from './publisher.ts'
+import { PartSharer } from './part-sharer.ts'
+import { type ConfigChange, packed, publish } from './publisher.ts'
 import { declareRouteStats } from './route-stat-names.ts'
 import { SecretStore } from './secrets.ts'
 import { shelveConfiguration } from './shelve-configuration.ts'
@@ -102,6 +104,8 @@ export class ResourceManager {
   readonly #extensions = new Map<string, Published>()
   readonly #expiry = new CertificateExpiry()
   #staticListeners: MainListener[] = []
+  /** While many static clusters are read, until workers have them. */
+  #sharer: PartSharer | null = null
   #onClustersReady: (() => void) | null = null
   /** The first round of clusters is over; listeners may still wait. */
   #clustersInitialized = false
@@ -172,16 +176,20 @@ export class ResourceManager {
     for (const [i, proto] of secrets.entries()) {
       this.secrets.put(this.secrets.parse(proto, at.field('secrets').index(i), ''))
     }
-    const clusters = statics.clusters ?? []
+    const clusters = elementsOf<envoy.config.cluster.v3.Cluster>(statics, 'clusters')
     const loaded = Date.now()
     config.info(`loading ${clusters.length} cluster(s)`)
-    for (const [i, proto] of clusters.entries()) {
+    if (clusters.length >= MIN_LENGTH) this.#sharer = new PartSharer()
+    let i = 0
+    for (const proto of clusters) {
       const place = at.field('clusters').index(i)
       const parsed = this.parseCluster(proto, place)
+      this.#sharer?.share(parsed)
       if (this.clusters.has(parsed.name)) {
         throw new ConfigError('CONFIG_DUPLICATE', place, `cluster manager: duplicate cluster '${parsed.name}'`)
       }
       this.clusters.add(parsed, keptElement(statics, 'clusters', i, loaded), '', false)
+      i++
     }
     const local = bootstrap.cluster_manager?.local_cluster_name ?? ''
     if (local !== '' && !this.clusters.has(local)) {
@@ -230,22 +238,31 @@ export class ResourceManager {
       if (hcm.rds !== undefined) {
         this.subscriptions?.checkRoutes(hcm.rds.config_source ?? {}, place.field('rds').field('config_source'))
       }
-      if (hcm.route_config !== undefined) this.parseRoute(hcm.route_config, place.field('route_config'), true)
+      if (hcm.route_config !== undefined) this.checkRoutes(hcm.route_config, place.field('route_config'))
     }
     return listener
   }
 
-  /** `inline`: unknown clusters are an error unless validate_clusters says otherwise (route.proto). Throws ConfigError. */
-  parseRoute(proto: RouteProto, at: FieldPath, inline: boolean): ReturnType<typeof parseRouteConfiguration> {
+  /** A route configuration of its own (RDS): clusters need not exist unless validate_clusters says so. Throws ConfigError. */
+  parseRoute(proto: RouteProto, at: FieldPath): RouteConfig {
     const warnings: string[] = []
-    const config = parseRouteConfiguration(proto, at, {
+    const config = parseRouteConfiguration(proto, at, this.#routeParsing(warnings, false))
+    for (const text of warnings) this.#warnings.add(text)
+    return config
+  }
+
+  /** One inside a listener, parsed with it: unknown clusters are an error unless validate_clusters says otherwise. Throws ConfigError. */
+  checkRoutes(proto: RouteProto, at: FieldPath): void {
+    checkRouteConfiguration(proto, at, this.#routeParsing([], true))
+  }
+
+  #routeParsing(warnings: string[], validateClusters: boolean): RouteParseServices {
+    return {
       warnings,
-      validateClusters: inline,
+      validateClusters,
       hasCluster: name => this.clusters.has(name),
       clusterNames: () => this.clusters.names(),
-    })
-    if (!inline) for (const text of warnings) this.#warnings.add(text)
-    return config
+    }
   }
 
   /** A dynamic route configuration, parsed; workers get it with the next batch. */
@@ -357,18 +374,21 @@ export class ResourceManager {
   /** Everything static is in effect: what only dumps read takes as little room as possible from now on. `done`: there is garbage. */
   shelve(done: () => void): void {
     const statics = this.#context.bootstrap.static_resources ?? {}
-    shelveConfiguration(statics, this.listeners.active.values(), this.clusters.active.values(), done)
+    shelveConfiguration(statics, this.listeners.active.values(), done)
   }
 
   /** What a worker must know besides its listeners. */
-  everything(): ConfigChange {
-    return {
+  everything(): ConfigBatch {
+    const writer = this.#sharer?.writer
+    this.#sharer = null
+    const all: ConfigChange = {
       workloads: this.workloads.all(),
-      clusters: [...this.clusters.active.values()].map(c => c.published()),
+      clusters: publishedOf(this.clusters.active.values()),
       routes: [...this.#routes.values()],
       extensions: [...this.#extensions.values()],
       secrets: this.secrets.all().map(s => publish(s.name, s.version, s)),
     }
+    return packed(all, writer)
   }
 
   listenersFor(worker: number): PublishedListener[] {

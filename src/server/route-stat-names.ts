@@ -16,13 +16,6 @@ const ROUTE_STATS: StatTemplate = {
 }
 
 /** Names a route configuration has at zero from load time, as the real Envoy. */
-export function declareRouteStats(store: StatsStore, config: RouteConfig): void {
-  for (const host of config.virtualHosts) {
-    const names = new Set<string>()
-    for (const cluster of host.virtualClusters) names.add(`vcluster.${cluster.name}`)
-    // Requests that match none of them count there.
-    if (names.size > 0) names.add('vcluster.other')
-    for (const route of host.routes) if (route.statPrefix !== '') names.add(`route.${route.statPrefix}`)
-    for (const name of names) store.declare(`vhost.${host.name}.${name}.`, ROUTE_STATS)
-  }
+export function declareRouteStats(store: StatsStore, { statPrefixes }: Pick<RouteConfig, 'statPrefixes'>): void {
+  for (const prefix of statPrefixes) store.declare(prefix, ROUTE_STATS)
 }

@@ -1,3 +1,4 @@
+import { shelfOf } from '../base/shelf.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 
 type ValidationContext = envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext
@@ -40,7 +41,13 @@ export function sdsReferences(
   }
   const { name, sds_config: source } = message as SdsSecretConfig
   if (source === undefined || typeof name !== 'string') {
-    for (const key in message) sdsReferences((message as Record<string, unknown>)[key], found, key, message)
+    const shelf = shelfOf(message)
+    for (const key in message) {
+      const list = shelf?.get(key)
+      if (list === undefined) sdsReferences((message as Record<string, unknown>)[key], found, key, message)
+      else if (list.names?.has('sds_config') !== false)
+        for (const item of list) sdsReferences(item, found, key, message)
+    }
     return found
   }
   if (name === '') return found

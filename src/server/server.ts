@@ -374,7 +374,7 @@ export class Server {
   }
 
   #everything(): ConfigBatch {
-    this.#snapshot ??= packed(this.resources.everything())
+    this.#snapshot ??= this.resources.everything()
     return { runtime: this.runtime.entries(), ...this.#snapshot, epoch: this.allocator.newestEpoch }
   }
 

@@ -103,7 +103,7 @@ export class StatsStore implements StatsScope {
   readonly #exact = new Map<string, bigint>()
   readonly #explicit = new Map<string, TaggedName>()
   readonly #workers = new Map<number, WorkerCells>()
-  readonly #declared = new Map<string, Set<StatTemplate>>()
+  readonly #declared = new Map<string, readonly StatTemplate[]>()
   /** Subtracted from counters since /reset_counters. */
   #baseline = new Map<string, number>()
   #rejected: StatsRejector = () => false
@@ -141,8 +141,8 @@ export class StatsStore implements StatsScope {
   /** The names of `template` exist at zero under `prefix` (with its final dot) until `drop(prefix)`. */
   declare(prefix: string, template: StatTemplate): void {
     const known = this.#declared.get(prefix)
-    if (known === undefined) this.#declared.set(prefix, new Set([template]))
-    else known.add(template)
+    if (known === undefined) this.#declared.set(prefix, alone(template))
+    else if (!known.includes(template)) this.#declared.set(prefix, [...known, template])
   }
 
   /** Forgets everything under `prefix`; workers are told separately. */
@@ -305,6 +305,12 @@ export class StatsStore implements StatsScope {
 }
 
 const EMPTY = new HistogramBins()
+const singles = new Map<StatTemplate, readonly StatTemplate[]>()
+
+/** One list for all scopes that have this template only, which most clusters do. */
+function alone(template: StatTemplate): readonly StatTemplate[] {
+  return made(singles, template, () => [template])
+}
 
 function cellOf(worker: WorkerCells, i: number): number {
   return worker.cells[Math.floor(i / CHUNK_CELLS)]?.[i % CHUNK_CELLS] ?? 0

@@ -99,7 +99,7 @@ export interface ConfigBatch {
   readonly epoch?: number
   /** Pages of shared state, before anything that points into them. */
   readonly pages?: readonly SharedPageView[]
-  /** `{ clusters: PublishedCluster[] }`, the list lazy, by `ValueWriter`. */
+  /** `PackedList<PublishedCluster>`, by `ValueWriter`. */
   readonly clusters?: SharedArrayBuffer
   readonly removedClusters?: readonly string[]
   readonly listeners?: readonly PublishedListener[]
@@ -111,7 +111,7 @@ export interface ConfigBatch {
   /** ParsedExtension each, by `extensionKey`. */
   readonly extensions?: readonly Published[]
   readonly removedExtensions?: readonly string[]
-  /** `{ workloads: PublishedWorkload[] }`, the list lazy, by `ValueWriter`. */
+  /** `PackedList<PublishedWorkload>`, by `ValueWriter`. */
   readonly workloads?: SharedArrayBuffer
   /** Addresses. */
   readonly removedWorkloads?: readonly string[]

@@ -2,7 +2,7 @@ import { type PackedList, ValueReader } from '../base/packed-values.ts'
 import type { ParsedExtension } from '../config/registry.ts'
 import type { ExtensionSource, RouteSource, SecretData, SecretSource, WorkloadSource } from '../config/services.ts'
 import type { RouteTable } from '../routing/route.ts'
-import type { LoadedRouteConfig } from '../routing/route-config.ts'
+import type { RouteConfig } from '../routing/route-config.ts'
 import { WorkloadMetadata } from '../telemetry/workload-metadata.ts'
 import type { ClusterConfig } from '../upstream/cluster-config.ts'
 import type { ClusterSource, LoadedCluster } from '../upstream/cluster-manager.ts'
@@ -29,7 +29,7 @@ export class ClusterSnapshot implements ClusterSource {
 
   /** Takes a push over and names its clusters, of which nothing else is read now. */
   putAll(packed: SharedArrayBuffer, replaced: (name: string) => void): void {
-    const { clusters: push } = new ValueReader(packed).root() as { clusters: PackedList<PublishedCluster> }
+    const push = new ValueReader(packed).root() as PackedList<PublishedCluster>
     for (let index = 0; index < push.length; index++) {
       const name = push.field(index, 'name')
       this.#clusters.set(name, { push, index })
@@ -60,9 +60,9 @@ export class ClusterSnapshot implements ClusterSource {
 export class RouteSnapshot implements RouteSource {
   readonly #published = new Map<string, Published>()
   readonly #tables = new Map<string, RouteTable>()
-  readonly #build: (config: LoadedRouteConfig) => RouteTable
+  readonly #build: (config: RouteConfig) => RouteTable
 
-  constructor(build: (config: LoadedRouteConfig) => RouteTable) {
+  constructor(build: (config: RouteConfig) => RouteTable) {
     this.#build = build
   }
 
@@ -81,7 +81,7 @@ export class RouteSnapshot implements RouteSource {
     if (known !== undefined) return known
     const published = this.#published.get(name)
     if (published === undefined) return null
-    const table = this.#build(materialise<LoadedRouteConfig>(published))
+    const table = this.#build(materialise<RouteConfig>(published))
     this.#tables.set(name, table)
     return table
   }
@@ -152,7 +152,7 @@ export class WorkloadSnapshot implements WorkloadSource {
   >()
 
   putAll(packed: SharedArrayBuffer): void {
-    const { workloads: push } = new ValueReader(packed).root() as { workloads: PackedList<PublishedWorkload> }
+    const push = new ValueReader(packed).root() as PackedList<PublishedWorkload>
     for (let index = 0; index < push.length; index++) this.#workloads.set(push.field(index, 'address'), { push, index })
   }
 

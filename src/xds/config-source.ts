@@ -4,10 +4,10 @@ import type { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import type { GrpcTarget } from './grpc-target.ts'
 import { grpcTarget } from './grpc-target.ts'
+import type { ClustersByName } from './static-clusters.ts'
 
 export type ConfigSourceProto = envoy.config.core.v3.ConfigSource
 type ApiConfigSourceProto = envoy.config.core.v3.ApiConfigSource
-type ClusterProto = envoy.config.cluster.v3.Cluster
 
 /** A gRPC control plane and how it is spoken to. */
 export interface ApiSource {
@@ -29,7 +29,7 @@ export type SourcePlan =
 /** Reads a ConfigSource. Throws ConfigError for what cannot be followed. */
 export function planSource(
   source: ConfigSourceProto,
-  clusters: ReadonlyMap<string, ClusterProto>,
+  clusters: ClustersByName,
   hasAds: boolean,
   at: FieldPath,
 ): SourcePlan {
@@ -67,11 +67,7 @@ export function planSource(
 }
 
 /** An ApiConfigSource of type GRPC or DELTA_GRPC (ads_config is one, too). Throws ConfigError. */
-export function planApi(
-  proto: ApiConfigSourceProto,
-  clusters: ReadonlyMap<string, ClusterProto>,
-  at: FieldPath,
-): ApiSource {
+export function planApi(proto: ApiConfigSourceProto, clusters: ClustersByName, at: FieldPath): ApiSource {
   const type = proto.api_type ?? 'DEPRECATED_AND_UNAVAILABLE_DO_NOT_USE'
   if (type !== 'GRPC' && type !== 'DELTA_GRPC') {
     const advice = 'use api_type GRPC or DELTA_GRPC'

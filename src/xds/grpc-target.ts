@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { ConfigError } from '../base/errors.ts'
 import type { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
+import type { ClustersByName } from './static-clusters.ts'
 
 type ClusterProto = envoy.config.cluster.v3.Cluster
 type GrpcServiceProto = envoy.config.core.v3.GrpcService
@@ -40,11 +41,7 @@ const RETRY_BASE = 500
 const RETRY_MAX = 30_000
 
 /** Reads where a gRPC service is. Throws ConfigError when it cannot be dialled from here. */
-export function grpcTarget(
-  service: GrpcServiceProto,
-  clusters: ReadonlyMap<string, ClusterProto>,
-  at: FieldPath,
-): GrpcTarget {
+export function grpcTarget(service: GrpcServiceProto, clusters: ClustersByName, at: FieldPath): GrpcTarget {
   const metadata = (service.initial_metadata ?? []).map(h => [(h.key ?? '').toLowerCase(), h.value ?? ''] as const)
   if (service.google_grpc !== undefined) return googleTarget(service.google_grpc, metadata, at.field('google_grpc'))
   const envoyGrpc = service.envoy_grpc

@@ -25,6 +25,7 @@ import { SDS } from './resources/sds.ts'
 import type { ResourceType } from './resources/type.ts'
 import { WDS } from './resources/wds.ts'
 import type { DecodePolicy } from './resources/xds-resource.ts'
+import { StaticClusters } from './static-clusters.ts'
 import { SubscriptionStats, type XdsStats } from './watcher-stats.ts'
 import { type UpdateHandler, XdsSubscription } from './xds-subscription.ts'
 
@@ -79,7 +80,7 @@ export class XdsClient {
   readonly #policy: DecodePolicy
   readonly #warnings: WarningDigest
   /** Static ones by name. */
-  readonly #clusters: ReadonlyMap<string, envoy.config.cluster.v3.Cluster>
+  readonly #clusters: StaticClusters
   readonly #ads: Mux | null
   readonly #cds: SourcePlan | null
   readonly #lds: SourcePlan | null
@@ -102,7 +103,7 @@ export class XdsClient {
       },
       countUnknown: () => unknown.inc(),
     }
-    this.#clusters = new Map((deps.bootstrap.static_resources?.clusters ?? []).map(c => [c.name ?? '', c]))
+    this.#clusters = new StaticClusters(deps.bootstrap.static_resources ?? {})
     const dynamic = deps.bootstrap.dynamic_resources ?? {}
     const at = FieldPath.root().field('dynamic_resources')
     this.#ads =
@@ -122,9 +123,10 @@ export class XdsClient {
     if (this.#cds !== null) new SubscriptionStats(deps.stats, CDS_PREFIX, deps.clock)
     if (this.#lds !== null) new SubscriptionStats(deps.stats, LDS_PREFIX, deps.clock)
     const clustersAt = FieldPath.root().field('static_resources').field('clusters')
-    for (const [i, cluster] of (deps.bootstrap.static_resources?.clusters ?? []).entries()) {
-      const source = cluster.eds_cluster_config?.eds_config
-      if (cluster.type !== 'EDS' || source === undefined) continue
+    for (let i = 0; i < this.#clusters.length; i++) {
+      if (this.#clusters.typeOf(i) !== 'EDS') continue
+      const source = this.#clusters.at(i).eds_cluster_config?.eds_config
+      if (source === undefined) continue
       const place = clustersAt.index(i).field('eds_cluster_config').field('eds_config')
       this.#checkNode(EDS.typeUrl, place)
       this.#plan(source, place)
@@ -181,7 +183,7 @@ export class XdsClient {
     const prefix = CDS_PREFIX
     const reloads = stats.counter(`${prefix}config_reload`)
     const reloadTime = stats.gauge(`${prefix}config_reload_time_ms`)
-    const fixed = new Set(this.#clusters.keys())
+    const fixed = new Set(this.#clusters.names())
     const set = new CompleteSet('cluster(s)', this.#pausing(sink, [EDS, SDS]), fixed, () => {
       reloads.inc()
       reloadTime.set(Math.floor(clock.wall()))

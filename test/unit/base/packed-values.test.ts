@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import t from 'tap'
-import { type PackedList, ValueReader, ValueWriter } from '../../../src/base/packed-values.ts'
+import { ListPacker, type PackedList, ValueReader, ValueWriter } from '../../../src/base/packed-values.ts'
 
 function through(value: unknown): unknown {
   return new ValueReader(new ValueWriter().pack(value)).root()
@@ -55,6 +55,33 @@ t.test('a lazy list gives elements, and properties without their element', async
   t.same(read.hosts.field(1, 'domains'), [])
   t.same(read.hosts.get(1), hosts[1])
   t.equal(read.hosts.field(0, 'nothing' as 'name'), undefined)
+})
+
+t.test('a list that is packed already stays one inside another value', async t => {
+  const packer = new ListPacker<{ name: string; sizes: number[] }>()
+  const hosts = [
+    { name: 'a', sizes: [1, 2 ** 40] },
+    { name: 'b', sizes: [] },
+  ]
+  for (const host of hosts) packer.add(host)
+  const list = packer.finish()
+  t.same([...list], hosts)
+  t.same([...(list.names ?? [])].sort(), ['name', 'sizes'])
+  const read = through({ before: 'a', routes: { list }, bytes: new Uint8Array([0, 1]) }) as {
+    routes: { list: PackedList<(typeof hosts)[0]> }
+    bytes: Uint8Array
+  }
+  t.same([...read.routes.list], hosts)
+  t.same(read.bytes, new Uint8Array([0, 1]))
+  const again = through([read.routes.list]) as [PackedList<(typeof hosts)[0]>]
+  t.same([...again[0]], hosts)
+})
+
+t.test('equal numbers of any size are one value', async t => {
+  const writer = new ValueWriter()
+  const one = writer.identify({ max: [2 ** 64, Number.POSITIVE_INFINITY, Number.NaN, -0.5] })
+  t.equal(writer.identify({ max: [2 ** 64, Number.POSITIVE_INFINITY, Number.NaN, -0.5] }), one)
+  t.not(writer.identify({ max: [2 ** 64, Number.POSITIVE_INFINITY, Number.NaN, 0.5] }), one)
 })
 
 t.test('objects of many properties are no hash tables', async t => {

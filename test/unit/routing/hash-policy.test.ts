@@ -3,6 +3,7 @@ import { xxHash64 } from '../../../src/base/xxhash64.ts'
 import { HeaderBlock } from '../../../src/codec/header-block.ts'
 import { HashPolicies } from '../../../src/routing/hash-policy.ts'
 import type { HashPolicyConfig } from '../../../src/routing/route-config.ts'
+import { virtualHost } from '../../../src/routing/route-table.ts'
 import { seededXxHash64 } from '../../../src/routing/seeded-hash.ts'
 import { StreamInfo } from '../../../src/telemetry/stream-info.ts'
 import { connection } from '../telemetry/contexts.ts'
@@ -18,7 +19,7 @@ function request(path: string, ...list: string[]): HeaderBlock {
 
 function policies(...hash_policy: object[]): HashPolicies {
   const config = parse(withRoutes([{ match: { prefix: '/' }, route: { cluster: 'c', hash_policy } }]))
-  return new HashPolicies(config.virtualHosts[0]!.routes[0]!.action!.hashPolicies as readonly HashPolicyConfig[])
+  return new HashPolicies(virtualHost(config, 0).routes[0]!.action!.hashPolicies as readonly HashPolicyConfig[])
 }
 
 const info = new StreamInfo()

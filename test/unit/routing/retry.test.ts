@@ -11,12 +11,13 @@ import {
 } from '../../../src/routing/retry.ts'
 import { CompiledRetryPolicy } from '../../../src/routing/retry-policy.ts'
 import { RetryOn } from '../../../src/routing/route.ts'
+import { virtualHost } from '../../../src/routing/route-table.ts'
 import { parse, withRoutes } from './configs.ts'
 import { runtimeOf } from './runtime.ts'
 
 function policyOf(proto: object, runtime: Readonly<Record<string, string>> = {}): CompiledRetryPolicy {
   const config = parse(withRoutes([{ match: { prefix: '/' }, route: { cluster: 'c', retry_policy: proto } }]))
-  return new CompiledRetryPolicy(config.virtualHosts[0]!.routes[0]!.action!.retry!, runtimeOf(runtime))
+  return new CompiledRetryPolicy(virtualHost(config, 0).routes[0]!.action!.retry!, runtimeOf(runtime))
 }
 
 function block(status: number, ...list: string[]): HeaderBlock {

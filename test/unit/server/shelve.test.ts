@@ -1,6 +1,6 @@
 import t from 'tap'
-import { elementOf, shelve as steps } from '../../../src/server/shelf.ts'
-import { PartSharer } from '../../../src/server/shelve-configuration.ts'
+import { elementOf, shelve as steps } from '../../../src/base/shelf.ts'
+import { PartSharer } from '../../../src/server/part-sharer.ts'
 
 function shelve(owner: object, key: string): boolean {
   const all = steps(owner, key)
