@@ -44,6 +44,11 @@ import { openTelemetryAccessLog } from './telemetry/access-loggers/open-telemetr
 import { stderrAccessLog } from './telemetry/access-loggers/stderr.ts'
 import { stdoutAccessLog } from './telemetry/access-loggers/stdout.ts'
 import { tcpGrpcAccessLog } from './telemetry/access-loggers/tcp-grpc.ts'
+import { dogStatsdFactory } from './telemetry/stats-sinks/dog-statsd.ts'
+import { graphiteStatsdFactory } from './telemetry/stats-sinks/graphite-statsd.ts'
+import { metricsServiceFactory } from './telemetry/stats-sinks/metrics-service.ts'
+import { openTelemetrySinkFactory } from './telemetry/stats-sinks/open-telemetry.ts'
+import { statsdFactory } from './telemetry/stats-sinks/statsd.ts'
 import { openTelemetryFactory } from './telemetry/tracers/opentelemetry.ts'
 import { zipkinFactory } from './telemetry/tracers/zipkin.ts'
 import { upstreamMetadataExchangeFactory } from './upstream/filters/metadata-exchange.ts'
@@ -96,6 +101,11 @@ const EXTENSIONS = [
   stderrAccessLog,
   zipkinFactory,
   openTelemetryFactory,
+  statsdFactory,
+  dogStatsdFactory,
+  graphiteStatsdFactory,
+  metricsServiceFactory,
+  openTelemetrySinkFactory,
   httpInspectorFactory,
   originalDstFactory,
   originalSrcFactory,

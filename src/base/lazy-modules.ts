@@ -17,6 +17,8 @@ export const lazyDns = (): typeof import('node:dns/promises') => process.getBuil
 
 export const lazyZlib = (): typeof import('node:zlib') => process.getBuiltinModule('node:zlib')
 
+export const lazyDgram = (): typeof import('node:dgram') => process.getBuiltinModule('node:dgram')
+
 export const lazyStream = (): typeof import('node:stream') => process.getBuiltinModule('node:stream')
 
 let re2: typeof import('re2js') | null = null

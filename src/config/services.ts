@@ -57,6 +57,21 @@ export interface CallOuts {
   http(options: CallOptions, head: HeaderBlock, body: Uint8Array | null, user: CallUser): PendingCall
   /** Once per configuration, not per call. */
   grpc(service: GrpcServiceConfig): GrpcClient
+  /** A connection to a host of `cluster`, with its transport socket. The user may be called before this returns. */
+  tcp(cluster: string, user: TcpCallUser): TcpCall
+}
+
+/** Told that a connection is gone, or could not be made (no such cluster, no host, refused). */
+export interface TcpCallUser {
+  onTcpClosed(): void
+}
+
+/** What the peer says is read and thrown away. */
+export interface TcpCall extends PendingCall {
+  /** Bytes that wait for the connection or for the peer. */
+  readonly buffered: number
+  /** The bytes are given away. Does nothing when the connection is gone. */
+  send(bytes: Uint8Array): void
 }
 
 export interface PendingCall {

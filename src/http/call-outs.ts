@@ -1,8 +1,9 @@
 import type { HeaderBlock } from '../codec/header-block.ts'
 import type { GrpcServiceConfig } from '../config/grpc-service.ts'
-import type { CallOuts, GrpcClient, PendingCall, WorkerServices } from '../config/services.ts'
+import type { CallOuts, GrpcClient, PendingCall, TcpCall, TcpCallUser, WorkerServices } from '../config/services.ts'
 import { AsyncCall, addInternalHeaders, type CallOptions, type CallUser } from './async-client.ts'
 import { AsyncGrpcClient } from './grpc-call.ts'
+import { AsyncTcpCall } from './tcp-call.ts'
 
 /** Calls of one worker's extensions. `localAddress`: the machine's own, which calls name as their client. */
 export class AsyncCallOuts implements CallOuts {
@@ -23,5 +24,11 @@ export class AsyncCallOuts implements CallOuts {
 
   grpc(service: GrpcServiceConfig): GrpcClient {
     return new AsyncGrpcClient(service, this.#services, this.#localAddress)
+  }
+
+  tcp(cluster: string, user: TcpCallUser): TcpCall {
+    const call = new AsyncTcpCall(user)
+    call.start(cluster, this.#services.clusters)
+    return call
   }
 }

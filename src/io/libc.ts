@@ -11,6 +11,8 @@ export interface Libc {
   bind(fd: number, address: Uint8Array, length: number): number
   listen(fd: number, backlog: number): number
   accept4(fd: number, address: Uint8Array | null, length: Uint8Array | null, flags: number): number
+  /** Of datagrams. */
+  sendto(fd: number, data: Uint8Array, size: number, flags: number, address: Uint8Array, length: number): number
   dup(fd: number): number
   close(fd: number): number
   /** malloc_trim(3): memory that was freed goes back to the kernel. Does nothing where libc is not glibc. */
@@ -55,6 +57,9 @@ function load(): Libc | null {
     bind: library.func('int bind(int fd, const uint8_t *address, uint32_t length)'),
     listen: library.func('int listen(int fd, int backlog)'),
     accept4: library.func('int accept4(int fd, uint8_t *address, uint8_t *length, int flags)'),
+    sendto: library.func(
+      'long sendto(int fd, const uint8_t *data, size_t size, int flags, const uint8_t *address, uint32_t length)',
+    ),
     // A descriptor must not leak into the programs that the agent starts.
     dup: fd => fcntl(fd, CLOSE_ON_EXEC_DUP, 0),
     close: library.func('int close(int fd)'),

@@ -28,11 +28,11 @@ import { RuntimeView } from '../worker/runtime.ts'
 import { XdsClient } from '../xds/xds.ts'
 import type { AdminFactory, AdminPort } from './admin-port.ts'
 import { applicationLogPattern } from './application-log.ts'
-import { asksForMore, MONITOR_STATS, maxDownstreamConnections } from './downstream-limit.ts'
+import { MONITOR_STATS, maxDownstreamConnections } from './downstream-limit.ts'
 import { DynamicResources } from './dynamic.ts'
 import type { EnvoyOptions } from './envoy-options.ts'
 import { InitManager } from './init-manager.ts'
-import { internalListenerBuffer, unknownBootstrapExtensions } from './internal-listeners.ts'
+import { internalListenerBuffer } from './internal-listeners.ts'
 import { localAddress } from './local-address.ts'
 import { MemoryReturn } from './memory-return.ts'
 import { fullNode, nodeInfo } from './node.ts'
@@ -42,7 +42,8 @@ import { RuntimeLoader } from './runtime.ts'
 import { ServerStats } from './server-stats.ts'
 import { installSignals } from './signals.ts'
 import { ServerState } from './state.ts'
-import { bucketsOf, statsRejector, tagExtractor } from './stats-config.ts'
+import { Statistics } from './statistics.ts'
+import { checkUnsupported } from './unsupported.ts'
 import { WorkerPool } from './workers.ts'
 import { workloadSource } from './workload-discovery.ts'
 
@@ -50,6 +51,8 @@ type Bootstrap = envoy.config.bootstrap.v3.Bootstrap
 
 /** How long /stats waits for busy workers, in ms. */
 const GATHER_LIMIT = 500
+/** What is still held when its retirement is confirmed falls to 0 without a message, ms. */
+const RECLAIM_EVERY = 5000
 /** How long workers get to flush their logs when the process ends. */
 const SHUTDOWN_GRACE = 200
 /** From LIVE until what only dumps read is packed, in ms: whoever waits for readiness comes first. */
@@ -81,6 +84,7 @@ export class Server {
   tags!: TagExtractor
   /** Bounds of the buckets of a histogram. */
   buckets!: (name: string) => readonly number[]
+  statistics!: Statistics
   readonly #connections: SharedBlock
   readonly #tokenBuckets = tokenBucketMemory((Math.random() * 0x7fffffff) | 0)
   readonly #maxConnections: number
@@ -172,11 +176,15 @@ export class Server {
     regexLimits.error = this.runtimeView.integer('re2.max_program_size.error_level', 100)
     regexLimits.warn = this.runtimeView.integer('re2.max_program_size.warn_level', 2 ** 32 - 1)
     regexLimits.tell = text => misc.warning(text)
-    const { stats_config } = this.bootstrap
-    this.tags = tagExtractor(stats_config, this.options.statsTags)
-    this.tags.explicit = this.store.explicitTags
-    this.buckets = bucketsOf(stats_config)
-    this.store.setRejector(statsRejector(stats_config))
+    const refresh = (): void => this.#refreshAtFlush()
+    this.statistics = new Statistics(this.bootstrap, this.options.statsTags, {
+      store: this.store,
+      pool: this.pool,
+      refresh,
+    })
+    for (const warning of this.statistics.warnings) this.loggers.get('config').warning(warning)
+    this.tags = this.statistics.tags
+    this.buckets = this.statistics.buckets
     if (this.bootstrap.admin?.address !== undefined) this.#admin = this.#makeAdmin(this)
     const xds = new XdsClient({
       bootstrap: this.bootstrap,
@@ -230,17 +238,12 @@ export class Server {
     this.resources.start()
     main.info('starting main dispatch loop')
     this.init.start(() => this.#onInitialized())
-    const interval = this.bootstrap.stats_flush_interval ?? 5000
-    setInterval(() => void this.flush(), interval)
+    this.statistics.flusher.start()
+    setInterval(() => this.allocator.reclaim(), RECLAIM_EVERY)
     new Rest(() => this.#memory.soon()).start()
   }
 
-  /** Ends the stats interval: workers' samples become visible, gauges are brought up to date. */
-  async flush(): Promise<void> {
-    await this.pool.flush()
-    this.store.flushHistograms()
-    // What is still held when its retirement is confirmed falls to 0 without a message.
-    this.allocator.reclaim()
+  #refreshAtFlush(): void {
     this.stats.refresh(this.state, this.resources.daysToExpiry())
     this.resources.clusters.refreshGauges()
   }
@@ -250,7 +253,9 @@ export class Server {
    * A worker that does not answer in time is not waited for: its counters are one message older then.
    */
   async gatherStats(): Promise<void> {
-    await Promise.race([this.pool.flush(), sleep(GATHER_LIMIT, undefined, { ref: false })])
+    const { flusher } = this.statistics
+    const flushed = flusher.onAdmin ? flusher.flush() : this.pool.flush()
+    await Promise.race([flushed, sleep(GATHER_LIMIT, undefined, { ref: false })])
     this.refreshStats()
   }
 
@@ -315,6 +320,7 @@ export class Server {
       this.#main.info('exiting')
       process.exit(0)
     }
+    this.statistics.flusher.last()
     this.pool.stop(leave)
     setTimeout(leave, SHUTDOWN_GRACE)
   }
@@ -403,6 +409,7 @@ export class Server {
       tokenBuckets: this.#tokenBuckets,
       internalBuffer: internalListenerBuffer(this.bootstrap) ?? 0,
       disabledExtensions: o.disabledExtensions,
+      statsSinks: this.statistics.forWorkers,
       localAddress: localAddress(o.localAddressIpVersion),
       localCluster: this.bootstrap.cluster_manager?.local_cluster_name ?? '',
     }
@@ -450,43 +457,6 @@ export class Server {
     const b = this.bootstrap
     const pattern = applicationLogPattern(b.application_log_config, this.options.logFormatGiven)
     if (pattern !== null) this.#sink.usePattern(pattern)
-    const root = FieldPath.root()
-    const refuse = (field: string, what: string): never => {
-      throw new ConfigError('CONFIG_UNSUPPORTED', root.field(field), `${what} is not supported`, {
-        advice: 'remove it; docs/support-matrix.md lists what is supported',
-      })
-    }
-    if (b.hds_config !== undefined) refuse('hds_config', 'the health discovery service')
-    if (b.xds_delegate_extension !== undefined) refuse('xds_delegate_extension', 'an xDS delegate')
-    const { load_stats_config } = b.cluster_manager ?? {}
-    if (load_stats_config !== undefined) {
-      this.loggers.get('config').warning('cluster_manager.load_stats_config: not supported, no load is reported')
-    }
-    if (b.overload_manager !== undefined && asksForMore(b.overload_manager)) {
-      const text = 'overload_manager: supported is only envoy.resource_monitors.global_downstream_max_connections'
-      this.loggers.get('config').warning(text)
-    }
-    for (const name of unknownBootstrapExtensions(b)) {
-      this.loggers.get('config').warning(`bootstrap_extensions: ${name} is not supported, it has no effect`)
-    }
-    for (const field of [
-      'fatal_actions',
-      'stats_sinks',
-      'watchdogs',
-      'watchdog',
-      'flags_path',
-      'enable_dispatcher_stats',
-      'stats_eviction_interval',
-      'memory_allocator_manager',
-      'use_tcp_for_dns_lookups',
-      'certificate_provider_instances',
-      'inline_headers',
-      'perf_tracing_file_path',
-      'xds_config_tracker_extension',
-    ] as const) {
-      const value = b[field]
-      if (value === undefined || (Array.isArray(value) && value.length === 0)) continue
-      this.loggers.get('config').warning(`${field}: not supported, it has no effect`)
-    }
+    checkUnsupported(b, this.loggers.get('config'))
   }
 }

@@ -84,6 +84,12 @@ export class WorkerPool {
     if (slot?.ready === true) slot.worker?.postMessage(message)
   }
 
+  /** To the first worker that is there. */
+  sendToOne(message: ToWorker): void {
+    const index = this.#slots.findIndex(slot => slot.ready)
+    if (index >= 0) this.send(index, message)
+  }
+
   broadcast(message: ToWorker): void {
     for (let i = 0; i < this.#slots.length; i++) this.send(i, message)
   }

@@ -1,4 +1,5 @@
 import { HistogramBins } from './histogram.ts'
+import type { SampleRing } from './sample-ring.ts'
 import type { Counter, Gauge, Histogram, StatsScope } from './stats.ts'
 
 /**
@@ -83,11 +84,29 @@ export class SlabHistogram implements Histogram {
   }
 }
 
+/** A histogram whose samples a sink wants one by one. Without such a sink a worker has none of these. */
+export class SampledHistogram implements Histogram {
+  readonly bins = new HistogramBins()
+  readonly name: string
+  readonly #ring: SampleRing
+
+  constructor(name: string, ring: SampleRing) {
+    this.name = name
+    this.#ring = ring
+  }
+
+  record(value: number): void {
+    this.bins.record(value)
+    this.#ring.add(this, value)
+  }
+}
+
 export class Slab {
   readonly root: StatsScope
   readonly #counters = new Map<string, SlabCounter>()
   readonly #gauges = new Map<string, SlabGauge>()
-  readonly #histograms = new Map<string, SlabHistogram>()
+  readonly #histograms = new Map<string, SlabHistogram | SampledHistogram>()
+  readonly #samples: SampleRing | null
   readonly #post: (update: SlabUpdate) => void
   #cells: Float64Array = new Float64Array(0)
   #marks: Uint8Array = new Uint8Array(0)
@@ -100,9 +119,13 @@ export class Slab {
   #newHistograms: string[] = []
   #scheduled = false
 
-  /** `post` sends to main; called once per event-loop turn in which names were made. */
-  constructor(post: (update: SlabUpdate) => void) {
+  /**
+   * `post` sends to main; called once per event-loop turn in which names were made. `samples`: gets every sample too; null: no sink
+   * wants them, and recording one costs nothing more than its bin.
+   */
+  constructor(post: (update: SlabUpdate) => void, samples: SampleRing | null = null) {
     this.#post = post
+    this.#samples = samples
     this.root = new SlabScope(this, '')
   }
 
@@ -129,7 +152,8 @@ export class Slab {
   histogram(name: string): Histogram {
     let histogram = this.#histograms.get(name)
     if (histogram === undefined) {
-      histogram = new SlabHistogram()
+      const samples = this.#samples
+      histogram = samples?.wants(name) === true ? new SampledHistogram(name, samples) : new SlabHistogram()
       this.#histograms.set(name, histogram)
       this.#newHistograms.push(name)
       this.#schedule()

@@ -27,6 +27,18 @@ export interface HistogramSample {
   readonly used: boolean
 }
 
+export interface CounterSample extends NumberSample {
+  /** Without what /reset_counters took away: what has been counted since the stat was made. */
+  readonly total: number
+}
+
+/** What has been used, in no order: what sinks are told, and no more, as the names that the configuration declares are many. */
+export interface UsedStats {
+  readonly counters: readonly CounterSample[]
+  readonly gauges: readonly NumberSample[]
+  readonly histograms: readonly HistogramSample[]
+}
+
 /** A consistent view for one scrape; every list is sorted by full name. */
 export interface StatsSnapshot {
   readonly counters: readonly NumberSample[]
@@ -78,9 +90,17 @@ class MainHistogram implements Histogram {
   readonly pending = new HistogramBins()
   readonly interval = new HistogramBins()
   readonly cumulative = new HistogramBins()
+  readonly #name: string
+  readonly #store: StatsStore
+
+  constructor(name: string, store: StatsStore) {
+    this.#name = name
+    this.#store = store
+  }
 
   record(value: number): void {
     this.pending.record(value)
+    this.#store.sampled(this.#name, value)
   }
 }
 
@@ -107,6 +127,7 @@ export class StatsStore implements StatsScope {
   /** Subtracted from counters since /reset_counters. */
   #baseline = new Map<string, number>()
   #rejected: StatsRejector = () => false
+  #onSample: ((name: string, value: number) => void) | null = null
 
   counter(name: string): Counter {
     return made(this.#counters, name, () => new MainCounter())
@@ -117,7 +138,7 @@ export class StatsStore implements StatsScope {
   }
 
   histogram(name: string): Histogram {
-    return made(this.#histograms, name, () => new MainHistogram())
+    return this.#histogram(name)
   }
 
   text(name: string, value: string): void {
@@ -132,6 +153,16 @@ export class StatsStore implements StatsScope {
 
   scope(prefix: string): StatsScope {
     return new StoreScope(this, prefix)
+  }
+
+  /** `heard` is told of every sample that main itself records. */
+  listen(heard: (name: string, value: number) => void): void {
+    this.#onSample = heard
+  }
+
+  /** For histograms of this store. */
+  sampled(name: string, value: number): void {
+    if (this.#onSample !== null && !this.#rejected(name)) this.#onSample(name, value)
   }
 
   setRejector(rejected: StatsRejector): void {
@@ -176,9 +207,13 @@ export class StatsStore implements StatsScope {
   onHistogramUpdate(update: HistogramUpdate): void {
     for (const [raw, flat] of update) {
       const name = this.#shown(raw)
-      const histogram = made(this.#histograms, name, () => new MainHistogram())
+      const histogram = this.#histogram(name)
       for (let i = 0; i < flat.length; i += 2) histogram.pending.add(flat[i]!, flat[i + 1]!)
     }
+  }
+
+  #histogram(name: string): MainHistogram {
+    return made(this.#histograms, name, () => new MainHistogram(name, this))
   }
 
   /** Tags of stats that were made with them, by name: no rule cuts them out of the name. */
@@ -245,20 +280,7 @@ export class StatsStore implements StatsScope {
 
   snapshot(): StatsSnapshot {
     const counters = this.#counterTotals()
-    const gauges = new Map<string, { value: number; used: boolean }>()
-    for (const [name, gauge] of this.#gauges) gauges.set(name, { value: gauge.value, used: gauge.used })
-    for (const worker of this.#workers.values()) {
-      for (let i = 0; i < worker.names.length; i++) {
-        if (worker.kinds[i] !== CellKind.Gauge || worker.dropped.has(i)) continue
-        const used = (worker.marks[Math.floor(i / CHUNK_CELLS)]?.[i % CHUNK_CELLS] ?? 0) !== 0
-        const known = gauges.get(worker.names[i]!)
-        if (known === undefined) gauges.set(worker.names[i]!, { value: cellOf(worker, i), used })
-        else {
-          known.value += cellOf(worker, i)
-          known.used ||= used
-        }
-      }
-    }
+    const gauges = this.#gaugeTotals()
     const histograms = new Map<string, MainHistogram | null>(this.#histograms)
     for (const [prefix, templates] of this.#declared) {
       for (const template of templates) {
@@ -276,10 +298,7 @@ export class StatsStore implements StatsScope {
         value: total - (this.#baseline.get(name) ?? 0),
         used: total > 0,
       })),
-      gauges: sorted(gauges, visible).map(([name, gauge]) => {
-        const exact = this.#exact.get(name)
-        return exact === undefined ? { name, ...gauge } : { name, ...gauge, exact }
-      }),
+      gauges: sorted(gauges, visible).map(([name, gauge]) => this.#gaugeSample(name, gauge)),
       histograms: sorted(histograms, visible).map(([name, h]) => ({
         name,
         interval: h?.interval ?? EMPTY,
@@ -288,6 +307,47 @@ export class StatsStore implements StatsScope {
       })),
       texts: sorted(this.#texts, visible).map(([name, value]) => ({ name, value })),
     }
+  }
+
+  /** For sinks. */
+  used(): UsedStats {
+    const counters: CounterSample[] = []
+    for (const [name, total] of this.#counterTotals()) {
+      if (total === 0 || this.#rejected(name)) continue
+      counters.push({ name, total, value: total - (this.#baseline.get(name) ?? 0), used: true })
+    }
+    const gauges: NumberSample[] = []
+    for (const [name, gauge] of this.#gaugeTotals()) {
+      if (gauge.used && !this.#rejected(name)) gauges.push(this.#gaugeSample(name, gauge))
+    }
+    const histograms: HistogramSample[] = []
+    for (const [name, { interval, cumulative }] of this.#histograms) {
+      if (cumulative.count > 0 && !this.#rejected(name)) histograms.push({ name, interval, cumulative, used: true })
+    }
+    return { counters, gauges, histograms }
+  }
+
+  #gaugeSample(name: string, gauge: GaugeTotal): NumberSample {
+    const exact = this.#exact.get(name)
+    return exact === undefined ? { name, ...gauge } : { name, ...gauge, exact }
+  }
+
+  #gaugeTotals(): Map<string, GaugeTotal> {
+    const gauges = new Map<string, GaugeTotal>()
+    for (const [name, gauge] of this.#gauges) gauges.set(name, { value: gauge.value, used: gauge.used })
+    for (const worker of this.#workers.values()) {
+      for (let i = 0; i < worker.names.length; i++) {
+        if (worker.kinds[i] !== CellKind.Gauge || worker.dropped.has(i)) continue
+        const used = (worker.marks[Math.floor(i / CHUNK_CELLS)]?.[i % CHUNK_CELLS] ?? 0) !== 0
+        const known = gauges.get(worker.names[i]!)
+        if (known === undefined) gauges.set(worker.names[i]!, { value: cellOf(worker, i), used })
+        else {
+          known.value += cellOf(worker, i)
+          known.used ||= used
+        }
+      }
+    }
+    return gauges
   }
 
   #counterTotals(): Map<string, number> {
@@ -302,6 +362,11 @@ export class StatsStore implements StatsScope {
     }
     return totals
   }
+}
+
+interface GaugeTotal {
+  value: number
+  used: boolean
 }
 
 const EMPTY = new HistogramBins()

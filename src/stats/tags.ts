@@ -90,6 +90,14 @@ export interface TagSpecifier {
   readonly fixed_value?: string
 }
 
+/** What a TagExtractor is made from: plain, for workers. */
+export interface TagConfig {
+  readonly useDefaults: boolean
+  readonly specifiers: readonly TagSpecifier[]
+  /** --stats-tag */
+  readonly fixed: readonly (readonly [string, string])[]
+}
+
 /** Cuts tags out of names, with a cache: one name is asked for at every scrape. */
 export class TagExtractor {
   readonly #before: TagRule[] = []

@@ -1,7 +1,10 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { LogLevel } from '../base/log.ts'
+import type { ParsedExtension } from '../config/registry.ts'
 import type { NodeInfo } from '../config/services.ts'
+import type { StatsMatcherConfig } from '../config/stats-matcher.ts'
 import type { HistogramUpdate, SlabUpdate } from '../stats/slab.ts'
+import type { TagConfig } from '../stats/tags.ts'
 import type { WorkloadFields } from '../telemetry/workload-metadata.ts'
 import type { ClusterConfig } from '../upstream/cluster-config.ts'
 import type { HostsUpdate, MetHost } from '../upstream/host.ts'
@@ -36,6 +39,15 @@ export interface WorkerBirth {
   readonly internalBuffer: number
   /** Type names of extensions switched off: `category/name`. */
   readonly disabledExtensions: readonly string[]
+  /** Null: no stats sink is configured. */
+  readonly statsSinks: StatsSinksConfig | null
+}
+
+/** What a worker needs for its half of the stats sinks. */
+export interface StatsSinksConfig {
+  readonly sinks: readonly ParsedExtension[]
+  readonly tags: TagConfig
+  readonly matcher: StatsMatcherConfig | null
 }
 
 /** How many downstream connections the process may have. */
@@ -127,6 +139,8 @@ export type ToWorker =
   | { readonly type: 'log-levels'; readonly levels: [LogLevel, [string, LogLevel][]] }
   | { readonly type: 'flush-stats' }
   | { readonly type: 'drop-stats'; readonly prefix: string }
+  /** Messages of the stats sink of that number, for one worker. */
+  | { readonly type: 'deliver-stats'; readonly sink: number; readonly messages: readonly Uint8Array[] }
   | { readonly type: 'reopen-logs' }
   /** Samples the thread until the same comes with a path, where the profile is then written; this worker's number is added. */
   | { readonly type: 'cpu-profile'; readonly path: string | null }

@@ -24,6 +24,10 @@ import { WorkerListeners } from './listeners.ts'
 import type { ConfigBatch, FromWorker, ToWorker, WorkerBirth } from './messages.ts'
 import { RuntimeView } from './runtime.ts'
 import { ClusterSnapshot, ExtensionSnapshot, RouteSnapshot, SecretSnapshot, WorkloadSnapshot } from './snapshot.ts'
+import { WorkerStatsSinks } from './stats-sinks.ts'
+
+/** What was delivered to stats sinks leaves in the turns after, ms. */
+const LAST_WRITES = 20
 
 /**
  * A worker thread: everything that touches traffic. It holds no descriptors, no protobuf, and parses no configuration.
@@ -46,7 +50,8 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
 
   const timers = new TimerWheel(systemClock)
   const random = new XorShift(birth.seed)
-  const slab = new Slab(update => post({ type: 'slab', update }))
+  const sinks = birth.statsSinks === null ? null : new WorkerStatsSinks(birth.statsSinks)
+  const slab = new Slab(update => post({ type: 'slab', update }), sinks?.ring ?? null)
   const runtime = new RuntimeView()
   const loop = new SocketLoop(timers, birth.workerIndex)
   const pages = new SharedPages()
@@ -119,6 +124,8 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     (listener, error) => post({ type: 'listening', listener, error }),
   )
 
+  sinks?.start(services)
+
   const profile = new CpuProfile()
   const writeProfile = (path: string): void => {
     try {
@@ -146,6 +153,9 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
       case 'drop-stats':
         slab.drop(message.prefix)
         return
+      case 'deliver-stats':
+        sinks?.deliver(message.sink, message.messages)
+        return
       case 'reopen-logs':
         reopenAccessLogs()
         return
@@ -161,7 +171,10 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
         return
       case 'shutdown':
         flushAccessLogs()
-        process.exit(0)
+        // The last flush was delivered just before, and is not written yet.
+        if (sinks === null) process.exit(0)
+        setTimeout(() => process.exit(0), LAST_WRITES)
+        return
     }
   })
 

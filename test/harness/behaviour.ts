@@ -12,7 +12,7 @@ export interface Action {
 /** What an upstream received. Kept for HTTP/1 as head lines, for HTTP/2 as `name: value` lines in order. */
 export interface UpstreamRecord {
   readonly upstream: string
-  readonly protocol: 'http1' | 'h2' | 'tcp'
+  readonly protocol: 'http1' | 'h2' | 'tcp' | 'udp'
   readonly head: readonly string[]
   framing: string
   body: Buffer

@@ -41,21 +41,23 @@ function merged(messages: readonly Message[]): Message[] {
   return all
 }
 
-function isGrpc(record: UpstreamRecord): boolean {
+export function isGrpc(record: UpstreamRecord): boolean {
   return record.head.some(line => /^content-type: application\/grpc/i.test(line))
 }
 
-function frames(body: Buffer): Buffer[] {
+export function frames(body: Buffer): Buffer[] {
   const found: Buffer[] = []
   for (let at = 0; at + 5 <= body.length; ) {
     const length = body.readUInt32BE(at + 1)
+    // The rest of it has not come yet.
+    if (at + 5 + length > body.length) break
     found.push(body.subarray(at + 5, at + 5 + length))
     at += 5 + length
   }
   return found
 }
 
-function plain(value: unknown, key: string): unknown {
+export function plain(value: unknown, key: string): unknown {
   if (/^(time_unix_nano|start_time)$/.test(key)) return '{time}'
   if (/^(time_to_\w+|duration)$/.test(key)) return '{ms}'
   if (key === 'trace_id' || key === 'span_id') return `{${(value as Uint8Array).length} bytes}`

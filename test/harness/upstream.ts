@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import type { Socket as UdpSocket } from 'node:dgram'
 import { readFileSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls'
@@ -8,10 +9,11 @@ import { serveH2 } from './h2-upstream.ts'
 import { serveHttp1 } from './http1-upstream.ts'
 import { allocatePort, releasePort } from './ports.ts'
 import { serveTcp } from './tcp-upstream.ts'
+import { serveUdp } from './udp-upstream.ts'
 
 export interface UpstreamSpec {
   /** `blackhole`: connections hang in SYN. A name without an upstream is a port nobody listens on. */
-  readonly kind: 'http1' | 'h2' | 'tcp' | 'blackhole'
+  readonly kind: 'http1' | 'h2' | 'tcp' | 'udp' | 'blackhole'
   /** The behaviour of every request, instead of what its `x-up` header says. */
   readonly script?: string
   /** The behaviour towards Envoy's health checkers (HTTP/1 upstreams). */
@@ -26,12 +28,14 @@ export class UpstreamSet {
   private readonly servers: (Server | TlsServer)[] = []
   private readonly sockets = new Set<Socket>()
   private readonly children: ChildProcess[] = []
+  private readonly collectors: UdpSocket[] = []
 
   async start(specs: Readonly<Record<string, UpstreamSpec>>): Promise<void> {
     for (const [name, spec] of Object.entries(specs)) {
       const port = await allocatePort()
       this.ports.set(name, port)
       if (spec.kind === 'blackhole') await this.blackhole(port)
+      else if (spec.kind === 'udp') this.collectors.push(await serveUdp(port, name, this.state, spec.script ?? ''))
       else await this.listen(name, spec, port)
     }
   }
@@ -39,6 +43,7 @@ export class UpstreamSet {
   async stop(): Promise<void> {
     for (const socket of this.sockets) socket.destroy()
     for (const child of this.children) child.kill('SIGKILL')
+    for (const collector of this.collectors) collector.close()
     await Promise.all(this.servers.map(server => new Promise(resolve => server.close(resolve))))
     for (const port of this.ports.values()) releasePort(port)
   }

@@ -4,6 +4,7 @@ import type { ClientResult } from '../../bench/wire/http1-client.ts'
 import { headerValue, type Message } from '../../bench/wire/http1-message.ts'
 import type { UpstreamRecord } from '../harness/behaviour.ts'
 import { exportedLogs } from '../harness/exported-logs.ts'
+import { exportedMetrics } from '../harness/exported-metrics.ts'
 import { exportedSpans } from '../harness/exported-spans.ts'
 import type { H2Result } from '../harness/h2-client.ts'
 
@@ -69,12 +70,14 @@ export function describeH2(result: H2Result): object {
   }
 }
 
-export function describeUpstream(record: UpstreamRecord): UpstreamSeen {
+/** `metrics`: which of what stat sinks send is looked at; empty = all records are something else. */
+export function describeUpstream(record: UpstreamRecord, metrics: readonly RegExp[] = []): UpstreamSeen {
+  const exported = metrics.length === 0 ? null : exportedMetrics(record, metrics)
   return {
     upstream: record.upstream,
     head: record.head.map(shortHeader),
     framing: record.framing,
-    body: spansText(record) ?? exportedLogs(record) ?? decoded(encodingOf(record), record.body),
+    body: exported ?? spansText(record) ?? exportedLogs(record) ?? decoded(encodingOf(record), record.body),
     trailers: record.trailers,
     end: record.end,
   }

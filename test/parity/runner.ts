@@ -81,10 +81,13 @@ export class GroupRun {
     const lines = compare.logLines ?? expected?.log.length ?? 0
     await this.settle(logStart, lines)
     const log = this.logLines().slice(logStart)
-    const upstream = state.records.map(describeUpstream).map(request => {
-      if (compare.shuffledHeads?.includes(request.upstream) !== true) return request
-      return { ...request, head: [...request.head].sort() }
-    })
+    const metrics = (compare.metrics ?? []).map(pattern => new RegExp(pattern))
+    const upstream = state.records
+      .map(record => describeUpstream(record, metrics))
+      .map(request => {
+        if (compare.shuffledHeads?.includes(request.upstream) !== true) return request
+        return { ...request, head: [...request.head].sort() }
+      })
     const read = () => (wanted.length === 0 ? {} : this.statChanges(before, wanted))
     let stats: Record<string, number> = await read()
     if (expected !== undefined) {

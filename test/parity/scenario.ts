@@ -42,6 +42,8 @@ export interface Compare {
   readonly unordered?: boolean
   /** Upstreams whose request headers are compared sorted, as the real proxy sends them in hash order. */
   readonly shuffledHeads?: readonly string[]
+  /** Regular expressions over names (statsd: whole lines): what is compared of what stat sinks send. */
+  readonly metrics?: readonly string[]
   /** Waits until so many log lines came (they may be late: upgrades, TCP, timers). */
   readonly logLines?: number
 }

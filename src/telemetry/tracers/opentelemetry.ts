@@ -75,6 +75,7 @@ function withUserAgent(service: GrpcServiceConfig): GrpcServiceConfig {
   return { ...service, metadata: [...service.metadata, agent] }
 }
 
+const METHOD = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
 /** Spans that are not sampled, kept for reuse. */
 const MAX_FREE = 256
 
@@ -95,7 +96,7 @@ export class OpenTelemetryTracer implements Tracer, Flushed {
     this.#clock = services.clock
     this.random = services.random
     this.#exporter =
-      config.grpc === null ? new HttpExporter(config.http!, services) : new GrpcExporter(config.grpc, services)
+      config.grpc === null ? new HttpExporter(config.http!, services) : new GrpcExporter(config.grpc, services, METHOD)
     this.#stats = new OpenTelemetryStats(services.stats.scope('tracing.opentelemetry.'))
     new FlushTimer(this, services, 'tracing.opentelemetry.flush_interval_ms')
   }

@@ -1,16 +1,22 @@
 import t from 'tap'
-import { bucketsOf, statsRejector, tagExtractor } from '../../../src/server/stats-config.ts'
+import { FieldPath } from '../../../src/config/field-path.ts'
+import type { envoy } from '../../../src/config/gen/messages.d.ts'
+import { parseStatsMatcher, statsRejector } from '../../../src/config/stats-matcher.ts'
+import { bucketsOf, tagConfig, tagExtractor } from '../../../src/server/stats-config.ts'
 import { BUCKETS } from '../../../src/stats/histogram.ts'
 
+const rejector = (matcher: envoy.config.metrics.v3.StatsMatcher | undefined) =>
+  statsRejector(parseStatsMatcher(matcher, FieldPath.root()))
+
 t.test('an inclusion list rejects every other name, an exclusion list only those it has', async t => {
-  const only = statsRejector({ stats_matcher: { inclusion_list: { patterns: [{ prefix: 'cluster.' }] } } })
+  const only = rejector({ inclusion_list: { patterns: [{ prefix: 'cluster.' }] } })
   t.equal(only('cluster.a.x'), false)
   t.equal(only('server.live'), true)
-  const not = statsRejector({ stats_matcher: { exclusion_list: { patterns: [{ suffix: '_time' }] } } })
+  const not = rejector({ exclusion_list: { patterns: [{ suffix: '_time' }] } })
   t.equal(not('upstream_rq_time'), true)
   t.equal(not('upstream_rq_total'), false)
-  t.equal(statsRejector({ stats_matcher: { reject_all: true } })('x'), true)
-  t.equal(statsRejector(undefined)('x'), false)
+  t.equal(rejector({ reject_all: true })('x'), true)
+  t.equal(rejector(undefined)('x'), false)
 })
 
 t.test('the first bucket setting that matches applies, others keep the default buckets', async t => {
@@ -20,13 +26,14 @@ t.test('the first bucket setting that matches applies, others keep the default b
 })
 
 t.test('own tags cut their text out of the name, fixed ones are added', async t => {
-  const tags = tagExtractor(
+  const config = tagConfig(
     {
       use_all_default_tags: false,
       stats_tags: [{ tag_name: 'cluster_name', regex: '^cluster\\.((.+?(\\..+?\\.svc\\.cluster\\.local)?)\\.)' }],
     },
     [['mesh', 'm']],
   )
+  const tags = tagExtractor(config)
   t.strictSame(tags.extract('cluster.outbound|80||a.b.svc.cluster.local.upstream_rq_total'), {
     name: 'cluster.upstream_rq_total',
     tags: [
@@ -37,5 +44,8 @@ t.test('own tags cut their text out of the name, fixed ones are added', async t 
 })
 
 t.test('a tag without regex or default is an error', async t => {
-  t.throws(() => tagExtractor({ stats_tags: [{ tag_name: 'nope' }] }, []), /no default regex for name: 'nope'/)
+  t.throws(
+    () => tagExtractor(tagConfig({ stats_tags: [{ tag_name: 'nope' }] }, [])),
+    /no default regex for name: 'nope'/,
+  )
 })

@@ -2,13 +2,11 @@ import { TimerNode, type TimerOwner } from '../../../base/timer.ts'
 import { OTLP_USER_AGENT } from '../../../base/version.ts'
 import type { GrpcServiceConfig } from '../../../config/grpc-service.ts'
 import type { HttpServiceConfig } from '../../../config/http-service.ts'
-import type { CallOuts, GrpcCallUser, GrpcClient, PendingCall } from '../../../config/services.ts'
+import type { CallOuts, GrpcCallUser, GrpcClient, PendingCall, WorkerServices } from '../../../config/services.ts'
 import { ServiceRequest } from '../../service-request.ts'
-import type { TracerServices } from '../../tracing.ts'
 
 type CallUser = Parameters<CallOuts['http']>[3]
 
-const METHOD = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
 /** Envoy's calls have no end but the collector's; this is the time limit of OpenTelemetry's own exporters. */
 const GRPC_LIMIT = 10_000
 /** A collector's answer is of no interest; one that does not end is cut. */
@@ -29,7 +27,7 @@ export class HttpExporter implements Exporter, CallUser {
   readonly #request: ServiceRequest
   #underWay = 0
 
-  constructor(service: HttpServiceConfig, services: TracerServices) {
+  constructor(service: HttpServiceConfig, services: WorkerServices) {
     const { cluster, timeout } = service
     this.#callOuts = services.callOuts
     this.#options = { cluster, timeout, retry: null, maxBody: MAX_ANSWER }
@@ -55,11 +53,14 @@ export class HttpExporter implements Exporter, CallUser {
 
 /** OTLP/gRPC. */
 export class GrpcExporter implements Exporter {
+  /** Path of the service's Export. */
+  readonly method: string
   readonly client: GrpcClient
-  readonly timers: TracerServices['timers']
+  readonly timers: WorkerServices['timers']
   underWay = 0
 
-  constructor(service: GrpcServiceConfig, services: TracerServices) {
+  constructor(service: GrpcServiceConfig, services: WorkerServices, method: string) {
+    this.method = method
     this.client = services.callOuts.grpc(service)
     this.timers = services.timers
   }
@@ -85,7 +86,7 @@ class GrpcReport implements GrpcCallUser, TimerOwner {
 
   start(batch: Uint8Array): void {
     this.#exporter.timers.arm(this.#limit, GRPC_LIMIT)
-    const call = this.#exporter.client.call(METHOD, batch, 0, this, null)
+    const call = this.#exporter.client.call(this.#exporter.method, batch, 0, this, null)
     if (!this.#over) this.#call = call
   }
 
