@@ -25,15 +25,17 @@ const MAX_BODY = 512 << 20
 export function ask(options: AdminRequest): Promise<AdminResponse> {
   const host = options.host ?? '127.0.0.1'
   const maxBody = options.maxBody ?? MAX_BODY
-  const where = `http://${host}:${options.port}${options.path}`
+  const method = options.method ?? 'GET'
+  const at = `${host.includes(':') ? `[${host}]` : host}:${options.port}`
+  const verb = method.charAt(0) + method.slice(1).toLowerCase()
   return new Promise((resolve, reject) => {
-    const fail = (error: Error): void => reject(new Error(`${options.method ?? 'GET'} ${where}: ${error.message}`))
+    const fail = (error: Error): void => reject(new Error(`${verb} "http://${at}${options.path}": ${error.message}`))
     const outgoing = request(
       {
         host,
         port: options.port,
         path: encodeIllegal(options.path),
-        method: options.method ?? 'GET',
+        method,
         agent: false,
         headers: { ...options.headers, ...(options.body ? { 'content-length': Buffer.byteLength(options.body) } : {}) },
         signal: AbortSignal.timeout(options.timeoutMs),
@@ -52,12 +54,12 @@ export function ask(options: AdminRequest): Promise<AdminResponse> {
         )
       },
     )
-    outgoing.on('error', error => {
-      fail(
-        error.name === 'TimeoutError' || error.name === 'AbortError'
-          ? new Error(`no answer in ${options.timeoutMs} ms`)
-          : error,
-      )
+    outgoing.on('error', (error: NodeJS.ErrnoException) => {
+      // The words of Go's client, which operators search for.
+      if (error.code === 'ECONNREFUSED') fail(new Error(`dial tcp ${at}: connect: connection refused`))
+      else if (error.name === 'TimeoutError' || error.name === 'AbortError')
+        fail(new Error(`no answer in ${options.timeoutMs} ms`))
+      else fail(error)
     })
     outgoing.end(options.body)
   })

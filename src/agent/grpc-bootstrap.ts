@@ -29,7 +29,7 @@ export function grpcBootstrap({ node, xdsSocket, certificates }: GrpcBootstrapOp
     node: {
       id: node.id,
       // Tells istiod to make resources for a gRPC library, not for a proxy.
-      metadata: sorted({ ...node.metadata, GENERATOR: 'grpc' }),
+      metadata: sorted({ ...typed(node.metadata), GENERATOR: 'grpc' }),
       locality: node.locality,
       UserAgentVersionType: null,
     },
@@ -104,6 +104,37 @@ function certificatesOf(bootstrap: Bootstrap): string[] {
   if (provider?.config === undefined) return []
   const { certificate_file, private_key_file, ca_certificate_file } = provider.config
   return [certificate_file, private_key_file, ca_certificate_file].map(path => path ?? '')
+}
+
+const TEXTS = [
+  'NAME OWNER PILOT_SAN OUTLIER_LOG_PATH APP_CONTAINERS ISTIO_PROXY_SHA PROXY_CONFIG ISTIO_VERSION ISTIO_REVISION LABELS',
+  'STATIC_LABELS ANNOTATIONS INSTANCE_IPS NAMESPACE NODE_NAME WORKLOAD_NAME INTERCEPTION_MODE SERVICE_ACCOUNT HTTP_PROXY_PORT',
+  'MESH_ID CLUSTER_ID NETWORK REQUESTED_NETWORK_VIEW TLS_SERVER_CERT_CHAIN TLS_SERVER_KEY TLS_SERVER_ROOT_CERT',
+  'TLS_CLIENT_CERT_CHAIN TLS_CLIENT_KEY TLS_CLIENT_ROOT_CERT BASE IDLE_TIMEOUT HTTP10 DNS_PROXY_ADDR AUTO_REGISTER_GROUP',
+  'WORKLOAD_ENTRY UNPRIVILEGED_POD PLATFORM_METADATA STS_PORT ENVOY_STATUS_PORT ENVOY_PROMETHEUS_PORT ENVOY_SECURE_METRICS_PORT',
+  'ENVOY_SECURE_MERGED_METRICS_PORT CLOUDRUN_ADDR METADATA_DISCOVERY WORKLOAD_IDENTITY_SOCKET_FILE',
+].flatMap(line => line.split(' '))
+/** Left out when false. */
+const BOOLEANS = [
+  'ENABLE_SELF_DISCOVERY DNS_CAPTURE DNS_AUTO_ALLOCATE ENABLE_HBONE DISABLE_HBONE_SEND EXIT_ON_ZERO_ACTIVE_CONNECTIONS',
+  'INBOUND_LISTENER_EXACT_BALANCE OUTBOUND_LISTENER_EXACT_BALANCE ENVOY_SKIP_DEPRECATED_LOGS',
+].flatMap(line => line.split(' '))
+
+/** Only what istiod knows by name (model.BootstrapNodeMetadata), and of that nothing empty; the proxy's node has the rest too. */
+function typed(metadata: NodeIdentity['metadata']): Record<string, unknown> {
+  const known: Record<string, unknown> = {}
+  for (const key of TEXTS) if (metadata[key] !== undefined && metadata[key] !== '') known[key] = metadata[key]
+  for (const key of BOOLEANS) if (metadata[key] === 'true') known[key] = 'true'
+  if (typeof metadata.POD_PORTS === 'string') known.POD_PORTS = podPorts(metadata.POD_PORTS)
+  return known
+}
+
+function podPorts(json: string): unknown {
+  try {
+    return JSON.parse(json)
+  } catch {
+    return undefined
+  }
 }
 
 /** Keys of a protobuf Struct are sorted at every level. */

@@ -14,6 +14,9 @@ interface Subcommand {
 /** Istio's os.Exit(-1). */
 const FAILED = 255
 
+/** Time for what was closed to be closed. */
+const EXIT_WITHIN_MS = 100
+
 const LOG_FLAGS: readonly FlagSpec[] = [
   flag('log_output_level', 'string', 'default:info', 'level per scope: <scope>:<level>,…'),
   flag('log_as_json', 'bool', 'false', 'one JSON object per line'),
@@ -128,6 +131,8 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
 
 void main(process.argv.slice(2)).then(status => {
   process.exitCode = status
+  // What still waits for something (a lookup, a connection to istiod) must not keep a pod that is going.
+  setTimeout(() => process.exit(), EXIT_WITHIN_MS).unref()
 })
 
 async function main(argv: readonly string[]): Promise<number> {

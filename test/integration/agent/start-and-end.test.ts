@@ -88,3 +88,23 @@ t.test('DISABLE_ENVOY: no proxy; ready by the bootstrap of gRPC and the certific
   t.equal(await agent.exit, 0)
   t.notOk(existsSync(join(agent.folder, 'etc/istio/proxy/envoy-rev.json')))
 })
+
+t.test('the agent is gone although its probe of the application still waits', async t => {
+  let asked = false
+  const silent = createServer(() => {
+    asked = true
+  })
+  await new Promise<void>(resolve => silent.listen(0, '127.0.0.1', resolve))
+  const agent = new RunningAgent()
+  t.teardown(() => silent.closeAllConnections())
+  t.teardown(() => silent.close())
+  t.teardown(() => agent.stop())
+  const { port } = silent.address() as { port: number }
+  const readinessProbe = { httpGet: { path: '/', port, host: '127.0.0.1' }, timeoutSeconds: 600, periodSeconds: 1 }
+  agent.start(FAKE, { INSTANCE_IP: '127.0.0.1' }, { readinessProbe })
+  const stats = 'cluster_manager.cds.update_success: 1\nlistener_manager.lds.update_success: 1\n'
+  writeFileSync(join(agent.folder, 'stats'), `${stats}server.state: 0\nlistener_manager.workers_started: 1\n`)
+  await until(async () => asked)
+  t.match(await ask(agent.status, '/quitquitquit', 'POST'), { status: 200 })
+  t.equal(await agent.exit, 0)
+})

@@ -30,13 +30,32 @@ t.test("the text is that of Istio's golden file", async t => {
 t.test(
   'without OUTPUT_CERTS no certificates are named; metadata is sorted at every level and escaped as Go does',
   async t => {
-    const metadata = { ...node.metadata, LABELS: { b: '<&>', a: [{ d: 1, c: null }] } }
+    const metadata = {
+      ...node.metadata,
+      LABELS: { b: '<&>', a: [{ d: 1, c: null }] },
+      MESH_ID: '',
+      app: 'not known by name',
+    }
     const text = grpcBootstrap({ node: { ...node, metadata }, xdsSocket: '/run/XDS', certificates: '' })
-    t.notMatch(text, 'certificate_providers')
+    t.notMatch(text, /certificate_providers|MESH_ID|not known/)
     t.match(text, '"server_uri": "unix:////run/XDS"')
     t.match(text.replaceAll(/\s+/g, ''), '"LABELS":{"a":[{"c":null,"d":1}],"b":"\\u003c\\u0026\\u003e"}')
   },
 )
+
+t.test('booleans are there when true; ports are a list', async t => {
+  const metadata = {
+    DNS_CAPTURE: 'true',
+    ENABLE_HBONE: 'false',
+    POD_PORTS: '[{"containerPort":8080,"protocol":"TCP"}]',
+  }
+  const text = grpcBootstrap({ node: { ...node, metadata }, xdsSocket: 'XDS', certificates: '' })
+  t.same(JSON.parse(text).node.metadata, {
+    DNS_CAPTURE: 'true',
+    GENERATOR: 'grpc',
+    POD_PORTS: [{ containerPort: 8080, protocol: 'TCP' }],
+  })
+})
 
 t.test('GRPC_XDS_BOOTSTRAP moves the file; empty, there is none', async t => {
   t.equal(grpcBootstrapPath({}), './etc/istio/proxy/grpc-bootstrap.json')
