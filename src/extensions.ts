@@ -13,6 +13,7 @@ import { istioStatsFactory } from './http/filters/istio-stats.ts'
 import { jwtAuthnFactory } from './http/filters/jwt-authn.ts'
 import { localRateLimitFactory } from './http/filters/local-ratelimit.ts'
 import { peerMetadataFactory } from './http/filters/peer-metadata.ts'
+import { rateLimitFactory } from './http/filters/ratelimit.ts'
 import { rbacFactory } from './http/filters/rbac.ts'
 import { routerFactory } from './http/filters/router.ts'
 import { setFilterStateFactory } from './http/filters/set-filter-state.ts'
@@ -80,6 +81,7 @@ const EXTENSIONS = [
   jwtAuthnFactory,
   localRateLimitFactory,
   peerMetadataFactory,
+  rateLimitFactory,
   rbacFactory,
   setFilterStateFactory,
   xffDetectionFactory,

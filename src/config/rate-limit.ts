@@ -1,5 +1,5 @@
 import { ConfigError } from '../base/errors.ts'
-import type { RateLimitActionConfig, RateLimitConfig } from '../routing/route-config.ts'
+import type { LimitOverrideConfig, LimitUnit, RateLimitActionConfig, RateLimitConfig } from '../routing/route-config.ts'
 import type { FieldPath } from './field-path.ts'
 import type { envoy } from './gen/messages.d.ts'
 import { latin1, parseHeaderMatchers, parseQueryMatcher } from './matcher.ts'
@@ -13,9 +13,9 @@ const SUPPORT = defineSupport<Proto>('envoy.config.route.v3.RateLimit', {
   stage: 'yes',
   disable_key: 'yes',
   actions: 'yes',
-  // Both concern a rate limit service; a token bucket here has the size that is configured for it.
-  limit: 'warn',
-  apply_on_stream_done: 'warn',
+  // Both concern a rate limit service; a token bucket has the size that is configured for it.
+  limit: 'yes',
+  apply_on_stream_done: 'yes',
   hits_addend: 'yes',
   x_ratelimit_option: 'yes',
 })
@@ -66,19 +66,34 @@ function parseRateLimit(proto: Proto, at: FieldPath, warnings: string[]): RateLi
   const actions = at.field('actions')
   return {
     stage: proto.stage ?? 0,
-    disabled: (proto.disable_key ?? '') !== '',
+    disableKey: proto.disable_key ?? '',
     onStreamDone: proto.apply_on_stream_done ?? false,
     actions: (proto.actions ?? []).map((action, i) => parseAction(action, actions.index(i), warnings)),
+    limit: parseLimit(proto.limit, at.field('limit')),
     ...parseHits(proto.hits_addend, at.field('hits_addend')),
     headers:
       proto.x_ratelimit_option === 'OFF' ? false : proto.x_ratelimit_option === 'DRAFT_VERSION_03' ? true : undefined,
   }
 }
 
+function parseLimit(
+  proto: envoy.config.route.v3.RateLimit_Override | undefined,
+  at: FieldPath,
+): LimitOverrideConfig | null {
+  if (proto === undefined) return null
+  const fixed = proto.rate_limit
+  if (fixed !== undefined) {
+    return { kind: 'fixed', requests: fixed.requests_per_unit ?? 0, unit: (fixed.unit ?? 'UNKNOWN') as LimitUnit }
+  }
+  const place = proto.dynamic_metadata?.metadata_key
+  if (place === undefined) throw new ConfigError('CONFIG_INVALID', at, 'override_specifier: is required')
+  return { kind: 'metadata', filter: place.key ?? '', path: (place.path ?? []).map(segment => segment.key ?? '') }
+}
+
 function parseHits(
   proto: envoy.config.route.v3.RateLimit_HitsAddend | undefined,
   at: FieldPath,
-): Pick<RateLimitConfig, 'hits' | 'hitsFormat' | 'gives'> {
+): Pick<RateLimitConfig, 'hits' | 'countsHits' | 'hitsFormat' | 'gives'> {
   const format = proto?.format ?? ''
   if (proto !== undefined && (format !== '') === (proto.number !== undefined)) {
     throw new ConfigError('CONFIG_INVALID', at, 'hits_addend must contain either a format or a number')
@@ -86,6 +101,7 @@ function parseHits(
   checkFormat(format, at.field('format'))
   return {
     hits: proto?.number === undefined ? 1 : Number(proto.number),
+    countsHits: proto !== undefined,
     hitsFormat: format,
     gives: proto?.is_negative_hits ?? false,
   }

@@ -10,17 +10,27 @@ import { compileFormat, type TextFormatter } from '../telemetry/formatter.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
 import { NamedMatch, queryMatches, queryValue } from './match.ts'
 import type { Route } from './route.ts'
-import type { RateLimitActionConfig, RateLimitConfig } from './route-config.ts'
+import { LIMIT_UNITS, type LimitUnit, type RateLimitActionConfig, type RateLimitConfig } from './route-config.ts'
 
 /** What the rate limit actions of a route make of one request. */
 export interface RateLimitDescriptor {
   /** Key, value, key, value …; latin1. */
   readonly entries: readonly string[]
   readonly hits: number
+  /** False: nothing was said of hits. */
+  readonly countsHits: boolean
+  /** Instead of what the service has; null = none. */
+  readonly limit: LimitOverride | null
   /** The hits are given back instead of taken. */
   readonly gives: boolean
   /** x_ratelimit_option; undefined = as the filter says. */
   readonly headers: boolean | undefined
+}
+
+export interface LimitOverride {
+  readonly requests: number
+  /** Number of envoy.type.v3.RateLimitUnit. */
+  readonly unit: number
 }
 
 /** Of a request what actions look at. */
@@ -36,7 +46,10 @@ export interface RateLimitSubject {
 /** One of `rate_limits`, compiled (source/common/router/router_ratelimit.cc). */
 export class RateLimit {
   readonly stage: number
-  readonly disabled: boolean
+  /** '' = none. */
+  readonly disableKey: string
+  /** Runtime percentage by disable_key. */
+  readonly runtimeKey: string
   readonly onStreamDone: boolean
   readonly #actions: readonly Action[]
   readonly #config: RateLimitConfig
@@ -44,7 +57,8 @@ export class RateLimit {
 
   constructor(config: RateLimitConfig) {
     this.stage = config.stage
-    this.disabled = config.disabled
+    this.disableKey = config.disableKey
+    this.runtimeKey = `ratelimit.${config.disableKey}.http_filter_enabled`
     this.onStreamDone = config.onStreamDone
     this.#config = config
     this.#actions = config.actions.map(compileAction)
@@ -61,8 +75,26 @@ export class RateLimit {
       if (!/^[0-9]{1,15}$/.test(text)) return null
       hits = Number(text)
     }
-    return { entries, hits, gives: this.#config.gives, headers: this.#config.headers }
+    const { countsHits, gives, headers } = this.#config
+    return { entries, hits, countsHits, limit: this.#limit(s), gives, headers }
   }
+
+  #limit({ info }: RateLimitSubject): LimitOverride | null {
+    const { limit } = this.#config
+    if (limit === null) return null
+    if (limit.kind === 'fixed') return { requests: limit.requests, unit: LIMIT_UNITS.indexOf(limit.unit) }
+    const found = metadataValue(info.dynamicMetadata, limit.filter, limit.path) as LimitStruct | null | undefined
+    const unit = LIMIT_UNITS.indexOf(found?.unit as LimitUnit)
+    // Half of a limit is none (DynamicMetadataRateLimitOverride).
+    if (typeof found?.requests_per_unit !== 'number' || unit < 0) return null
+    return { requests: found.requests_per_unit >>> 0, unit }
+  }
+}
+
+/** What metadata may hold. */
+interface LimitStruct {
+  readonly requests_per_unit?: unknown
+  readonly unit?: unknown
 }
 
 /** Adds its entry; false: there is none, and no descriptor. */

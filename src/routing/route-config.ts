@@ -55,17 +55,30 @@ export interface VirtualHostConfig {
 /** One of `rate_limits`: what is counted of a request. Texts are latin1. */
 export interface RateLimitConfig {
   readonly stage: number
-  /** disable_key is set. */
-  readonly disabled: boolean
+  /** disable_key: switches it off by runtime; '' = none. */
+  readonly disableKey: string
   readonly onStreamDone: boolean
   readonly actions: readonly RateLimitActionConfig[]
+  /** limit: instead of what the rate limit service has; null = none. */
+  readonly limit: LimitOverrideConfig | null
   readonly hits: number
+  /** hits_addend is set. */
+  readonly countsHits: boolean
   /** Format of the number of hits; '' = `hits`. */
   readonly hitsFormat: string
   readonly gives: boolean
   /** x_ratelimit_option; undefined = as the filter says. */
   readonly headers: boolean | undefined
 }
+
+export type LimitOverrideConfig =
+  /** Where in dynamic metadata. */
+  | { readonly kind: 'metadata'; readonly filter: string; readonly path: readonly string[] }
+  | { readonly kind: 'fixed'; readonly requests: number; readonly unit: LimitUnit }
+
+/** envoy.type.v3.RateLimitUnit by its number. */
+export const LIMIT_UNITS = ['UNKNOWN', 'SECOND', 'MINUTE', 'HOUR', 'DAY', 'MONTH', 'YEAR'] as const
+export type LimitUnit = (typeof LIMIT_UNITS)[number]
 
 export type RateLimitActionConfig =
   | { readonly kind: 'sourceCluster' }

@@ -14,6 +14,17 @@ export function checkRequestText(frame: Buffer): string {
   return JSON.stringify(sorted(toJson('envoy.service.auth.v3.CheckRequest', message)))
 }
 
+/** Word of an h2 upstream's script that answers with this RateLimitResponse: `limit:<base64>`. */
+export function limitWord(response: envoy.service.ratelimit.v3.RateLimitResponse): string {
+  return `limit:${Buffer.from(encodeMessage('envoy.service.ratelimit.v3.RateLimitResponse', response)).toString('base64')}`
+}
+
+/** A RateLimitRequest in its gRPC frame as JSON with sorted keys. */
+export function limitRequestText(frame: Buffer): string {
+  const type = 'envoy.service.ratelimit.v3.RateLimitRequest'
+  return JSON.stringify(sorted(toJson(type, decodeMessage(type, frame.subarray(5)).message)))
+}
+
 function sorted(value: unknown, key = ''): unknown {
   if (Array.isArray(value)) return value.map(item => sorted(item))
   if (typeof value !== 'object' || value === null) {

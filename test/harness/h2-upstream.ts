@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { grpcFrame } from '../../src/http/grpc-frames.ts'
-import { checkRequestText } from './authz-wire.ts'
+import { checkRequestText, limitRequestText } from './authz-wire.ts'
 import type { UpstreamRecord, UpstreamState } from './behaviour.ts'
 import { dataFrame, frame, GOAWAY, H2Peer, headersFrames, RST_STREAM, word as wordBytes } from './h2-frames.ts'
 import type { Field } from './hpack.ts'
@@ -134,6 +134,11 @@ async function answer(
       }
       case 'check':
         stream.record.body = Buffer.from(checkRequestText(stream.record.body))
+        body = Buffer.from(grpcFrame(Buffer.from(argument, 'base64')))
+        trailers = [['grpc-status', '0']]
+        break
+      case 'limit':
+        stream.record.body = Buffer.from(limitRequestText(stream.record.body))
         body = Buffer.from(grpcFrame(Buffer.from(argument, 'base64')))
         trailers = [['grpc-status', '0']]
         break

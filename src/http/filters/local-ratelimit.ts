@@ -154,7 +154,7 @@ class LocalRateLimitFilter implements HttpFilter<LimitState> {
     const { cluster } = this.#services.node
     for (let i = 0; i < limits.length; i++) {
       const limit = limits[i]!
-      if (limit.disabled || limit.onStreamDone || (stage >= 0 && limit.stage !== stage)) continue
+      if (limit.disableKey !== '' || limit.onStreamDone || (stage >= 0 && limit.stage !== stage)) continue
       const descriptor = limit.descriptor(s, cluster)
       if (descriptor !== null) out.push(descriptor)
     }

@@ -1,5 +1,6 @@
 import { decodeStruct, type StructFields } from '../../../config/struct-wire.ts'
-import { WireError, WireReader } from '../../../config/wire-reader.ts'
+import { contentOf, eachField, textOf } from '../../../config/wire-fields.ts'
+import { WireReader } from '../../../config/wire-reader.ts'
 import { AuthzAnswer, Change, Decision, type HeaderChange, orderChanges } from './answer.ts'
 
 const FORBIDDEN = 403
@@ -15,11 +16,11 @@ export function readCheckResponse(bytes: Uint8Array): AuthzAnswer {
   let ok: WireReader | null = null
   let failed: WireReader | null = null
   let metadata: StructFields | null = null
-  fields(new WireReader(bytes), (field, r) => {
+  eachField(new WireReader(bytes), (field, r) => {
     if (field === 1) code = statusCode(r)
     else if (field === 2) denied = r
     else if (field === 3) ok = r
-    else if (field === 4) metadata = decodeStruct(rest(r))
+    else if (field === 4) metadata = decodeStruct(contentOf(r))
     else if (field === 5) failed = r
   })
   answer.metadata = metadata
@@ -41,25 +42,25 @@ export function readCheckResponse(bytes: Uint8Array): AuthzAnswer {
 }
 
 function readOk(message: WireReader, answer: AuthzAnswer): void {
-  fields(message, (field, r) => {
+  eachField(message, (field, r) => {
     if (field === 2) answer.headers.push(requestOption(r))
-    else if (field === 3) answer.metadata = decodeStruct(rest(r))
-    else if (field === 5) answer.remove.push(text(r).toLowerCase())
+    else if (field === 3) answer.metadata = decodeStruct(contentOf(r))
+    else if (field === 5) answer.remove.push(textOf(r).toLowerCase())
     else if (field === 6) answer.responseHeaders.push(responseOption(r, answer))
     else if (field === 7) {
       let key = ''
       let value = ''
-      fields(r, (inner, part) => {
-        if (inner === 1) key = text(part)
-        else if (inner === 2) value = text(part)
+      eachField(r, (inner, part) => {
+        if (inner === 1) key = textOf(part)
+        else if (inner === 2) value = textOf(part)
       })
       answer.querySet.push(key, value)
-    } else if (field === 8) answer.queryRemove.push(text(r))
+    } else if (field === 8) answer.queryRemove.push(textOf(r))
   })
 }
 
 function readDenied(message: WireReader, answer: AuthzAnswer): void {
-  fields(message, (field, r) => {
+  eachField(message, (field, r) => {
     if (field === 1) {
       const status = statusCode(r)
       if (status > 0) answer.status = status
@@ -67,7 +68,7 @@ function readDenied(message: WireReader, answer: AuthzAnswer): void {
       const { name, value, change } = requestOption(r)
       // Envoy has no use for what is to be appended to a reply that it makes itself.
       if (change === Change.Set) answer.headers.push({ name, value, change: Change.Add })
-    } else if (field === 3) answer.body = text(r)
+    } else if (field === 3) answer.body = textOf(r)
   })
 }
 
@@ -96,15 +97,15 @@ interface Option {
 
 function readOption(message: WireReader): Option {
   const option: Option = { name: '', value: '', appends: null, action: 0 }
-  fields(message, (field, r, number) => {
+  eachField(message, (field, r, number) => {
     if (field === 1) {
-      fields(r, (inner, part) => {
-        if (inner === 1) option.name = text(part).toLowerCase()
-        else if (inner === 2) option.value = text(part)
+      eachField(r, (inner, part) => {
+        if (inner === 1) option.name = textOf(part).toLowerCase()
+        else if (inner === 2) option.value = textOf(part)
       })
     } else if (field === 2) {
       option.appends = false
-      fields(r, (inner, _, flag) => {
+      eachField(r, (inner, _, flag) => {
         if (inner === 1) option.appends = flag !== 0
       })
     } else if (field === 3) option.action = number
@@ -115,33 +116,8 @@ function readOption(message: WireReader): Option {
 /** Field 1 of google.rpc.Status and of HttpStatus. */
 function statusCode(message: WireReader): number {
   let code = 0
-  fields(message, (field, _, number) => {
+  eachField(message, (field, _, number) => {
     if (field === 1) code = number
   })
   return code
-}
-
-const NOTHING = new WireReader(new Uint8Array(0))
-
-/** Calls `each` with every field: its content when it is length-delimited, its number when it is a varint. */
-function fields(r: WireReader, each: (field: number, content: WireReader, number: number) => void): void {
-  while (r.at < r.end) {
-    const tag = r.uint32()
-    const type = tag & 7
-    if (type === 2) {
-      const end = r.delimited()
-      each(tag >>> 3, new WireReader(r.bytes, r.at, end), 0)
-      r.at = end
-    } else if (type === 0) each(tag >>> 3, NOTHING, Number(BigInt.asIntN(32, r.varint())))
-    else r.skip(type)
-  }
-  if (r.at !== r.end) throw new WireError('truncated field')
-}
-
-function rest(r: WireReader): Uint8Array {
-  return r.bytes.subarray(r.at, r.end)
-}
-
-function text(r: WireReader): string {
-  return Buffer.from(r.bytes.buffer, r.bytes.byteOffset + r.at, r.end - r.at).toString('latin1')
 }
