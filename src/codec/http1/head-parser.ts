@@ -1,6 +1,7 @@
 import { internalized } from '../../base/internalized.ts'
 import type { HeaderBlock } from '../header-block.ts'
 import { joinValue, nextBlock, Side } from '../inline-header.ts'
+import { flat } from './field-writer.ts'
 import { type NameEntry, NameKind, nameEntry } from './names.ts'
 import { MAX_NOMINATED } from './nominated-headers.ts'
 
@@ -75,6 +76,17 @@ export class HeadParser {
   private readonly lineValues: string[] = []
   /** How often in a row the line at a place was another than before. */
   private readonly changes: number[] = []
+  /** The last start line, with its end, once it was found good; what it said. */
+  private startLine = ''
+  private startChanges = 0
+  private startKnown = false
+  private startMethod = ''
+  private startTarget = ''
+  private startStatus = 0
+  private startHttp11 = true
+  /** Of a remembered `content-length`. */
+  private lengthText = ''
+  private length = 0
 
   constructor(maxCount: number) {
     this.maxCount = maxCount
@@ -84,26 +96,65 @@ export class HeadParser {
   parseRequest(text: string, start: number, h: HeaderBlock): number {
     this.requestHead = true
     this.side = Side.Request
+    if (this.startsAsBefore(text, start)) {
+      h.method = this.startMethod
+      h.path = this.startTarget
+      return this.parseRest(text, start, start + this.startLine.length, h)
+    }
     const nl = text.indexOf('\n', start)
     if (nl < 0) return controlCharacter.test(text) ? this.fail('http1.codec_error', 400) : HeadResult.Incomplete
     const lineEnd = text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl
     if (!this.parseRequestLine(text, start, lineEnd, h)) return HeadResult.Error
-    const end = this.parseFields(text, nl + 1, h)
-    return end < 0 ? end : this.checkHead(text, start, lineEnd, end)
+    const end = this.parseRest(text, start, nl + 1, h)
+    if (end >= 0 && this.rememberStart(text, start, nl)) {
+      this.startMethod = h.method
+      const from = this.startLine.indexOf(' ') + 1
+      this.startTarget = this.startLine.slice(from, from + h.path.length)
+    }
+    return end
   }
 
   /** As parseRequest, for a response head. */
   parseResponse(text: string, start: number, h: HeaderBlock): number {
     this.requestHead = false
     this.side = Side.Response
+    if (this.startsAsBefore(text, start)) {
+      h.status = this.startStatus
+      return this.parseRest(text, start, start + this.startLine.length, h)
+    }
     const nl = text.indexOf('\n', start)
     if (nl < 0) return HeadResult.Incomplete
-    const lineEnd = text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl
-    const status = this.statusOf(text, start, lineEnd)
+    const status = this.statusOf(text, start, text.charCodeAt(nl - 1) === 13 ? nl - 1 : nl)
     if (status < 100) return this.fail('http1.codec_error', 400)
     h.status = status
-    const end = this.parseFields(text, nl + 1, h)
-    return end < 0 ? end : this.checkHead(text, start, lineEnd, end)
+    const end = this.parseRest(text, start, nl + 1, h)
+    if (end >= 0 && this.rememberStart(text, start, nl)) this.startStatus = status
+    return end
+  }
+
+  /** Requests on one connection often name the same target, responses the same status. */
+  private startsAsBefore(text: string, start: number): boolean {
+    const { startLine } = this
+    this.startKnown = startLine !== '' && text.slice(start, start + startLine.length) === startLine
+    if (!this.startKnown) return false
+    this.startChanges = 0
+    this.http11 = this.startHttp11
+    return true
+  }
+
+  /** As `remember`. False: not worth it. */
+  private rememberStart(text: string, start: number, nl: number): boolean {
+    const changes = ++this.startChanges
+    if (nl - start >= MAX_LINE || (changes > 4 && (changes & 63) !== 0)) return false
+    this.startLine = flat(text.slice(start, nl + 1))
+    this.startHttp11 = this.http11
+    return true
+  }
+
+  /** What follows a start line that ends before `fieldsAt`. */
+  private parseRest(text: string, start: number, fieldsAt: number, h: HeaderBlock): number {
+    const end = this.parseFields(text, fieldsAt, h)
+    return end < 0 ? end : this.checkHead(text, start, fieldsAt, end)
   }
 
   /** RFC 9112 §4, without a regular expression: its result costs more than the rest. 0 = no status line. */
@@ -223,10 +274,14 @@ export class HeadParser {
     // What differs each time is not worth it; now and then it is tried again.
     if (changes > 4 && (changes & 63) !== 0) return
     // A copy: a slice would keep the whole head alive, with what of the body came with it.
-    const own = Buffer.from(line, 'latin1').latin1Slice(0, line.length)
+    const own = flat(line)
+    const value = own.slice(from, to)
     this.lines[place] = own
     this.lineEntries[place] = entry
-    this.lineValues[place] = own.slice(from, to)
+    this.lineValues[place] = value
+    if (entry.kind !== NameKind.ContentLength) return
+    this.lengthText = value
+    this.length = this.contentLength
   }
 
   /** Header bytes of a head of `bytes` as Envoy counts received ones: names, values and three for each line. */
@@ -242,6 +297,11 @@ export class HeadParser {
         h.emptyAuthority = h.authority === ''
         return true
       case NameKind.ContentLength:
+        if (value === this.lengthText && this.contentLength < 0) {
+          this.contentLength = this.length
+          h.list.push(name, value)
+          return true
+        }
         if (this.contentLength >= 0 || !digits.test(value)) {
           this.details = 'http1.codec_error'
           this.status = 400
@@ -314,17 +374,18 @@ export class HeadParser {
   }
 
   /** What can be judged only when the head is complete, in Envoy's order. */
-  private checkHead(text: string, start: number, lineEnd: number, end: number): number {
-    const checked = this.checkCharacters(text, start, lineEnd, end)
+  private checkHead(text: string, start: number, fieldsAt: number, end: number): number {
+    const checked = this.checkCharacters(text, start, fieldsAt, end)
     if (checked < 0 || !this.badEncoding) return checked
     return this.contentLength >= 0
       ? this.fail('http1.content_length_and_chunked_not_allowed', 400)
       : this.fail('http1.invalid_transfer_encoding', 501)
   }
 
-  private checkCharacters(text: string, start: number, lineEnd: number, end: number): number {
+  private checkCharacters(text: string, start: number, fieldsAt: number, end: number): number {
     // Of a request line everything is checked where it is taken apart, of a status line not the reason.
-    if (!this.strangeLines && (this.requestHead || cleanLines.test(text.slice(start, lineEnd + 2)))) return end
+    if (!this.strangeLines && (this.requestHead || this.startKnown || cleanLines.test(text.slice(start, fieldsAt))))
+      return end
     const head = start === 0 && end === text.length ? text : text.slice(start, end)
     if (cleanLines.test(head)) {
       this.strangeLines = false
@@ -332,7 +393,7 @@ export class HeadParser {
     }
     const bad = head.search(invalidCharacter)
     if (bad < 0) return end
-    return this.fail(start + bad < lineEnd ? 'http1.codec_error' : 'http1.invalid_characters', 400)
+    return this.fail(start + bad < fieldsAt ? 'http1.codec_error' : 'http1.invalid_characters', 400)
   }
 
   /** A bad line is refused at once: waiting for the end of such a head would only cost memory. */
