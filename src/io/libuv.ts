@@ -48,10 +48,14 @@ export interface Request {
   oncomplete: (this: Request, status: number) => void
 }
 
-export interface WriteRequest extends Request {
+export interface WriteRequest {
+  /** Null: nobody is told. */
+  oncomplete: ((this: WriteRequest, status: number) => void) | null
   /** These two keep the memory of a write alive that is under way; Node sets `buffer`. */
   pieces?: readonly unknown[]
   buffer?: unknown
+  /** -1: not under way. */
+  getAsyncId(): number
 }
 
 interface StreamWrap {

@@ -14,6 +14,9 @@ const FEED = 1000
 /** Of what waits, this much is written at once. */
 const PORTION = 65536
 
+/** A write up to here leaves the handle in one piece. */
+const QUIET_LIMIT = 16384
+
 /** The handle of a TLS socket: TLSWrap of Node. */
 interface TlsHandle extends StreamHandle {
   reading: boolean
@@ -35,6 +38,10 @@ export class TlsStream implements ByteStream {
   readonly #owner: StreamOwner
   /** Bytes of the write that the handle has: it takes one at a time, and a second one ends the process. */
   #inFlight = 0
+  /** The object of that write, or of one that is done with and can be used again. */
+  #request: WriteRequest | null = null
+  /** The system has taken the write: its end is not reported. */
+  #quiet = false
   /** What came meanwhile, and its bytes. */
   readonly #waiting: (Uint8Array | string)[] = []
   #waitingBytes = 0
@@ -67,7 +74,7 @@ export class TlsStream implements ByteStream {
   }
 
   get pendingBytes(): number {
-    return this.#inFlight + this.#waitingBytes
+    return this.#quiet ? 0 : this.#inFlight + this.#waitingBytes
   }
 
   get ended(): boolean {
@@ -75,29 +82,29 @@ export class TlsStream implements ByteStream {
   }
 
   writeText(latin1: string): void {
-    if (this.#inFlight > 0) this.#wait(latin1)
+    if (this.#busy()) this.#wait(latin1)
     else {
       const handle = this.#handle
       if (handle === null) return
-      const request = this.#request(latin1.length)
-      this.#check(handle.writeLatin1String(request, latin1))
+      const request = this.#begin(latin1.length)
+      this.#began(handle.writeLatin1String(request, latin1))
     }
   }
 
   writeBytes(bytes: Uint8Array): void {
-    if (this.#inFlight > 0) this.#wait(bytes)
+    if (this.#busy()) this.#wait(bytes)
     else {
       const handle = this.#handle
       if (handle === null) return
-      const request = this.#request(bytes.length)
-      this.#check(handle.writeBuffer(request, bytes))
+      const request = this.#begin(bytes.length)
+      this.#began(handle.writeBuffer(request, bytes))
       // What was not encrypted at once was copied.
       spendChunk(bytes, bytes.length)
     }
   }
 
   writeAll(pieces: readonly (Uint8Array | string)[]): void {
-    if (this.#inFlight > 0) {
+    if (this.#busy()) {
       for (let i = 0; i < pieces.length; i++) this.#wait(pieces[i]!)
       return
     }
@@ -110,7 +117,7 @@ export class TlsStream implements ByteStream {
       length += piece.length
       list.push(piece, typeof piece === 'string' ? 'latin1' : 'buffer')
     }
-    this.#check(handle.writev(this.#request(length), list, false))
+    this.#began(handle.writev(this.#begin(length), list, false))
     for (let i = 0; i < pieces.length; i++) {
       const piece = pieces[i]!
       if (typeof piece !== 'string') spendChunk(piece, piece.length)
@@ -119,15 +126,17 @@ export class TlsStream implements ByteStream {
 
   onWriteDone(status: number): void {
     this.#inFlight = 0
+    // Node is not through with the object yet.
+    this.#request = null
     if (this.#tls.destroyed) return
     if (status !== 0) {
       this.#check(status)
       return
     }
     if (this.#waitingBytes > 0) this.writeAll(this.#next())
-    if (this.#inFlight === 0 && !this.#tls.destroyed) {
+    if ((this.#closeWhenWritten || this.#endWhenWritten) && !this.#tls.destroyed && !this.#busy()) {
       if (this.#closeWhenWritten) this.#tls.destroySoon()
-      else if (this.#endWhenWritten) this.#tls.end()
+      else this.#tls.end()
     }
     this.#owner.onWritten()
   }
@@ -138,7 +147,7 @@ export class TlsStream implements ByteStream {
   }
 
   end(): void {
-    if (this.#inFlight > 0) this.#endWhenWritten = true
+    if (this.#busy()) this.#endWhenWritten = true
     else this.#tls.end()
   }
 
@@ -151,7 +160,7 @@ export class TlsStream implements ByteStream {
   }
 
   destroySoon(): void {
-    if (this.#inFlight > 0) this.#closeWhenWritten = true
+    if (this.#busy()) this.#closeWhenWritten = true
     else this.#tls.destroySoon()
   }
 
@@ -192,18 +201,49 @@ export class TlsStream implements ByteStream {
     this.#waitingBytes += piece.length
   }
 
-  #request(length: number): WriteRequest {
-    const request = new WriteWrap()
+  #begin(length: number): WriteRequest {
+    const request = this.#request ?? new WriteWrap()
     request.oncomplete = onWriteDone
     ;(request as unknown as Streamed)[STREAM] = this
+    this.#request = request
     // Before the call: an end of the connection within it completes the request.
     this.#inFlight = length
     return request
   }
 
+  /**
+   * Node reports the end of a write a turn later even when the system took it at once (TLSWrap::EncOut). Of such a write nobody
+   * needs to hear, and the report is a call into JavaScript of its own: whether the handle is free is asked before it is used again.
+   */
+  #began(errno: number): void {
+    this.#check(errno)
+    const request = this.#request
+    if (request === null || this.#inFlight === 0 || this.#inFlight > QUIET_LIMIT) return
+    if ((this.#tcp as unknown as { _handle: StreamHandle | null })._handle?.writeQueueSize !== 0) return
+    request.oncomplete = null
+    request.buffer = undefined
+    this.#quiet = true
+  }
+
+  /** The handle has a write still, whose end will be reported. */
+  #busy(): boolean {
+    if (this.#inFlight === 0) return false
+    if (!this.#quiet) return true
+    this.#quiet = false
+    const request = this.#request!
+    if (request.getAsyncId() === -1) {
+      this.#inFlight = 0
+      return false
+    }
+    // A second write in one turn, or one that waits for the peer's part of a handshake.
+    request.oncomplete = onWriteDone
+    return true
+  }
+
   #check(errno: number): void {
     if (errno === 0) return
     this.#inFlight = 0
+    this.#request = null
     const code = getSystemErrorName(errno)
     const error: NodeJS.ErrnoException = new Error(`write ${code}`)
     error.code = code
