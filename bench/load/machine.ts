@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { cpus, release, totalmem, type } from 'node:os'
 import type { Machine } from './result.ts'
 
+/** After the load: connections are tracked only while there are some. */
 export function describeMachine(pinning: Machine['pinning']): Machine {
   const all = cpus()
   return {
@@ -9,7 +10,18 @@ export function describeMachine(pinning: Machine['pinning']): Machine {
     cores: allowedCpus().length || all.length,
     kernel: `${type()} ${release()}`,
     memoryBytes: totalmem(),
+    congestionControl: systemValue('net/ipv4/tcp_congestion_control') ?? 'unknown',
+    tracksConnections: Number(systemValue('net/netfilter/nf_conntrack_count') ?? 0) > 0,
     pinning,
+  }
+}
+
+/** Null where the system has no such value. */
+function systemValue(name: string): string | null {
+  try {
+    return readFileSync(`/proc/sys/${name}`, 'utf8').trim()
+  } catch {
+    return null
   }
 }
 

@@ -31,6 +31,10 @@ export async function benchMain(argv: readonly string[]): Promise<number> {
   }
 }
 
+const TRACKED =
+  'note: netfilter follows connections here (NAT rules, as podman, docker and kube-proxy leave them: `nft list ruleset`): ' +
+  'each packet costs all proxies more, and the ratios lie closer together\n'
+
 /** Programs beside the proxies: what they are needed for and how they are got. */
 const TOOLS: readonly { readonly program: string; readonly version: readonly string[]; readonly how: string }[] = [
   { program: 'nginx', version: ['nginx', '-v'], how: 'apt-get install nginx' },
@@ -93,6 +97,7 @@ async function bench(options: BenchOptions, argv: readonly string[]): Promise<nu
       missing,
       cases: results,
     }
+    if (report.machine.tracksConnections) print(TRACKED)
     if (options.writesFiles) await writeFiles(report, options)
     const broken = hasRemora(options) ? results.filter(one => !remoraWorks(one)) : []
     for (const one of broken) print(`bench: Remora does not do what ${one.id} asks for; see its notes\n`)

@@ -25,6 +25,10 @@ export interface Machine {
   readonly cores: number
   readonly kernel: string
   readonly memoryBytes: number
+  /** Of TCP, by name: bbr paces, which costs more than cubic. */
+  readonly congestionControl: string
+  /** Netfilter follows the connections of this network namespace, which every packet pays for. */
+  readonly tracksConnections: boolean
   /** CPU lists as `taskset -c` takes them; null = not pinned. */
   readonly pinning: { readonly proxy: string | null; readonly load: string | null; readonly upstream: string | null }
 }

@@ -14,7 +14,7 @@ import { allRatios, summarise } from './summary.ts'
 export type Tick = () => void
 
 /** A JIT compiler has seen the hot functions by then. */
-const WARM_UP_SECONDS = 2
+const WARM_UP_SECONDS = 4
 
 /** A case on proxies that run already and have passed `checks`. */
 export async function runOnTargets(
@@ -32,7 +32,7 @@ export async function runOnTargets(
   // What is measured first must not pay for compiling its code and opening its upstream connections.
   if (plan.profile !== 'smoke') {
     for (const target of targets) {
-      const warm = await attempt(one, target, { ...plan, seconds: Math.min(plan.seconds, WARM_UP_SECONDS) }, -1, failed)
+      const warm = await attempt(one, target, { ...plan, seconds: WARM_UP_SECONDS }, -1, failed)
       counts.set(target, warm?.count ?? 0)
     }
   }

@@ -12,6 +12,10 @@ export function setupSection(report: BenchReport): Markup {
     ['Processor', `${machine.cpuModel}, ${machine.cores} cores`],
     ['Memory', bytes(machine.memoryBytes)],
     ['Kernel', machine.kernel],
+    [
+      'TCP',
+      `${machine.congestionControl}; netfilter ${machine.tracksConnections ? 'tracks' : 'does not track'} connections`,
+    ],
     ['Pinned', `proxy: ${cores(proxy)}; load: ${cores(load)}; upstream: ${cores(upstream)}`],
     ['Started', report.startedAt],
     ['Took', `${Math.round(report.durationSeconds)} s, profile ${report.profile}`],

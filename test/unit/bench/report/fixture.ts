@@ -90,6 +90,8 @@ export function fixtureReport(): BenchReport {
       cores: 2,
       kernel: 'Linux 6.1.0',
       memoryBytes: 8 * 2 ** 30,
+      congestionControl: 'cubic',
+      tracksConnections: false,
       pinning: { proxy: '0', load: '1', upstream: '1' },
     },
     versions: { node: 'v26.10.0', envoy: '1.40.0', nginx: 'nginx/1.22.1', wrk: '4.1.0', h2load: '1.52.0' },

@@ -16,6 +16,7 @@ export function hostileReport(): BenchReport {
       ...report.machine,
       cpuModel: HOSTILE,
       kernel: HOSTILE,
+      congestionControl: HOSTILE,
       pinning: { proxy: HOSTILE, load: HOSTILE, upstream: null },
     },
     missing: [{ program: HOSTILE, how: HOSTILE }],
