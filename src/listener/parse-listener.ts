@@ -34,8 +34,7 @@ const support = defineSupport<Proto>('envoy.config.listener.v3.Listener', {
   default_filter_chain: 'yes',
   use_original_dst: 'yes',
   per_connection_buffer_limit_bytes: 'yes',
-  // For filters and formatters that ask for it; none here does.
-  metadata: 'warn',
+  metadata: 'yes',
   deprecated_v1: 'yes',
   drain_type: 'yes',
   listener_filters: 'yes',
@@ -67,8 +66,7 @@ const support = defineSupport<Proto>('envoy.config.listener.v3.Listener', {
 const chainSupport = defineSupport<ChainProto>('envoy.config.listener.v3.FilterChain', {
   filter_chain_match: 'yes',
   filters: 'yes',
-  // For filters and formatters that ask for it; none here does.
-  metadata: 'warn',
+  metadata: 'yes',
   transport_socket: 'yes',
   transport_socket_connect_timeout: 'yes',
   name: 'yes',

@@ -1,0 +1,75 @@
+import { bootstrap, cluster, fileLog, httpListener, tcpListener } from '../configs/builder.ts'
+import { type Group, get, scenario, tcp, together } from '../scenario.ts'
+
+/** What a listener says of itself, and which of its connections count against the limit of the process. */
+const FORMAT =
+  'listener=%METADATA(LISTENER:a.b:k)% all=%METADATA(LISTENER:a.b)% chain=%METADATA(LISTENER_FILTER_CHAIN:a.b:k)% none=%METADATA(LISTENER_FILTER_CHAIN:other)% flags=%RESPONSE_FLAGS%\n'
+const LOG = `access_log: [${JSON.stringify(fileLog(FORMAT))}]`
+const metadata = (value: string) => ({ metadata: { filter_metadata: { 'a.b': { k: value, n: 1 } } } })
+
+type Json = Record<string, unknown>
+function described(listener: Json, value: string): Json {
+  const [chain] = listener['filter_chains'] as Json[]
+  return { ...listener, ...metadata(value), filter_chains: [{ ...chain, ...metadata(`chain of ${value}`) }] }
+}
+const { address: _, ...inner } = tcpListener('inner', 'cluster: echo')
+const INTERNAL =
+  '{"@type": type.googleapis.com/envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport, transport_socket: {name: raw, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}}'
+const toInner = {
+  ...cluster('to_inner', [], `transport_socket: {name: i, typed_config: ${INTERNAL}}`),
+  load_assignment: {
+    cluster_name: 'to_inner',
+    endpoints: [
+      { lb_endpoints: [{ endpoint: { address: { envoy_internal_address: { server_listener_name: 'inner' } } } }] },
+    ],
+  },
+}
+const LIMIT = `
+bootstrap_extensions: [{name: i, typed_config: {"@type": type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener}}]
+overload_manager:
+  resource_monitors:
+  - name: envoy.resource_monitors.global_downstream_max_connections
+    typed_config: {"@type": type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig, max_active_downstream_connections: 1}
+`
+const hello = (listener: string) => tcp(listener, ['hello', { bytes: 5 }, { end: true }, { closed: true }])
+
+const facts: Group = {
+  name: 'listener-facts',
+  upstreams: { echo: { kind: 'tcp' }, a: { kind: 'http1' } },
+  config: bootstrap(
+    [
+      described(httpListener('main', { routes: '[{match: {prefix: /}, route: {cluster: a}}]', hcm: LOG }), 'http'),
+      described(tcpListener('tcp', `cluster: echo\n${LOG}`), 'tcp'),
+    ],
+    [cluster('a', 'a'), cluster('echo', 'echo')],
+  ),
+  scenarios: [
+    scenario('metadata', 'Metadata of listener and filter chain in the log', [get('/'), hello('tcp')], [], {
+      logLines: 2,
+    }),
+  ],
+}
+
+const limit: Group = {
+  name: 'internal-limit',
+  upstreams: { echo: { kind: 'tcp' } },
+  config: bootstrap(
+    [tcpListener('outer', `cluster: to_inner\n${LOG}`), { ...inner, internal_listener: {} }],
+    [cluster('echo', 'echo'), toInner],
+    LIMIT,
+  ),
+  scenarios: [
+    scenario(
+      'not-counted',
+      'Connections of internal listeners do not count against max_active_downstream_connections',
+      together(tcp('outer', ['hello', { bytes: 5 }, { wait: 600 }, { end: true }, { closed: true }]), [
+        300,
+        tcp('outer', ['hello', { closed: true }]),
+      ]),
+      [],
+      { stats: ['downstream_global_cx_overflow$'], logLines: 1 },
+    ),
+  ],
+}
+
+export default [facts, limit]
