@@ -2,20 +2,20 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 /**
- * `young`: the young generation, a few ms. `all`: everything, in small steps, with one pause of some ms at the end. `dense`: everything
- * at once, moved together so that most pages become free.
+ * `young`: the young generation, a few ms. `all`: everything, in small steps, with one pause of some ms at the end. `now`: everything at
+ * once, a ms per MB that lives.
  */
-export type Collection = 'young' | 'all' | 'dense'
+export type Collection = 'young' | 'all' | 'now'
 
-type Collector = (options: { type: 'minor' | 'major'; execution: 'sync'; flavor?: 'last-resort' }) => void
+type Collector = (options: { type: 'minor' | 'major'; execution: 'sync' }) => void
 
 let collector: Collector | null = null
 
-/** Collects the garbage of this thread. What is left to do for `all` when this returns takes a third of the time that `dense` takes. */
+/** Collects the garbage of this thread. What `all` asks for is done after this returns. */
 export function collectGarbage(what: Collection): void {
   collector ??= makeCollector()
-  if (what === 'dense') {
-    collector({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+  if (what === 'now') {
+    collector({ type: 'major', execution: 'sync' })
     return
   }
   // The flag under which V8 begins to mark whenever it looks, which it does after collections of the young generation.

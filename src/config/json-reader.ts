@@ -52,14 +52,16 @@ const TYPED_STRUCTS = new Set(['xds.type.v3.TypedStruct', 'udpa.type.v1.TypedStr
 /**
  * @param typeName full message name
  * @param at where the value stands, for errors
+ * @param above how deep it stands, at most; protobuf's limit is for the whole document
  * @throws ConfigError CONFIG_TYPE, CONFIG_ONEOF, CONFIG_ANY_TYPE
  */
 export function readJson<T extends object = object>(
   typeName: string,
   value: unknown,
   at: FieldPath = FieldPath.root(),
+  above = 0,
 ): ReadResult<T> {
-  const reader = new JsonReader(typeName, at)
+  const reader = new JsonReader(typeName, at, above)
   return { message: reader.message(messageType(typeName), value, null) as T, unknownFields: reader.unknownFields }
 }
 
@@ -67,8 +69,8 @@ class JsonReader {
   readonly unknownFields: UnknownField[] = []
   readonly #trail: JsonTrail
 
-  constructor(rootType: string, root: FieldPath) {
-    this.#trail = new JsonTrail(rootType, root)
+  constructor(rootType: string, root: FieldPath, above: number) {
+    this.#trail = new JsonTrail(rootType, root, above)
   }
 
   message(type: MessageType, value: unknown, skip: string | null): Record<string, unknown> {
@@ -279,7 +281,7 @@ class JsonReader {
 
   /** Copies Struct content; whatever JSON holds is allowed, only the depth is bounded. */
   #plain(value: unknown, depth: number): unknown {
-    if (depth + this.#trail.depth > MAX_DEPTH)
+    if (depth + this.#trail.nesting > MAX_DEPTH)
       throw this.#fail('message google.protobuf.Struct', 'JSON content was too deeply nested')
     if (Array.isArray(value)) return value.map(v => this.#plain(v, depth + 1))
     if (typeof value === 'bigint') return Number(value)
@@ -370,7 +372,7 @@ class JsonReader {
   }
 
   #enter(kind: TrailKind, step: string | number, position = 0): void {
-    if (this.#trail.depth >= MAX_DEPTH * 2) throw this.#fail('', 'JSON content was too deeply nested')
+    if (this.#trail.nesting >= MAX_DEPTH * 2) throw this.#fail('', 'JSON content was too deeply nested')
     this.#trail.enter(kind, step, position)
   }
 

@@ -11,13 +11,21 @@ export class JsonTrail {
   /** name of the entry message of the innermost map; protobuf's errors name it instead of the value's type */
   entryType = ''
   readonly #root: FieldPath
+  readonly #above: number
   readonly #kinds: TrailKind[] = []
   readonly #steps: (string | number)[] = []
   readonly #positions: number[] = []
 
-  constructor(rootType: string, root: FieldPath) {
+  /** @param above how deep the value that is read stands in its document, at most */
+  constructor(rootType: string, root: FieldPath, above: number) {
     this.rootType = rootType
     this.#root = root
+    this.#above = above
+  }
+
+  /** In the document. */
+  get nesting(): number {
+    return this.#above + this.#steps.length
   }
 
   get depth(): number {

@@ -113,12 +113,12 @@ function readFile<T extends object>(
   }
   if (kind === 'binary') return readBinary<T>(typeName, bytes, path, policy)
   const text = bytes.toString('utf8')
-  if (kind === 'yaml') {
-    const read = inParts ? readInParts<T>(typeName, text) : null
-    if (read === null) return readYaml<T>(typeName, text, path, policy)
+  const read = inParts ? readInParts<T>(typeName, text, path, kind) : null
+  if (read !== null) {
     const positions = new LazyPositions(textAgain(path, text), path)
     return { ...read, warnings: [], locate: e => positions.put(e) }
   }
+  if (kind === 'yaml') return readYaml<T>(typeName, text, path, policy)
   return readValue<T>(typeName, parseJsonText(text, typeName, path), text, path, policy)
 }
 
@@ -169,10 +169,15 @@ function readBinary<T extends object>(
 }
 
 /** Null: not to be read so, if at all. */
-function readInParts<T extends object>(typeName: string, text: string): ReadResult<T> | null {
+function readInParts<T extends object>(
+  typeName: string,
+  text: string,
+  path: string,
+  kind: 'yaml' | 'json',
+): ReadResult<T> | null {
   const lists = new LongLists()
   try {
-    const value = parseYamlFast(text, lists)
+    const value = kind === 'yaml' ? parseYamlFast(text, lists) : lists.takeApart(parseJsonText(text, typeName, path))
     if (value === NOT_UNDERSTOOD) return null
     const read = readJson<T>(typeName, value)
     return read.unknownFields.length > 0 || !lists.complete ? null : read

@@ -18,6 +18,11 @@ export interface ElementSink {
   finish(): unknown
 }
 
+/** Lists that stand deeper in the text are ordinary ones: objects and lists around them. */
+const DEEPEST = 20
+/** So many steps of a field path that may be, with one more for each Any; the reader of an element counts on from there. */
+const STEPS_ABOVE = 2 * DEEPEST
+
 const CLUSTER = 'envoy.config.cluster.v3.Cluster'
 const VIRTUAL_HOST = 'envoy.config.route.v3.VirtualHost'
 
@@ -26,11 +31,29 @@ export class LongLists {
   #made = 0
   #taken = 0
 
-  /** A sink for the list under `key`, in the mapping under `parent`; null: an ordinary list. */
-  open(parent: string, key: string): ElementSink | null {
+  /** A sink for the list under `key`, in the mapping under `parent`; null: an ordinary list. `depth`: what is around it. */
+  open(parent: string, key: string, depth: number): ElementSink | null {
+    if (depth > DEEPEST) return null
     if (key === 'clusters' && parent === 'static_resources') return new Elements(this, CLUSTER)
     if (key === 'virtual_hosts' && parent === 'route_config') return new Elements(this, VIRTUAL_HOST)
     return null
+  }
+
+  /** The same for a value that has been parsed whole, which is taken to pieces. */
+  takeApart(value: unknown): unknown {
+    if (typeof value === 'object' && value !== null) this.#look(value as Record<string, unknown>, '', 0)
+    return value
+  }
+
+  #look(value: Record<string, unknown>, under: string, depth: number): void {
+    if (depth > DEEPEST) return
+    for (const key of Object.keys(value)) {
+      const inner = value[key]
+      if (typeof inner !== 'object' || inner === null) continue
+      const sink = Array.isArray(inner) && inner.length >= MIN_LENGTH ? this.open(under, key, depth + 1) : null
+      if (sink !== null) value[key] = drain(inner as unknown[], sink)
+      else this.#look(inner as Record<string, unknown>, Array.isArray(value) ? '' : key, depth + 1)
+    }
   }
 
   /** Each list was read where its messages belong: none in a Struct, none hidden by an equal key. */
@@ -45,6 +68,14 @@ export class LongLists {
   onTaken(): void {
     this.#taken++
   }
+}
+
+function drain(list: unknown[], sink: ElementSink): unknown {
+  for (let i = 0; i < list.length; i++) {
+    sink.add(list[i])
+    list[i] = null
+  }
+  return sink.finish()
 }
 
 class Elements implements ElementSink {
@@ -77,7 +108,7 @@ class Elements implements ElementSink {
   #read(value: unknown): void {
     // A list in the list would be flattened, null be an empty message.
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new NotPlain()
-    const { message, unknownFields } = readJson(this.#typeName, value)
+    const { message, unknownFields } = readJson(this.#typeName, value, undefined, STEPS_ABOVE)
     if (unknownFields.length > 0) throw new NotPlain()
     validateMessage(this.#typeName, message, undefined, this.#warnings)
     this.#packer!.add(message)

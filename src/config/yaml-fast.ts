@@ -10,8 +10,6 @@ import { plainScalar, unescapeDouble } from './yaml-scalar.ts'
 export const NOT_UNDERSTOOD = Symbol('not understood')
 
 const MAX_DEPTH = 200
-/** With long lists: the reader of an element does not know how deep the element itself stands, and 100 is protobuf's limit. */
-const MAX_DEPTH_IN_PARTS = 40
 /** Texts that are kept to be used again; with long lists they are not kept for the whole file. */
 const MAX_TEXTS = 4096
 const TAB = 9
@@ -64,13 +62,11 @@ class FastParser {
   #ended = false
   readonly #texts = new Map<string, string>()
   #depth = 0
-  readonly #maxDepth: number
   readonly #lists: LongLists | null
 
   constructor(s: string, lists: LongLists | null) {
     this.#s = s
     this.#lists = lists
-    this.#maxDepth = lists === null ? MAX_DEPTH : MAX_DEPTH_IN_PARTS
   }
 
   document(): unknown {
@@ -166,9 +162,9 @@ class FastParser {
    * @param under its key, and the key of the mapping that this one is in; '' in a list
    */
   #node(parent: number, under = '', above = ''): unknown {
-    if (++this.#depth > this.#maxDepth) throw GIVE_UP
+    if (++this.#depth > MAX_DEPTH) throw GIVE_UP
     const value = this.#isDash()
-      ? this.#sequence(this.#indent, this.#lists?.open(above, under) ?? null)
+      ? this.#sequence(this.#indent, this.#lists?.open(above, under, this.#depth) ?? null)
       : this.#mapOrInline(parent, under)
     this.#depth--
     return value
@@ -368,7 +364,7 @@ class FastParser {
   }
 
   #flow(): unknown {
-    if (++this.#depth > this.#maxDepth) throw GIVE_UP
+    if (++this.#depth > MAX_DEPTH) throw GIVE_UP
     const value = this.#s.charCodeAt(this.#i) === OPEN_MAP ? this.#flowMap() : this.#flowList()
     this.#depth--
     return value

@@ -371,10 +371,10 @@ export class ResourceManager {
     }
   }
 
-  /** Everything static is in effect: what only dumps read takes as little room as possible from now on. `done`: there is garbage. */
-  shelve(done: () => void): void {
+  /** Everything static is in effect: what only dumps read takes as little room as possible from now on. */
+  shelve(): void {
     const statics = this.#context.bootstrap.static_resources ?? {}
-    shelveConfiguration(statics, this.listeners.active.values(), done)
+    shelveConfiguration(statics, this.listeners.active.values())
   }
 
   /** What a worker must know besides its listeners. */

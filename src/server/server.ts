@@ -57,8 +57,8 @@ const RECLAIM_EVERY = 5000
 const SHUTDOWN_GRACE = 200
 /** From LIVE until what only dumps read is packed, in ms: whoever waits for readiness comes first. */
 const SHELVE_AFTER = 1000
-/** From then until the heap, smaller by the garbage, is moved together, in ms. */
-const DENSE_AFTER = 500
+/** Bytes. After a configuration that takes so much, half of the heap is garbage, and what follows would come on top of it. */
+const LARGE_HEAP = 40 * 1048576
 
 /** The main thread: configuration, workers, admin. `configure` may fail; after `run` has resolved nothing does. */
 export class Server {
@@ -206,6 +206,7 @@ export class Server {
       workloadSource(this.bootstrap),
     )
     this.resources.configure()
+    if (process.memoryUsage().heapUsed > LARGE_HEAP) collectGarbage('now')
   }
 
   /** Opens sockets, starts workers; resolves when the main loop runs (not necessarily LIVE). Rejects when a socket cannot be had. */
@@ -353,16 +354,7 @@ export class Server {
     this.store.gauge('listener_manager.workers_started').set(1)
     // Not only at the next flush: Istio's readiness reads server.state (Envoy: startWorkers calls updateServerStats).
     this.stats.refresh(this.state, this.resources.daysToExpiry())
-    setTimeout(() => this.resources.shelve(() => this.#onShelved()), SHELVE_AFTER).unref()
-  }
-
-  /** What was read is garbage now; V8 would keep it for as long as main has nothing to do. */
-  #onShelved(): void {
-    collectGarbage('all')
-    setTimeout(() => {
-      collectGarbage('dense')
-      this.#memory.soon()
-    }, DENSE_AFTER).unref()
+    setTimeout(() => this.resources.shelve(), SHELVE_AFTER).unref()
   }
 
   /** A worker (or its replacement) takes messages now. */

@@ -5,27 +5,25 @@ import { connectionManagersOf, type MainListener } from './listeners.ts'
 const AT_ONCE = 2
 
 /**
- * Long lists of messages that only dumps read again become bytes, as config/long-lists.ts makes them at once where it can. Not for
- * small configurations. `done` is called when there is garbage to be collected.
+ * Long lists of messages that only dumps read again become bytes, as config/long-lists.ts makes them at once where it can. The garbage
+ * is collected when the thread rests (base/rest.ts).
  */
-export function shelveConfiguration(statics: object, listeners: Iterable<MainListener>, done: () => void): void {
+export function shelveConfiguration(statics: object, listeners: Iterable<MainListener>): void {
   const steps = shelveAll(statics, [...listeners])
   const next = (): void => {
     const until = performance.now() + AT_ONCE
     let step = steps.next()
     while (step.done !== true && performance.now() < until) step = steps.next()
     if (step.done !== true) setImmediate(next)
-    else if (step.value) done()
   }
   next()
 }
 
-function* shelveAll(statics: object, listeners: readonly MainListener[]): Generator<void, boolean> {
-  let any = yield* shelve(statics, 'clusters')
+function* shelveAll(statics: object, listeners: readonly MainListener[]): Generator<void> {
+  yield* shelve(statics, 'clusters')
   for (const listener of listeners) {
     for (const { route_config: routes } of connectionManagersOf(listener.proto)) {
-      if (routes !== undefined) any = (yield* shelve(routes, 'virtual_hosts')) || any
+      if (routes !== undefined) yield* shelve(routes, 'virtual_hosts')
     }
   }
-  return any
 }

@@ -41,6 +41,13 @@ export const scaleStart: readonly BenchCase[] = [1, 1000, 10_000].map(count => {
         series: 'memory-clusters',
         axis: { name: 'clusters', value: count },
       },
+      {
+        id: `memory-clusters-${count}-stats`,
+        title: `RSS after /stats was read twice, ${count} clusters and virtual hosts, two workers`,
+        extra: 'RSS bytes after the checks',
+        metric: { name: 'RSS', unit: 'B', higherIsBetter: false },
+        goal: null,
+      },
     ],
   })
 })
@@ -63,12 +70,14 @@ function startCase(
     needs: [],
     commands: () => [],
     measure: async target => {
-      const memory = treeMemory(target.process.pid)
+      const memory = target.readyMemory
+      const later = treeMemory(target.process.pid)
       const extra = {
         'CPU ms': target.readyCpuSeconds * 1000,
         'RSS bytes': memory.rssBytes,
         'PSS bytes': memory.pssBytes,
         'anonymous bytes': memory.anonBytes,
+        'RSS bytes after the checks': later.rssBytes,
       }
       return { seconds: target.readySeconds, count: 1, errors: 0, value: target.readySeconds * 1000, extra }
     },

@@ -13,7 +13,7 @@ import { type Pinning, pinned, proxyCpus } from '../pinning.ts'
 import { nodeCommand } from '../place.ts'
 import { Ports } from '../ports.ts'
 import { Child, stopAll } from '../processes/child.ts'
-import { treeCpuSeconds } from '../processes/tree.ts'
+import { treeCpuSeconds, treeMemory } from '../processes/tree.ts'
 import type { Sites, Upstreams } from '../sites.ts'
 import type { Target } from '../target.ts'
 import { FILES, nginxUpstream } from '../upstreams/nginx.ts'
@@ -102,7 +102,8 @@ export class Session {
     }
     const readySeconds = (performance.now() - started) / 1000
     const readyCpuSeconds = treeCpuSeconds(child.pid)
-    return { peer, configuration, sites, process: child, readySeconds, readyCpuSeconds }
+    const readyMemory = treeMemory(child.pid)
+    return { peer, configuration, sites, process: child, readySeconds, readyCpuSeconds, readyMemory }
   }
 
   /** Stops a proxy and removes what it wrote. */

@@ -40,6 +40,7 @@ async function fake(t: Test, listener: RequestListener, stats: () => string): Pr
     process: { pid: process.pid } as Child,
     readySeconds: 0,
     readyCpuSeconds: 0,
+    readyMemory: { rssBytes: 0, pssBytes: 0, anonBytes: 0 },
   }
 }
 

@@ -6,6 +6,7 @@ import { XorShift } from '../../../src/base/random.ts'
 import { elementOf, packedListOf, shelfOf } from '../../../src/base/shelf.ts'
 import { type LoadedMessage, loadBootstrap, loadFile } from '../../../src/config/load.ts'
 
+const HCM = 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
 const BOOTSTRAP = 'envoy.config.bootstrap.v3.Bootstrap'
 const MANY = 260
 
@@ -184,6 +185,28 @@ t.test('bootstraps with long lists', async t => {
       t.match(named.message, { node: { metadata: { static_resources: { clusters: [{ name: 'c0' }] } } } })
     },
   )
+
+  t.test('JSON is read in parts, too', async t => {
+    const json = join(t.testdir(), 'b.json')
+    const cluster = (i: number): object => ({ name: `c${i}`, type: 'STATIC', connect_timeout: '1s' })
+    const host = (i: number): object => ({ name: `h${i}`, domains: [`h${i}`] })
+    const routes = { route_config: { virtual_hosts: numbers.map(host) }, stat_prefix: 'x' }
+    const filter = { name: 'hcm', typed_config: { '@type': HCM, ...routes } }
+    const statics = {
+      clusters: numbers.map(cluster),
+      listeners: [{ name: 'l', filter_chains: [{ filters: [filter] }] }],
+    }
+    const write = (value: object): [ReturnType<typeof outcome>, ReturnType<typeof outcome>] => {
+      writeFileSync(json, JSON.stringify(value))
+      return [outcome(() => loadFile<object>(BOOTSTRAP, json)), outcome(() => loadBootstrap({ path: json }))]
+    }
+    const [whole, parts] = write({ static_resources: statics })
+    t.strictSame(parts.message, whole.message)
+    t.ok(packedListOf((parts.loaded!.message as { static_resources: object }).static_resources, 'clusters'))
+    const [badWhole, bad] = write({ static_resources: { ...statics, clusters: [...statics.clusters, { nam: 'x' }] } })
+    t.match(bad.error, 'clusters[260].nam')
+    t.equal(bad.error, badWhole.error)
+  })
 
   t.test('--config-yaml is merged over it', async t => {
     writeFileSync(path, text())
