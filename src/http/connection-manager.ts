@@ -218,6 +218,7 @@ export class ConnectionManager {
   refuse(context: StreamContext, status: number, body: string, details: string): void {
     const isGrpc = context.isGrpc
     if (context.requestHeaders === null) context.isGrpc = false
+    context.settleRoute()
     context.answerAtOnce(context.chain.disabledByDefault)
     context.sendLocalReply(status, body, details)
     context.isGrpc = isGrpc
@@ -268,7 +269,6 @@ export class ConnectionManager {
     }
     if ((config.alwaysSetRequestIdInResponse || context.info.requestIdInResponse) && context.info.requestId !== '')
       h.set('x-request-id', context.info.requestId)
-    if (this.tracing !== null) this.tracing.onResponse(context, h)
     if (!connection.draining && this.environment.drainDecision.closing()) {
       stats.cxDrainClose.inc()
       connection.startDrain()
@@ -284,6 +284,7 @@ export class ConnectionManager {
       if ((s.closeAfter || connection.draining) && !tunnel) h.set('connection', 'close')
       else if (context.info.protocol === 'HTTP/1.0') h.set('connection', 'keep-alive')
     } else if (!context.requestComplete) stats.rqResponseBeforeComplete.inc()
+    if (this.tracing !== null) this.tracing.onResponse(context, h)
     stats.chargeResponse(h.status)
   }
 

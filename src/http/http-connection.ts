@@ -91,6 +91,7 @@ export class HttpConnection implements TimerOwner {
     timers.cancel(this.drainTimer)
     timers.cancel(this.headTimer)
     const local = why === CloseReason.Local || why === CloseReason.IdleTimeout || why === CloseReason.ConnectTimeout
+    if (!local && this.codec instanceof Http1ServerCodec) this.codec.beginIncomplete()
     stats.cxDestroy.inc()
     if (c.delayedCloseExpired === true) stats.cxDelayedCloseTimeout.inc()
     ;(local ? stats.cxDestroyLocal : stats.cxDestroyRemote).inc()

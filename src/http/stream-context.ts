@@ -138,6 +138,11 @@ export class StreamContext implements FormatContext, TimerOwner {
     return this.routeValue
   }
 
+  /** No route from now on, unless there is one already: Envoy has no table yet where it refuses requests. */
+  settleRoute(): void {
+    this.routeKnown = true
+  }
+
   /** A filter changed what the match depends on (Envoy: clearRouteCache). */
   clearRouteCache(): void {
     this.routeKnown = false

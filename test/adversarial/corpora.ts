@@ -1,4 +1,5 @@
 import { runHttp2Corpus } from './http2-smuggling.ts'
+import { runRefusedEarly } from './refused-early.ts'
 import { runRequestCorpus } from './request-smuggling.ts'
 import { runResponseCorpus } from './response-smuggling.ts'
 
@@ -16,4 +17,5 @@ export const corpora: Readonly<Record<string, (run?: CorpusRun) => Promise<Map<s
   'request-smuggling': runRequestCorpus,
   'response-smuggling': runResponseCorpus,
   'http2-smuggling': runHttp2Corpus,
+  'refused-early': runRefusedEarly,
 }

@@ -6,11 +6,12 @@ export interface Exchange {
   readonly closed: boolean
 }
 
-export function exchange(port: number, input: Uint8Array | string, quiet = 400): Promise<Exchange> {
+/** `first`: how much longer than that the first byte may take, ms. */
+export function exchange(port: number, input: Uint8Array | string, quiet = 400, first = 1000): Promise<Exchange> {
   return new Promise(resolve => {
     const socket = connect(port, '127.0.0.1')
     let text = ''
-    let timer = setTimeout(done, quiet + 1000, false)
+    let timer = setTimeout(done, quiet + first, false)
     function done(closed: boolean): void {
       clearTimeout(timer)
       socket.destroy()

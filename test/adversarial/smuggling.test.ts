@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import t from 'tap'
 import { type CorpusRun, corpora } from './corpora.ts'
+import { FILTERS } from './every-filter.ts'
 
 interface Recorded {
   /** Outcomes of the real Envoy. */
@@ -44,3 +46,13 @@ for (const [corpus, run] of Object.entries(corpora)) {
     },
   )
 }
+
+t.test('every HTTP filter that exists is among those that requests are refused through', async t => {
+  const files = globSync(join(import.meta.dirname, '../../src/http/filters/*.ts')).map(file => basename(file, '.ts'))
+  const tried = Object.keys(FILTERS).map(name => name.replace(/ \d$/, ''))
+  t.same(
+    files.filter(file => file !== 'router' && !tried.includes(file)),
+    [],
+    'each needs an entry in test/adversarial/every-filter.ts',
+  )
+})

@@ -73,6 +73,15 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
     this.onReadError(status, details)
   }
 
+  /** As Envoy, which has a stream from the first byte of a head on: one that never ends is a request that ended early. */
+  beginIncomplete(): void {
+    if (!this.inHead) return
+    const s = new Http1ServerStream(this, false, false, false)
+    s.wireBytesReceived = this.headBytes
+    this.stream = s
+    this.decoder.onNewStream?.(s)
+  }
+
   newStream(): CodecStream | null {
     return null
   }
