@@ -16,6 +16,7 @@ setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks'
 setFlagsFromString('--regexp-backtracks-before-fallback=10000')
 setFlagsFromString('--expose-gc')
 setFlagsFromString('--no-memory-pool')
+setFlagsFromString('--memory-pool-timeout=0')
 
 module.exports = (name, id) => {
   const file = `${__dirname}/${name}.js`

@@ -10,6 +10,10 @@ const WORTH = 20
 /** Looks in a row without traffic until everything is collected, and what counts as none: a timer now and then. */
 const LOOKS_UNTIL_DEEP = 4
 const STILL_SHARE = 0.004
+/** Looks until what is left is moved together: one pause of 10 to 20 ms, for half of the pages that a start has filled. */
+const LOOKS_UNTIL_DENSE = 12
+/** In how many looks a deep collection that had to wait for a processor is over. */
+const LOOKS_OF_COLLECTION = 2
 /** Work that a deep collection must be preceded by, in ms per byte of the heap: it takes half of that, on all threads together. */
 const DEEP_WORTH = 2 / 1048576
 
@@ -24,7 +28,7 @@ export interface RestingThread {
 /**
  * Collects the garbage of a thread whose work is over for now. V8 collects when memory runs short, so that what a burst has left stays
  * for as long as nothing follows: hours, in a sidecar. The young generation is done (a ms) as soon as there is little traffic,
- * everything when there has been none for two seconds.
+ * everything when there has been none for two seconds, and after six what is left is moved together, once.
  */
 export class Rest {
   readonly #onRest: () => void
@@ -36,6 +40,10 @@ export class Rest {
   #young = 0
   #old = 0
   #still = 0
+  /** Looks whose work is not counted: marking goes on in small steps after the collection was begun. */
+  #collecting = 0
+  /** Collected, and not yet moved together. */
+  #loose = false
 
   /** `onRest` is called after each collection. */
   constructor(onRest: () => void, thread: RestingThread = thisThread, clock: Clock = systemClock) {
@@ -53,7 +61,8 @@ export class Rest {
   look(): void {
     const now = this.#clock.now()
     const busy = this.#thread.busyMs()
-    const worked = busy - this.#busy
+    const worked = this.#collecting > 0 ? 0 : busy - this.#busy
+    if (this.#collecting > 0) this.#collecting--
     const time = now - this.#looked
     this.#busy = busy
     this.#looked = now
@@ -61,11 +70,21 @@ export class Rest {
     this.#old += worked
     this.#still = worked <= time * STILL_SHARE ? this.#still + 1 : 0
     if (worked > time * QUIET_SHARE) return
+    if (this.#loose && this.#still >= LOOKS_UNTIL_DENSE) {
+      this.#loose = false
+      this.#collect('dense')
+      return
+    }
     if (this.#still >= LOOKS_UNTIL_DEEP && this.#old >= this.#thread.usedHeap() * DEEP_WORTH) {
-      this.#thread.collect('all')
-      this.#old = 0
-    } else if (this.#young >= WORTH) this.#thread.collect('young')
-    else return
+      this.#loose = true
+      this.#collecting = LOOKS_OF_COLLECTION
+      this.#collect('all')
+    } else if (this.#young >= WORTH) this.#collect('young')
+  }
+
+  #collect(what: Collection): void {
+    this.#thread.collect(what)
+    if (what !== 'young') this.#old = 0
     this.#young = 0
     this.#onRest()
     // The collection is no work that would have to be followed by another.
@@ -75,7 +94,11 @@ export class Rest {
 }
 
 const thisThread: RestingThread = {
-  busyMs: () => performance.eventLoopUtilization().active,
+  // Not the time that the event loop was busy: on a machine with more work than processors most of that is waiting.
+  busyMs: () => {
+    const { user, system } = process.threadCpuUsage()
+    return (user + system) / 1000
+  },
   usedHeap: () => process.memoryUsage().heapUsed,
   collect: collectGarbage,
 }

@@ -82,3 +82,22 @@ t.test('a large heap is collected after much work only', async t => {
   live(100, 0, 0, 0, 0, 0)
   t.strictSame(thread.collected, ['young', 'young', 'all'])
 })
+
+t.test('the steps that a collection goes on in are no work that another has to follow', async t => {
+  const { thread, live } = setUp()
+  live(400, 5, 0, 1, 0, 1)
+  t.strictSame(thread.collected, ['young', 'all'])
+  live(40, 30, 0, 0, 0, 0, 0)
+  t.strictSame(thread.collected, ['young', 'all'])
+  live(100, 0, 0, 0, 0)
+  t.strictSame(thread.collected, ['young', 'all', 'young', 'all'])
+})
+
+t.test('after six seconds without traffic what is left is moved together, once', async t => {
+  const { thread, rests, live } = setUp()
+  live(400, 5, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0)
+  t.strictSame(thread.collected, ['young', 'all'])
+  live(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+  t.strictSame(thread.collected, ['young', 'all', 'dense'])
+  t.equal(rests(), 3)
+})
