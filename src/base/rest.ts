@@ -10,8 +10,10 @@ const WORTH = 20
 /** Looks in a row without traffic until everything is collected, and what counts as none: a timer now and then. */
 const LOOKS_UNTIL_DEEP = 4
 const STILL_SHARE = 0.004
-/** Looks until what is left is moved together: one pause of 10 to 20 ms, for half of the pages that a start has filled. */
+/** Looks until what is left is moved together: a pause of 10 to 20 ms, for half of the pages that a start has filled. */
 const LOOKS_UNTIL_DENSE = 12
+/** A larger heap would stand still for too long, and has gaps that it uses itself. */
+const LARGEST_DENSE = 32 << 20
 /** In how many looks a deep collection that had to wait for a processor is over. */
 const LOOKS_OF_COLLECTION = 2
 /** Work that a deep collection must be preceded by, in ms per byte of the heap: it takes half of that, on all threads together. */
@@ -72,7 +74,7 @@ export class Rest {
     if (worked > time * QUIET_SHARE) return
     if (this.#loose && this.#still >= LOOKS_UNTIL_DENSE) {
       this.#loose = false
-      this.#collect('dense')
+      if (this.#thread.usedHeap() <= LARGEST_DENSE) this.#collect('dense')
       return
     }
     if (this.#still >= LOOKS_UNTIL_DEEP && this.#old >= this.#thread.usedHeap() * DEEP_WORTH) {

@@ -101,3 +101,10 @@ t.test('after six seconds without traffic what is left is moved together, once',
   t.strictSame(thread.collected, ['young', 'all', 'dense'])
   t.equal(rests(), 3)
 })
+
+t.test('a heap that would stand still for long is not moved together', async t => {
+  const { thread, live } = setUp()
+  thread.heap = 100 * 1048576
+  live(400, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+  t.strictSame(thread.collected, ['young', 'all'])
+})
