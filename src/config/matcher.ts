@@ -219,5 +219,9 @@ export function latin1(text: string): string {
 
 /** absl::AsciiStrToLower: toLowerCase would also fold latin1 letters. */
 export function asciiLower(text: string): string {
-  return /[A-Z]/.test(text) ? text.replace(/[A-Z]+/g, letters => letters.toLowerCase()) : text
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code >= 65 && code <= 90) return text.replace(/[A-Z]+/g, letters => letters.toLowerCase())
+  }
+  return text
 }

@@ -9,11 +9,18 @@ export function normalizedPath(): string {
   return normalized
 }
 
+/** The last path that no option changed, and the options: many requests name one path. */
+let unchanged = ''
+let unchangedWith: HcmConfig | null = null
+/** Bounded, because it is kept. */
+const LONG_PATH = 256
+
 /**
  * normalize_path, merge_slashes and path_with_escaped_slashes_action in Envoy's order (escaped slashes, RFC 3986 §6,
  * slashes). The query is never touched. A fragment is refused whatever the options say.
  */
 export function normalizePath(path: string, config: HcmConfig): PathResult {
+  if (path === unchanged && config === unchangedWith) return PathResult.Unchanged
   normalized = path
   if (path.indexOf('#') >= 0) return PathResult.Reject
   if (!config.normalizePath && !config.mergeSlashes && config.escapedSlashes === 'KEEP_UNCHANGED')
@@ -39,7 +46,13 @@ export function normalizePath(path: string, config: HcmConfig): PathResult {
   }
   if (config.mergeSlashes) bare = bare.replace(/\/{2,}/g, '/')
   normalized = queryAt < 0 ? bare : bare + path.slice(queryAt)
-  if (normalized === path) return PathResult.Unchanged
+  if (normalized === path) {
+    if (path.length <= LONG_PATH) {
+      unchanged = path
+      unchangedWith = config
+    }
+    return PathResult.Unchanged
+  }
   return redirect ? PathResult.Redirect : PathResult.Changed
 }
 

@@ -91,11 +91,13 @@ class PrefixPath implements PathMatch {
 
   constructor(text: string, exactCase: boolean) {
     this.#text = exactCase ? text : asciiLower(text)
-    this.#exactCase = exactCase
+    // Istio's `prefix: /` has no letters.
+    this.#exactCase = exactCase || !/[a-z]/.test(this.#text)
   }
 
   matches(path: string): boolean {
-    return path !== '' && (this.#exactCase ? path : asciiLower(path)).startsWith(this.#text)
+    if (this.#exactCase) return path !== '' && path.startsWith(this.#text)
+    return asciiLower(path.slice(0, this.#text.length)) === this.#text
   }
 }
 

@@ -52,3 +52,17 @@ t.test('escaped slashes are kept, refused, forwarded or redirected as told', asy
 t.test('escaped slashes are decoded before dot segments are removed', async t => {
   t.equal(run('/a%2F..%2Fb', { escapedSlashes: 'UNESCAPE_AND_FORWARD', normalizePath: true }), '/b')
 })
+
+t.test('what one configuration leaves as it is another may change', async t => {
+  const [none, merge, reject] = [
+    off,
+    { ...off, mergeSlashes: true },
+    { ...off, escapedSlashes: 'REJECT_REQUEST' },
+  ] as HcmConfig[]
+  for (let i = 0; i < 2; i++) {
+    t.equal(normalizePath('/a//b%2f', { ...none!, normalizePath: true }), PathResult.Unchanged)
+    t.equal(normalizePath('/a//b%2f', merge!), PathResult.Changed)
+    t.equal(normalizedPath(), '/a/b%2f')
+    t.equal(normalizePath('/a//b%2f', reject!), PathResult.Reject)
+  }
+})
