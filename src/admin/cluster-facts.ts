@@ -68,7 +68,7 @@ function hostFacts(server: Server, cluster: MainCluster, update: HostsUpdate): H
         subZone: host.subZone,
         priority: host.priority,
         canary: isCanary(host),
-        stats: hostStats(server, host),
+        stats: hostStats(server, cluster.config.name, host),
         successRate: record?.successRate ?? -1,
         localOriginSuccessRate: record?.localOriginSuccessRate ?? -1,
       })
@@ -107,13 +107,26 @@ function isCanary(host: PublishedHost): boolean {
   return (host.metadata?.['envoy.lb'] as { canary?: unknown } | undefined)?.canary === true
 }
 
-function hostStats(server: Server, { block }: PublishedHost): HostStats {
+/** Of the workers, and of main's own streams to a control plane. */
+function hostStats(server: Server, cluster: string, { block, address }: PublishedHost): HostStats {
   const { allocator } = server
   const cells = allocator.cells(block)
-  return statsOf(
+  const stats = statsOf(
     cell => cells.load(cell),
     cell => allocator.counter(block, cell),
   )
+  const own = server.resources.subscriptions?.hostTraffic(cluster, address.text)
+  if (own === undefined) return stats
+  return {
+    ...stats,
+    cx_active: stats.cx_active + own.cxActive,
+    cx_connect_fail: stats.cx_connect_fail + own.cxConnectFail,
+    cx_total: stats.cx_total + own.cxTotal,
+    rq_active: stats.rq_active + own.rqActive,
+    rq_error: stats.rq_error + own.rqError,
+    rq_success: stats.rq_success + own.rqSuccess,
+    rq_total: stats.rq_total + own.rqTotal,
+  }
 }
 
 function statsOf(gauge: (cell: number) => number, counter: (cell: number) => number): HostStats {

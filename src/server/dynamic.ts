@@ -5,6 +5,7 @@ import type { SecretData } from '../config/services.ts'
 import type { ListenerConfig } from '../listener/listener-config.ts'
 import type { Counter, StatsScope } from '../stats/stats.ts'
 import type { EdsDiscovery } from '../upstream/clusters/eds.ts'
+import type { HostTraffic } from '../xds/control-plane-traffic.ts'
 import { EDS } from '../xds/resources/eds.ts'
 import { RDS } from '../xds/resources/rds.ts'
 import { SDS } from '../xds/resources/sds.ts'
@@ -60,6 +61,10 @@ export class DynamicResources implements Subscriptions {
     this.#loggers = loggers
     this.#xds = xds
     this.#extensions = new ExtensionConfigs(resources, xds, stats, loggers.get('config'))
+  }
+
+  hostTraffic(cluster: string, address: string): HostTraffic | undefined {
+    return this.#xds.hostTraffic(cluster, address)
   }
 
   checkExtensions(listener: ListenerConfig, at: FieldPath): void {

@@ -19,6 +19,7 @@ import type { MetHost } from '../upstream/host.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { SharedStateAllocator } from '../upstream/shared-state.ts'
 import type { ConfigBatch, Published, PublishedListener } from '../worker/messages.ts'
+import type { HostTraffic } from '../xds/control-plane-traffic.ts'
 import { Batcher, publishedOf } from './batcher.ts'
 import { CertificateExpiry } from './certificate-expiry.ts'
 import { clusterParser } from './cluster-parser.ts'
@@ -60,6 +61,8 @@ export interface ResourceContext {
 
 /** What the subscriptions do for the resources. `NoSubscriptions` until there is a dynamic configuration. */
 export interface Subscriptions {
+  /** What main's own streams to a host of a control plane's cluster count; `address` as /clusters prints it. */
+  hostTraffic(cluster: string, address: string): HostTraffic | undefined
   /** Throws ConfigError when the route configuration cannot be followed. */
   checkRoutes(source: envoy.config.core.v3.ConfigSource, at: FieldPath): void
   /** Throws ConfigError when a secret that the listener or cluster refers to cannot be followed. */

@@ -13,6 +13,10 @@ type HttpOptions = envoy.extensions.upstreams.http.v3.HttpProtocolOptions
 export interface GrpcTarget {
   /** For the log: the cluster's name or the URI. */
   readonly name: string
+  /** Of the cluster in stats, unsanitized; '' = there is no cluster. */
+  readonly statsName: string
+  /** max_requests_per_connection is 1: each stream gets a connection of its own. */
+  readonly connectionPerStream: boolean
   /** `127.0.0.1:15010`, `unix:/path`; tried in turn. */
   readonly addresses: readonly string[]
   /** `:authority`; Envoy sends the cluster's name unless told otherwise. '' = the address. */
@@ -65,6 +69,8 @@ export function grpcTarget(service: GrpcServiceProto, clusters: ClustersByName, 
   const authority = envoyGrpc?.authority ?? ''
   return {
     name,
+    statsName: cluster.alt_stat_name || name,
+    connectionPerStream: maxRequests(cluster) === 1,
     addresses,
     authority: authority === '' ? name : authority,
     tls: tlsOf(cluster, here),
@@ -91,6 +97,8 @@ function googleTarget(
   const uri = google.target_uri ?? ''
   return {
     name: uri,
+    statsName: '',
+    connectionPerStream: false,
     addresses: [uri],
     authority: '',
     tls: null,
@@ -118,6 +126,12 @@ function addressesOf(cluster: ClusterProto): string[] {
     }
   }
   return addresses
+}
+
+function maxRequests(cluster: ClusterProto): number {
+  const options = cluster.typed_extension_protocol_options?.['envoy.extensions.upstreams.http.v3.HttpProtocolOptions']
+  const common = (options?.message as HttpOptions | undefined)?.common_http_protocol_options
+  return common?.max_requests_per_connection ?? cluster.max_requests_per_connection ?? 0
 }
 
 function httpOptions(cluster: ClusterProto): envoy.config.core.v3.Http2ProtocolOptions | undefined {

@@ -4,11 +4,13 @@ import type { Log } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
 import { WarningDigest } from '../base/warning-digest.ts'
+import { sanitizeStatsName } from '../config/cluster.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import type { Counter } from '../stats/stats.ts'
 import type { OpenStream } from './ads-stream.ts'
 import { type ApiSource, type ConfigSourceProto, planApi, planSource, type SourcePlan } from './config-source.ts'
+import { ControlPlaneTraffic, type HostTraffic } from './control-plane-traffic.ts'
 import { DeltaMux } from './delta-mux.ts'
 import { FileSource } from './filesystem.ts'
 import { GrpcMux } from './grpc-mux.ts'
@@ -86,6 +88,8 @@ export class XdsClient {
   readonly #lds: SourcePlan | null
   /** Ends the pause of CDS while clusters warm. */
   #releaseClusters: (() => void) | null = null
+  /** By cluster. */
+  readonly #traffic = new Map<string, ControlPlaneTraffic>()
   readonly #closers = new Set<() => void>()
   readonly #assignments = new AssignmentCache()
   /** How many subscriptions count under a prefix. */
@@ -403,7 +407,7 @@ export class XdsClient {
     const method = api.delta ? methods.deltaMethod : methods.method
     return new (api.delta ? DeltaMux : GrpcMux)({
       ...api,
-      open: (openStream ?? grpcTransport)(api.target, method),
+      open: openStream?.(api.target, method) ?? grpcTransport(api.target, method, this.#trafficOf(api.target)),
       method: method.slice(method.lastIndexOf('/') + 1),
       target: api.target.name,
       retryBase: api.target.retryBase,
@@ -415,6 +419,21 @@ export class XdsClient {
       stats,
       log,
     })
+  }
+
+  #trafficOf({ name, statsName }: GrpcTarget): ControlPlaneTraffic | null {
+    if (statsName === '') return null
+    let traffic = this.#traffic.get(name)
+    if (traffic === undefined) {
+      traffic = new ControlPlaneTraffic(this.#deps.stats.scope(`cluster.${sanitizeStatsName(statsName)}.`))
+      this.#traffic.set(name, traffic)
+    }
+    return traffic
+  }
+
+  /** What the streams of this process to a host of a cluster count, for /clusters; undefined: there is none. */
+  hostTraffic(cluster: string, address: string): HostTraffic | undefined {
+    return this.#traffic.get(cluster)?.find(address)
   }
 }
 

@@ -39,6 +39,8 @@ async function ended(
   const open = grpcTransport(
     {
       name: 'plane',
+      statsName: '',
+      connectionPerStream: false,
       addresses: [`127.0.0.1:${port}`],
       authority: '',
       tls: null,
