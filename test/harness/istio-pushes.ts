@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { type DeltaResponse, decodeDeltaResponse } from '../../src/xds/delta-wire.ts'
@@ -13,14 +13,26 @@ export const PUSHES = [
   'default-sleep-mode-NONE',
   'ambient-httpbin-hbone',
   'ambient-sleep-hbone',
+  'waypoint',
 ] as const
 
-/** NDS is for the agent. */
-export type PushType = 'CDS' | 'EDS' | 'LDS' | 'RDS' | 'NDS'
+/** NDS is for the agent; WDS are the workloads of an ambient mesh. */
+export type PushType = 'CDS' | 'EDS' | 'LDS' | 'RDS' | 'NDS' | 'WDS'
+
+export type PushName = (typeof PUSHES)[number] | 'default-sleep-sotw'
+
+/** What a proxy does not ask for, or istiod has nothing of, is not there. */
+export function hasPush(push: PushName, type: PushType): boolean {
+  return existsSync(fileOf(push, type))
+}
 
 /** The response as it was on the wire. `default-sleep-sotw` is a DiscoveryResponse. */
-export function pushBytes(push: (typeof PUSHES)[number] | 'default-sleep-sotw', type: PushType): Buffer {
-  return gunzipSync(readFileSync(join(import.meta.dirname, '../fixtures/istio/pushes', push, `${type}.pb.gz`)))
+export function pushBytes(push: PushName, type: PushType): Buffer {
+  return gunzipSync(readFileSync(fileOf(push, type)))
+}
+
+function fileOf(push: PushName, type: PushType): string {
+  return join(import.meta.dirname, '../fixtures/istio/pushes', push, `${type}.pb.gz`)
 }
 
 export function readPush(push: (typeof PUSHES)[number], type: PushType): DeltaResponse {

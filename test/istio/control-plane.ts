@@ -3,12 +3,10 @@ import { DELTA, type RelayProtocol, STATE_OF_THE_WORLD } from '../../src/agent/x
 import { decodeMessage, encodeAny, encodeMessage } from '../../src/config/binary.ts'
 import { decodeDeltaRequest } from '../../src/xds/delta-wire.ts'
 import { decodeAny, decodeRequest } from '../../src/xds/discovery-wire.ts'
-import { type PUSHES, type PushType, pushBytes, withoutNotYet } from '../harness/istio-pushes.ts'
+import { hasPush, type PushName, type PushType, pushBytes, withoutNotYet } from '../harness/istio-pushes.ts'
 import type { CertificateAuthority } from '../harness/toy-ca.ts'
 import { CaServer } from '../harness/toy-ca-server.ts'
 import { identityOf, withOwnKey } from './tokens.ts'
-
-export type PushName = (typeof PUSHES)[number] | 'default-sleep-sotw'
 
 export interface ControlPlaneOptions {
   readonly authority: CertificateAuthority
@@ -36,6 +34,7 @@ const SHORT: Readonly<Record<string, PushType | 'SDS'>> = {
   'envoy.config.listener.v3.Listener': 'LDS',
   'envoy.config.route.v3.RouteConfiguration': 'RDS',
   'istio.networking.nds.v1.NameTable': 'NDS',
+  'istio.workload.Workload': 'WDS',
   'envoy.extensions.transport_sockets.tls.v3.Secret': 'SDS',
 }
 const SECRET = 'envoy.extensions.transport_sockets.tls.v3.Secret'
@@ -155,7 +154,7 @@ export class ReplayedControlPlane {
       return
     }
     // Types that this istiod had nothing for stay without an answer, as there.
-    if (!Object.values(SHORT).includes(type as PushType)) return
+    if (!Object.values(SHORT).includes(type as PushType) || !hasPush(push, type as PushType)) return
     const answer = (): void => stream.send(replayed(push, type as PushType, stream.protocol))
     const held = this.#held.get(type)
     if (held === undefined) answer()

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { missingForNamespaces } from '../../src/lab/network.ts'
+import type { PushName } from '../harness/istio-pushes.ts'
 import { CertificateAuthority } from '../harness/toy-ca.ts'
 import { Cluster } from './cluster.ts'
-import { type ControlPlaneOptions, type PushName, ReplayedControlPlane } from './control-plane.ts'
+import { type ControlPlaneOptions, ReplayedControlPlane } from './control-plane.ts'
 import { type InterceptionMode, Pod, type PodOptions } from './pod.ts'
 import { serviceAccountToken } from './tokens.ts'
 
@@ -17,6 +18,7 @@ const PODS = {
   // Was only an address in the recorded cluster: it gets sleep's configuration, whose inbound side is that of any plain pod.
   echo: { address: '10.77.0.40', account: 'echo', push: 'default-sleep', labels: { version: 'v1' } },
   gw: { address: '10.77.0.5', account: 'gateway', push: 'default-gw', type: 'router' },
+  waypoint: { address: '10.77.0.50', account: 'waypoint', push: 'waypoint', type: 'waypoint' },
   // Version 2 of httpbin, and what collects telemetry and decides on requests: without a sidecar.
   'httpbin-v2': { address: '10.77.0.21', account: 'httpbin' },
   observability: { address: '10.77.0.30', account: 'observability' },
@@ -27,6 +29,7 @@ export type PodName = keyof typeof PODS
 
 /** httpbin's, and echo's. */
 export const HTTPBIN = '10.96.0.20'
+export const WAYPOINT = '10.77.0.50'
 export const ECHO = '10.96.1.1'
 /** Outside of the mesh: the node answers for it. */
 export const OUTSIDE = '192.0.2.10'
@@ -34,6 +37,8 @@ export const OUTSIDE = '192.0.2.10'
 export interface MeshOptions {
   readonly pods: readonly PodName[]
   readonly plane?: Partial<ControlPlaneOptions>
+  /** Without a sidecar: their node's ztunnel carries their traffic. */
+  readonly ambient?: readonly PodName[]
   /** Instead of the pod's own. */
   readonly pushes?: Partial<Record<PodName, PushName>>
   /** More variables for every agent. */
@@ -54,6 +59,10 @@ export interface MeshOptions {
 export class Mesh {
   readonly authority: CertificateAuthority
   readonly plane: ReplayedControlPlane
+  /** Of another mesh. */
+  get stranger(): CertificateAuthority {
+    return new CertificateAuthority('elsewhere')
+  }
   /** Not in the mesh: clients and servers elsewhere, at 10.77.0.1 and OUTSIDE. */
   readonly outside: Pod
   readonly #folder = mkdtempSync(join(tmpdir(), 'remora-istio-'))
@@ -66,12 +75,12 @@ export class Mesh {
     this.outside = new Pod(this.#cluster.node, this.#folder, { name: 'outside', address: OUTSIDE, account: 'none' })
     const pushes = new Map<string, PushName>()
     for (const name of options.pods) {
-      const pod: Omit<PodOptions, 'name'> & { push?: PushName } = PODS[name]
+      const pod: Omit<PodOptions, 'name'> = PODS[name]
       const folder = join(this.#folder, name)
       mkdirSync(folder)
       const mode = options.modes?.[name] ?? 'REDIRECT'
       this.#pods.set(name, new Pod(this.#cluster.add(name, pod.address), folder, { name, mode, ...pod }))
-      const push = options.pushes?.[name] ?? pod.push
+      const push = pushOf(name, options)
       if (push !== undefined) pushes.set(name, push)
     }
     chmodSync(this.#folder, 0o755)
@@ -87,9 +96,9 @@ export class Mesh {
     options.prepare?.(this)
     await this.plane.listen('10.77.0.1', 15012)
     const starting = [...this.#pods].map(async ([name, pod]) => {
-      const known: Omit<PodOptions, 'name'> & { push?: PushName } = PODS[name]
-      if (known.push === undefined) return
-      if (known.type !== 'router' && options.modes?.[name] !== 'NONE') await pod.capture()
+      const known: Omit<PodOptions, 'name'> = PODS[name]
+      if (pushOf(name, options) === undefined) return
+      if ((known.type ?? 'sidecar') === 'sidecar' && options.modes?.[name] !== 'NONE') await pod.capture()
       pod.write('var/run/secrets/istio/root-cert.pem', this.authority.rootPem)
       pod.write('var/run/secrets/tokens/istio-token', options.tokens?.[name] ?? serviceAccountToken(known.account))
       pod.start({ ...options.env, ...options.podEnv?.[name] }, config)
@@ -110,6 +119,12 @@ export class Mesh {
     this.#cluster.close()
     rmSync(this.#folder, { recursive: true, force: true })
   }
+}
+
+function pushOf(name: PodName, { ambient = [], pushes }: MeshOptions): PushName | undefined {
+  if (ambient.includes(name)) return undefined
+  const { push }: Omit<PodOptions, 'name'> & { readonly push?: PushName } = PODS[name]
+  return pushes?.[name] ?? push
 }
 
 /** Pods up and ready; ends the test file where they cannot be had. */

@@ -27,7 +27,7 @@ export interface PodOptions {
   /** Service account; also the workload's name and its label app. */
   readonly account: string
   readonly labels?: Readonly<Record<string, string>>
-  readonly type?: 'sidecar' | 'router'
+  readonly type?: 'sidecar' | 'router' | 'waypoint'
   readonly mode?: InterceptionMode
 }
 
