@@ -58,7 +58,8 @@ function valueText(value: string): string {
     return value
   }
   let out = 'goo.gle/debugonly \n'
-  for (const [key, field] of Object.entries(struct)) {
+  for (const key of Object.keys(struct).sort()) {
+    const field = struct[key]
     const shown =
       typeof field === 'number' ? `number_value: ${field}` : `string_value: ${JSON.stringify(String(field))}`
     out += `fields {\n  key: ${JSON.stringify(key)}\n  value {\n    ${shown}\n  }\n}\n`

@@ -19,6 +19,7 @@ import { Followed } from './followed.ts'
 import { keptBytes, keptMessage } from './kept.ts'
 import { connectionManagersOf, type MainListener } from './listeners.ts'
 import type { ResourceManager, Subscriptions } from './resources.ts'
+import type { RuntimeLoader } from './runtime.ts'
 import { type SecretReference, type SecretUse, sdsReferences } from './sds-references.ts'
 import { SecretFiles } from './secret-files.ts'
 import { withFileContents } from './secrets.ts'
@@ -42,6 +43,7 @@ export class DynamicResources implements Subscriptions {
   readonly #routes = new Map<string, Followed>()
   readonly #extensions: ExtensionConfigs
   readonly #workloads: ConfigSource | null
+  readonly #runtime: RuntimeLoader
   readonly #secrets = new Map<string, Followed<SecretUser>>()
   /** Listeners and clusters that wait, and what is to be done then. */
   readonly #waiting = new Map<object, () => void>()
@@ -53,7 +55,10 @@ export class DynamicResources implements Subscriptions {
     xds: XdsClient,
     stats: StatsScope,
     workloads: ConfigSource | null,
+    runtime: RuntimeLoader,
   ) {
+    this.#runtime = runtime
+    for (const { source, at } of runtime.discovered) xds.checkRuntime(source, at)
     this.#workloads = workloads
     if (workloads !== null) xds.checkWorkloads(workloads)
     this.#stats = stats
@@ -87,6 +92,26 @@ export class DynamicResources implements Subscriptions {
 
   holdRoutes(): () => void {
     return this.#xds.pause(RDS)
+  }
+
+  startRuntime(ready: () => void): void {
+    const { discovered } = this.#runtime
+    let left = discovered.length
+    if (left === 0) {
+      ready()
+      return
+    }
+    for (const { name, source, replace } of discovered) {
+      const followed = new Followed()
+      followed.whenSettled(() => {
+        if (--left > 0) return
+        // As Envoy, which loads once more when all of them have come, or have not.
+        this.#runtime.reload()
+        this.#loggers.get('runtime').info('RTDS has finished initialization')
+        ready()
+      })
+      this.#xds.followRuntime(name, source, { onLayer: replace, onSettled: () => followed.settle() })
+    }
   }
 
   startClusters(ready: () => void): void {

@@ -83,6 +83,8 @@ export interface Subscriptions {
   listener(listener: MainListener, ready: () => void): void
   /** A version of a listener is gone: drained, or it never became active. */
   forget(listener: MainListener): void
+  /** The layers of the runtime that are discovered; `ready` when all have arrived or timed out. */
+  startRuntime(ready: () => void): void
   /** CDS; `ready` after the first answer (or its time-out) and when its clusters are warm. */
   startClusters(ready: () => void): void
   /** LDS. */
@@ -322,10 +324,14 @@ export class ResourceManager {
         afterClusters()
         return
       }
-      this.subscriptions.startClusters(() => {
-        this.#onClustersReady = afterClusters
-        this.#checkClusters()
-      })
+      const { subscriptions } = this
+      // Values of the runtime hold for all that comes by xDS, from its first moment on.
+      subscriptions.startRuntime(() =>
+        subscriptions.startClusters(() => {
+          this.#onClustersReady = afterClusters
+          this.#checkClusters()
+        }),
+      )
     }
     // The stream is opened before CDS is asked for: static clusters may need it for their endpoints.
     const resume = this.subscriptions?.begin()

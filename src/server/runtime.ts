@@ -4,20 +4,33 @@ import type { envoy } from '../config/gen/messages.d.ts'
 import type { StatsStore } from '../stats/store.ts'
 
 type LayeredRuntime = envoy.config.bootstrap.v3.LayeredRuntime
+type ConfigSource = envoy.config.core.v3.ConfigSource
+
+/** A layer that comes by RTDS. */
+export interface DiscoveredLayer {
+  /** Of the resource. */
+  readonly name: string
+  readonly source: ConfigSource
+  readonly at: FieldPath
+  /** Takes the place of what it had. Throws ConfigError for values that are none, and changes nothing then. */
+  replace(values: Readonly<Record<string, unknown>>): void
+}
 
 /** One layer as /runtime shows it: flattened keys, values as text. */
 export interface RuntimeLayer {
   readonly name: string
-  readonly kind: 'static' | 'admin'
+  readonly kind: 'static' | 'admin' | 'discovered'
   readonly values: ReadonlyMap<string, string>
 }
 
 /**
- * Runtime layers on main: static ones from the bootstrap, one that /runtime_modify writes. Later layers win.
- * Disk and RTDS layers are refused: they would silently not apply.
+ * Runtime layers on main: static ones from the bootstrap, those that are discovered, one that /runtime_modify writes. Later layers
+ * win. Disk layers are refused: they would silently not apply.
  */
 export class RuntimeLoader {
-  readonly #layers: { name: string; kind: 'static' | 'admin'; values: Map<string, string> }[] = []
+  readonly #layers: { name: string; kind: RuntimeLayer['kind']; values: Map<string, string> }[] = []
+  /** Those that are to be followed. */
+  readonly discovered: DiscoveredLayer[] = []
   readonly #stats: StatsStore
   readonly #changed: (entries: readonly (readonly [string, string])[]) => void
 
@@ -49,19 +62,14 @@ export class RuntimeLoader {
           )
         }
         this.#layers.push({ name, kind: 'admin', values: new Map() })
+      } else if (layer.rtds_layer !== undefined) {
+        this.#discover(name, layer.rtds_layer, at.index(i).field('rtds_layer'))
       } else {
-        const field = layer.disk_layer !== undefined ? 'disk_layer' : 'rtds_layer'
-        throw new ConfigError(
-          'CONFIG_UNSUPPORTED',
-          at.index(i).field(field),
-          `runtime layer ${field} is not supported`,
-          {
-            advice: 'use a static_layer, or an admin_layer and POST /runtime_modify',
-          },
-        )
+        throw new ConfigError('CONFIG_UNSUPPORTED', at.index(i).field('disk_layer'), 'disk_layer is not supported', {
+          advice: 'use a static_layer, an rtds_layer, or an admin_layer and POST /runtime_modify',
+        })
       }
     }
-    stats.counter('runtime.load_success').inc()
     this.#count()
   }
 
@@ -84,13 +92,37 @@ export class RuntimeLoader {
       if (value === '') admin.values.delete(key)
       else admin.values.set(key, value)
     }
-    this.#stats.counter('runtime.load_success').inc()
-    this.#count()
-    this.#changed(this.entries())
+    this.reload()
     return true
   }
 
+  /** Everybody gets the values as they are now. */
+  reload(): void {
+    this.#count()
+    this.#changed(this.entries())
+  }
+
+  #discover(name: string, proto: envoy.config.bootstrap.v3.RuntimeLayer_RtdsLayer, at: FieldPath): void {
+    const layer = { name, kind: 'discovered' as const, values: new Map<string, string>() }
+    this.#layers.push(layer)
+    this.discovered.push({
+      name: proto.name ?? '',
+      source: proto.rtds_config ?? {},
+      at: at.field('rtds_config'),
+      replace: values => {
+        const next = new Map<string, string>()
+        flatten(values, '', next)
+        layer.values = next
+        this.reload()
+      },
+    })
+  }
+
+  /** Loaded once more. */
   #count(): void {
+    this.#stats.counter('runtime.load_success').inc()
+    // Of disk layers, which there are none of.
+    this.#stats.counter('runtime.override_dir_not_exists').inc()
     this.#stats.gauge('runtime.num_keys').set(this.entries().length)
     this.#stats.gauge('runtime.num_layers').set(this.#layers.length)
     const admin = this.#layers.find(l => l.kind === 'admin')

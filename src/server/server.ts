@@ -204,6 +204,7 @@ export class Server {
       xds,
       this.store,
       workloadSource(this.bootstrap),
+      this.runtime,
     )
     this.resources.configure()
     if (process.memoryUsage().heapUsed > LARGE_HEAP) collectGarbage('now')

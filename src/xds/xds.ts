@@ -23,6 +23,7 @@ import { AssignmentCache, type AssignmentTaker, EDS, EndpointsListener } from '.
 import { LDS } from './resources/lds.ts'
 import { NamedResource, type ResourceListener } from './resources/named.ts'
 import { RDS } from './resources/rds.ts'
+import { RTDS, RuntimeResource, type RuntimeTaker } from './resources/rtds.ts'
 import { SDS } from './resources/sds.ts'
 import type { ResourceType } from './resources/type.ts'
 import { WDS } from './resources/wds.ts'
@@ -309,6 +310,17 @@ export class XdsClient {
   checkExtension(source: ConfigSourceProto, at: FieldPath): void {
     this.#checkNode(ECDS.typeUrl, at)
     this.#plan(source, at)
+  }
+
+  /** RTDS. Throws ConfigError when the layer cannot be followed. */
+  checkRuntime(source: ConfigSourceProto, at: FieldPath): void {
+    this.#plan(source, at)
+  }
+
+  /** RTDS: one layer of the runtime. All of them count under `runtime.`. */
+  followRuntime(name: string, source: ConfigSourceProto, taker: RuntimeTaker): void {
+    const resource = new RuntimeResource(name, taker)
+    this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), RTDS, [name], 'runtime.', resource)
   }
 
   /** Throws ConfigError when workloads cannot be followed. */

@@ -48,7 +48,7 @@ t.test('without the key the configured default decides', async t => {
   t.equal(view.boolean('none', true), true)
 })
 
-t.test('two admin layers, disk and RTDS layers are refused', async t => {
+t.test('two admin layers and disk layers are refused', async t => {
   t.throws(
     () =>
       load([
@@ -58,7 +58,28 @@ t.test('two admin layers, disk and RTDS layers are refused', async t => {
     /Too many admin layers/,
   )
   t.throws(() => load([{ name: 'a', disk_layer: {} }]), /disk_layer is not supported/)
-  t.throws(() => load([{ name: 'a', rtds_layer: {} }]), /rtds_layer is not supported/)
+})
+
+t.test('a discovered layer has its place in the order; one that is no good changes nothing', async t => {
+  const { loader, view } = load([
+    { name: 's', static_layer: { a: 1, b: 1 } },
+    { name: 'd', rtds_layer: { name: 'resource', rtds_config: { ads: {} } } },
+    { name: 'admin', admin_layer: {} },
+  ])
+  const [layer] = loader.discovered
+  t.match(layer, { name: 'resource', source: { ads: {} } })
+  layer!.replace({ a: 2, nested: { c: 3 } })
+  t.equal(view.integer('a', 0), 2)
+  t.equal(view.integer('b', 0), 1)
+  t.equal(view.integer('nested.c', 0), 3)
+  loader.modify([['a', '9']])
+  t.equal(view.integer('a', 0), 9)
+  t.throws(() => layer!.replace({ a: 4, d: [1] }), /Invalid runtime entry value for d/)
+  loader.modify([['a', '']])
+  t.equal(view.integer('a', 0), 2)
+  layer!.replace({})
+  t.equal(view.integer('a', 0), 1)
+  t.equal(view.get('nested.c'), undefined)
 })
 
 t.test('without an admin layer nothing can be modified', async t => {
