@@ -14,6 +14,8 @@ export const PUSHES = [
   'ambient-httpbin-hbone',
   'ambient-sleep-hbone',
   'waypoint',
+  'ambient-mesh-sleep',
+  'ambient-mesh-httpbin',
 ] as const
 
 /** NDS is for the agent; WDS are the workloads of an ambient mesh. */
