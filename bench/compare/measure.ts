@@ -99,6 +99,7 @@ export async function measure(
     const cases = await runAll(traceCases(work, options, spare), peers, wish, session, quietly(say))
     return {
       ...report,
+      machine: describeMachine(pinning),
       durationSeconds: Math.round((Date.now() - started) / 1000),
       cases,
       peers: report.peers.map(peer => ({
