@@ -4,8 +4,7 @@ import type { Random } from '../base/random.ts'
 import type { Timers } from '../base/timer.ts'
 import type { TokenBuckets } from '../base/token-bucket.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
-import type { CallOptions, CallUser } from '../http/async-client.ts'
-import type { RouteTable } from '../routing/route.ts'
+import type { RetryPolicy, RouteTable } from '../routing/route.ts'
 import type { StatsScope } from '../stats/stats.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
 import type { WorkloadMetadata } from '../telemetry/workload-metadata.ts'
@@ -59,6 +58,31 @@ export interface CallOuts {
   grpc(service: GrpcServiceConfig): GrpcClient
   /** A connection to a host of `cluster`, with its transport socket. The user may be called before this returns. */
   tcp(cluster: string, user: TcpCallUser): TcpCall
+}
+
+/** Told once how an HTTP call ended. */
+export interface CallUser {
+  /**
+   * A whole answer, whatever its status. `head` (with `head.status`) and `trailers` are the user's until it returns; `trailers` is
+   * null when there were none.
+   */
+  onCallDone(head: HeaderBlock, body: Uint8Array, trailers: HeaderBlock | null): void
+  /**
+   * No whole answer in time: no cluster, no host, refused, reset, timeout, or the body was larger than it may be. `status` and
+   * `text` as `AsyncStreamUser.onBroken` (http/async-stream.ts) says.
+   */
+  onCallFailed(status: number, text: string): void
+}
+
+export interface CallOptions {
+  readonly cluster: string
+  /** ms for all attempts together; 0 = no limit. */
+  readonly timeout: number
+  /** `compileCoreRetry` makes one from envoy.config.core.v3.RetryPolicy; null = one attempt. */
+  readonly retry: RetryPolicy | null
+  readonly maxBody: number
+  /** False: x-forwarded-for stays as it is. */
+  readonly forwardedFor?: boolean
 }
 
 /** Told that a connection is gone, or could not be made (no such cluster, no host, refused). */

@@ -1,33 +1,7 @@
 import type { HeaderBlock } from '../codec/header-block.ts'
-import type { WorkerServices } from '../config/services.ts'
+import type { CallOptions, CallUser, WorkerServices } from '../config/services.ts'
 import { keepChunk } from '../io/chunk-pool.ts'
-import type { RetryPolicy } from '../routing/route.ts'
 import { AsyncStream, type AsyncStreamUser } from './async-stream.ts'
-
-/** Told once how a call ended. */
-export interface CallUser {
-  /**
-   * A whole answer, whatever its status. `head` (with `head.status`) and `trailers` are the user's until it returns; `trailers` is
-   * null when there were none.
-   */
-  onCallDone(head: HeaderBlock, body: Uint8Array, trailers: HeaderBlock | null): void
-  /**
-   * No whole answer in time: no cluster, no host, refused, reset, timeout, or the body was larger than it may be. `status` and
-   * `text` as `AsyncStreamUser.onBroken` says.
-   */
-  onCallFailed(status: number, text: string): void
-}
-
-export interface CallOptions {
-  readonly cluster: string
-  /** ms for all attempts together; 0 = no limit. */
-  readonly timeout: number
-  /** `compileCoreRetry` makes one from envoy.config.core.v3.RetryPolicy; null = one attempt. */
-  readonly retry: RetryPolicy | null
-  readonly maxBody: number
-  /** False: x-forwarded-for stays as it is. */
-  readonly forwardedFor?: boolean
-}
 
 /**
  * One HTTP call of the data plane itself (keys, call-outs) through a cluster (Envoy: Http::AsyncClient). For short answers, which

@@ -1,7 +1,16 @@
 import type { HeaderBlock } from '../codec/header-block.ts'
 import type { GrpcServiceConfig } from '../config/grpc-service.ts'
-import type { CallOuts, GrpcClient, PendingCall, TcpCall, TcpCallUser, WorkerServices } from '../config/services.ts'
-import { AsyncCall, addInternalHeaders, type CallOptions, type CallUser } from './async-client.ts'
+import type {
+  CallOptions,
+  CallOuts,
+  CallUser,
+  GrpcClient,
+  PendingCall,
+  TcpCall,
+  TcpCallUser,
+  WorkerServices,
+} from '../config/services.ts'
+import { AsyncCall, addInternalHeaders } from './async-client.ts'
 import { AsyncGrpcClient } from './grpc-call.ts'
 import { AsyncTcpCall } from './tcp-call.ts'
 

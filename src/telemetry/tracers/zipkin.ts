@@ -5,7 +5,7 @@ import type { HeaderBlock } from '../../codec/header-block.ts'
 import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
 import { type HttpServiceConfig, parseHttpService } from '../../config/http-service.ts'
-import type { CallOuts } from '../../config/services.ts'
+import type { CallUser } from '../../config/services.ts'
 import { defineSupport, unsupportedValue } from '../../config/support.ts'
 import type { Counter, StatsScope } from '../../stats/stats.ts'
 import { ServiceRequest } from '../service-request.ts'
@@ -18,7 +18,6 @@ import { zipkinJson, zipkinProto } from './zipkin/report.ts'
 import { ZipkinSpan } from './zipkin/span.ts'
 
 type Proto = envoy.config.trace.v3.ZipkinConfig
-type CallUser = Parameters<CallOuts['http']>[3]
 
 /** envoy.config.trace.v3.ZipkinConfig, parsed. */
 export interface ZipkinConfig {

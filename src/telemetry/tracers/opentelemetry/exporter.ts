@@ -2,10 +2,16 @@ import { TimerNode, type TimerOwner } from '../../../base/timer.ts'
 import { OTLP_USER_AGENT } from '../../../base/version.ts'
 import type { GrpcServiceConfig } from '../../../config/grpc-service.ts'
 import type { HttpServiceConfig } from '../../../config/http-service.ts'
-import type { CallOuts, GrpcCallUser, GrpcClient, PendingCall, WorkerServices } from '../../../config/services.ts'
+import type {
+  CallOptions,
+  CallOuts,
+  CallUser,
+  GrpcCallUser,
+  GrpcClient,
+  PendingCall,
+  WorkerServices,
+} from '../../../config/services.ts'
 import { ServiceRequest } from '../../service-request.ts'
-
-type CallUser = Parameters<CallOuts['http']>[3]
 
 /** Envoy's calls have no end but the collector's; this is the time limit of OpenTelemetry's own exporters. */
 const GRPC_LIMIT = 10_000
@@ -23,7 +29,7 @@ export interface Exporter {
 /** OTLP/HTTP with protobuf bodies. */
 export class HttpExporter implements Exporter, CallUser {
   readonly #callOuts: CallOuts
-  readonly #options: Parameters<CallOuts['http']>[0]
+  readonly #options: CallOptions
   readonly #request: ServiceRequest
   #underWay = 0
 
