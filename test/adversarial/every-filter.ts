@@ -51,6 +51,11 @@ export const FILTERS: Readonly<Record<string, Json>> = {
     filter_enforced: { ...ALWAYS, runtime_key: 'b' },
     response_headers_to_add: [{ header: { key: 'x-rate', value: 'here' } }],
   }),
+  ratelimit: typed('global', `${HTTP}.ratelimit.v3.RateLimit`, {
+    domain: 'd',
+    rate_limit_service: { transport_api_version: 'V3', grpc_service: grpc('nobody') },
+    enable_x_ratelimit_headers: 'DRAFT_VERSION_03',
+  }),
   fault: typed('fault', `${HTTP}.fault.v3.HTTPFault`, {
     delay: { header_delay: {}, percentage: { numerator: 100 } },
     abort: { header_abort: {}, percentage: { numerator: 100 } },
@@ -143,7 +148,7 @@ export function listener(name: string, port: number, log: string, forReal: boole
           routes: [
             {
               match: { prefix: '/' },
-              route: { cluster: 'upstream' },
+              route: { cluster: 'upstream', rate_limits: [{ actions: [{ remote_address: {} }] }] },
               decorator: { operation: 'op' },
               typed_per_filter_config: {
                 'envoy.filters.http.cors': {
