@@ -3,6 +3,7 @@
  * filters), so only the type counts, as in Envoy.
  */
 import { ConfigError } from '../base/errors.ts'
+import type { StatsScope } from '../stats/stats.ts'
 import type { AnyMessage } from './any.ts'
 import type { FieldPath } from './field-path.ts'
 import type { WorkerServices } from './services.ts'
@@ -72,6 +73,11 @@ export interface ExtensionFactory<P extends object = object, C = unknown, O = un
   parseOverride?(proto: object, at: FieldPath, warnings: string[]): O
   /** On a worker; cannot fail. */
   create(config: C, services: WorkerServices): R
+  /**
+   * Names the stats that Envoy has from the moment that the configuration is loaded: asks `stats`, on main, for all that `create`
+   * will ask its services for. `httpPrefix`: `http.<stat_prefix>.`, of HTTP filters.
+   */
+  declareStats?(config: C, stats: StatsScope, httpPrefix: string): void
 }
 
 /** What stands in a parsed, cloneable configuration for one extension; a worker finds the factory again with `typeUrl`. */

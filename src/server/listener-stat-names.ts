@@ -1,4 +1,4 @@
-import type { ParsedExtension } from '../config/registry.ts'
+import { findFactory, type ParsedExtension } from '../config/registry.ts'
 import type { HcmConfig } from '../http/connection-manager-config.ts'
 import { transportLayers } from '../io/transport-sockets/layers.ts'
 import type { ListenerConfig } from '../listener/listener-config.ts'
@@ -38,10 +38,16 @@ export function declareListenerStats(store: StatsStore, config: ListenerConfig, 
   }
 }
 
-function declareFilterStats(store: StatsStore, listener: string, { typeUrl, config }: ParsedExtension): void {
+function declareFilterStats(store: StatsStore, listener: string, filter: ParsedExtension): void {
+  const { typeUrl, config } = filter
+  const named = store.declaring()
+  findFactory(filter.category, typeUrl)?.declareStats?.(config as never, named, '')
   switch (typeUrl.slice(typeUrl.lastIndexOf('.') + 1)) {
     case 'HttpConnectionManager': {
-      const { statPrefix, routeConfig, accessLogs, tracing } = config as HcmConfig
+      const { statPrefix, routeConfig, accessLogs, tracing, filters, upgrades } = config as HcmConfig
+      for (const f of [...filters, ...upgrades.flatMap(upgrade => upgrade.filters ?? [])]) {
+        findFactory('envoy.filters.http', f.factory)?.declareStats?.(f.config as never, named, `http.${statPrefix}.`)
+      }
       declareAccessLogStats(store, accessLogs)
       store.declare(`http.${statPrefix}.`, HTTP_STATS)
       store.declare(`${listener}http.${statPrefix}.`, LISTENER_HTTP_STATS)

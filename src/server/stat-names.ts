@@ -58,7 +58,7 @@ export const SERVER_STATS: StatTemplate = {
 /** Under `cluster.<name>.`; per-code counters appear with the first answer. */
 export const CLUSTER_STATS: StatTemplate = {
   counters: words(`
-    upstream_rq_0rtt
+    upstream_rq_0rtt upstream_internal_redirect_failed_total upstream_internal_redirect_succeeded_total
     assignment_stale assignment_timeout_received assignment_use_cached bind_errors default.total_match_count
     lb_healthy_panic
     lb_local_cluster_not_ok lb_recalculate_zone_structures lb_subsets_created lb_subsets_fallback

@@ -1,5 +1,6 @@
 import { isTagged, readTagged } from './explicit-tags.ts'
 import { HistogramBins } from './histogram.ts'
+import { NamingScope, StatNames } from './naming-scope.ts'
 import { CellKind, CHUNK_CELLS, type HistogramUpdate, type SlabUpdate } from './slab.ts'
 import type { Counter, Gauge, Histogram, StatsScope } from './stats.ts'
 import type { TaggedName } from './tags.ts'
@@ -124,6 +125,7 @@ export class StatsStore implements StatsScope {
   readonly #explicit = new Map<string, TaggedName>()
   readonly #workers = new Map<number, WorkerCells>()
   readonly #declared = new Map<string, readonly StatTemplate[]>()
+  readonly #named = new StatNames()
   /** Subtracted from counters since /reset_counters. */
   #baseline = new Map<string, number>()
   #rejected: StatsRejector = () => false
@@ -176,8 +178,14 @@ export class StatsStore implements StatsScope {
     else if (!known.includes(template)) this.#declared.set(prefix, [...known, template])
   }
 
+  /** What is asked of it exists at zero, until `drop` of a prefix that it has. */
+  declaring(): StatsScope {
+    return new NamingScope(this.#named)
+  }
+
   /** Forgets everything under `prefix`; workers are told separately. */
   drop(prefix: string): void {
+    this.#named.drop(prefix)
     for (const key of this.#declared.keys()) if (key.startsWith(prefix)) this.#declared.delete(key)
     for (const map of [this.#counters, this.#gauges, this.#histograms, this.#texts, this.#exact] as Map<
       string,
@@ -282,6 +290,9 @@ export class StatsStore implements StatsScope {
     const counters = this.#counterTotals()
     const gauges = this.#gaugeTotals()
     const histograms = new Map<string, MainHistogram | null>(this.#histograms)
+    for (const name of this.#named.counters) if (!counters.has(name)) counters.set(name, 0)
+    for (const name of this.#named.gauges) if (!gauges.has(name)) gauges.set(name, { value: 0, used: false })
+    for (const name of this.#named.histograms) if (!histograms.has(name)) histograms.set(name, null)
     for (const [prefix, templates] of this.#declared) {
       for (const template of templates) {
         for (const name of template.counters) if (!counters.has(prefix + name)) counters.set(prefix + name, 0)

@@ -5,7 +5,8 @@ import { parseArgs } from 'node:util'
 import { differences } from '../../bench/wire/differences.ts'
 import { coverage } from './coverage.ts'
 import type { Group } from './scenario.ts'
-import { loadGroups, type Outcome, readRecorded, runGroups, select, writeRecorded } from './suite.ts'
+import { splitByListener } from './split.ts'
+import { loadGroups, namesAtStart, type Outcome, readRecorded, runGroups, select, writeRecorded } from './suite.ts'
 
 const USAGE = `usage: scripts/parity [options] [filter…]
 
@@ -18,6 +19,7 @@ Compares a proxy with the recorded behaviour of the real Envoy. A filter is a pa
   --both         run both now and compare them, without the recorded expectations
   --first-gaps   write the failing scenarios to an empty known-gaps.json, with their first difference as the reason
   --coverage     list the probed responses that no scenario covers yet
+  --start-stats  run both, and say which stats only one of them has right after its start, group by group
   --list         list the scenarios
   --jobs N       groups at a time (default 2)
   --all-lines    print every difference (default: the first 12 of a scenario)
@@ -33,6 +35,7 @@ const { values, positionals } = parseArgs({
     both: { type: 'boolean', default: false },
     'first-gaps': { type: 'boolean', default: false },
     coverage: { type: 'boolean', default: false },
+    'start-stats': { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
     jobs: { type: 'string', default: '2' },
     'all-lines': { type: 'boolean', default: false },
@@ -50,9 +53,33 @@ else if (values.list)
   for (const group of groups) for (const s of group.scenarios) print(`${group.name}/${s.name}: ${s.doc}`)
 else if (values.coverage) printCoverage()
 else if (values.record) await record(oracle())
+else if (values['start-stats']) await startStats(oracle(), words(values.proxy))
 else if (values.both) await both(oracle(), words(values.proxy))
 else await compare(values.oracle ? oracle() : words(values.envoy ?? values.proxy))
 process.exitCode = bad === 0 ? 0 : 1
+
+/** What is there before any traffic: workers make their stats when traffic first needs them, and main must have named them all. */
+async function startStats(envoy: string[], proxy: string[]): Promise<void> {
+  const one = new Map<string, string[]>()
+  const whole = new Set(groups)
+  const queue = [...groups]
+  for (let group = queue.shift(); group !== undefined; group = queue.shift()) {
+    const found = await namesAtStart(proxy, group)
+    if (found.size === 0) {
+      if (whole.has(group)) queue.push(...splitByListener(group))
+      continue
+    }
+    const wanted = await namesAtStart(envoy, group)
+    for (const name of wanted) if (!found.has(name)) noted(one, `- ${name}`, group.name)
+    for (const name of found) if (!wanted.has(name)) noted(one, `+ ${name}`, group.name)
+  }
+  bad = one.size
+  for (const [name, places] of [...one].sort()) print(`${name}   ${places.slice(0, 3).join(' ')}`)
+}
+
+function noted(all: Map<string, string[]>, name: string, place: string): void {
+  all.set(name, [...(all.get(name) ?? []), place])
+}
 
 async function compare(command: string[]): Promise<void> {
   const outcomes = await runGroups(command, groups, recordedOf, printOutcome, jobs)

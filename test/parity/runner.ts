@@ -199,6 +199,16 @@ export class GroupRun {
     return changes
   }
 
+  async statNames(): Promise<ReadonlySet<string>> {
+    const { body } = await this.proxy!.admin('GET', '/stats')
+    const lines = body.split('\n').filter(line => line !== '')
+    const { steps } = this.normaliser!.scenario({
+      ...NOTHING,
+      steps: lines.map(line => line.slice(0, line.indexOf(': '))),
+    })
+    return new Set(steps as string[])
+  }
+
   private async gaugeNames(): Promise<Set<string>> {
     const { body } = await this.proxy!.admin('GET', '/stats?type=Gauges')
     return new Set(body.split('\n').map(line => line.slice(0, line.lastIndexOf(': '))))

@@ -118,6 +118,15 @@ async function runGroup(
   await run.stop()
 }
 
+/** Names of all stats that a group's proxy has when it is LIVE, with the group's names for ports; none when it does not start. */
+export async function namesAtStart(command: readonly string[], group: Group): Promise<ReadonlySet<string>> {
+  const run = new GroupRun(group)
+  const failure = await startFailure(run, command)
+  const names = failure === null ? await run.statNames() : new Set<string>()
+  await run.stop()
+  return names
+}
+
 async function startFailure(run: GroupRun, command: readonly string[]): Promise<string | null> {
   try {
     await run.start(command)

@@ -4,7 +4,7 @@ import { findFactory, type ParsedExtension } from '../../config/registry.ts'
 import { compileStringMatch, type StringMatch } from '../../config/string-match.ts'
 import { spendChunk } from '../../io/chunk-pool.ts'
 import type { Counter, StatsScope } from '../../stats/stats.ts'
-import type { BodyCompressor, Compression } from '../compression/compressor.ts'
+import type { BodyCompressor, Compression, CompressionFactory } from '../compression/compressor.ts'
 import { DataVerdict, HeadersVerdict, type HttpFilter } from '../filter.ts'
 import type { HttpFilterFactory, HttpFilterServices } from '../filter-factory.ts'
 import { isUpgradeRequest } from '../request-checks.ts'
@@ -28,7 +28,27 @@ export const compressorFactory: HttpFilterFactory<Proto, CompressorConfig, Compr
   parse: parseCompressor,
   parseOverride: (proto, at, warnings) => parseCompressorOverride(proto, at, warnings),
   create: (config, services) => new CompressorFilter(config, services),
+  declareStats,
 }
+
+function declareStats(config: CompressorConfig, stats: StatsScope, httpPrefix: string): void {
+  const scope = scopeOf(config, compressionOf(config.library), stats, httpPrefix)
+  new DirectionCounters(scope.scope(config.hasResponseConfig ? 'response.' : ''))
+  new DirectionCounters(scope.scope('request.'))
+  new AcceptCounters(scope)
+  scope.counter(ETAG)
+}
+
+function scopeOf(
+  config: CompressorConfig,
+  compression: Compression,
+  stats: StatsScope,
+  httpPrefix: string,
+): StatsScope {
+  return stats.scope(`${httpPrefix}compressor.${config.library.name}.${compression.statPrefix}.`)
+}
+
+const ETAG = 'not_compressed_etag'
 
 /** Keys of what the compressors of a chain share in the filter state of a stream, as the real one has them. */
 const REGISTRY = 'compressors'
@@ -52,7 +72,6 @@ class CompressorFilter implements HttpFilter<CompressorState> {
   index = 0
   name = ''
   readonly #config: CompressorConfig
-  readonly #services: HttpFilterServices
   readonly #compression: Compression
   readonly #libraries = new Map<ParsedExtension, Compression>()
   readonly #response: Direction
@@ -63,14 +82,12 @@ class CompressorFilter implements HttpFilter<CompressorState> {
 
   constructor(config: CompressorConfig, services: HttpFilterServices) {
     this.#config = config
-    this.#services = services
-    this.#compression = compressionOf(config.library, services)
-    const prefix = `${services.httpPrefix}compressor.${config.library.name}.${this.#compression.statPrefix}.`
-    const stats = services.stats.scope(prefix)
+    this.#compression = compressionOf(config.library)
+    const stats = scopeOf(config, this.#compression, services.stats, services.httpPrefix)
     this.#response = new Direction(config.response, services, stats.scope(config.hasResponseConfig ? 'response.' : ''))
     this.#request = new Direction(config.request ?? config.response, services, stats.scope('request.'))
     this.#accepts = new AcceptCounters(stats)
-    this.#etag = stats.counter('not_compressed_etag')
+    this.#etag = stats.counter(ETAG)
     this.#codes = new Set(config.response.uncompressibleCodes)
   }
 
@@ -213,7 +230,7 @@ class CompressorFilter implements HttpFilter<CompressorState> {
     if (known === undefined) {
       // Configuration objects come anew with every push.
       if (this.#libraries.size >= 256) this.#libraries.clear()
-      known = compressionOf(library, this.#services)
+      known = compressionOf(library)
       this.#libraries.set(library, known)
     }
     return known
@@ -254,28 +271,35 @@ type Registry = readonly CompressorFilter[]
 const NO_ONE: Registry = []
 const STATUS = 'x-envoy-compression-status'
 
-/** Settings and counters of requests or of responses. */
-class Direction {
+class DirectionCounters {
   readonly compressed: Counter
   readonly notCompressed: Counter
+  readonly tooSmall: Counter
+  readonly bytesIn: Counter
+  readonly bytesOut: Counter
+
+  constructor(stats: StatsScope) {
+    this.compressed = stats.counter('compressed')
+    this.notCompressed = stats.counter('not_compressed')
+    this.tooSmall = stats.counter('content_length_too_small')
+    this.bytesIn = stats.counter('total_uncompressed_bytes')
+    this.bytesOut = stats.counter('total_compressed_bytes')
+  }
+}
+
+/** Settings and counters of requests or of responses. */
+class Direction extends DirectionCounters {
   readonly #config: DirectionConfig
   readonly #services: HttpFilterServices
   readonly #types: ReadonlySet<string>
   readonly #matchers: readonly StringMatch[]
-  readonly #tooSmall: Counter
-  readonly #bytesIn: Counter
-  readonly #bytesOut: Counter
 
   constructor(config: DirectionConfig, services: HttpFilterServices, stats: StatsScope) {
+    super(stats)
     this.#config = config
     this.#services = services
     this.#types = new Set(config.contentTypes)
     this.#matchers = config.contentTypeMatchers.map(compileStringMatch)
-    this.compressed = stats.counter('compressed')
-    this.notCompressed = stats.counter('not_compressed')
-    this.#tooSmall = stats.counter('content_length_too_small')
-    this.#bytesIn = stats.counter('total_uncompressed_bytes')
-    this.#bytesOut = stats.counter('total_compressed_bytes')
   }
 
   isEnabled(): boolean {
@@ -287,7 +311,7 @@ class Direction {
   isLongEnough(h: HeaderBlock): boolean {
     const length = h.get('content-length')
     if (length === undefined || Number(length) >= this.#config.minContentLength) return true
-    this.#tooSmall.inc()
+    this.tooSmall.inc()
     return false
   }
 
@@ -302,17 +326,17 @@ class Direction {
   }
 
   pass(s: StreamContext, body: BodyCompressor, chunk: Uint8Array, end: boolean): DataVerdict {
-    this.#bytesIn.add(chunk.length)
+    this.bytesIn.add(chunk.length)
     s.replacement = body.compress(chunk, end)
     spendChunk(chunk, chunk.length)
-    this.#bytesOut.add(s.replacement.length)
+    this.bytesOut.add(s.replacement.length)
     return DataVerdict.Replace
   }
 
   /** The last bytes of a body that trailers follow. */
   finish(body: BodyCompressor): Uint8Array {
     const rest = body.compress(NOTHING, true)
-    this.#bytesOut.add(rest.length)
+    this.bytesOut.add(rest.length)
     return rest
   }
 }
@@ -345,8 +369,8 @@ class AcceptCounters {
   }
 }
 
-function compressionOf({ category, typeUrl, config }: ParsedExtension, services: HttpFilterServices): Compression {
-  return findFactory(category, typeUrl)!.create(config as never, services) as Compression
+function compressionOf({ category, typeUrl, config }: ParsedExtension): Compression {
+  return (findFactory(category, typeUrl) as unknown as CompressionFactory<object, unknown>).create(config)
 }
 
 /** Not what is compressed on the way already (RFC 9112 §7.2). */

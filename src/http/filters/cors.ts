@@ -5,7 +5,7 @@ import { type FractionConfig, parseFraction, parseStringMatcher, type StringMatc
 import { DEPRECATED_CORS } from '../../config/route-filters.ts'
 import { compileStringMatch, type StringMatch } from '../../config/string-match.ts'
 import { defineSupport } from '../../config/support.ts'
-import type { Counter } from '../../stats/stats.ts'
+import type { Counter, StatsScope } from '../../stats/stats.ts'
 import { HeadersVerdict, type HttpFilter } from '../filter.ts'
 import type { HttpFilterFactory, HttpFilterServices } from '../filter-factory.ts'
 import type { StreamContext } from '../stream-context.ts'
@@ -47,6 +47,7 @@ export const corsFactory: HttpFilterFactory<object, null, CorsPolicyConfig> = {
   parse: () => null,
   parseOverride: (proto, at, warnings) => parseCorsPolicy(proto as Policy, at, warnings),
   create: (_config, services) => new CorsFilter(services),
+  declareStats: (_config, stats, httpPrefix) => void new CorsStats(stats, httpPrefix),
 }
 
 export function parseCorsPolicy(proto: Policy, at: FieldPath, warnings: string[]): CorsPolicyConfig {
@@ -87,19 +88,27 @@ class CompiledPolicy {
   }
 }
 
+class CorsStats {
+  readonly valid: Counter
+  readonly invalid: Counter
+
+  constructor(stats: StatsScope, httpPrefix: string) {
+    this.valid = stats.counter(`${httpPrefix}cors.origin_valid`)
+    this.invalid = stats.counter(`${httpPrefix}cors.origin_invalid`)
+  }
+}
+
 /** envoy.filters.http.cors: answers preflights and marks cross-origin responses. */
 class CorsFilter implements HttpFilter<CorsState> {
   index = 0
   name = ''
   private readonly services: HttpFilterServices
-  private readonly valid: Counter
-  private readonly invalid: Counter
+  private readonly stats: CorsStats
   private readonly compiled = new Map<CorsPolicyConfig, CompiledPolicy>()
 
   constructor(services: HttpFilterServices) {
     this.services = services
-    this.valid = services.stats.counter(`${services.httpPrefix}cors.origin_valid`)
-    this.invalid = services.stats.counter(`${services.httpPrefix}cors.origin_invalid`)
+    this.stats = new CorsStats(services.stats, services.httpPrefix)
   }
 
   newState(): CorsState {
@@ -121,14 +130,14 @@ class CorsFilter implements HttpFilter<CorsState> {
     if (!enabled && (shadow === null || !this.isOn(shadow))) return HeadersVerdict.Continue
     const preflight = h.method === 'OPTIONS' && (h.get('access-control-request-method') ?? '') !== ''
     if (!allowed(policies, origin)) {
-      this.invalid.inc()
+      this.stats.invalid.inc()
       if (enabled && preflight && firstOf(policies, p => p.forwardNotMatching) === false) {
         s.sendLocalReply(200, '', 'cors_response')
         return HeadersVerdict.StopIteration
       }
       return HeadersVerdict.Continue
     }
-    this.valid.inc()
+    this.stats.valid.inc()
     if (!enabled) return HeadersVerdict.Continue
     const state = s.slot(this.index) as CorsState
     state.origin = origin

@@ -41,6 +41,7 @@ export const extAuthzFactory: HttpFilterFactory<ExtAuthzProto, ExtAuthzConfig, E
   parse: parseExtAuthz,
   parseOverride: (proto, at, warnings) => parseExtAuthzRoute(proto as ExtAuthzPerRouteProto, at, warnings),
   create: (config, services) => new ExtAuthzFilter(config, services),
+  declareStats: (config, stats, httpPrefix) => void new AuthzStats(stats, httpPrefix, config.statPrefix),
 }
 
 interface AuthzClient {

@@ -11,7 +11,7 @@ import {
   parseHeaderMatchers,
 } from '../../config/matcher.ts'
 import { defineSupport } from '../../config/support.ts'
-import type { Counter, Gauge } from '../../stats/stats.ts'
+import type { Counter, Gauge, StatsScope } from '../../stats/stats.ts'
 import { ResponseFlag } from '../../telemetry/stream-info.ts'
 import { DataVerdict, HeadersVerdict, type HttpFilter } from '../filter.ts'
 import type { HttpFilterFactory, HttpFilterServices } from '../filter-factory.ts'
@@ -67,6 +67,7 @@ export const faultFactory: HttpFilterFactory<Proto, FaultConfig> = {
   parse,
   parseOverride: (proto, at, warnings) => parse(proto as Proto, at, warnings),
   create: (config, services) => new FaultFilter(config, services),
+  declareStats: (_config, stats, httpPrefix) => void new FaultStats(stats, httpPrefix),
 }
 
 function parse(proto: Proto, at: FieldPath, warnings: string[]): FaultConfig {
@@ -163,6 +164,23 @@ class FaultSettings {
   }
 }
 
+class FaultStats {
+  readonly aborts: Counter
+  readonly delays: Counter
+  readonly overflow: Counter
+  readonly limited: Counter
+  readonly activeGauge: Gauge
+
+  constructor(stats: StatsScope, httpPrefix: string) {
+    const scope = stats.scope(`${httpPrefix}fault.`)
+    this.aborts = scope.counter('aborts_injected')
+    this.delays = scope.counter('delays_injected')
+    this.overflow = scope.counter('faults_overflow')
+    this.limited = scope.counter('response_rl_injected')
+    this.activeGauge = scope.gauge('active_faults')
+  }
+}
+
 /** envoy.filters.http.fault */
 class FaultFilter implements HttpFilter<FaultState> {
   index = 0
@@ -170,22 +188,13 @@ class FaultFilter implements HttpFilter<FaultState> {
   private readonly services: HttpFilterServices
   private readonly own: FaultSettings
   private readonly overrides = new Map<FaultConfig, FaultSettings>()
-  private readonly aborts: Counter
-  private readonly delays: Counter
-  private readonly overflow: Counter
-  private readonly limited: Counter
-  private readonly activeGauge: Gauge
+  private readonly stats: FaultStats
   private active = 0
 
   constructor(config: FaultConfig, services: HttpFilterServices) {
     this.services = services
     this.own = new FaultSettings(config)
-    const scope = services.stats.scope(`${services.httpPrefix}fault.`)
-    this.aborts = scope.counter('aborts_injected')
-    this.delays = scope.counter('delays_injected')
-    this.overflow = scope.counter('faults_overflow')
-    this.limited = scope.counter('response_rl_injected')
-    this.activeGauge = scope.gauge('active_faults')
+    this.stats = new FaultStats(services.stats, services.httpPrefix)
   }
 
   newState(): FaultState {
@@ -212,7 +221,7 @@ class FaultFilter implements HttpFilter<FaultState> {
     const delay = this.delayOf(state, h)
     if (delay > 0) {
       if (!this.take(state)) return HeadersVerdict.Continue
-      this.delays.inc()
+      this.stats.delays.inc()
       this.countDownstream(state, 'delays_injected')
       s.info.setFlag(ResponseFlag.DelayInjected)
       state.delaying = true
@@ -325,7 +334,7 @@ class FaultFilter implements HttpFilter<FaultState> {
       if (grpc >= 0) grpc = this.services.runtime.integer(this.clusterKey(state, config.abortGrpcKey), grpc)
     }
     if (!this.take(state)) return false
-    this.aborts.inc()
+    this.stats.aborts.inc()
     this.countDownstream(state, 'aborts_injected')
     s.info.setFlag(ResponseFlag.FaultInjected)
     s.sendLocalReply(http > 0 ? http : 200, abort.body, 'fault_filter_abort', null, grpc)
@@ -348,7 +357,7 @@ class FaultFilter implements HttpFilter<FaultState> {
       return
     }
     if (!this.take(state)) return
-    this.limited.inc()
+    this.stats.limited.inc()
     state.limiter = new ResponseLimiter(s, this.index, kbps)
   }
 
@@ -381,12 +390,12 @@ class FaultFilter implements HttpFilter<FaultState> {
     const config = state.settings!.config
     const max = this.services.runtime.integer(config.maxActiveKey, config.maxActiveFaults)
     if (max >= 0 && this.active >= max) {
-      this.overflow.inc()
+      this.stats.overflow.inc()
       return false
     }
     state.counted = true
     this.active++
-    this.activeGauge.inc()
+    this.stats.activeGauge.inc()
     return true
   }
 
@@ -394,7 +403,7 @@ class FaultFilter implements HttpFilter<FaultState> {
     if (!state.counted || state.limiter?.active === true) return
     state.counted = false
     this.active--
-    this.activeGauge.dec()
+    this.stats.activeGauge.dec()
   }
 
   private countDownstream(state: FaultState, name: string): void {

@@ -2,6 +2,7 @@ import type { HeaderBlock } from '../../codec/header-block.ts'
 import { HeaderBlock as Headers } from '../../codec/header-block.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
 import { Mismatch, RouteMatcher } from '../../routing/match.ts'
+import type { StatsScope } from '../../stats/stats.ts'
 import { DataVerdict, HeadersVerdict, type HttpFilter } from '../filter.ts'
 import type { HttpFilterFactory, HttpFilterServices } from '../filter-factory.ts'
 import type { StreamContext } from '../stream-context.ts'
@@ -30,6 +31,12 @@ export const jwtAuthnFactory: HttpFilterFactory<Proto, JwtAuthnConfig, PerRouteJ
   parse: parseJwtAuthn,
   parseOverride: parsePerRoute,
   create: (config, services) => new JwtAuthnFilter(config, services),
+  declareStats: (config, stats, httpPrefix) => void statsOf(config, stats, httpPrefix),
+}
+
+function statsOf(config: JwtAuthnConfig, stats: StatsScope, httpPrefix: string): JwtAuthnStats {
+  const prefix = joinPrefix(joinPrefix(httpPrefix, 'jwt_authn.'), config.statPrefix)
+  return new JwtAuthnStats(stats.scope(joinPrefix(prefix, '.').replace(/\.+$/, '.')))
 }
 
 /** Envoy cuts the path that www-authenticate quotes. */
@@ -59,8 +66,7 @@ class JwtAuthnFilter implements HttpFilter<JwtState>, VerificationUser {
 
   constructor(config: JwtAuthnConfig, services: HttpFilterServices) {
     this.#config = config
-    const prefix = joinPrefix(joinPrefix(services.httpPrefix, 'jwt_authn.'), config.statPrefix)
-    this.#stats = new JwtAuthnStats(services.stats.scope(joinPrefix(prefix, '.').replace(/\.+$/, '.')))
+    this.#stats = statsOf(config, services.stats, services.httpPrefix)
     const providers = new ProviderSet(config.providers, services, this.#stats)
     const tree = (requirement: RequirementConfig) => new RequirementTree(requirement, providers)
     const trees = (map: Readonly<Record<string, RequirementConfig>>) =>

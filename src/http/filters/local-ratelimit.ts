@@ -4,7 +4,7 @@ import type { FractionConfig } from '../../config/matcher.ts'
 import type { Connection } from '../../io/connection.ts'
 import { HeaderMutation } from '../../routing/header-mutation.ts'
 import { RateLimit, type RateLimitDescriptor } from '../../routing/rate-limit.ts'
-import type { Counter } from '../../stats/stats.ts'
+import type { Counter, StatsScope } from '../../stats/stats.ts'
 import { ResponseFlag } from '../../telemetry/stream-info.ts'
 import { HeadersVerdict, type HttpFilter } from '../filter.ts'
 import type { HttpFilterFactory, HttpFilterServices } from '../filter-factory.ts'
@@ -25,6 +25,7 @@ export const localRateLimitFactory: HttpFilterFactory<LocalRateLimitProto, Local
   parse: parseLocalRateLimit,
   parseOverride: (proto, at, warnings) => parseLocalRateLimitOverride(proto as LocalRateLimitProto, at, warnings),
   create: (config, services) => new LocalRateLimitFilter(config, services),
+  declareStats: (config, stats) => void new RateLimitStats(config, stats),
 }
 
 /** A configuration with its buckets. */
@@ -34,11 +35,7 @@ class Settings {
   readonly limits: readonly RateLimit[]
   readonly requestHeaders: HeaderMutation
   readonly responseHeaders: HeaderMutation
-  readonly enabled: Counter
-  readonly enforced: Counter
-  readonly limited: Counter
-  readonly shadowed: Counter
-  readonly ok: Counter
+  readonly stats: RateLimitStats
 
   constructor(config: LocalRateLimitConfig, services: HttpFilterServices) {
     this.config = config
@@ -46,7 +43,19 @@ class Settings {
     this.limits = config.rateLimits.map(limit => new RateLimit(limit))
     this.requestHeaders = new HeaderMutation(config.requestHeaders, [])
     this.responseHeaders = new HeaderMutation(config.responseHeaders, [])
-    const scope = services.stats.scope(`${config.statPrefix}.http_local_rate_limit.`)
+    this.stats = new RateLimitStats(config, services.stats)
+  }
+}
+
+class RateLimitStats {
+  readonly enabled: Counter
+  readonly enforced: Counter
+  readonly limited: Counter
+  readonly shadowed: Counter
+  readonly ok: Counter
+
+  constructor(config: LocalRateLimitConfig, stats: StatsScope) {
+    const scope = stats.scope(`${config.statPrefix}.http_local_rate_limit.`)
     this.enabled = scope.counter('enabled')
     this.enforced = scope.counter('enforced')
     this.limited = scope.counter('rate_limited')
@@ -87,7 +96,7 @@ class LocalRateLimitFilter implements HttpFilter<LimitState> {
     const settings = this.#settingsOf(s)
     const { config } = settings
     if (!this.#isOn(config.enabled)) return HeadersVerdict.Continue
-    settings.enabled.inc()
+    settings.stats.enabled.inc()
     const limiter = config.perConnection ? this.#limiterOf(s.info.connection!, config) : settings.limiter
     const limit = limiter.check(config.limiter.descriptors.length === 0 ? NONE : this.#descriptors(s, settings))
     const { bucket } = limiter
@@ -96,19 +105,19 @@ class LocalRateLimitFilter implements HttpFilter<LimitState> {
       state.bucket = bucket
     }
     if (limit === Limit.Allowed) {
-      settings.ok.inc()
+      settings.stats.ok.inc()
       return HeadersVerdict.Continue
     }
-    settings.limited.inc()
+    settings.stats.limited.inc()
     if (limit === Limit.Shadowed) {
-      settings.shadowed.inc()
+      settings.stats.shadowed.inc()
       return HeadersVerdict.Continue
     }
     if (!this.#isOn(config.enforced)) {
       settings.requestHeaders.apply(h, s)
       return HeadersVerdict.Continue
     }
-    settings.enforced.inc()
+    settings.stats.enforced.inc()
     const headers = new HeaderBlock()
     settings.responseHeaders.apply(headers, s)
     if (config.retryAfter && bucket !== null) headers.set('retry-after', String(Math.ceil(nextToken(bucket) / 1000)))

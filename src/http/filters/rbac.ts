@@ -2,6 +2,7 @@ import type { HeaderBlock } from '../../codec/header-block.ts'
 import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
 import { defineSupport } from '../../config/support.ts'
+import type { StatsScope } from '../../stats/stats.ts'
 import { HeadersVerdict, type HttpFilter } from '../filter.ts'
 import type { HttpFilterFactory, HttpFilterServices } from '../filter-factory.ts'
 import type { StreamContext } from '../stream-context.ts'
@@ -43,6 +44,11 @@ export const rbacFactory: HttpFilterFactory<Proto, RbacConfig> = {
     return parse((proto as PerRoute).rbac ?? {}, at.field('rbac'), warnings)
   },
   create: (config, services) => new RbacFilter(config, services),
+  declareStats: (config, stats, prefix) => void statsOf(config, stats, prefix),
+}
+
+function statsOf(config: RbacConfig, stats: StatsScope, httpPrefix: string): RbacStats {
+  return new RbacStats(stats, httpPrefix, config.rulesStatPrefix, config.shadowStatPrefix)
 }
 
 function parse(proto: Proto, at: FieldPath, warnings: string[]): RbacConfig {
@@ -83,7 +89,7 @@ class RbacFilter implements HttpFilter {
   constructor(config: RbacConfig, services: HttpFilterServices) {
     this.#own = new RbacSettings(config)
     // Stats and the names in metadata are the filter's, also where a route has rules of its own.
-    this.#stats = new RbacStats(services.stats, services.httpPrefix, config.rulesStatPrefix, config.shadowStatPrefix)
+    this.#stats = statsOf(config, services.stats, services.httpPrefix)
     this.#enforced = new MetadataKeys(config.rulesStatPrefix, 'enforced')
     this.#shadow = new MetadataKeys(config.shadowStatPrefix, 'shadow')
   }

@@ -12,7 +12,7 @@ import { CHECK_METHOD, GrpcCheck } from '../../http/filters/ext-authz/grpc-check
 import { ShadowDecision } from '../../http/filters/ext-authz/shadow-decision.ts'
 import { keepChunk } from '../../io/chunk-pool.ts'
 import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
-import type { Counter, Gauge } from '../../stats/stats.ts'
+import type { Counter, Gauge, StatsScope } from '../../stats/stats.ts'
 import { connectionInfo } from '../../telemetry/connection-info.ts'
 import type { FormatContext } from '../../telemetry/format-context.ts'
 import { ResponseFlag } from '../../telemetry/stream-info.ts'
@@ -87,12 +87,10 @@ export const networkExtAuthzFactory: NetworkFilterExtension<Proto, ConnectionAut
     }
   },
   create: (config, services) => new ConnectionAuthz(config, services),
+  declareStats: (config, stats) => void new ConnectionAuthzStats(config, stats),
 }
 
-/** The service of one filter, and what is counted. */
-class ConnectionAuthz implements NetworkFilterFactory {
-  readonly config: ConnectionAuthzConfig
-  readonly services: NetworkFilterServices
+class ConnectionAuthzStats {
   readonly total: Counter
   readonly ok: Counter
   readonly denied: Counter
@@ -101,14 +99,9 @@ class ConnectionAuthz implements NetworkFilterFactory {
   readonly closed: Counter
   readonly disabled: Counter
   readonly active: Gauge
-  readonly enabledBy: MetadataMatch | null
-  readonly #client: GrpcClient
-  readonly #labels: Readonly<Record<string, string>>
 
-  constructor(config: ConnectionAuthzConfig, services: NetworkFilterServices) {
-    this.config = config
-    this.services = services
-    const scope = services.stats.scope(`ext_authz.${config.statPrefix}.`)
+  constructor(config: ConnectionAuthzConfig, stats: StatsScope) {
+    const scope = stats.scope(`ext_authz.${config.statPrefix}.`)
     this.total = scope.counter('total')
     this.ok = scope.counter('ok')
     this.denied = scope.counter('denied')
@@ -117,6 +110,22 @@ class ConnectionAuthz implements NetworkFilterFactory {
     this.closed = scope.counter('cx_closed')
     this.disabled = scope.counter('disabled')
     this.active = scope.gauge('active')
+  }
+}
+
+/** The service of one filter, and what is counted. */
+class ConnectionAuthz implements NetworkFilterFactory {
+  readonly config: ConnectionAuthzConfig
+  readonly services: NetworkFilterServices
+  readonly stats: ConnectionAuthzStats
+  readonly enabledBy: MetadataMatch | null
+  readonly #client: GrpcClient
+  readonly #labels: Readonly<Record<string, string>>
+
+  constructor(config: ConnectionAuthzConfig, services: NetworkFilterServices) {
+    this.config = config
+    this.services = services
+    this.stats = new ConnectionAuthzStats(config, services.stats)
     this.enabledBy = config.enabledMetadata === null ? null : new MetadataMatch(config.enabledMetadata)
     this.#client = services.callOuts.grpc(config.service)
     this.#labels = labelsOf(services.node.metadata[config.labelsKey])
@@ -178,7 +187,7 @@ class CheckedConnection implements NetworkFilter, AuthzUser {
     const authz = this.#authz
     if (this.#phase === Phase.Unasked) {
       if (authz.enabledBy?.matches(connectionInfo(c).dynamicMetadata) === false) {
-        authz.disabled.inc()
+        authz.stats.disabled.inc()
         return NetVerdict.Continue
       }
       const phase = this.#ask(c)
@@ -198,10 +207,10 @@ class CheckedConnection implements NetworkFilter, AuthzUser {
     const c = this.#connection!
     const allowed = answer.decision === Decision.Allowed
     this.#call = null
-    authz.active.dec()
-    if (allowed) authz.ok.inc()
-    else if (answer.decision === Decision.Denied) authz.denied.inc()
-    else authz.error.inc()
+    authz.stats.active.dec()
+    if (allowed) authz.stats.ok.inc()
+    else if (answer.decision === Decision.Denied) authz.stats.denied.inc()
+    else authz.stats.error.inc()
     this.#takeMetadata(c, answer, allowed)
     const failed = answer.decision === Decision.Error
     if (authz.config.shadow) {
@@ -214,7 +223,7 @@ class CheckedConnection implements NetworkFilter, AuthzUser {
       this.#refuse(c, failed ? 'ext_authz_error' : 'ext_authz_denied')
       return
     }
-    if (failed) authz.allowedByFailure.inc()
+    if (failed) authz.stats.allowedByFailure.inc()
     this.#pass(c)
   }
 
@@ -232,7 +241,7 @@ class CheckedConnection implements NetworkFilter, AuthzUser {
     if (this.#call === null) return
     this.#call.cancel()
     this.#call = null
-    this.#authz.active.dec()
+    this.#authz.stats.active.dec()
   }
 
   /** Received, though no later filter sees and counts it. */
@@ -247,8 +256,8 @@ class CheckedConnection implements NetworkFilter, AuthzUser {
     this.#phase = Phase.Asking
     this.#connection = c
     this.#began = authz.services.timers.now()
-    authz.active.inc()
-    authz.total.inc()
+    authz.stats.active.inc()
+    authz.stats.total.inc()
     this.#inCall = true
     const call = authz.check(c, this)
     this.#inCall = false
@@ -259,7 +268,7 @@ class CheckedConnection implements NetworkFilter, AuthzUser {
 
   #refuse(c: Connection, details: string): void {
     this.#phase = Phase.Refused
-    this.#authz.closed.inc()
+    this.#authz.stats.closed.inc()
     const info = connectionInfo(c)
     this.#countKept(c)
     info.setFlag(ResponseFlag.UnauthorizedExternalService)

@@ -4,7 +4,7 @@ import type { Runtime } from '../../config/services.ts'
 import { defineSupport } from '../../config/support.ts'
 import { parseTokenBucket } from '../../config/token-bucket.ts'
 import { CloseHow, type Connection } from '../../io/connection.ts'
-import type { Counter } from '../../stats/stats.ts'
+import type { Counter, StatsScope } from '../../stats/stats.ts'
 import { connectionInfo } from '../../telemetry/connection-info.ts'
 import { ResponseFlag } from '../../telemetry/stream-info.ts'
 import { NetVerdict, type NetworkFilter, type NetworkFilterFactory } from '../filter.ts'
@@ -46,6 +46,7 @@ export const networkLocalRateLimitFactory: NetworkFilterExtension<Proto, LocalRa
     }
   },
   create: (config, services) => new ConnectionRate(config, services),
+  declareStats: (config, stats) => void limitedBy(config, stats),
 }
 
 /** Filters of one share_key with equal buckets have one bucket. The keys stay, as few as configurations name. */
@@ -62,6 +63,10 @@ function numberOf(shareKey: string, { max, perFill, interval }: TokenBucketConfi
   return number
 }
 
+function limitedBy(config: LocalRateLimitConfig, stats: StatsScope): Counter {
+  return stats.counter(`local_rate_limit.${config.statPrefix}.rate_limited`)
+}
+
 class ConnectionRate implements NetworkFilterFactory {
   readonly bucket: TokenBucket
   readonly limited: Counter
@@ -72,7 +77,7 @@ class ConnectionRate implements NetworkFilterFactory {
     this.#config = config
     this.#runtime = services.runtime
     this.bucket = services.tokenBuckets.bucket(config.number, config.bucket)
-    this.limited = services.stats.counter(`local_rate_limit.${config.statPrefix}.rate_limited`)
+    this.limited = limitedBy(config, services.stats)
   }
 
   newInstance(): NetworkFilter {

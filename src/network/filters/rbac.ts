@@ -7,6 +7,7 @@ import { defineSupport } from '../../config/support.ts'
 import { deniedDetails, RbacEngine, RbacStats } from '../../http/filters/rbac/engine.ts'
 import { type ConditionConfig, parseRules, type RulesConfig } from '../../http/filters/rbac/rules-config.ts'
 import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
+import type { StatsScope } from '../../stats/stats.ts'
 import { connectionInfo } from '../../telemetry/connection-info.ts'
 import { NetVerdict, type NetworkFilter, type NetworkFilterFactory } from '../filter.ts'
 import type { NetworkFilterExtension, NetworkFilterServices } from '../filter-factory.ts'
@@ -55,6 +56,7 @@ export const networkRbacFactory: NetworkFilterExtension<Proto, RbacConfig> = {
     }
   },
   create: (config, services) => new NetworkRbac(config, services),
+  declareStats: (config, stats) => void statsOf(config, stats),
 }
 
 function parseConnectionRules(proto: envoy.config.rbac.v3.RBAC, at: FieldPath, warnings: string[]): RulesConfig {
@@ -84,6 +86,10 @@ function headerRule(condition: ConditionConfig): string | null {
 /** Rules about paths see none. */
 const NO_HEADERS = new HeaderBlock()
 
+function statsOf(config: RbacConfig, stats: StatsScope): RbacStats {
+  return new RbacStats(stats, config.statPrefix, '', config.shadowStatPrefix)
+}
+
 class NetworkRbac implements NetworkFilterFactory {
   readonly config: RbacConfig
   readonly timers: Timers
@@ -96,7 +102,7 @@ class NetworkRbac implements NetworkFilterFactory {
     this.timers = services.timers
     this.#engine = config.rules === null ? null : new RbacEngine(config.rules)
     this.#shadow = config.shadowRules === null ? null : new RbacEngine(config.shadowRules)
-    this.#stats = new RbacStats(services.stats, config.statPrefix, '', config.shadowStatPrefix)
+    this.#stats = statsOf(config, services.stats)
   }
 
   newInstance(): NetworkFilter {
