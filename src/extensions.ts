@@ -36,6 +36,7 @@ import { httpConnectionManagerFactory } from './network/filters/http-connection-
 import { networkIstioStatsFactory } from './network/filters/istio-stats.ts'
 import { networkLocalRateLimitFactory } from './network/filters/local-ratelimit.ts'
 import { metadataExchangeFactory } from './network/filters/metadata-exchange.ts'
+import { networkRateLimitFactory } from './network/filters/ratelimit.ts'
 import { networkRbacFactory } from './network/filters/rbac.ts'
 import { networkSetFilterStateFactory } from './network/filters/set-filter-state.ts'
 import { tcpProxyFactory } from './network/filters/tcp-proxy.ts'
@@ -61,6 +62,7 @@ const EXTENSIONS = [
   echoFactory,
   directResponseFactory,
   connectionLimitFactory,
+  networkRateLimitFactory,
   networkRbacFactory,
   networkExtAuthzFactory,
   networkSetFilterStateFactory,
