@@ -84,8 +84,8 @@ export class HeadParser {
   private startTarget = ''
   private startStatus = 0
   private startHttp11 = true
-  /** Of a remembered `content-length`. */
-  private lengthText = ''
+  /** Of a remembered `content-length`; none is equal to this one, the empty value not either. */
+  private lengthText = '\n'
   private length = 0
 
   constructor(maxCount: number) {
