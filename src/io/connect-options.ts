@@ -10,7 +10,7 @@ export interface TlsDriver {
   /** The handshake is through: verify the peer. Null refuses it; `connection.transportFailure` is set then. */
   onSecure(socket: tls.TLSSocket, connection: SocketConnection): TlsInfo | null
   /** The handshake failed, or a record after it; gives the text for `transportFailure`. */
-  onHandshakeError(error: NodeJS.ErrnoException, connection: SocketConnection): string
+  onHandshakeError(error: NodeJS.ErrnoException, connection: SocketConnection, socket: tls.TLSSocket | null): string
 }
 
 /** What a connection begins with, before TLS. One object for the connections of a pool. */

@@ -388,10 +388,10 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
       this.transportFailure = connectFailure(error.code ?? '', error.syscall, this.directRemote)
     } else if (this.#phase === Phase.Handshaking && this.#driver !== null) {
       this.#why = CloseReason.TransportFailed
-      this.transportFailure = this.#driver.onHandshakeError(error, this)
+      this.transportFailure = this.#driver.onHandshakeError(error, this, this.#tls)
     } else {
       this.#why = CloseReason.RemoteReset
-      if (this.#driver !== null) this.transportFailure = this.#driver.onHandshakeError(error, this)
+      if (this.#driver !== null) this.transportFailure = this.#driver.onHandshakeError(error, this, this.#tls)
     }
     // TLS reports a record that is no good, and leaves the socket open.
     this.#stream.destroy()

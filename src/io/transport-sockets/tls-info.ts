@@ -8,10 +8,16 @@ export interface LocalCertificate {
   readonly names: CertificateNames
 }
 
+/** What a handshake says of itself, finished or not. */
+export type HandshakeFacts = Pick<
+  tls.TLSSocket,
+  'getProtocol' | 'getCipher' | 'isSessionReused' | 'getSession' | 'alpnProtocol'
+>
+
 const NONE: readonly string[] = []
 
 /**
- * Facts of one finished handshake. Most connections never ask for most of them, so certificates are read on first use; what
+ * Facts of one handshake. Most connections never ask for most of them, so certificates are read on first use; what
  * needs the live socket is taken at once.
  */
 export class TlsSession implements TlsInfo {
@@ -26,7 +32,7 @@ export class TlsSession implements TlsInfo {
   readonly #local: LocalCertificate | null
 
   constructor(
-    socket: tls.TLSSocket,
+    socket: HandshakeFacts,
     sni: string,
     peer: X509Certificate | undefined,
     local: LocalCertificate | null,

@@ -8,6 +8,7 @@ import type { TlsInfo } from '../connection.ts'
 import type { SocketConnection } from '../socket-connection.ts'
 import { namesOf } from './certificate.ts'
 import { agreedCurve, printedCurve, serverGroups } from './cipher-names.ts'
+import type { ClientHello } from './client-hello.ts'
 import { encryptedAlert, serverSecretOf } from './encrypted-alert.ts'
 import { dnsNameMatch } from './san-matcher.ts'
 import { signatureAlgorithm } from './signature-algorithms.ts'
@@ -15,7 +16,7 @@ import { configuredTicketKeys, processTicketKeys, ticketPeriod, useTicketKeys } 
 import type { DownstreamTlsConfig } from './tls-config.ts'
 import { baseOptions, type LoadedCertificate, TlsContext, type TlsMaterial, withCertificates } from './tls-context.ts'
 import { handshakeErrorText, PEER_WITHOUT_CERTIFICATE } from './tls-errors.ts'
-import { TlsSession } from './tls-info.ts'
+import { type HandshakeFacts, TlsSession } from './tls-info.ts'
 
 /** seconds; BoringSSL's `SSL_DEFAULT_SESSION_PSK_DHE_TIMEOUT` */
 const TLS13_SESSION_LIFETIME = 2 * 24 * 3600
@@ -59,7 +60,8 @@ export class ServerTls implements TlsDriver {
       this.#context.stats.connectionError.inc()
       return null
     }
-    const { secure, local } = this.#pick(material, name, hello?.tls13 ?? true)
+    const tls13 = this.#speaks13(hello)
+    const { secure, local } = this.#pick(material, name, tls13)
     connection.localCertificate = local
     const secured = new (lazyTls().TLSSocket)(socket, {
       isServer: true,
@@ -69,7 +71,7 @@ export class ServerTls implements TlsDriver {
       rejectUnauthorized: this.#config.requireClientCertificate,
       ALPNProtocols: this.#alpn(hello?.alpn),
     })
-    if (material.verifier.active && hello?.tls13 === true) secured.on('keylog', keepSecret)
+    if (material.verifier.active && tls13) secured.on('keylog', keepSecret)
     return secured
   }
 
@@ -81,6 +83,13 @@ export class ServerTls implements TlsDriver {
     if (failure !== '') {
       connection.transportFailure = failure
       connection.refusalAlert = refusal(socket, material.verifier.alert(socket))
+      connection.tls = new TlsSession(
+        socket,
+        connection.clientHello?.serverName ?? '',
+        peer,
+        connection.localCertificate,
+        false,
+      )
       this.#context.warn(connection.remote.text, `${failure}; ${material.verifier.explain(peer)}`)
       return null
     }
@@ -104,10 +113,20 @@ export class ServerTls implements TlsDriver {
     return info
   }
 
-  onHandshakeError(error: NodeJS.ErrnoException, connection: SocketConnection): string {
+  onHandshakeError(error: NodeJS.ErrnoException, connection: SocketConnection, socket: tls.TLSSocket | null): string {
     const text = handshakeErrorText(error)
     // A peer that only went away is no TLS error, as in Envoy.
     if (text === '') return text
+    if (connection.tls === null) {
+      const facts = unfinished(this.#speaks13(connection.clientHello), socket)
+      connection.tls = new TlsSession(
+        facts,
+        connection.clientHello?.serverName ?? '',
+        undefined,
+        connection.localCertificate,
+        false,
+      )
+    }
     if (error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') {
       this.#context.stats.failVerifyNoCert.inc()
       connection.transportFailure = PEER_WITHOUT_CERTIFICATE
@@ -121,6 +140,11 @@ export class ServerTls implements TlsDriver {
 
   close(): void {
     this.#context.close()
+  }
+
+  /** Both sides do. Without a ClientHello nothing was agreed, which BoringSSL calls TLS 1.2. */
+  #speaks13(hello: ClientHello | null): boolean {
+    return hello?.tls13 === true && this.#config.maxVersion === 'TLSv1.3'
   }
 
   /** Only what both sides know: OpenSSL ends the handshake when nothing fits, Envoy goes on without ALPN. */
@@ -172,11 +196,23 @@ export class ServerTls implements TlsDriver {
 }
 
 /** Until the client is judged: what an alert to it would have to be encrypted with. */
-const SECRETS = new WeakMap<tls.TLSSocket, string>()
+const SECRETS = new WeakMap<tls.TLSSocket, { readonly secret: string; readonly cipher: string }>()
 
 function keepSecret(this: tls.TLSSocket, line: Buffer): void {
   const secret = serverSecretOf(line)
-  if (secret !== '') SECRETS.set(this, secret)
+  if (secret !== '') SECRETS.set(this, { secret, cipher: this.getCipher().name })
+}
+
+/** Node lets go of a socket before it tells that the handshake failed: what is known of it besides. */
+function unfinished(tls13: boolean, socket: tls.TLSSocket | null): HandshakeFacts {
+  const cipher = socket === null ? undefined : SECRETS.get(socket)?.cipher
+  return {
+    getProtocol: () => (tls13 ? 'TLSv1.3' : 'TLSv1.2'),
+    getCipher: () => ({ name: cipher ?? '', standardName: '', version: '' }),
+    isSessionReused: () => false,
+    getSession: () => undefined,
+    alpnProtocol: false,
+  }
 }
 
 /**
@@ -185,7 +221,7 @@ function keepSecret(this: tls.TLSSocket, line: Buffer): void {
  */
 function refusal(socket: tls.TLSSocket, code: number): string {
   if (socket.getProtocol() !== 'TLSv1.3') return plainAlert(code)
-  return encryptedAlert(SECRETS.get(socket) ?? '', socket.getCipher().name, code)
+  return encryptedAlert(SECRETS.get(socket)?.secret ?? '', socket.getCipher().name, code)
 }
 
 /** A fatal alert of TLS 1.2 as a record of its own, latin1. */
