@@ -25,6 +25,8 @@ export interface WorkerServices {
   readonly random: Random
   /** Root scope: names are Envoy's full dotted names. */
   readonly stats: StatsScope
+  /** Of stats made with tags of their own: when it has grown, cells that are kept must be asked for again. Not on main. */
+  readonly evictedStats?: { readonly generation: number }
   readonly runtime: Runtime
   readonly clusters: ClusterManager
   readonly routes: RouteSource

@@ -25,6 +25,9 @@ export class StatsFlusher {
   readonly #interval: number
   /** stats_flush_on_admin: only when /stats is asked for. */
   readonly onAdmin: boolean
+  /** Flushes; 0: nothing is evicted. */
+  readonly #evictEvery: number
+  #flushes = 0
   #sinks: readonly StatsSink[] = []
   #flushing = false
 
@@ -38,6 +41,7 @@ export class StatsFlusher {
     }
     this.#interval = bootstrap.stats_flush_interval ?? DEFAULT_INTERVAL
     const eviction = bootstrap.stats_eviction_interval ?? 0
+    this.#evictEvery = eviction / this.#interval
     if (eviction % this.#interval !== 0) {
       const text = 'stats_eviction_interval must be a multiple of stats_flush_interval'
       throw new ConfigError('CONFIG_INVALID', ROOT.field('stats_eviction_interval'), text)
@@ -77,12 +81,20 @@ export class StatsFlusher {
     store.flushHistograms()
     refresh()
     this.#show()
+    this.#evict()
     this.#flushing = false
   }
 
   /** What there is, without waiting for workers: the process ends. */
   last(): void {
     this.#show()
+  }
+
+  #evict(): void {
+    if (this.#evictEvery === 0 || ++this.#flushes % this.#evictEvery !== 0) return
+    const { store, pool } = this.#parts
+    const names = store.evict()
+    if (names.length > 0) pool.broadcast({ type: 'evict-stats', names })
   }
 
   #show(): void {

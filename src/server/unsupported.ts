@@ -32,7 +32,6 @@ export function checkUnsupported(b: envoy.config.bootstrap.v3.Bootstrap, log: Lo
     'watchdog',
     'flags_path',
     'enable_dispatcher_stats',
-    'stats_eviction_interval',
     'memory_allocator_manager',
     'use_tcp_for_dns_lookups',
     'certificate_provider_instances',

@@ -20,6 +20,8 @@ export interface SlabUpdate {
   readonly first: number
   readonly names: readonly string[]
   readonly kinds: readonly CellKind[]
+  /** Cells of evicted names that have a new one. */
+  readonly reused: readonly (readonly [index: number, name: string, kind: CellKind])[]
   /** Histograms made since the last update: they are listed before the first flush. */
   readonly histograms: readonly string[]
 }
@@ -108,15 +110,17 @@ export class Slab {
   readonly #histograms = new Map<string, SlabHistogram | SampledHistogram>()
   readonly #samples: SampleRing | null
   readonly #post: (update: SlabUpdate) => void
-  #cells: Float64Array = new Float64Array(0)
-  #marks: Uint8Array = new Uint8Array(0)
-  #next = CHUNK_CELLS
   #total = 0
   #first = 0
   #newChunks: SharedArrayBuffer[] = []
   #newNames: string[] = []
   #newKinds: CellKind[] = []
   #newHistograms: string[] = []
+  #newReused: [number, string, CellKind][] = []
+  /** Of all chunks, and indices of cells that nobody has. */
+  readonly #allCells: Float64Array[] = []
+  readonly #allMarks: Uint8Array[] = []
+  readonly #free: number[] = []
   #scheduled = false
 
   /**
@@ -132,8 +136,8 @@ export class Slab {
   counter(name: string): Counter {
     let counter = this.#counters.get(name)
     if (counter === undefined) {
-      const at = this.#cell(name, CellKind.Counter)
-      counter = new SlabCounter(this.#cells, at)
+      const index = this.#cell(name, CellKind.Counter)
+      counter = new SlabCounter(this.#allCells[Math.floor(index / CHUNK_CELLS)]!, index % CHUNK_CELLS)
       this.#counters.set(name, counter)
     }
     return counter
@@ -142,8 +146,9 @@ export class Slab {
   gauge(name: string): Gauge {
     let gauge = this.#gauges.get(name)
     if (gauge === undefined) {
-      const at = this.#cell(name, CellKind.Gauge)
-      gauge = new SlabGauge(this.#cells, this.#marks, at)
+      const index = this.#cell(name, CellKind.Gauge)
+      const chunk = Math.floor(index / CHUNK_CELLS)
+      gauge = new SlabGauge(this.#allCells[chunk]!, this.#allMarks[chunk]!, index % CHUNK_CELLS)
       this.#gauges.set(name, gauge)
     }
     return gauge
@@ -171,6 +176,25 @@ export class Slab {
     }
   }
 
+  /**
+   * Forgets stats that were not used for a while. Their cells get other names: whoever holds one must ask for it again
+   * (`WorkerServices.evictedStats`).
+   */
+  evict(names: readonly string[]): void {
+    for (const name of names) {
+      for (const cell of [this.#counters.get(name), this.#gauges.get(name)]) {
+        if (cell === undefined) continue
+        const chunk = this.#allCells.indexOf(cell.cells)
+        cell.cells[cell.at] = 0
+        this.#allMarks[chunk]![cell.at] = 0
+        this.#free.push(chunk * CHUNK_CELLS + cell.at)
+      }
+      this.#counters.delete(name)
+      this.#gauges.delete(name)
+      this.#histograms.delete(name)
+    }
+  }
+
   /** Samples since the last call, for main. */
   drainHistograms(): HistogramUpdate {
     const out: [string, number[]][] = []
@@ -183,12 +207,13 @@ export class Slab {
   /** Sends names that are waiting; called by itself after the turn, and by hand before a scrape is answered. */
   flushNames(): void {
     this.#scheduled = false
-    if (this.#newNames.length === 0 && this.#newHistograms.length === 0) return
+    if (this.#newNames.length === 0 && this.#newHistograms.length === 0 && this.#newReused.length === 0) return
     this.#post({
       chunks: this.#newChunks,
       first: this.#first,
       names: this.#newNames,
       kinds: this.#newKinds,
+      reused: this.#newReused,
       histograms: this.#newHistograms,
     })
     this.#first = this.#total
@@ -196,21 +221,26 @@ export class Slab {
     this.#newNames = []
     this.#newKinds = []
     this.#newHistograms = []
+    this.#newReused = []
   }
 
+  /** @returns the index of a cell over all chunks */
   #cell(name: string, kind: CellKind): number {
-    if (this.#next === CHUNK_CELLS) {
+    this.#schedule()
+    const free = this.#free.pop()
+    if (free !== undefined) {
+      this.#newReused.push([free, name, kind])
+      return free
+    }
+    if (this.#total === this.#allCells.length * CHUNK_CELLS) {
       const chunk = new SharedArrayBuffer(CHUNK_CELLS * 9)
-      this.#cells = new Float64Array(chunk, 0, CHUNK_CELLS)
-      this.#marks = new Uint8Array(chunk, CHUNK_CELLS * 8)
+      this.#allCells.push(new Float64Array(chunk, 0, CHUNK_CELLS))
+      this.#allMarks.push(new Uint8Array(chunk, CHUNK_CELLS * 8))
       this.#newChunks.push(chunk)
-      this.#next = 0
     }
     this.#newNames.push(name)
     this.#newKinds.push(kind)
-    this.#total++
-    this.#schedule()
-    return this.#next++
+    return this.#total++
   }
 
   #schedule(): void {

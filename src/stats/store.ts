@@ -1,3 +1,4 @@
+import { EvictionMarks } from './eviction.ts'
 import { isTagged, readTagged } from './explicit-tags.ts'
 import { HistogramBins } from './histogram.ts'
 import { NamingScope, StatNames } from './naming-scope.ts'
@@ -35,6 +36,7 @@ export interface CounterSample extends NumberSample {
 
 /** What has been used, in no order: what sinks are told, and no more, as the names that the configuration declares are many. */
 export interface UsedStats {
+  /** Also those that were not used since the last eviction, which are not `used`: what they count goes on from there. */
   readonly counters: readonly CounterSample[]
   readonly gauges: readonly NumberSample[]
   readonly histograms: readonly HistogramSample[]
@@ -123,6 +125,9 @@ export class StatsStore implements StatsScope {
   readonly #texts = new Map<string, string>()
   readonly #exact = new Map<string, bigint>()
   readonly #explicit = new Map<string, TaggedName>()
+  /** Of the same: the name that workers have for it. */
+  readonly #raw = new Map<string, string>()
+  readonly #marks = new EvictionMarks()
   readonly #workers = new Map<number, WorkerCells>()
   readonly #declared = new Map<string, readonly StatTemplate[]>()
   readonly #named = new StatNames()
@@ -209,6 +214,11 @@ export class StatsStore implements StatsScope {
       worker.names[update.first + i] = this.#shown(update.names[i]!)
       worker.kinds[update.first + i] = update.kinds[i]!
     }
+    for (const [index, name, kind] of update.reused) {
+      worker.names[index] = this.#shown(name)
+      worker.kinds[index] = kind
+      worker.dropped.delete(index)
+    }
     for (const name of update.histograms) this.histogram(this.#shown(name))
   }
 
@@ -233,6 +243,7 @@ export class StatsStore implements StatsScope {
     if (!isTagged(name)) return name
     const { display, tagged } = readTagged(name)
     this.#explicit.set(display, tagged)
+    this.#raw.set(display, name)
     return display
   }
 
@@ -245,6 +256,45 @@ export class StatsStore implements StatsScope {
       if (worker.kinds[i] !== CellKind.Counter || worker.dropped.has(i)) continue
       this.counter(worker.names[i]!).add(cellOf(worker, i))
     }
+  }
+
+  /**
+   * Drops the stats with tags of their own (Envoy: of evictable scopes) that were not used since the last call, and marks the others
+   * unused. Comes after `flushHistograms`. @returns their names as workers know them, for `Slab.evict`
+   */
+  evict(): string[] {
+    const counters = this.#counterTotals()
+    const gauges = this.#gaugeTotals()
+    const evicted = new Set<string>()
+    for (const name of this.#explicit.keys()) {
+      const histogram = this.#histograms.get(name)
+      const total = counters.get(name)
+      const idle =
+        histogram !== undefined
+          ? this.#marks.markHistogram(name, histogram.cumulative)
+          : total !== undefined
+            ? this.#marks.mark(name, total)
+            : gauges.get(name)?.used !== true
+      if (idle) evicted.add(name)
+    }
+    for (const worker of this.#workers.values()) {
+      for (let i = 0; i < worker.names.length; i++) {
+        if (evicted.has(worker.names[i]!)) worker.dropped.add(i)
+        else if (worker.kinds[i] === CellKind.Gauge && this.#explicit.has(worker.names[i]!)) {
+          worker.marks[Math.floor(i / CHUNK_CELLS)]![i % CHUNK_CELLS] = 0
+        }
+      }
+    }
+    return [...evicted].map(name => this.#forget(name))
+  }
+
+  #forget(name: string): string {
+    const raw = this.#raw.get(name)!
+    for (const map of [this.#counters, this.#gauges, this.#histograms, this.#explicit, this.#raw, this.#baseline]) {
+      map.delete(name)
+    }
+    this.#marks.forget(name)
+    return raw
   }
 
   /** Ends the flush interval: what was recorded since becomes the interval shown by `/stats` (stats_flush_interval). */
@@ -307,14 +357,14 @@ export class StatsStore implements StatsScope {
       counters: sorted(counters, visible).map(([name, total]) => ({
         name,
         value: total - (this.#baseline.get(name) ?? 0),
-        used: total > 0,
+        used: total > 0 && !this.#marks.isIdle(name, total),
       })),
       gauges: sorted(gauges, visible).map(([name, gauge]) => this.#gaugeSample(name, gauge)),
       histograms: sorted(histograms, visible).map(([name, h]) => ({
         name,
         interval: h?.interval ?? EMPTY,
         cumulative: h?.cumulative ?? EMPTY,
-        used: (h?.cumulative.count ?? 0) > 0,
+        used: h !== null && h.cumulative.count > 0 && !this.#marks.isIdleHistogram(name, h.cumulative),
       })),
       texts: sorted(this.#texts, visible).map(([name, value]) => ({ name, value })),
     }
@@ -325,7 +375,8 @@ export class StatsStore implements StatsScope {
     const counters: CounterSample[] = []
     for (const [name, total] of this.#counterTotals()) {
       if (total === 0 || this.#rejected(name)) continue
-      counters.push({ name, total, value: total - (this.#baseline.get(name) ?? 0), used: true })
+      const used = !this.#marks.isIdle(name, total)
+      counters.push({ name, total, value: total - (this.#baseline.get(name) ?? 0), used })
     }
     const gauges: NumberSample[] = []
     for (const [name, gauge] of this.#gaugeTotals()) {
@@ -333,7 +384,8 @@ export class StatsStore implements StatsScope {
     }
     const histograms: HistogramSample[] = []
     for (const [name, { interval, cumulative }] of this.#histograms) {
-      if (cumulative.count > 0 && !this.#rejected(name)) histograms.push({ name, interval, cumulative, used: true })
+      if (cumulative.count === 0 || this.#marks.isIdleHistogram(name, cumulative)) continue
+      if (!this.#rejected(name)) histograms.push({ name, interval, cumulative, used: true })
     }
     return { counters, gauges, histograms }
   }

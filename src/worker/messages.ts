@@ -139,6 +139,8 @@ export type ToWorker =
   | { readonly type: 'log-levels'; readonly levels: [LogLevel, [string, LogLevel][]] }
   | { readonly type: 'flush-stats' }
   | { readonly type: 'drop-stats'; readonly prefix: string }
+  /** Stats that were not used for an eviction interval. */
+  | { readonly type: 'evict-stats'; readonly names: readonly string[] }
   /** Messages of the stats sink of that number, for one worker. */
   | { readonly type: 'deliver-stats'; readonly sink: number; readonly messages: readonly Uint8Array[] }
   | { readonly type: 'reopen-logs' }

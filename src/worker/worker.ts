@@ -52,6 +52,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
   const random = new XorShift(birth.seed)
   const sinks = birth.statsSinks === null ? null : new WorkerStatsSinks(birth.statsSinks)
   const slab = new Slab(update => post({ type: 'slab', update }), sinks?.ring ?? null)
+  const evictedStats = { generation: 0 }
   const runtime = new RuntimeView()
   const loop = new SocketLoop(timers, birth.workerIndex)
   const pages = new SharedPages()
@@ -68,6 +69,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     clock: systemClock,
     random,
     stats: slab.root,
+    evictedStats,
     runtime,
     secrets,
     extensions,
@@ -152,6 +154,10 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
         return
       case 'drop-stats':
         slab.drop(message.prefix)
+        return
+      case 'evict-stats':
+        slab.evict(message.names)
+        evictedStats.generation++
         return
       case 'deliver-stats':
         sinks?.deliver(message.sink, message.messages)

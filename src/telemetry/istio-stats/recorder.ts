@@ -27,6 +27,8 @@ export class IstioRecorder {
   #tags: readonly string[] = NO_TAGS
   #cells: Map<string, Counter | Gauge | Histogram> = new Map()
   #full = false
+  /** Of `evictedStats`, when the series were made. */
+  #generation = 0
 
   constructor(config: IstioStatsConfig, services: WorkerServices) {
     this.#config = config
@@ -54,6 +56,13 @@ export class IstioRecorder {
 
   /** Tags of a stream, and what `evaluate` gave for it; `count` and `record` are about these until the next call. */
   use(tags: readonly string[], values: readonly CelResult[]): void {
+    const generation = this.#services.evictedStats?.generation ?? 0
+    if (generation !== this.#generation) {
+      this.#generation = generation
+      this.#series.clear()
+      this.#size = 0
+      this.#full = false
+    }
     let key = tags.join('\x02')
     for (let i = 0; i < values.length; i++) key += `\x01${values[i]!.text}`
     let cells = this.#series.get(key)

@@ -80,8 +80,8 @@ class MetricsServiceSink implements StatsSink {
     const out = new FamilyWriter(config.labels ? this.#services.tags : null, at, config.batchSize)
     const deltas = config.deltas ? this.#deltas.take(counters) : null
     for (let i = 0; i < counters.length; i++) {
-      const { name, value } = counters[i]!
-      out.counter(name, deltas === null ? value : deltas[i]!)
+      const { name, value, used } = counters[i]!
+      if (used) out.counter(name, deltas === null ? value : deltas[i]!)
     }
     for (const { name, value, exact } of gauges) out.gauge(name, exact === undefined ? value : Number(exact))
     for (const { name, interval } of histograms) {

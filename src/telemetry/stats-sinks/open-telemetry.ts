@@ -102,7 +102,8 @@ export class OpenTelemetrySink implements StatsSink {
     for (const { name, value, exact } of gauges) out.gauge(name, exact ?? value)
     const deltas = counterDeltas ? this.#deltas.take(counters) : null
     for (let i = 0; i < counters.length; i++) {
-      const { name, value } = counters[i]!
+      const { name, value, used } = counters[i]!
+      if (!used) continue
       if (deltas === null) out.counter(name, value, this.#start, false)
       else if (deltas[i]! > 0) out.counter(name, deltas[i]!, this.#last, true)
     }

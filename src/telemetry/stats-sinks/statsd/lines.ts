@@ -42,7 +42,10 @@ export class StatsdLines {
   /** Statsd has no totals: counters are told by how much they grew. */
   flush({ counters, gauges }: StatsFlush, line: (text: string) => void): void {
     const deltas = this.#deltas.take(counters)
-    for (let i = 0; i < counters.length; i++) line(this.#text(counters[i]!.name, deltas[i]!, '|c'))
+    for (let i = 0; i < counters.length; i++) {
+      const { name, used } = counters[i]!
+      if (used) line(this.#text(name, deltas[i]!, '|c'))
+    }
     for (const { name, value, exact } of gauges) line(this.#text(name, exact ?? value, '|g'))
   }
 
