@@ -65,10 +65,15 @@ export class RateLimit {
     this.#hits = config.hitsFormat === '' ? null : compileFormat(config.hitsFormat, true)
   }
 
-  /** Null: an action has nothing to say about this request, so the others have nothing either. `cluster`: this proxy's own. */
-  descriptor(s: RateLimitSubject, cluster: string): RateLimitDescriptor | null {
+  /**
+   * Null: an action has nothing to say about this request, so the others have nothing either. `cluster`: this proxy's own. `own`: it is
+   * one of the filter that asks; what routes say of hits and headers Envoy takes no notice of.
+   */
+  descriptor(s: RateLimitSubject, cluster: string, own: boolean): RateLimitDescriptor | null {
     const entries: string[] = []
     for (let i = 0; i < this.#actions.length; i++) if (!this.#actions[i]!(s, cluster, entries)) return null
+    const limit = this.#limit(s)
+    if (!own) return { entries, hits: 1, countsHits: false, limit, gives: false, headers: undefined }
     let { hits } = this.#config
     if (this.#hits !== null) {
       const text = this.#hits.format(s)
@@ -76,7 +81,7 @@ export class RateLimit {
       hits = Number(text)
     }
     const { countsHits, gives, headers } = this.#config
-    return { entries, hits, countsHits, limit: this.#limit(s), gives, headers }
+    return { entries, hits, countsHits, limit, gives, headers }
   }
 
   #limit({ info }: RateLimitSubject): LimitOverride | null {

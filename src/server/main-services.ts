@@ -35,7 +35,7 @@ export function mainServices(parts: {
     random,
     stats: parts.store,
     runtime: parts.runtime,
-    clusters: { get: () => null },
+    clusters: { get: () => null, localSize: () => 1 },
     routes: { get: () => null },
     extensions: { generation: 0, get: () => null },
     secrets: parts.secrets,

@@ -12,6 +12,7 @@ import { tokenBucketMemory } from '../base/token-bucket.ts'
 import { parseSocketAddress } from '../config/endpoint.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
+import { localCluster } from '../config/local-cluster.ts'
 import { regexLimits } from '../config/matcher.ts'
 import type { NodeInfo } from '../config/services.ts'
 import { readDefaultTracing } from '../config/tracing.ts'
@@ -173,6 +174,7 @@ export class Server {
     this.runtimeView.load(this.runtime.entries())
     const misc = this.loggers.get('misc')
     readDefaultTracing(this.bootstrap.tracing, FieldPath.root().field('tracing'), text => misc.warning(text))
+    localCluster.name = this.bootstrap.cluster_manager?.local_cluster_name ?? ''
     regexLimits.error = this.runtimeView.integer('re2.max_program_size.error_level', 100)
     regexLimits.warn = this.runtimeView.integer('re2.max_program_size.warn_level', 2 ** 32 - 1)
     regexLimits.tell = text => misc.warning(text)

@@ -68,6 +68,13 @@ export class WorkerClusterManager implements ClusterManager {
     for (const c of this.clusters.values()) c.drain()
   }
 
+  localSize(): number {
+    const sets = this.localHosts()?.sets ?? []
+    let size = 0
+    for (let i = 0; i < sets.length; i++) size += sets[i]!.hosts.length
+    return Math.max(1, size)
+  }
+
   private localHosts(): PrioritySet | null {
     if (this.localName === '') return null
     return this.get(this.localName)?.prioritySet() ?? null

@@ -202,4 +202,6 @@ export const Resource = { Connections: 0, PendingRequests: 1, Requests: 2, Retri
 export interface ClusterManager {
   /** Materialises the cluster on first use; null when unknown. */
   get(name: string): Cluster | null
+  /** Hosts of the cluster that the proxy itself is in, healthy or not; 1 when there are none. */
+  localSize(): number
 }

@@ -98,7 +98,9 @@ class LocalRateLimitFilter implements HttpFilter<LimitState> {
     if (!this.#isOn(config.enabled)) return HeadersVerdict.Continue
     settings.stats.enabled.inc()
     const limiter = config.perConnection ? this.#limiterOf(s.info.connection!, config) : settings.limiter
-    const limit = limiter.check(config.limiter.descriptors.length === 0 ? NONE : this.#descriptors(s, settings))
+    const members = config.perCluster ? this.#services.clusters.localSize() : 1
+    const descriptors = config.limiter.descriptors.length === 0 ? NONE : this.#descriptors(s, settings)
+    const limit = limiter.check(descriptors, members)
     const { bucket } = limiter
     if (bucket !== null && (limiter.headers ?? config.limitHeaders)) {
       const state = s.slot(this.index) as LimitState
@@ -158,13 +160,13 @@ class LocalRateLimitFilter implements HttpFilter<LimitState> {
     return out
   }
 
-  /** `stage` -1: all. */
+  /** `stage` -1: they are the filter's, and have none. */
   #describe(s: StreamContext, limits: readonly RateLimit[], stage: number, out: RateLimitDescriptor[]): void {
     const { cluster } = this.#services.node
     for (let i = 0; i < limits.length; i++) {
       const limit = limits[i]!
       if (limit.disableKey !== '' || limit.onStreamDone || (stage >= 0 && limit.stage !== stage)) continue
-      const descriptor = limit.descriptor(s, cluster)
+      const descriptor = limit.descriptor(s, cluster, stage < 0)
       if (descriptor !== null) out.push(descriptor)
     }
   }

@@ -213,11 +213,9 @@ class RateLimitFilter implements HttpFilter<LimitState> {
     }
   }
 
-  /** `own`: of the filter. What routes say of hits and headers Envoy takes no notice of. */
   #describe(s: StreamContext, limit: RateLimit, own: boolean, out: RateLimitDescriptor[]): void {
-    const made = limit.descriptor(s, this.#services.node.cluster)
-    if (made === null) return
-    out.push(own ? made : { ...made, hits: 1, countsHits: false, gives: false, headers: undefined })
+    const made = limit.descriptor(s, this.#services.node.cluster, own)
+    if (made !== null) out.push(made)
   }
 
   #override(route: Route): RateLimitRouteConfig | null {

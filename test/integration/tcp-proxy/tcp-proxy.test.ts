@@ -49,7 +49,7 @@ async function proxy(
   bufferLimit = 64 * 1024,
 ): Promise<Setup> {
   const clusters = new Map<string, Cluster>()
-  const services = fakeServices(timers, { get: name => clusters.get(name) ?? null })
+  const services = fakeServices(timers, { localSize: () => 1, get: name => clusters.get(name) ?? null })
   const loop = new SocketLoop(timers)
   const logged: StreamInfo[] = []
   const logger: AccessLogger = { log: context => void logged.push(context.info) }

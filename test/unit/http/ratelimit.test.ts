@@ -42,7 +42,8 @@ t.test('a limit may come from dynamic metadata, and counts only as a whole', asy
   )
   const limit = new RateLimit(config!)
   const of = (value: unknown) =>
-    limit.descriptor({ info: { dynamicMetadata: { ns: { limit: value } } } } as unknown as RateLimitSubject, '')?.limit
+    limit.descriptor({ info: { dynamicMetadata: { ns: { limit: value } } } } as unknown as RateLimitSubject, '', false)
+      ?.limit
   t.same(of({ requests_per_unit: 42, unit: 'HOUR' }), { requests: 42, unit: 3 })
   t.equal(of({ requests_per_unit: 42 }), null)
   t.equal(of({ requests_per_unit: '42', unit: 'HOUR' }), null)

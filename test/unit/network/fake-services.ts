@@ -73,7 +73,7 @@ export interface FakeServices extends WorkerServices {
   readonly logged: string[]
 }
 
-const NO_CLUSTERS: ClusterManager = { get: () => null }
+const NO_CLUSTERS: ClusterManager = { get: () => null, localSize: () => 1 }
 
 export function fakeServices(timers: Timers = new TimerWheel(), clusters: ClusterManager = NO_CLUSTERS): FakeServices {
   const logged: string[] = []

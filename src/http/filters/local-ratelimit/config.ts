@@ -3,6 +3,7 @@ import { nextBucketNumber, type TokenBucketConfig } from '../../../base/token-bu
 import type { FieldPath } from '../../../config/field-path.ts'
 import type { envoy } from '../../../config/gen/messages.d.ts'
 import { statusCode } from '../../../config/http-status.ts'
+import { localCluster } from '../../../config/local-cluster.ts'
 import { type FractionConfig, latin1, parseFraction } from '../../../config/matcher.ts'
 import { parseFilterRateLimits } from '../../../config/rate-limit.ts'
 import { parseHeadersToAdd } from '../../../config/route-headers.ts'
@@ -24,7 +25,7 @@ const support = defineSupport<LocalRateLimitProto>('envoy.extensions.filters.htt
   descriptors: 'yes',
   stage: 'yes',
   local_rate_limit_per_downstream_connection: 'yes',
-  local_cluster_rate_limit: 'reject',
+  local_cluster_rate_limit: 'yes',
   enable_x_ratelimit_headers: 'yes',
   vh_rate_limits: 'yes',
   always_consume_default_token_bucket: 'yes',
@@ -62,6 +63,8 @@ export interface LocalRateLimitConfig {
   readonly grpcStatus: number
   readonly limiter: LimiterConfig
   readonly perConnection: boolean
+  /** The members of the proxy's own cluster share the tokens. */
+  readonly perCluster: boolean
   /** Null = never. */
   readonly enabled: FractionConfig | null
   readonly enforced: FractionConfig | null
@@ -98,6 +101,7 @@ export function parseLocalRateLimit(
       alwaysDefault: proto.always_consume_default_token_bucket ?? true,
     },
     perConnection: proto.local_rate_limit_per_downstream_connection ?? false,
+    perCluster: sharesTokens(proto, at),
     enabled: fraction(proto.filter_enabled),
     enforced: fraction(proto.filter_enforced),
     requestHeaders: parseHeadersToAdd(
@@ -130,6 +134,22 @@ export function parseLocalRateLimitOverride(
 }
 
 const RESOURCE_EXHAUSTED = 8
+
+function sharesTokens(proto: LocalRateLimitProto, at: FieldPath): boolean {
+  if (proto.local_cluster_rate_limit === undefined) return false
+  const refuse = (what: string): never => {
+    throw new ConfigError(
+      'CONFIG_INVALID',
+      at.field('local_cluster_rate_limit'),
+      `local_cluster_rate_limit is set ${what}`,
+    )
+  }
+  if (proto.local_rate_limit_per_downstream_connection === true) {
+    refuse('and local_rate_limit_per_downstream_connection is set to true')
+  }
+  if (localCluster.name === '') refuse('but no local cluster name is present')
+  return true
+}
 
 function fraction(proto: envoy.config.core.v3.RuntimeFractionalPercent | undefined): FractionConfig | null {
   return proto === undefined ? null : parseFraction(proto.default_value, proto.runtime_key ?? '')

@@ -41,18 +41,19 @@ export class Limiter {
     this.#dynamic = dynamic
   }
 
-  /** Takes what the request costs; `bucket` and `headers` say then what is left. */
-  check(descriptors: readonly RateLimitDescriptor[]): Limit {
+  /** Takes what the request costs, `members` times; `bucket` and `headers` say then what is left. */
+  check(descriptors: readonly RateLimitDescriptor[], members: number): Limit {
     const matches = descriptors.length === 0 ? NONE : this.#matches(descriptors)
     let shadowed = false
     for (let i = 0; i < matches.length; i++) {
       const { bucket, shadow, descriptor } = matches[i]!
-      if (bucket.consume(descriptor.gives ? -descriptor.hits : descriptor.hits)) continue
+      const hits = descriptor.hits * members
+      if (bucket.consume(descriptor.gives ? -hits : hits)) continue
       if (!shadow) return this.#result(bucket, descriptor.headers, Limit.Limited)
       shadowed = true
     }
     const first = matches[0]
-    if (this.#default !== null && (first === undefined || this.#alwaysDefault) && !this.#default.consume(1)) {
+    if (this.#default !== null && (first === undefined || this.#alwaysDefault) && !this.#default.consume(members)) {
       return this.#result(this.#default, undefined, Limit.Limited)
     }
     const bucket = first === undefined ? this.#default : first.bucket
