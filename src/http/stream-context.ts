@@ -44,6 +44,8 @@ export class StreamContext implements FormatContext, TimerOwner {
   responseHeaders: HeaderBlock | null = null
   responseTrailers: HeaderBlock | null = null
   localReplyBody = ''
+  /** What a filter has put into the request head that no head can have, in Envoy's words: the router refuses it. */
+  unsendable = ''
   /** Set by a filter that returns DataVerdict.Replace. */
   replacement: Uint8Array = NOTHING
   /** Uniform in [0, 2^53): every sampling decision of the stream uses it. */
@@ -368,6 +370,7 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.responseTrailers = null
     this.localReplyBody = ''
     this.replacement = NOTHING
+    this.unsendable = ''
     this.random = 0
     this.isHead = false
     this.isGrpc = false

@@ -238,7 +238,11 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
     const h = s.requestHeaders!
     const { clearRouteCache, clearRouteCacheHeaders } = this.#config
     if (clearRouteCache && answer.changesRequest(clearRouteCacheHeaders)) s.clearRouteCache()
-    if (!this.#changeRequest(h, answer) || !this.#areValid(answer.responseHeaders) || !this.#changeQuery(h, answer)) {
+    if (
+      !this.#changeRequest(s, h, answer) ||
+      !this.#areValid(answer.responseHeaders) ||
+      !this.#changeQuery(s, h, answer)
+    ) {
       this.#reject(s, state)
       return
     }
@@ -256,7 +260,7 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
   }
 
   /** False: something in it must not be. */
-  #changeRequest(h: HeaderBlock, answer: AuthzAnswer): boolean {
+  #changeRequest(s: StreamContext, h: HeaderBlock, answer: AuthzAnswer): boolean {
     const rules = this.#rules
     const { validate } = this.#config
     for (const change of answer.headers) {
@@ -267,8 +271,8 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
         if (rules.isError) return false
         continue
       }
-      // Not passed on, asked to validate or not: it would end the field, and another would begin.
       if (valid) applyChange(h, change)
+      else if (name !== '') s.unsendable ||= unsendable(name, value)
     }
     for (const name of answer.remove) {
       if (validate && !isFieldName(name)) continue
@@ -283,10 +287,11 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
     return changes.every(({ name, value }) => isFieldName(name) && isFieldValue(value))
   }
 
-  #changeQuery(h: HeaderBlock, { querySet, queryRemove }: AuthzAnswer): boolean {
+  #changeQuery(s: StreamContext, h: HeaderBlock, { querySet, queryRemove }: AuthzAnswer): boolean {
     if (querySet.length === 0 && queryRemove.length === 0) return true
     if (this.#config.validate && !querySet.every(isEncoded)) return false
     h.path = changeQuery(h.path, querySet, queryRemove)
+    for (const part of querySet) s.unsendable ||= unsendable(':path', part)
     return true
   }
 
@@ -418,6 +423,15 @@ const NO_EXTENSIONS: Readonly<Record<string, string>> = {}
 function statusOf({ status }: AuthzAnswer): HeaderChange[] {
   return [{ name: ':status', value: String(status), change: Change.Set }]
 }
+
+/** Of a request, asked to validate or not: it would end the field, and another would begin. */
+function unsendable(name: string, value: string): string {
+  if (name.startsWith(':') || isFieldName(name)) return isFieldValue(value) ? '' : `invalid header value for: ${name}`
+  const shown = name.replace(/[^ -~]/g, c => ESCAPES[c] ?? `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`)
+  return `invalid header name: ${shown}`
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { '\r': '\\r', '\n': '\\n', '\t': '\\t' }
 
 function isSendable({ name, value }: HeaderChange): boolean {
   return !name.startsWith(':') && isFieldName(name) && isFieldValue(value)

@@ -55,6 +55,13 @@ export function refuseUnhealthy(r: RouterRequest, s: StreamContext): void {
   s.sendLocalReply(503, 'no healthy upstream', 'no_healthy_upstream', localReplyHeaders(r, false))
 }
 
+/** A filter has made the head one that would be read as another, or as two (Envoy: checkValidRequestHeaders). */
+export function refuseUnsendable(s: StreamContext): void {
+  s.info.setFlag(ResponseFlag.DownstreamProtocolError)
+  const details = `filter_removed_required_request_headers{${s.unsendable.replaceAll(' ', '_')}}`
+  s.sendLocalReply(503, s.unsendable, details)
+}
+
 /** The last attempt failed before a response. `isRetry`: it was not the first. */
 export function refuseAfterFailure(
   r: RouterRequest,

@@ -16,6 +16,7 @@ import {
   refuseBadHeaders,
   refusedByCluster,
   refuseUnhealthy,
+  refuseUnsendable,
   refuseWithoutCluster,
   refuseWithoutRoute,
 } from './refusals.ts'
@@ -222,6 +223,11 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.cluster!.reportOutcome(attempt.host, 0, OutlierEvent.ConnectSuccess)
     this.charges.started()
     noteUpstream(info, attempt)
+    if (s.unsendable !== '') {
+      this.dropOthers(null)
+      refuseUnsendable(s)
+      return
+    }
     info.upstreamProtocol = protocol
     if (info.firstUpstreamTx < 0) info.firstUpstreamTx = now
     if (this.requestComplete) attempt.armPerTry(this.timeouts.perTry)

@@ -68,6 +68,19 @@ const ACTIONS = [
   'OVERWRITE_IF_EXISTS',
 ] as const
 
+/** Headers that would end a field, or are none. */
+const UNSENDABLE = [
+  ['x-a', 'a\r\nx-split: b'],
+  ['x-a', 'a\nx-split: b'],
+  ['x-a', 'a\rb'],
+  ['x-a', 'a\0b'],
+  ['x-a: b\r\nx-split', 'c'],
+  ['x a', 'b'],
+  ['x:a', 'b'],
+  [':status', '299'],
+  [':path', '/elsewhere'],
+] as const
+
 const group: Group = {
   name: 'ext-authz-grpc',
   upstreams: { a: { kind: 'http1' }, b: { kind: 'http1' }, auth: { kind: 'h2' }, auth2: { kind: 'h2' } },
@@ -295,6 +308,36 @@ with_request_body: {max_request_bytes: 8, allow_partial_message: true}
       ],
       [],
       stats('strict'),
+    ),
+    scenario(
+      'unsendable-request',
+      'A header that would split the request to the upstream',
+      UNSENDABLE.flatMap(([key, value]) => [
+        ask('plain', '/set', { ...OK, ok_response: { headers: [option(key, value, 'OVERWRITE_IF_EXISTS_OR_ADD')] } }),
+        ask('plain', '/add', { ...OK, ok_response: { headers: [option(key, value, 'APPEND_IF_EXISTS_OR_ADD')] } }),
+      ]),
+      [],
+      stats('plain'),
+    ),
+    scenario(
+      'unsendable-query',
+      'A parameter of the query that would split the request; the log of the real proxy has it as it came',
+      UNSENDABLE.filter(([key]) => key !== 'x a').map(([key, value]) =>
+        ask('plain', '/query', { ...OK, ok_response: { query_parameters_to_set: [{ key, value }] } }),
+      ),
+      [],
+      { ...stats('plain'), log: false },
+    ),
+    scenario(
+      'unsendable-response',
+      'A header that would split the response to the client: the real proxy sends it',
+      UNSENDABLE.flatMap(([key, value]) => [
+        ask('plain', '/add', { ...OK, ok_response: { response_headers_to_add: [option(key, value)] } }),
+        ask('plain', '/no', { ...NO, denied_response: { headers: [option(key, value)], body: 'no' } }),
+        ask('plain', '/error', { ...NO, error_response: { headers: [option(key, value)], body: 'broken' } }),
+      ]),
+      [],
+      stats('plain'),
     ),
     scenario('per-route', 'A route may have another service', ask('other', '/1', NO), [], stats('other')),
   ],

@@ -197,6 +197,9 @@ t.test('workloads come by ADS only', async t => {
   t.equal(workloadSource({}), null)
   t.match(workloadSource(bootstrap({ config_source: { ads: {} } })), { ads: {} })
   for (const bad of [{}, { config_source: { path_config_source: { path: '/x' } } }]) {
-    t.throws(() => workloadSource(bootstrap(bad)), /by ADS only\s+at bootstrap_extensions\[0\].typed_config.config_source/)
+    t.throws(
+      () => workloadSource(bootstrap(bad)),
+      /by ADS only\s+at bootstrap_extensions\[0\].typed_config.config_source/,
+    )
   }
 })

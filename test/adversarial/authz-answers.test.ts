@@ -1,0 +1,180 @@
+import { createServer as createHttp2, type ServerHttp2Stream } from 'node:http2'
+import { type AddressInfo, createServer, type Server } from 'node:net'
+import t, { type Test } from 'tap'
+import { encodeMessage } from '../../src/config/binary.ts'
+import { RunningProxy } from '../integration/proxy/running-proxy.ts'
+import { exchange } from './exchange.ts'
+import { RecordingUpstream } from './recording-upstream.ts'
+
+/**
+ * What a hostile or careless authorization service answers must neither split the request to the upstream nor the response to the
+ * client. Requests are as the real Envoy has them (parity, ext-authz-grpc/unsendable-*); it sends such responses.
+ */
+const TYPE = 'type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz'
+const HEADERS: readonly (readonly [name: string, value: string])[] = [
+  ['x-a', 'a\r\nx-split: b'],
+  ['x-a', 'a\nx-split: b'],
+  ['x-a', 'a\r\n\r\nHTTP/1.1 200 OK\r\nx-split: b\r\n\r\n'],
+  ['x-a', 'a\rb'],
+  ['x-a', 'a\0b'],
+  ['x-a: b\r\nx-split', 'c'],
+  ['x a', 'b'],
+  ['', 'b'],
+  [':status', '299'],
+]
+
+function listening(server: Server): Promise<number> {
+  return new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port)))
+}
+
+async function behind(
+  t: Test,
+  service: object,
+  port: number,
+  http2: boolean,
+): Promise<[RunningProxy, RecordingUpstream]> {
+  const upstream = await RecordingUpstream.start()
+  const options = {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+      explicit_http_config: { http2_protocol_options: {} },
+    },
+  }
+  const address = (value: number): object => ({ socket_address: { address: '127.0.0.1', port_value: value } })
+  const cluster = (name: string, value: number, more = {}): object => ({
+    name,
+    type: 'STATIC',
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: address(value) } }] }] },
+    ...more,
+  })
+  const routes = [{ match: { prefix: '/' }, route: { cluster: 'upstream' } }]
+  const manager = {
+    '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+    stat_prefix: 'http',
+    route_config: { name: 'r', virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
+    http_filters: [
+      { name: 'authz', typed_config: { '@type': TYPE, transport_api_version: 'V3', ...service } },
+      {
+        name: 'router',
+        typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
+      },
+    ],
+  }
+  const proxy = await RunningProxy.start({
+    upstream: 0,
+    bootstrap: (listen, admin) =>
+      JSON.stringify({
+        admin: { address: address(admin) },
+        static_resources: {
+          listeners: [
+            {
+              name: 'l',
+              address: address(listen),
+              filter_chains: [{ filters: [{ name: 'hcm', typed_config: manager }] }],
+            },
+          ],
+          clusters: [
+            cluster('upstream', upstream.port),
+            cluster('auth', port, http2 ? { typed_extension_protocol_options: options } : {}),
+          ],
+        },
+      }),
+  })
+  t.teardown(async () => {
+    await proxy.stop()
+    await upstream.stop()
+  })
+  return [proxy, upstream]
+}
+
+async function ask(proxy: RunningProxy, path: string): Promise<string> {
+  const seen = await exchange(proxy.port, `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`, 20_000)
+  return seen.text
+}
+
+/** One response, without what the service tried to put into it. */
+function whole(t: Test, text: string, status: RegExp, what: string): void {
+  t.match(text, status, what)
+  t.equal(text.split('HTTP/1.1 ').length, 2, `${what}: one response`)
+  t.notMatch(text, /^x-split/m, what)
+  t.notMatch(text.split('\r\n\r\n')[0], /^(x a)?:/m, what)
+}
+
+t.test('a gRPC service: request, response, refusal, error', async t => {
+  let answer: object = {}
+  const server = createHttp2()
+  server.on('stream', (stream: ServerHttp2Stream) => {
+    const body = Buffer.from(encodeMessage('envoy.service.auth.v3.CheckResponse', answer))
+    const head = Buffer.alloc(5)
+    head.writeUInt32BE(body.length, 1)
+    stream.on('error', () => {})
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+    stream.end(Buffer.concat([head, body]))
+  })
+  const port = await listening(server)
+  t.teardown(() => server.close())
+  const grpc = { grpc_service: { envoy_grpc: { cluster_name: 'auth' }, timeout: '20s' } }
+  const [proxy, upstream] = await behind(t, grpc, port, true)
+  for (const [key, value] of HEADERS) {
+    const what = JSON.stringify([key, value])
+    const headers = [{ header: { key, value } }]
+    answer = { status: { code: 0 }, ok_response: { headers } }
+    upstream.requests.length = 0
+    const sent = await ask(proxy, '/request')
+    const harmless = key === '' || key.startsWith(':')
+    whole(
+      t,
+      sent,
+      harmless ? /^HTTP\/1\.1 200 / : /^HTTP\/1\.1 503 [\s\S]*\r\n\r\ninvalid header (name|value for): /,
+      `${what} sent`,
+    )
+    t.same(upstream.requests, harmless ? ['GET /request'] : [], `${what}: what the upstream gets`)
+    answer = { status: { code: 0 }, ok_response: { response_headers_to_add: headers } }
+    whole(t, await ask(proxy, '/response'), /^HTTP\/1\.1 200 /, `${what} added`)
+    answer = { status: { code: 7 }, denied_response: { headers, body: 'no' } }
+    whole(t, await ask(proxy, '/denied'), /^HTTP\/1\.1 403 [\s\S]*\r\n\r\nno$/, `${what} in a refusal`)
+    answer = { status: { code: 7 }, error_response: { headers, body: 'broken' } }
+    whole(t, await ask(proxy, '/error'), /^HTTP\/1\.1 \d{3} /, `${what} in an error`)
+  }
+  t.same(upstream.leftovers, [])
+})
+
+t.test('an HTTP service: its codec takes the answer apart, and nothing of it is more than a header', async t => {
+  let answer = ''
+  const server = createServer(socket => socket.on('error', () => {}).once('data', () => socket.end(answer, 'latin1')))
+  const port = await listening(server)
+  t.teardown(() => server.close())
+  const every = { patterns: [{ safe_regex: { regex: '.*' } }] }
+  const http = {
+    http_service: {
+      server_uri: { uri: 'http://auth.test', cluster: 'auth', timeout: '20s' },
+      authorization_response: {
+        allowed_upstream_headers: every,
+        allowed_client_headers: every,
+        allowed_client_headers_on_success: every,
+      },
+    },
+  }
+  const [proxy, upstream] = await behind(t, http, port, false)
+  for (const line of [
+    'x-a: a\rb',
+    'x-a: a\0b',
+    'x a: b',
+    ': b',
+    ':status: 299',
+    'x-a: a\r x-split: b',
+    'x-a: a\r\n\tx-split: b',
+  ]) {
+    for (const status of ['200 OK', '403 Forbidden']) {
+      const what = JSON.stringify([line, status])
+      answer = `HTTP/1.1 ${status}\r\n${line}\r\ncontent-length: 0\r\n\r\n`
+      upstream.requests.length = 0
+      const text = await ask(proxy, '/http')
+      whole(t, text, /^HTTP\/1\.1 (200|403) /, what)
+      t.notMatch(text.split('\r\n\r\n')[0], /\r(?!\n)|\0/, what)
+      t.ok(upstream.requests.length <= 1, `${what}: at most one request`)
+    }
+  }
+  t.same(upstream.leftovers, [])
+})
