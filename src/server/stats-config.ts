@@ -17,13 +17,18 @@ export function tagConfig(config: StatsConfig | undefined, fixed: readonly (read
     ...(tag.regex === undefined ? {} : { regex: tag.regex }),
     ...(tag.fixed_value === undefined ? {} : { fixed_value: tag.fixed_value }),
   }))
-  return { useDefaults: config?.use_all_default_tags ?? true, specifiers, fixed }
+  return {
+    useDefaults: config?.use_all_default_tags ?? true,
+    specifiers,
+    fixed,
+    overrides: config?.allow_default_tag_overrides === true,
+  }
 }
 
 /** Throws ConfigError for a tag that has neither regex nor default. */
-export function tagExtractor({ useDefaults, specifiers, fixed }: TagConfig): TagExtractor {
+export function tagExtractor({ useDefaults, specifiers, fixed, overrides }: TagConfig): TagExtractor {
   try {
-    return new TagExtractor(useDefaults, specifiers, fixed)
+    return new TagExtractor(useDefaults, specifiers, fixed, overrides)
   } catch (error) {
     throw new ConfigError('CONFIG_INVALID', AT.field('stats_tags'), (error as Error).message)
   }

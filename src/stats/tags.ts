@@ -96,26 +96,31 @@ export interface TagConfig {
   readonly specifiers: readonly TagSpecifier[]
   /** --stats-tag */
   readonly fixed: readonly (readonly [string, string])[]
+  /** allow_default_tag_overrides */
+  readonly overrides: boolean
 }
 
 /** Cuts tags out of names, with a cache: one name is asked for at every scrape. */
 export class TagExtractor {
   readonly #before: TagRule[] = []
   readonly #fixed: (readonly [string, string])[] = []
+  readonly #fixedLabels = new Set<string>()
   readonly #after: TagRule[] = []
   readonly #cache = new Map<string, TaggedName>()
 
-  /** `fixed`: --stats-tag. Throws Error for a regex that does not compile and for an unknown default. */
+  /** `fixed`: --stats-tag. `overrides`: a specifier takes the place of the default rules of its name. Throws Error for a regex that does not compile and for an unknown default. */
   constructor(
     useDefaults: boolean,
     specifiers: readonly TagSpecifier[] = [],
     fixed: readonly (readonly [string, string])[] = [],
+    overrides = false,
   ) {
     if (useDefaults) {
-      this.#before.push(...UNANCHORED)
-      this.#after.push(...ANCHORED)
+      const own = new Set(overrides ? specifiers.map(specifier => specifier.tag_name) : [])
+      this.#before.push(...UNANCHORED.filter(r => !own.has(r.label)))
+      this.#after.push(...ANCHORED.filter(r => !own.has(r.label)))
     }
-    for (const tag of fixed) this.#fixed.push(tag)
+    for (const [label, value] of fixed) this.#fix(label, value)
     for (const specifier of specifiers) this.#add(specifier)
   }
 
@@ -136,7 +141,7 @@ export class TagExtractor {
   #add(specifier: TagSpecifier): void {
     const label = specifier.tag_name
     if (specifier.fixed_value !== undefined && specifier.fixed_value !== '') {
-      this.#fixed.push([label, specifier.fixed_value])
+      this.#fix(label, specifier.fixed_value)
       return
     }
     if (specifier.regex === undefined || specifier.regex === '') {
@@ -153,10 +158,17 @@ export class TagExtractor {
     list.push({ label, pattern, needs: '' })
   }
 
+  /** Of two values the first holds, and no rule cuts out another. */
+  #fix(label: string, value: string): void {
+    if (this.#fixedLabels.has(label)) return
+    this.#fixedLabels.add(label)
+    this.#fixed.push([label, value])
+  }
+
   #cut(name: string): TaggedName {
     const tags: (readonly [string, string])[] = []
     const cuts: [number, number][] = []
-    const seen = new Set<string>()
+    const seen = new Set(this.#fixedLabels)
     for (const r of this.#before) apply(r, name, tags, cuts, seen)
     for (const tag of this.#fixed) tags.push(tag)
     for (const r of this.#after) apply(r, name, tags, cuts, seen)

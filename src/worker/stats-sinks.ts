@@ -26,8 +26,8 @@ export class WorkerStatsSinks {
 
   /** The slab, which is among the services, needs the ring first. */
   start(services: WorkerServices): void {
-    const { useDefaults, specifiers, fixed } = this.#config.tags
-    const tags = new TagExtractor(useDefaults, specifiers, fixed)
+    const { useDefaults, specifiers, fixed, overrides } = this.#config.tags
+    const tags = new TagExtractor(useDefaults, specifiers, fixed, overrides)
     // The call-outs are made later than this; getters stay what they are.
     const own = Object.create(services, { tags: { value: tags } })
     this.#services = services

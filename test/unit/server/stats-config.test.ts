@@ -49,3 +49,24 @@ t.test('a tag without regex or default is an error', async t => {
     /no default regex for name: 'nope'/,
   )
 })
+
+t.test('the first fixed value of a tag holds, and nothing of that name is cut out', async t => {
+  const stats_tags = [
+    { tag_name: 'envoy.cluster_name', fixed_value: 'first' },
+    { tag_name: 'envoy.cluster_name', fixed_value: 'second' },
+  ]
+  const tags = tagExtractor(tagConfig({ stats_tags }, []))
+  t.strictSame(tags.extract('cluster.a.membership_total'), {
+    name: 'cluster.a.membership_total',
+    tags: [['envoy.cluster_name', 'first']],
+  })
+})
+
+t.test('allow_default_tag_overrides: a tag of the same name takes the place of the default rule', async t => {
+  const stats_tags = [{ tag_name: 'envoy.cluster_name', regex: '^(nomatch)' }]
+  const name = 'cluster.a.membership_total'
+  const besides = tagExtractor(tagConfig({ stats_tags }, []))
+  t.equal(besides.extract(name).name, 'cluster.membership_total')
+  const instead = tagExtractor(tagConfig({ stats_tags, allow_default_tag_overrides: true }, []))
+  t.strictSame(instead.extract(name), { name, tags: [] })
+})
