@@ -56,6 +56,8 @@ const GATHER_LIMIT = 500
 const RECLAIM_EVERY = 5000
 /** How long workers get to flush their logs when the process ends. */
 const SHUTDOWN_GRACE = 200
+/** The same, when they have the last flush to send. */
+const SINKS_GRACE = 2000
 /** From LIVE until what only dumps read is packed, in ms: whoever waits for readiness comes first. */
 const SHELVE_AFTER = 1000
 /** Bytes. After a configuration that takes so much, half of the heap is garbage, and what follows would come on top of it. */
@@ -326,7 +328,7 @@ export class Server {
     }
     this.statistics.flusher.last()
     this.pool.stop(leave)
-    setTimeout(leave, SHUTDOWN_GRACE)
+    setTimeout(leave, this.statistics.forWorkers === null ? SHUTDOWN_GRACE : SINKS_GRACE)
   }
 
   /** A failed start: give back what was opened. */

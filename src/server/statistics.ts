@@ -26,7 +26,7 @@ export class Statistics {
     const tags = tagConfig(config, fixedTags)
     this.tags = tagExtractor(tags)
     this.tags.explicit = parts.store.explicitTags
-    this.buckets = bucketsOf(config)
+    this.buckets = bucketsOf(config, warnings)
     const matcher = parseStatsMatcher(
       config?.stats_matcher,
       FieldPath.root().field('stats_config').field('stats_matcher'),

@@ -35,11 +35,11 @@ export function tagExtractor({ useDefaults, specifiers, fixed, overrides }: TagC
 }
 
 /** histogram_bucket_settings: the first entry that matches a name gives its buckets. */
-export function bucketsOf(config: StatsConfig | undefined): (name: string) => readonly number[] {
+export function bucketsOf(config: StatsConfig | undefined, warnings: string[]): (name: string) => readonly number[] {
   const settings = (config?.histogram_bucket_settings ?? []).map((setting, i) => {
     const at = AT.field('histogram_bucket_settings').index(i)
     if (setting.bins !== undefined) {
-      throw new ConfigError('CONFIG_UNSUPPORTED', at.field('bins'), 'bins of native histograms are not supported')
+      warnings.push(`${at.field('bins')}: native histograms are not supported, it has no effect`)
     }
     return {
       match: compileStringMatch(parseStringMatcher(setting.match ?? {}, at.field('match'))),

@@ -87,6 +87,8 @@ export class StatsFlusher {
 
   /** What there is, without waiting for workers: the process ends. */
   last(): void {
+    // The samples of the last interval have been shown.
+    this.#parts.store.flushHistograms()
     this.#show()
   }
 

@@ -20,7 +20,8 @@ t.test('an inclusion list rejects every other name, an exclusion list only those
 })
 
 t.test('the first bucket setting that matches applies, others keep the default buckets', async t => {
-  const buckets = bucketsOf({ histogram_bucket_settings: [{ match: { prefix: 'cluster.' }, buckets: [10, 1] }] })
+  const settings = [{ match: { prefix: 'cluster.' }, buckets: [10, 1] }]
+  const buckets = bucketsOf({ histogram_bucket_settings: settings }, [])
   t.strictSame(buckets('cluster.a.upstream_rq_time'), [1, 10])
   t.equal(buckets('http.x.downstream_rq_time'), BUCKETS)
 })
@@ -69,4 +70,10 @@ t.test('allow_default_tag_overrides: a tag of the same name takes the place of t
   t.equal(besides.extract(name).name, 'cluster.membership_total')
   const instead = tagExtractor(tagConfig({ stats_tags, allow_default_tag_overrides: true }, []))
   t.strictSame(instead.extract(name), { name, tags: [] })
+})
+
+t.test('bins of native histograms are a warning', async t => {
+  const warnings: string[] = []
+  bucketsOf({ histogram_bucket_settings: [{ match: { prefix: 'x' }, bins: 100 }] }, warnings)
+  t.match(warnings, [/histogram_bucket_settings\[0\]\.bins: native histograms are not supported/])
 })
