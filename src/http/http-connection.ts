@@ -7,6 +7,7 @@ import { startsWithPreface } from '../codec/http2/frames.ts'
 import { Http2ServerCodec } from '../codec/http2/server.ts'
 import { CloseHow, CloseReason, type Connection, Flow, ReadHold } from '../io/connection.ts'
 import { UNTOLD } from '../io/proxied.ts'
+import { connectionInfo } from '../telemetry/connection-info.ts'
 import { ResponseFlag } from '../telemetry/stream-info.ts'
 import type { ConnectionManager } from './connection-manager.ts'
 import type { StreamContext } from './stream-context.ts'
@@ -244,12 +245,14 @@ export class HttpConnection implements TimerOwner {
     }
     this.manager.stats.cxProtocolError.inc()
     context.info.setFlag(ResponseFlag.DownstreamProtocolError)
+    connectionInfo(this.connection).setFlag(ResponseFlag.DownstreamProtocolError)
     this.manager.refuse(context, status, statusText(status), details)
   }
 
   onConnectionError(_details: string): void {
     const { stats } = this.manager
     stats.cxProtocolError.inc()
+    connectionInfo(this.connection).setFlag(ResponseFlag.DownstreamProtocolError)
     if (this.broken) {
       // The codec has ended its streams before; Envoy still counts them as alive.
       stats.cxDestroyActiveRq.inc()

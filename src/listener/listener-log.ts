@@ -42,7 +42,8 @@ export class ListenerLog {
       responseTrailers: null,
       localReplyBody: '',
     }
-    for (const logger of this.#loggers) logger.log(context, 'TcpConnectionEnd')
+    // Envoy gives its listeners' lines no type.
+    for (const logger of this.#loggers) logger.log(context, 'NotSet')
   }
 }
 

@@ -65,6 +65,7 @@ export class NetworkFilterChain implements ConnectionHandler, ReadContinuation {
     const filters = this.#filters
     for (let i = 0; i < filters.length; i++) filters[i]!.onClose(c, why)
     this.#owner.onConnectionClosed(c as SocketConnection, why)
+    for (let i = 0; i < filters.length; i++) filters[i]!.onGone?.()
   }
 
   /** Introduces filters up to number `upTo`; false when one of them wants to wait before the next hears of the connection. */

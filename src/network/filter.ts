@@ -16,6 +16,8 @@ export interface NetworkFilter {
   onData(c: Connection, d: Uint8Array, end: boolean): NetVerdict
   onWritable?(c: Connection): void
   onClose(c: Connection, why: CloseReason): void
+  /** The last call, when the listener has logged the connection: in Envoy the filter is taken apart then. */
+  onGone?(): void
 }
 
 /** What `create()` of a network filter factory gives: makes an instance per connection. */

@@ -359,6 +359,9 @@ export class TcpProxySession
     info.downstreamWireBytesReceived = this.downstream.bytesReceived
     info.downstreamWireBytesSent = this.downstream.bytesSent
     info.downstreamTransportFailure = this.downstream.transportFailure || this.downstream.inspectorFailure
+  }
+
+  onGone(): void {
     const { loggers } = this.#proxy
     for (let i = 0; i < loggers.length; i++) loggers[i]!.log(this, 'TcpConnectionEnd')
   }

@@ -24,6 +24,7 @@ export interface AccessLogger {
 }
 
 export type AccessLogType =
+  | 'NotSet'
   | 'TcpUpstreamConnected'
   | 'TcpPeriodic'
   | 'TcpConnectionEnd'

@@ -1,5 +1,6 @@
+import { parse as parseYaml } from 'yaml'
 import { bootstrap, cluster, fileLog, httpListener, tcpListener } from '../configs/builder.ts'
-import { type Group, get, scenario, tcp, together } from '../scenario.ts'
+import { type Group, get, raw, scenario, tcp, together } from '../scenario.ts'
 
 /** What a listener says of itself, and which of its connections count against the limit of the process. */
 const FORMAT =
@@ -72,4 +73,51 @@ const limit: Group = {
   ],
 }
 
-export default [facts, limit]
+const line = (who: string) =>
+  `access_log: [${JSON.stringify(fileLog(`${who} type=%ACCESS_LOG_TYPE% flags=%RESPONSE_FLAGS%\n`))}]`
+const refusedFrames = [0x00, 0x00, 0x05, 0x01, 0x05, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff]
+
+/** One connection, two lines: the filter's and the listener's. */
+const lines: Group = {
+  name: 'listener-log',
+  upstreams: { echo: { kind: 'tcp' }, a: { kind: 'http1' } },
+  config: bootstrap(
+    [
+      httpListener('main', {
+        routes: '[{match: {prefix: /}, route: {cluster: a}}]',
+        hcm: line('hcm'),
+        listener: line('listener'),
+      }),
+      { ...tcpListener('tcp', `cluster: echo\n${line('tcp_proxy')}`), ...(parseYaml(line('listener')) as Json) },
+      { ...tcpListener('nowhere', `cluster: gone\n${line('tcp_proxy')}`), ...(parseYaml(line('listener')) as Json) },
+    ],
+    [cluster('a', 'a'), cluster('echo', 'echo'), cluster('gone', [])],
+  ),
+  scenarios: [
+    scenario('http', 'The connection manager logs first; the line of a listener has no type', get('/'), [], {
+      logLines: 2,
+    }),
+    scenario('tcp', 'tcp_proxy logs after its listener, which has its flags', hello('tcp'), [], { logLines: 2 }),
+    scenario('tcp-failed', 'The same without an upstream', tcp('nowhere', [{ closed: true }]), [], {
+      logLines: 2,
+    }),
+    scenario('protocol-error', "A protocol error is the connection's too", raw('nonsense\r\n\r\n'), [], {
+      logLines: 2,
+    }),
+    scenario(
+      'protocol-error-h2',
+      'The same, HTTP/2',
+      {
+        kind: 'h2',
+        listener: 'main',
+        streams: [],
+        rawFrames: Buffer.from(refusedFrames).toString('hex'),
+        untilClosed: true,
+      },
+      [],
+      { logLines: 1 },
+    ),
+  ],
+}
+
+export default [facts, limit, lines]

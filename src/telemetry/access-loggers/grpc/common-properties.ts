@@ -67,6 +67,7 @@ function writeCommon(
 }
 
 const TYPES: Readonly<Record<AccessLogType, number>> = {
+  NotSet: 0,
   TcpUpstreamConnected: 1,
   TcpPeriodic: 2,
   TcpConnectionEnd: 3,
