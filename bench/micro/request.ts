@@ -10,7 +10,8 @@ import { parseCluster } from '../../src/config/cluster.ts'
 import { FieldPath } from '../../src/config/field-path.ts'
 import type { envoy } from '../../src/config/gen/messages.d.ts'
 import { loadBootstrap } from '../../src/config/load.ts'
-import type { CallOuts } from '../../src/config/services.ts'
+import type { CallOuts, NodeInfo } from '../../src/config/services.ts'
+import { encodeStruct } from '../../src/config/struct-wire.ts'
 import { registerExtensions } from '../../src/extensions.ts'
 import { ipAddress } from '../../src/io/address.ts'
 import { type Address, type Connection, type ConnectionHandler, Flow } from '../../src/io/connection.ts'
@@ -19,6 +20,7 @@ import type { NetworkFilterServices } from '../../src/network/filter-factory.ts'
 import { httpConnectionManagerFactory } from '../../src/network/filters/http-connection-manager.ts'
 import { clusterParser } from '../../src/server/cluster-parser.ts'
 import { Slab } from '../../src/stats/slab.ts'
+import { ownWorkload } from '../../src/telemetry/workload-metadata.ts'
 import type { ClusterConfig } from '../../src/upstream/cluster-config.ts'
 import { WorkerClusterManager } from '../../src/upstream/cluster-manager.ts'
 import { BuiltinCodecs } from '../../src/upstream/codecs.ts'
@@ -42,16 +44,21 @@ const ZIPKIN: Tracer = [
 ]
 const OTLP: Tracer = ['OpenTelemetryConfig', { http_service: { http_uri: HTTP_URI }, service_name: 'bench' }]
 
-/** `traced`: with a tracer, and so many per cent of the requests sampled. */
+/** What Istio adds for telemetry, with the headers by which its peers know each other; the stock Envoy has no such filters. */
+const MESH = 'mesh'
+
+/** `more`: with a tracer, and so many per cent of the requests sampled; or with Istio's own filters. */
 const CASES: readonly (readonly [
   name: string,
   configuration: Configuration,
   host: string,
-  traced?: [Tracer, number],
+  more?: [Tracer, number] | typeof MESH,
 ])[] = [
   ['http1', HTTP1, 'bench.test'],
   ['istio-inbound', ISTIO_INBOUND, 'bench.test'],
   ['istio-outbound', ISTIO_OUTBOUND, ISTIO_OUTBOUND.checks.host],
+  ['istio-inbound-mesh', ISTIO_INBOUND, 'bench.test', MESH],
+  ['istio-outbound-mesh', ISTIO_OUTBOUND, ISTIO_OUTBOUND.checks.host, MESH],
   ['http2-both', HTTP2_BOTH, 'bench.test'],
   ['istio-inbound-zipkin-1', ISTIO_INBOUND, 'bench.test', [ZIPKIN, 1]],
   ['istio-inbound-otlp-1', ISTIO_INBOUND, 'bench.test', [OTLP, 1]],
@@ -71,12 +78,54 @@ const SITES: Sites = {
   upstreams: { http1: 1, http2: 2, mutualTls: 3, stub: 4, hold: 5, grpc: 6, tcp: 7, xds: 8, xdsControl: 9 },
   certificates: null,
 }
-/** As nginx answers. */
-const RESPONSE = Buffer.from(
-  'HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 09:00:00 GMT\r\nContent-Type: text/plain\r\n' +
-    'Content-Length: 20\r\nConnection: keep-alive\r\n\r\nhello from upstream\n',
-  'latin1',
-)
+const NODE: NodeInfo = {
+  id: 'sidecar~10.0.0.1~bench-7d9c5b8f6-x2x9p.demo~demo.svc.cluster.local',
+  cluster: 'bench.demo',
+  region: '',
+  zone: '',
+  subZone: '',
+  metadata: {
+    NAME: 'bench-7d9c5b8f6-x2x9p',
+    NAMESPACE: 'demo',
+    WORKLOAD_NAME: 'bench',
+    CLUSTER_ID: 'Kubernetes',
+    ISTIO_VERSION: '1.32.0',
+    OWNER: 'kubernetes://apis/apps/v1/namespaces/demo/deployments/bench',
+    LABELS: {
+      app: 'bench',
+      version: 'v1',
+      'service.istio.io/canonical-name': 'bench',
+      'service.istio.io/canonical-revision': 'v1',
+    },
+  },
+}
+const PEER =
+  `x-envoy-peer-metadata: ${encodeStruct(ownWorkload(NODE, []).toStruct()).toString('base64')}\r\n` +
+  `x-envoy-peer-metadata-id: ${NODE.id}\r\n`
+
+/** As nginx answers; `fields`: further ones. */
+function responseWith(fields: string): Buffer {
+  return Buffer.from(
+    'HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 09:00:00 GMT\r\nContent-Type: text/plain\r\n' +
+      `Content-Length: 20\r\nConnection: keep-alive\r\n${fields}\r\nhello from upstream\n`,
+    'latin1',
+  )
+}
+
+/** In front of the router: peers tell of themselves in requests to the inbound side, in answers to the outbound side. */
+function withMeshFilters(yaml: string, inbound: boolean): string {
+  const side = inbound ? 'downstream' : 'upstream'
+  const config = `{"${side}_discovery": [{"istio_headers": {}}], "${side}_propagation": [{"istio_headers": {}}]}`
+  const filter = (name: string, type: string, body: string): string =>
+    `- {"name": "${name}", "typed_config": {"@type": "type.googleapis.com/${type}", ${body.slice(1)}}\n`
+  return yaml.replace(
+    /^( *)- name: envoy\.filters\.http\.router$/m,
+    (router, indent: string) =>
+      `${indent}${filter('istio.metadata_exchange', 'io.istio.http.peer_metadata.Config', config)}` +
+      `${indent}${filter('istio.stats', 'stats.PluginConfig', '{"disable_host_header_fallback": false}')}${router}`,
+  )
+}
+
 const wire = Buffer.allocUnsafeSlow(65536)
 
 /** A connection whose bytes are a string; what one side writes in a turn is one chunk for the other. */
@@ -138,17 +187,23 @@ class World implements TimerLoop {
   /** Connections to the upstream, in the order in which they were made; those written to in this turn have text. */
   protected readonly upstream: FakeConnection[] = []
   readonly #request: Buffer
+  readonly #response: Buffer
 
-  constructor(configuration: Configuration, host: string, traced: [Tracer, number] | null) {
-    this.#request = Buffer.from(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`, 'latin1')
-    const { message } = loadBootstrap({ yaml: configuration.envoy(SITES) })
+  constructor(configuration: Configuration, host: string, more: [Tracer, number] | typeof MESH | null) {
+    const inbound = configuration === ISTIO_INBOUND
+    const mesh = more === MESH
+    const traced = more === MESH ? null : more
+    const yaml = configuration.envoy(SITES)
+    this.#request = Buffer.from(`GET / HTTP/1.1\r\nHost: ${host}\r\n${mesh && inbound ? PEER : ''}\r\n`, 'latin1')
+    this.#response = responseWith(mesh && !inbound ? PEER : '')
+    const { message } = loadBootstrap({ yaml: mesh ? withMeshFilters(yaml, inbound) : yaml })
     const at = FieldPath.root('bench')
     const { listeners, clusters } = message.static_resources!
     const filter = listeners![0]!.filter_chains![0]!.filters![0]!
     const proto = (filter.typed_config as unknown as { message: object }).message
     const factory = httpConnectionManagerFactory.create(
       httpConnectionManagerFactory.parse(traced === null ? proto : { ...proto, tracing: tracingOf(traced) }, at, []),
-      this.#services(clusters!),
+      this.#services(clusters!, mesh ? (inbound ? 'INBOUND' : 'OUTBOUND') : 'UNSPECIFIED'),
     )
     for (let i = 0; i < CONNECTIONS; i++) {
       const connection = new FakeConnection(i, ipAddress('127.0.0.1', 40_000 + i), NOBODY)
@@ -175,8 +230,8 @@ class World implements TimerLoop {
         if (c.text === '') continue
         flattened(c.text)
         c.text = ''
-        c.bytesReceived += RESPONSE.length
-        c.handler.onData(c, RESPONSE, false)
+        c.bytesReceived += this.#response.length
+        c.handler.onData(c, this.#response, false)
       }
       this.turn()
       for (let i = 0; i < CONNECTIONS; i++) {
@@ -198,7 +253,7 @@ class World implements TimerLoop {
     }
   }
 
-  #services(protos: readonly envoy.config.cluster.v3.Cluster[]): NetworkFilterServices {
+  #services(protos: readonly envoy.config.cluster.v3.Cluster[], trafficDirection: string): NetworkFilterServices {
     const configs = new Map<string, ClusterConfig>()
     const parser = clusterParser(() => {})
     for (const proto of protos) {
@@ -258,7 +313,7 @@ class World implements TimerLoop {
       clusters,
       routes: { get: () => null },
       extensions: { generation: 0, get: () => null },
-      node: { id: '', cluster: '', region: '', zone: '', subZone: '', metadata: {} },
+      node: NODE,
       fileFlushInterval: 1000,
       callOuts: COLLECTOR,
       log: () => ({ error: console.error }),
@@ -269,7 +324,7 @@ class World implements TimerLoop {
       listenerMetadata: null,
       filterChainMetadata: null,
       localAddress: '127.0.0.1',
-      trafficDirection: 'UNSPECIFIED',
+      trafficDirection,
       bufferLimit: 1048576,
       gauges: [],
     } as unknown as NetworkFilterServices
@@ -420,10 +475,10 @@ function flattened(text: string): void {
 
 registerExtensions()
 const wanted = process.argv.slice(2)
-for (const [name, configuration, host, traced] of CASES) {
+for (const [name, configuration, host, more] of CASES) {
   if (wanted.length > 0 && !wanted.includes(name)) continue
   const world =
-    configuration === HTTP2_BOTH ? new Http2World(configuration, host) : new World(configuration, host, traced ?? null)
+    configuration === HTTP2_BOTH ? new Http2World(configuration, host) : new World(configuration, host, more ?? null)
   measure(name, () => world.run(ROUND), ROUND)
   if (world.refused > 0) throw new Error(`${world.refused} requests had no good answer`)
 }

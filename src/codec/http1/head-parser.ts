@@ -35,9 +35,12 @@ const requestTarget = /^[\x21-\x7e]+$/
 const versionText = /^HTTP\/[0-9]\.[0-9]$/
 const bareLf = /(?<!\r)\n/
 const digits = /^[0-9]{1,18}$/
-/** What is remembered of the last head of a connection. */
+/** What is remembered of the last head of a connection: lines, characters of one and of all. Istio's proxies tell each other half a KB. */
 const MAX_LINES = 32
-const MAX_LINE = 256
+const MAX_LINE = 1024
+const MAX_KEPT = 4096
+/** Characters of a start line. */
+const MAX_START = 256
 
 /**
  * Parses one head (start line and fields) or one trailer section out of latin1 text. One object per connection: the
@@ -74,6 +77,8 @@ export class HeadParser {
   private readonly lines: string[] = []
   private readonly lineEntries: NameEntry[] = []
   private readonly lineValues: string[] = []
+  /** Characters of `lines`. */
+  private kept = 0
   /** How often in a row the line at a place was another than before. */
   private readonly changes: number[] = []
   /** The last start line, with its end, once it was found good; what it said. */
@@ -145,7 +150,7 @@ export class HeadParser {
   /** As `remember`. False: not worth it. */
   private rememberStart(text: string, start: number, nl: number): boolean {
     const changes = ++this.startChanges
-    if (nl - start >= MAX_LINE || (changes > 4 && (changes & 63) !== 0)) return false
+    if (nl - start >= MAX_START || (changes > 4 && (changes & 63) !== 0)) return false
     this.startLine = flat(text.slice(start, nl + 1))
     this.startHttp11 = this.http11
     return true
@@ -273,6 +278,9 @@ export class HeadParser {
     this.changes[place] = changes
     // What differs each time is not worth it; now and then it is tried again.
     if (changes > 4 && (changes & 63) !== 0) return
+    const kept = this.kept + line.length - (place < this.lines.length ? this.lines[place]!.length : 0)
+    if (kept > MAX_KEPT) return
+    this.kept = kept
     // A copy: a slice would keep the whole head alive, with what of the body came with it.
     const own = flat(line)
     const value = own.slice(from, to)

@@ -3,8 +3,8 @@ import type { HeaderBlock } from '../../codec/header-block.ts'
 import type { stats } from '../../config/gen/messages.d.ts'
 import { taggedName } from '../../stats/explicit-tags.ts'
 import { ISTIO_STATS, type IstioStatsConfig, parseIstioStats } from '../../telemetry/istio-stats/config.ts'
-import { OwnLabels, peerKnown, peerLabels, type Reporter, securityLabels } from '../../telemetry/istio-stats/labels.ts'
-import { type CelResult, IstioRecorder } from '../../telemetry/istio-stats/recorder.ts'
+import { LabelFacts, OwnLabels, peerKnown, type Reporter } from '../../telemetry/istio-stats/labels.ts'
+import { type CelResult, IstioRecorder, type Series } from '../../telemetry/istio-stats/recorder.ts'
 import { HeadersVerdict, type HttpFilter } from '../filter.ts'
 import type { HttpFilterFactory, HttpFilterServices } from '../filter-factory.ts'
 import { httpToGrpcStatus, isGrpcRequest } from '../grpc.ts'
@@ -24,10 +24,9 @@ export const istioStatsFactory: HttpFilterFactory<stats.PluginConfig, IstioStats
 class GrpcReport implements TimerOwner {
   readonly timer = new TimerNode(this, 0)
   stream: StreamContext | null = null
-  /** Null until the peer is known. */
-  tags: string[] | null = null
-  mutualTls: boolean | null = null
-  values: readonly CelResult[] = []
+  /** What was known of both ends when the peer became known, during the stream. */
+  facts: LabelFacts | null = null
+  messages: Series | null = null
   requests = 0
   responses = 0
   readonly #filter: IstioStatsFilter
@@ -41,6 +40,21 @@ class GrpcReport implements TimerOwner {
   }
 }
 
+/** Streams of one kind: equal facts, outcome and values of expressions. */
+interface Kind {
+  readonly facts: LabelFacts
+  readonly values: readonly CelResult[]
+  readonly code: number
+  /** Null: no gRPC. */
+  readonly grpcStatus: string | null
+  readonly series: Series
+  readonly messages: Series | null
+}
+
+/** Kinds that are known for one cluster, and clusters: labels are put together once for each, not for each stream. */
+const MAX_KINDS = 32
+const MAX_CLUSTERS = 1000
+
 class IstioStatsFilter implements HttpFilter<GrpcReport> {
   index = 0
   name = ''
@@ -49,6 +63,9 @@ class IstioStatsFilter implements HttpFilter<GrpcReport> {
   readonly #reporter: Reporter
   readonly #own: OwnLabels
   readonly #recorder: IstioRecorder
+  readonly #kinds = new Map<string, Kind[]>()
+  #facts = new LabelFacts()
+  #replaced = 0
 
   constructor(config: IstioStatsConfig, services: HttpFilterServices) {
     this.#config = config
@@ -74,8 +91,12 @@ class IstioStatsFilter implements HttpFilter<GrpcReport> {
 
   onInterval(report: GrpcReport): void {
     const s = report.stream!
-    if (report.tags === null && peerKnown(this.#reporter, s.info)) this.#open(s, report)
-    if (report.tags !== null) this.#countMessages(s, report)
+    if (report.facts === null && peerKnown(this.#reporter, s.info)) {
+      report.facts = new LabelFacts()
+      this.#read(report.facts, s)
+      report.messages = this.#messagesOf(report.facts, this.#recorder.evaluate(s))
+    }
+    if (report.messages !== null) this.#countMessages(s, report, report.messages)
     this.#services.timers.arm(report.timer, this.#config.reportInterval)
   }
 
@@ -84,25 +105,18 @@ class IstioStatsFilter implements HttpFilter<GrpcReport> {
     if (s.requestHeaders === null) return
     const recorder = this.#recorder
     const report = s.hasSlot(this.index) ? (s.slot(this.index) as GrpcReport) : null
-    let tags: string[]
-    let mutualTls: boolean | null
-    if (report === null) {
-      tags = ['reporter', this.#reporter]
-      mutualTls = this.#labels(tags, s)
-    } else {
+    const known = report === null ? null : report.facts
+    const facts = known ?? this.#facts
+    if (known === null) this.#read(facts, s)
+    else facts.readFlags(s.info)
+    const kind = this.#kindOf(facts, s, report === null ? null : grpcStatus(s))
+    if (report !== null) {
       this.#services.timers.cancel(report.timer)
-      if (report.tags === null) this.#open(s, report)
-      this.#countMessages(s, report)
-      tags = report.tags!
-      mutualTls = report.mutualTls
+      this.#countMessages(s, report, report.messages ?? kind.messages!)
       report.stream = null
     }
     const { info } = s
-    tags.push('request_protocol', report === null ? 'http' : 'grpc')
-    tags.push('response_code', String(info.responseCode))
-    tags.push('grpc_response_status', report === null ? '' : grpcStatus(s))
-    securityLabels(tags, info, mutualTls)
-    recorder.use(tags, recorder.evaluate(s))
+    recorder.use(kind.series)
     recorder.count('requests_total')
     const end = info.end < 0 ? this.#services.timers.now() : info.end
     recorder.record('request_duration_milliseconds', Math.max(0, Math.floor(end - info.start)))
@@ -111,28 +125,73 @@ class IstioStatsFilter implements HttpFilter<GrpcReport> {
     recorder.recordCustom()
   }
 
-  #open(s: StreamContext, report: GrpcReport): void {
-    report.tags = ['reporter', this.#reporter]
-    report.mutualTls = this.#labels(report.tags, s)
-    report.values = this.#recorder.evaluate(s)
+  #read(facts: LabelFacts, s: StreamContext): void {
+    const host = this.#config.hostFallback ? s.requestHeaders!.authority : ''
+    facts.read(this.#reporter, s.info, s.info, host)
   }
 
-  #labels(tags: string[], s: StreamContext): boolean | null {
-    const host = this.#config.hostFallback ? s.requestHeaders!.authority : ''
-    return peerLabels(tags, this.#reporter, this.#own, s.info, s.info, host)
+  /** `facts` that make a new kind are kept: the filter takes others for what comes next. */
+  #kindOf(facts: LabelFacts, s: StreamContext, grpcStatus: string | null): Kind {
+    const values = this.#recorder.evaluate(s)
+    const code = s.info.responseCode
+    let kinds = this.#kinds.get(facts.cluster)
+    if (kinds === undefined) {
+      kinds = []
+      if (this.#kinds.size === MAX_CLUSTERS) this.#kinds.clear()
+      this.#kinds.set(facts.cluster, kinds)
+    }
+    for (let i = 0; i < kinds.length; i++) {
+      const kind = kinds[i]!
+      if (kind.code !== code || kind.grpcStatus !== grpcStatus || !kind.facts.equals(facts)) continue
+      if (sameTexts(kind.values, values)) return kind
+    }
+    const kind = this.#newKind(facts, values, code, grpcStatus)
+    if (facts === this.#facts) this.#facts = new LabelFacts()
+    if (kinds.length < MAX_KINDS) kinds.push(kind)
+    else kinds[this.#replaced++ % MAX_KINDS] = kind
+    return kind
+  }
+
+  #newKind(facts: LabelFacts, values: readonly CelResult[], code: number, grpcStatus: string | null): Kind {
+    const tags = ['reporter', this.#reporter]
+    const mutualTls = facts.peerLabels(tags, this.#reporter, this.#own)
+    tags.push('request_protocol', grpcStatus === null ? 'http' : 'grpc')
+    tags.push('response_code', String(code))
+    tags.push('grpc_response_status', grpcStatus ?? '')
+    facts.securityLabels(tags, mutualTls)
+    const series = this.#recorder.series(tags, values)
+    return {
+      facts,
+      values,
+      code,
+      grpcStatus,
+      series,
+      messages: grpcStatus === null ? null : this.#messagesOf(facts, values),
+    }
+  }
+
+  #messagesOf(facts: LabelFacts, values: readonly CelResult[]): Series {
+    const tags = ['reporter', this.#reporter]
+    facts.peerLabels(tags, this.#reporter, this.#own)
+    return this.#recorder.series(tags, values)
   }
 
   /** What came since the last report; needs envoy.filters.http.grpc_stats with emit_filter_state. */
-  #countMessages(s: StreamContext, report: GrpcReport): void {
+  #countMessages(s: StreamContext, report: GrpcReport, series: Series): void {
     const counts = s.info.state(GRPC_STATS) as GrpcMessageCounts | undefined
     if (counts === undefined) return
     const recorder = this.#recorder
-    recorder.use(report.tags!, report.values)
+    recorder.use(series)
     recorder.count('request_messages_total', counts.request - report.requests)
     recorder.count('response_messages_total', counts.response - report.responses)
     report.requests = counts.request
     report.responses = counts.response
   }
+}
+
+function sameTexts(a: readonly CelResult[], b: readonly CelResult[]): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i]!.text !== b[i]!.text) return false
+  return true
 }
 
 export function reporterOf(config: IstioStatsConfig, direction: string): Reporter {

@@ -5,8 +5,8 @@ import type { Connection } from '../../io/connection.ts'
 import { connectionInfo } from '../../telemetry/connection-info.ts'
 import type { FormatContext } from '../../telemetry/format-context.ts'
 import { ISTIO_STATS, type IstioStatsConfig, parseIstioStats } from '../../telemetry/istio-stats/config.ts'
-import { OwnLabels, peerKnown, peerLabels, type Reporter, securityLabels } from '../../telemetry/istio-stats/labels.ts'
-import { type CelResult, IstioRecorder } from '../../telemetry/istio-stats/recorder.ts'
+import { LabelFacts, OwnLabels, peerKnown, type Reporter } from '../../telemetry/istio-stats/labels.ts'
+import { IstioRecorder, type Series } from '../../telemetry/istio-stats/recorder.ts'
 import type { StreamInfo } from '../../telemetry/stream-info.ts'
 import { NetVerdict, type NetworkFilter, type NetworkFilterFactory } from '../filter.ts'
 import type { NetworkFilterExtension, NetworkFilterServices } from '../filter-factory.ts'
@@ -51,8 +51,7 @@ class TcpReport implements NetworkFilter, TimerOwner, FormatContext {
   readonly #stats: IstioTcpStats
   readonly #timer = new TimerNode(this, 0)
   /** Null until the peer is known or the connection is over. */
-  #tags: string[] | null = null
-  #values: readonly CelResult[] = []
+  #series: Series | null = null
   #sent = 0
   #received = 0
   #over = false
@@ -89,18 +88,19 @@ class TcpReport implements NetworkFilter, TimerOwner, FormatContext {
     const { info } = this
     // The client side learns of its peer on the upstream connection.
     const peers = reporter === 'source' && info.upstream !== null ? info.upstream : info
-    if (this.#tags === null) {
+    if (this.#series === null) {
       if (!end && !peerKnown(reporter, peers)) return
+      const facts = new LabelFacts()
+      facts.read(reporter, info, peers, '')
       const tags = ['reporter', reporter]
-      const mutualTls = peerLabels(tags, reporter, own, info, peers, '')
+      const mutualTls = facts.peerLabels(tags, reporter, own)
       tags.push('request_protocol', 'tcp')
-      securityLabels(tags, info, mutualTls)
-      this.#tags = tags
-      this.#values = recorder.evaluate(this)
-      recorder.use(tags, this.#values)
+      facts.securityLabels(tags, mutualTls)
+      this.#series = recorder.series(tags, recorder.evaluate(this))
+      recorder.use(this.#series)
       recorder.count('tcp_connections_opened_total')
     }
-    recorder.use(this.#tags, this.#values)
+    recorder.use(this.#series)
     recorder.count('tcp_sent_bytes_total', info.bytesSent - this.#sent)
     recorder.count('tcp_received_bytes_total', info.bytesReceived - this.#received)
     this.#sent = info.bytesSent

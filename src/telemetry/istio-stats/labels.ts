@@ -13,6 +13,8 @@ import {
 /** Whose view a proxy reports: the client's, the server's, or that of a waypoint before several servers. */
 export type Reporter = 'source' | 'destination' | 'waypoint'
 
+type Metadata = Readonly<Record<string, unknown>> | null
+
 const CLUSTERS = new Set([
   'BlackHoleCluster',
   'PassthroughCluster',
@@ -69,122 +71,168 @@ interface Service {
   namespace: string
 }
 
-/**
- * Fills `tags` with what is known of both ends, in the order of Istio's labels (istio_stats.cc, populatePeerInfo).
- * `peers`: whose filter state has the peer. `host`: the authority, '' = not to be used. @returns true, false or null: mutual TLS?
- */
-export function peerLabels(
-  tags: string[],
-  reporter: Reporter,
-  own: OwnLabels,
-  info: StreamInfo,
-  peers: StreamInfo,
-  host: string,
-): boolean | null {
-  const service = serviceOf(info, host)
-  if (reporter === 'source') {
-    clientLabels(tags, own, info, peers, service)
-    return null
-  }
-  return serverLabels(tags, reporter, own, info, peers, service)
-}
+/** All that the labels of a stream are made of: with equal facts they are equal. */
+export class LabelFacts {
+  #host = ''
+  #routeName = ''
+  #cluster = ''
+  #clusterMetadata: Metadata = null
+  #hostMetadata: Metadata = null
+  #peer: WorkloadFields | null = null
+  /** Of a waypoint: the server. */
+  #endpoint: WorkloadFields | null = null
+  #peerSan = ''
+  #localSan = ''
+  #flagOrder = 0
 
-function clientLabels(tags: string[], own: OwnLabels, info: StreamInfo, peers: StreamInfo, service: Service): void {
-  const found = peerOf(UPSTREAM_PEER_OBJECT, peers)
-  const peer = found ?? endpointPeer(info)
-  const tls = info.upstreamTls
-  const peerSan = (tls === null ? '' : (tls.peerUriSans[0] ?? '')) || (found === null ? '' : found.identity)
-  const localSan = tls === null ? '' : (tls.localUriSans[0] ?? '')
-  const namespace = namespaceOf(peerSan) || (peer === null ? '' : peer.namespace)
-  tags.push('source_workload', own.workload)
-  tags.push('source_canonical_service', own.canonicalName)
-  tags.push('source_canonical_revision', own.canonicalRevision)
-  tags.push('source_workload_namespace', own.namespace)
-  tags.push('source_principal', known(localSan))
-  tags.push('source_app', own.app)
-  tags.push('source_version', own.version)
-  tags.push('source_cluster', own.cluster)
-  tags.push('destination_workload', known(peer?.workload))
-  tags.push('destination_workload_namespace', known(namespace))
-  tags.push('destination_principal', known(peerSan))
-  tags.push('destination_app', known(peer?.app))
-  tags.push('destination_version', known(peer?.version))
-  tags.push('destination_service', known(service.host))
-  tags.push('destination_canonical_service', known(peer?.canonicalName))
-  tags.push('destination_canonical_revision', peer?.canonicalRevision || 'latest')
-  tags.push('destination_service_name', known(service.name))
-  tags.push('destination_service_namespace', known(service.namespace || namespace))
-  tags.push('destination_cluster', known(peer?.cluster))
-}
-
-function serverLabels(
-  tags: string[],
-  reporter: Reporter,
-  own: OwnLabels,
-  info: StreamInfo,
-  peers: StreamInfo,
-  service: Service,
-): boolean {
-  const peer = peerOf(DOWNSTREAM_PEER_OBJECT, peers)
-  let peerSan = text(info.state('io.istio.peer_principal'))
-  let localSan = text(info.state('io.istio.local_principal'))
-  const tls = info.connection === null ? null : info.connection.tls
-  if (peerSan === '' && localSan === '' && tls !== null) {
-    peerSan = tls.peerUriSans[0] ?? ''
-    localSan = tls.localUriSans[0] ?? ''
+  /** `peers`: whose filter state has the peer. `host`: the authority, '' = not to be used. */
+  read(reporter: Reporter, info: StreamInfo, peers: StreamInfo, host: string): void {
+    this.#host = host
+    this.#routeName = info.routeName
+    this.#cluster = info.upstreamClusterName
+    this.#clusterMetadata = info.clusterMetadata
+    this.readFlags(info)
+    if (reporter === 'source') this.#readServer(info, peers)
+    else this.#readClient(reporter, info, peers)
   }
-  const namespace = namespaceOf(peerSan) || (peer === null ? '' : peer.namespace)
-  tags.push('source_workload', known(peer?.workload))
-  tags.push('source_canonical_service', known(peer?.canonicalName))
-  tags.push('source_canonical_revision', peer?.canonicalRevision || 'latest')
-  tags.push('source_workload_namespace', known(namespace))
-  tags.push('source_principal', known(peerSan))
-  tags.push('source_app', known(peer?.app))
-  tags.push('source_version', known(peer?.version))
-  tags.push('source_cluster', known(peer?.cluster))
-  if (reporter === 'waypoint') {
-    const endpoint = peerOf(UPSTREAM_PEER_OBJECT, peers)
-    tags.push('destination_workload', known(endpoint?.workload))
-    tags.push('destination_workload_namespace', known(endpoint?.namespace))
-    tags.push('destination_principal', known(endpoint?.identity))
-    tags.push('destination_app', known(endpoint?.app))
-    tags.push('destination_version', known(endpoint?.version))
+
+  /** They may be set until the stream is over. */
+  readFlags(info: StreamInfo): void {
+    this.#flagOrder = info.flagOrder
+  }
+
+  equals(other: LabelFacts): boolean {
+    return (
+      this.#cluster === other.#cluster &&
+      this.#peer === other.#peer &&
+      this.#flagOrder === other.#flagOrder &&
+      this.#host === other.#host &&
+      this.#clusterMetadata === other.#clusterMetadata &&
+      this.#hostMetadata === other.#hostMetadata &&
+      this.#endpoint === other.#endpoint &&
+      this.#peerSan === other.#peerSan &&
+      this.#localSan === other.#localSan &&
+      this.#routeName === other.#routeName
+    )
+  }
+
+  /** '' before one is chosen. */
+  get cluster(): string {
+    return this.#cluster
+  }
+
+  /**
+   * Fills `tags` with what is known of both ends, in the order of Istio's labels (istio_stats.cc, populatePeerInfo).
+   * @returns true, false or null: mutual TLS?
+   */
+  peerLabels(tags: string[], reporter: Reporter, own: OwnLabels): boolean | null {
+    const service = serviceOf(this.#host, this.#routeName, this.#cluster, this.#clusterMetadata)
+    if (reporter === 'source') {
+      this.#clientLabels(tags, own, service)
+      return null
+    }
+    this.#serverLabels(tags, reporter, own, service)
+    return this.#peerSan !== '' && this.#localSan !== ''
+  }
+
+  /** Response flags and whether the connection was secured. */
+  securityLabels(tags: string[], mutualTls: boolean | null): void {
+    tags.push('response_flags', responseFlagNames(this.#flagOrder, false))
+    tags.push('connection_security_policy', mutualTls === null ? 'unknown' : mutualTls ? 'mutual_tls' : 'none')
+  }
+
+  #readServer(info: StreamInfo, peers: StreamInfo): void {
+    const found = peerOf(UPSTREAM_PEER_OBJECT, peers)
+    const tls = info.upstreamTls
+    this.#peer = found
+    this.#hostMetadata = found === null ? info.hostMetadata : null
+    this.#peerSan = (tls === null ? '' : (tls.peerUriSans[0] ?? '')) || (found === null ? '' : found.identity)
+    this.#localSan = tls === null ? '' : (tls.localUriSans[0] ?? '')
+  }
+
+  #readClient(reporter: Reporter, info: StreamInfo, peers: StreamInfo): void {
+    this.#peer = peerOf(DOWNSTREAM_PEER_OBJECT, peers)
+    this.#endpoint = reporter === 'waypoint' ? peerOf(UPSTREAM_PEER_OBJECT, peers) : null
+    this.#peerSan = text(info.state('io.istio.peer_principal'))
+    this.#localSan = text(info.state('io.istio.local_principal'))
+    const tls = info.connection === null ? null : info.connection.tls
+    if (this.#peerSan !== '' || this.#localSan !== '' || tls === null) return
+    this.#peerSan = tls.peerUriSans[0] ?? ''
+    this.#localSan = tls.localUriSans[0] ?? ''
+  }
+
+  #clientLabels(tags: string[], own: OwnLabels, service: Service): void {
+    const peer = this.#peer ?? endpointPeer(this.#hostMetadata)
+    const namespace = namespaceOf(this.#peerSan) || (peer === null ? '' : peer.namespace)
+    tags.push('source_workload', own.workload)
+    tags.push('source_canonical_service', own.canonicalName)
+    tags.push('source_canonical_revision', own.canonicalRevision)
+    tags.push('source_workload_namespace', own.namespace)
+    tags.push('source_principal', known(this.#localSan))
+    tags.push('source_app', own.app)
+    tags.push('source_version', own.version)
+    tags.push('source_cluster', own.cluster)
+    tags.push('destination_workload', known(peer?.workload))
+    tags.push('destination_workload_namespace', known(namespace))
+    tags.push('destination_principal', known(this.#peerSan))
+    tags.push('destination_app', known(peer?.app))
+    tags.push('destination_version', known(peer?.version))
     tags.push('destination_service', known(service.host))
-    tags.push('destination_canonical_service', known(endpoint?.canonicalName))
-    tags.push('destination_canonical_revision', known(endpoint?.canonicalRevision))
+    tags.push('destination_canonical_service', known(peer?.canonicalName))
+    tags.push('destination_canonical_revision', peer?.canonicalRevision || 'latest')
     tags.push('destination_service_name', known(service.name))
-    tags.push('destination_service_namespace', known(service.namespace))
-    tags.push('destination_cluster', known(endpoint?.cluster))
-  } else {
-    tags.push('destination_workload', own.workload)
-    tags.push('destination_workload_namespace', own.namespace)
-    tags.push('destination_principal', known(localSan))
-    tags.push('destination_app', own.app)
-    tags.push('destination_version', own.version)
-    tags.push('destination_service', service.host || own.canonicalName)
-    tags.push('destination_canonical_service', own.canonicalName)
-    tags.push('destination_canonical_revision', own.canonicalRevision)
-    tags.push('destination_service_name', service.name || own.canonicalName)
-    tags.push('destination_service_namespace', own.namespace)
-    tags.push('destination_cluster', own.cluster)
+    tags.push('destination_service_namespace', known(service.namespace || namespace))
+    tags.push('destination_cluster', known(peer?.cluster))
   }
-  return peerSan !== '' && localSan !== ''
-}
 
-/** Response flags and whether the connection was secured, as it stands when they are written. */
-export function securityLabels(tags: string[], info: StreamInfo, mutualTls: boolean | null): void {
-  tags.push('response_flags', responseFlagNames(info.flagOrder, false))
-  tags.push('connection_security_policy', mutualTls === null ? 'unknown' : mutualTls ? 'mutual_tls' : 'none')
+  #serverLabels(tags: string[], reporter: Reporter, own: OwnLabels, service: Service): void {
+    const peer = this.#peer
+    const namespace = namespaceOf(this.#peerSan) || (peer === null ? '' : peer.namespace)
+    tags.push('source_workload', known(peer?.workload))
+    tags.push('source_canonical_service', known(peer?.canonicalName))
+    tags.push('source_canonical_revision', peer?.canonicalRevision || 'latest')
+    tags.push('source_workload_namespace', known(namespace))
+    tags.push('source_principal', known(this.#peerSan))
+    tags.push('source_app', known(peer?.app))
+    tags.push('source_version', known(peer?.version))
+    tags.push('source_cluster', known(peer?.cluster))
+    if (reporter === 'waypoint') {
+      const endpoint = this.#endpoint
+      tags.push('destination_workload', known(endpoint?.workload))
+      tags.push('destination_workload_namespace', known(endpoint?.namespace))
+      tags.push('destination_principal', known(endpoint?.identity))
+      tags.push('destination_app', known(endpoint?.app))
+      tags.push('destination_version', known(endpoint?.version))
+      tags.push('destination_service', known(service.host))
+      tags.push('destination_canonical_service', known(endpoint?.canonicalName))
+      tags.push('destination_canonical_revision', known(endpoint?.canonicalRevision))
+      tags.push('destination_service_name', known(service.name))
+      tags.push('destination_service_namespace', known(service.namespace))
+      tags.push('destination_cluster', known(endpoint?.cluster))
+    } else {
+      tags.push('destination_workload', own.workload)
+      tags.push('destination_workload_namespace', own.namespace)
+      tags.push('destination_principal', known(this.#localSan))
+      tags.push('destination_app', own.app)
+      tags.push('destination_version', own.version)
+      tags.push('destination_service', service.host || own.canonicalName)
+      tags.push('destination_canonical_service', own.canonicalName)
+      tags.push('destination_canonical_revision', own.canonicalRevision)
+      tags.push('destination_service_name', service.name || own.canonicalName)
+      tags.push('destination_service_namespace', own.namespace)
+      tags.push('destination_cluster', own.cluster)
+    }
+  }
 }
 
 /** Route names and clusters that stand for no service, cluster metadata `istio.services`, else the authority. */
-function serviceOf(info: StreamInfo, host: string): Service {
+function serviceOf(host: string, routeName: string, cluster: string, metadata: Metadata): Service {
   const service = { host, name: host, namespace: '' }
-  if (info.routeName === 'block_all') service.name = 'BlackHoleCluster'
-  else if (info.routeName === 'allow_any') service.name = 'PassthroughCluster'
-  else if (CLUSTERS.has(info.upstreamClusterName)) service.name = info.upstreamClusterName
+  if (routeName === 'block_all') service.name = 'BlackHoleCluster'
+  else if (routeName === 'allow_any') service.name = 'PassthroughCluster'
+  else if (CLUSTERS.has(cluster)) service.name = cluster
   else {
-    const own = info.clusterMetadata?.['istio'] as Readonly<Record<string, unknown>> | undefined
+    const own = metadata?.['istio'] as Readonly<Record<string, unknown>> | undefined
     const services = own?.['services']
     const first = (Array.isArray(services) ? services[0] : undefined) as Readonly<Record<string, unknown>> | undefined
     if (first?.['host'] !== undefined) {
@@ -196,8 +244,8 @@ function serviceOf(info: StreamInfo, host: string): Service {
   return service
 }
 
-function endpointPeer(info: StreamInfo): WorkloadFields | null {
-  const own = info.hostMetadata?.['istio'] as Readonly<Record<string, unknown>> | undefined
+function endpointPeer(metadata: Metadata): WorkloadFields | null {
+  const own = metadata?.['istio'] as Readonly<Record<string, unknown>> | undefined
   const encoded = own?.['workload']
   if (typeof encoded !== 'string') return null
   const peer = workloadOfEndpoint(encoded)

@@ -11,6 +11,20 @@ type Kind = 'counter' | 'gauge' | 'histogram'
 const MAX_SERIES = 20_000
 const PREFIX = 'istiocustom.istio_'
 
+/** The cells for one set of tags. */
+export class Series {
+  readonly tags: readonly string[]
+  readonly values: readonly CelResult[]
+  readonly cells = new Map<string, Counter | Gauge | Histogram>()
+  /** Of `evictedStats`, when the cells were found. */
+  generation = 0
+
+  constructor(tags: readonly string[], values: readonly CelResult[]) {
+    this.tags = tags
+    this.values = values
+  }
+}
+
 /**
  * Metrics of one filter: finds the cells for a set of tags, after removing, replacing and adding tags as configured. Tags are flat:
  * name, value, name, value.
@@ -20,14 +34,12 @@ export class IstioRecorder {
   readonly #config: IstioStatsConfig
   readonly #programs: readonly (CelProgram | null)[]
   readonly #dropped: ReadonlySet<string>
-  /** By tags and values of expressions: one lookup per stream, not one per metric. */
-  readonly #series = new Map<string, Map<string, Counter | Gauge | Histogram>>()
+  /** By tags and values of expressions. */
+  readonly #series = new Map<string, Series>()
   #size = 0
-  #values: readonly CelResult[] = NOTHING
-  #tags: readonly string[] = NO_TAGS
-  #cells: Map<string, Counter | Gauge | Histogram> = new Map()
+  #current = new Series(NO_TAGS, NOTHING)
   #full = false
-  /** Of `evictedStats`, when the series were made. */
+  /** Of `evictedStats`, when the series were counted. */
   #generation = 0
 
   constructor(config: IstioStatsConfig, services: WorkerServices) {
@@ -54,8 +66,20 @@ export class IstioRecorder {
     })
   }
 
-  /** Tags of a stream, and what `evaluate` gave for it; `count` and `record` are about these until the next call. */
-  use(tags: readonly string[], values: readonly CelResult[]): void {
+  /** For the tags of a stream, and what `evaluate` gave for it: the lists are given away. */
+  series(tags: readonly string[], values: readonly CelResult[]): Series {
+    let key = tags.join('\x02')
+    for (let i = 0; i < values.length; i++) key += `\x01${values[i]!.text}`
+    let series = this.#series.get(key)
+    if (series === undefined) {
+      series = new Series(tags, values)
+      if (this.#size < MAX_SERIES) this.#series.set(key, series)
+    }
+    return series
+  }
+
+  /** `count` and `record` are about these until the next call. */
+  use(series: Series): void {
     const generation = this.#services.evictedStats?.generation ?? 0
     if (generation !== this.#generation) {
       this.#generation = generation
@@ -63,16 +87,11 @@ export class IstioRecorder {
       this.#size = 0
       this.#full = false
     }
-    let key = tags.join('\x02')
-    for (let i = 0; i < values.length; i++) key += `\x01${values[i]!.text}`
-    let cells = this.#series.get(key)
-    if (cells === undefined) {
-      cells = new Map()
-      if (this.#size < MAX_SERIES) this.#series.set(key, cells)
+    if (series.generation !== generation) {
+      series.generation = generation
+      series.cells.clear()
     }
-    this.#cells = cells
-    this.#tags = tags
-    this.#values = values
+    this.#current = series
   }
 
   count(metric: string, amount = 1): void {
@@ -87,7 +106,7 @@ export class IstioRecorder {
 
   recordCustom(): void {
     for (const { name, type, value } of this.#config.custom) {
-      const amount = this.#values[value]?.number ?? 0
+      const amount = this.#current.values[value]?.number ?? 0
       const cell = this.#cell(name, type, false)
       if (cell === null) continue
       if (type === 'counter') (cell as Counter).add(amount)
@@ -98,15 +117,16 @@ export class IstioRecorder {
 
   /** `standard`: with the tags of the stream; custom metrics have only those that are added. */
   #cell(metric: string, kind: Kind, standard: boolean): Counter | Gauge | Histogram | null {
-    const known = this.#cells.get(metric)
+    const { cells, tags } = this.#current
+    const known = cells.get(metric)
     if (known !== undefined) return known
     if (this.#dropped.has(metric)) return null
     if (this.#size >= MAX_SERIES) return this.#refuse()
     this.#size++
     const { stats } = this.#services
-    const name = taggedName(`${PREFIX}${metric}`, this.#tagsOf(metric, standard ? this.#tags : NO_TAGS))
+    const name = taggedName(`${PREFIX}${metric}`, this.#tagsOf(metric, standard ? tags : NO_TAGS))
     const cell = kind === 'counter' ? stats.counter(name) : kind === 'gauge' ? stats.gauge(name) : stats.histogram(name)
-    this.#cells.set(metric, cell)
+    cells.set(metric, cell)
     return cell
   }
 
@@ -119,9 +139,9 @@ export class IstioRecorder {
       const tag = tags[i]!
       const id = overrides === undefined || !Object.hasOwn(overrides, tag) ? undefined : overrides[tag]
       if (id === null) continue
-      out.push(tag, id === undefined ? tags[i + 1]! : (this.#values[id] ?? UNKNOWN).text)
+      out.push(tag, id === undefined ? tags[i + 1]! : (this.#current.values[id] ?? UNKNOWN).text)
     }
-    for (const [tag, id] of additions ?? []) out.push(tag, (this.#values[id] ?? UNKNOWN).text)
+    for (const [tag, id] of additions ?? []) out.push(tag, (this.#current.values[id] ?? UNKNOWN).text)
     return out
   }
 

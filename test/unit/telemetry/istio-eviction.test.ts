@@ -22,12 +22,13 @@ t.test('a filter whose series was evicted makes it anew, and counts on no cell t
   const evictedStats = { generation: 0 }
   const services = { stats: slab.root, evictedStats } as unknown as WorkerServices
   const recorder = new IstioRecorder(CONFIG, services)
-  recorder.use(['app', 'a'], [])
+  const series = recorder.series(['app', 'a'], [])
+  recorder.use(series)
   recorder.count('requests_total')
   slab.evict([taggedName('istiocustom.istio_requests_total', ['app', 'a'])])
   evictedStats.generation++
   const other = slab.counter('other')
-  recorder.use(['app', 'a'], [])
+  recorder.use(series)
   recorder.count('requests_total')
   slab.flushNames()
   t.equal(store.value('istiocustom.istio_requests_total.app.a'), 1)
