@@ -14,7 +14,7 @@ import {
 } from '../../http/filters/ratelimit/limit-service.ts'
 import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
 import type { RateLimitDescriptor } from '../../routing/rate-limit.ts'
-import type { Counter, Gauge } from '../../stats/stats.ts'
+import type { Counter, Gauge, StatsScope } from '../../stats/stats.ts'
 import { connectionInfo } from '../../telemetry/connection-info.ts'
 import type { FormatContext } from '../../telemetry/format-context.ts'
 import { compileFormat, type TextFormatter } from '../../telemetry/formatter.ts'
@@ -85,12 +85,10 @@ export const networkRateLimitFactory: NetworkFilterExtension<Proto, ConnectionLi
     }
   },
   create: (config, services) => new ConnectionLimits(config, services),
+  declareStats: (config, stats) => void new ConnectionLimitStats(config, stats),
 }
 
-/** The service of one filter, and what is counted. */
-class ConnectionLimits implements NetworkFilterFactory {
-  readonly config: ConnectionLimitsConfig
-  readonly services: NetworkFilterServices
+class ConnectionLimitStats {
   readonly total: Counter
   readonly ok: Counter
   readonly overLimit: Counter
@@ -98,13 +96,9 @@ class ConnectionLimits implements NetworkFilterFactory {
   readonly allowedByFailure: Counter
   readonly closed: Counter
   readonly active: Gauge
-  readonly #service: LimitService
-  readonly #descriptors: readonly (readonly (string | TextFormatter)[])[]
 
-  constructor(config: ConnectionLimitsConfig, services: NetworkFilterServices) {
-    this.config = config
-    this.services = services
-    const scope = services.stats.scope(`ratelimit.${config.statPrefix}.`)
+  constructor(config: ConnectionLimitsConfig, stats: StatsScope) {
+    const scope = stats.scope(`ratelimit.${config.statPrefix}.`)
     this.total = scope.counter('total')
     this.ok = scope.counter('ok')
     this.overLimit = scope.counter('over_limit')
@@ -112,6 +106,21 @@ class ConnectionLimits implements NetworkFilterFactory {
     this.allowedByFailure = scope.counter('failure_mode_allowed')
     this.closed = scope.counter('cx_closed')
     this.active = scope.gauge('active')
+  }
+}
+
+/** The service of one filter, and what is counted. */
+class ConnectionLimits implements NetworkFilterFactory {
+  readonly config: ConnectionLimitsConfig
+  readonly services: NetworkFilterServices
+  readonly stats: ConnectionLimitStats
+  readonly #service: LimitService
+  readonly #descriptors: readonly (readonly (string | TextFormatter)[])[]
+
+  constructor(config: ConnectionLimitsConfig, services: NetworkFilterServices) {
+    this.config = config
+    this.services = services
+    this.stats = new ConnectionLimitStats(config, services.stats)
     this.#service = new LimitService(config.service, config.timeout, services)
     this.#descriptors = config.descriptors.map(entries =>
       entries.map((text, i) => (i % 2 === 0 ? text : compileFormat(text))),
@@ -166,8 +175,8 @@ class LimitedConnection implements NetworkFilter, LimitUser {
     if (!limits.isOn('enabled')) return NetVerdict.Continue
     this.#phase = Phase.Asking
     this.#connection = c
-    limits.active.inc()
-    limits.total.inc()
+    limits.stats.active.inc()
+    limits.stats.total.inc()
     this.#inCall = true
     const call = limits.ask(c, this)
     this.#inCall = false
@@ -187,19 +196,19 @@ class LimitedConnection implements NetworkFilter, LimitUser {
     const limits = this.#limits
     const c = this.#connection!
     this.#call = null
-    limits.active.dec()
+    limits.stats.active.dec()
     if (metadata !== null && Object.keys(metadata).length > 0) connectionInfo(c).mergeMetadata(NAMESPACE, metadata)
     if (code === 'error') {
-      limits.error.inc()
+      limits.stats.error.inc()
       if (limits.config.failureDeny) this.#refuse(c)
       else {
-        limits.allowedByFailure.inc()
+        limits.stats.allowedByFailure.inc()
         this.#pass(c)
       }
       return
     }
-    if (code === 'ok') limits.ok.inc()
-    else limits.overLimit.inc()
+    if (code === 'ok') limits.stats.ok.inc()
+    else limits.stats.overLimit.inc()
     if (code === 'over_limit' && limits.isOn('enforcing')) this.#refuse(c)
     else this.#pass(c)
   }
@@ -208,7 +217,7 @@ class LimitedConnection implements NetworkFilter, LimitUser {
     if (this.#call === null) return
     this.#call.cancel()
     this.#call = null
-    this.#limits.active.dec()
+    this.#limits.stats.active.dec()
   }
 
   #pass(c: Connection): void {
@@ -221,7 +230,7 @@ class LimitedConnection implements NetworkFilter, LimitUser {
 
   #refuse(c: Connection): void {
     this.#phase = Phase.Refused
-    this.#limits.closed.inc()
+    this.#limits.stats.closed.inc()
     c.close(CloseHow.NoFlush)
   }
 }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { TokenBuckets, tokenBucketMemory } from '../../../src/base/token-bucket.ts'
 import { FieldPath } from '../../../src/config/field-path.ts'
-import { type ExtensionFactory, findFactory } from '../../../src/config/registry.ts'
+import { type ExtensionFactory, findFactory, registeredFactories } from '../../../src/config/registry.ts'
 import { registerExtensions } from '../../../src/extensions.ts'
 import { NamingScope, StatNames } from '../../../src/stats/naming-scope.ts'
 import { FakeServices } from './fakes.ts'
@@ -14,6 +14,12 @@ const bucket = { max_tokens: 1, tokens_per_fill: 1, fill_interval: 1000 }
 const library = {
   name: 'text',
   typed_config: { type_url: `${ANY}envoy.extensions.compression.gzip.compressor.v3.Gzip`, message: {} },
+}
+const RATE_LIMIT = {
+  stat_prefix: 'n',
+  domain: 'd',
+  descriptors: [{ entries: [{ key: 'k', value: 'v' }] }],
+  rate_limit_service: { grpc_service: service, transport_api_version: 'V3' },
 }
 const HTTP = 'envoy.filters.http'
 const NETWORK = 'envoy.filters.network'
@@ -35,6 +41,7 @@ const FILTERS: readonly (readonly [string, string, object, string])[] = [
     { stat_prefix: 'n', token_bucket: bucket },
     'local_rate_limit.n.rate_limited',
   ],
+  [NETWORK, 'ratelimit.v3.RateLimit', RATE_LIMIT, 'ratelimit.n.over_limit'],
 ]
 
 const all = (names: StatNames) => [names.counters, names.gauges, names.histograms].map(set => [...set].sort())
@@ -60,3 +67,27 @@ for (const [category, type, proto, one] of FILTERS) {
     t.ok(all(declared).flat().includes(one))
   })
 }
+
+/** Filters whose stats are declared by templates of src/server/stat-names.ts, or that have none before something happens. */
+const OTHERS: readonly string[] = [
+  'envoy.filters.http.grpc_stats',
+  'envoy.filters.http.istio_stats',
+  'envoy.filters.http.peer_metadata',
+  'envoy.filters.http.ratelimit',
+  'envoy.filters.http.router',
+  'envoy.filters.http.set_filter_state',
+  'envoy.filters.network.connection_limit',
+  'envoy.filters.network.direct_response',
+  'envoy.filters.network.echo',
+  'envoy.filters.network.http_connection_manager',
+  'envoy.filters.network.istio_stats',
+  'envoy.filters.network.metadata_exchange',
+  'envoy.filters.network.set_filter_state',
+  'envoy.filters.network.tcp_proxy',
+  'istio.alpn',
+]
+
+t.test('a filter says which stats it makes, or is known to have none', async t => {
+  const silent = registeredFactories().filter(f => [HTTP, NETWORK].includes(f.category) && f.declareStats === undefined)
+  t.strictSame(silent.map(f => f.name).sort(), OTHERS)
+})
