@@ -2,10 +2,10 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 /**
- * `young`: the young generation, a few ms. `all`: everything, in small steps, with one pause of some ms at the end. `now`: everything at
- * once, a ms per MB that lives. `dense`: so too, moved together so that most pages become free, two ms per MB.
+ * `young`: the young generation, a few ms. `all`: everything, in small steps, with one pause of some ms at the end. `dense`: everything
+ * at once, moved together so that most pages become free, two ms or more per MB that lives.
  */
-export type Collection = 'young' | 'all' | 'now' | 'dense'
+export type Collection = 'young' | 'all' | 'dense'
 
 type Collector = (options: { type: 'minor' | 'major'; execution: 'sync'; flavor?: 'last-resort' }) => void
 
@@ -14,8 +14,8 @@ let collector: Collector | null = null
 /** Collects the garbage of this thread. What `all` asks for is done after this returns. */
 export function collectGarbage(what: Collection): void {
   collector ??= makeCollector()
-  if (what === 'now' || what === 'dense') {
-    collector({ type: 'major', execution: 'sync', ...(what === 'dense' ? { flavor: 'last-resort' } : {}) })
+  if (what === 'dense') {
+    collector({ type: 'major', execution: 'sync', flavor: 'last-resort' })
     return
   }
   // The flag under which V8 begins to mark whenever it looks, which it does after collections of the young generation.

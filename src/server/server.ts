@@ -1,5 +1,6 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { getHeapStatistics } from 'node:v8'
 import { systemClock } from '../base/clock.ts'
 import { collectGarbage } from '../base/collect-garbage.ts'
 import { CpuProfile } from '../base/cpu-profile.ts'
@@ -211,7 +212,7 @@ export class Server {
       this.runtime,
     )
     this.resources.configure()
-    if (process.memoryUsage().heapUsed > LARGE_HEAP) collectGarbage('now')
+    if (getHeapStatistics().used_heap_size > LARGE_HEAP) collectGarbage('dense')
   }
 
   /** Opens sockets, starts workers; resolves when the main loop runs (not necessarily LIVE). Rejects when a socket cannot be had. */

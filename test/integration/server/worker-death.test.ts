@@ -13,6 +13,9 @@ const HCM = 'type.googleapis.com/envoy.extensions.filters.network.http_connectio
 const ROUTER = 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router'
 const socket = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } })
 
+/** So many clusters are packed while they are read: replacements get them from there. */
+const MANY = Array.from({ length: 300 }, (_, i) => ({ name: `other-${i}`, type: 'STATIC', connect_timeout: '1s' }))
+
 /** Requests to /slow are answered when the test says so. */
 class Upstream {
   readonly server = http.createServer((request, response) => {
@@ -79,6 +82,7 @@ t.test('a worker that dies is replaced: others go on, counters stay, gauges are 
               endpoints: [{ lb_endpoints: [{ endpoint: { address: socket(target) } }] }],
             },
           },
+          ...MANY,
         ],
       },
     }),
