@@ -36,6 +36,7 @@ import { httpConnectionManagerFactory } from './network/filters/http-connection-
 import { networkIstioStatsFactory } from './network/filters/istio-stats.ts'
 import { networkLocalRateLimitFactory } from './network/filters/local-ratelimit.ts'
 import { metadataExchangeFactory } from './network/filters/metadata-exchange.ts'
+import { networkPeerMetadataFactory } from './network/filters/peer-metadata.ts'
 import { networkRateLimitFactory } from './network/filters/ratelimit.ts'
 import { networkRbacFactory } from './network/filters/rbac.ts'
 import { networkSetFilterStateFactory } from './network/filters/set-filter-state.ts'
@@ -54,6 +55,7 @@ import { statsdFactory } from './telemetry/stats-sinks/statsd.ts'
 import { openTelemetryFactory } from './telemetry/tracers/opentelemetry.ts'
 import { zipkinFactory } from './telemetry/tracers/zipkin.ts'
 import { upstreamMetadataExchangeFactory } from './upstream/filters/metadata-exchange.ts'
+import { upstreamPeerMetadataFactory } from './upstream/filters/peer-metadata.ts'
 
 /** Every extension of the proxy, and the only list of them. Main parses with these, workers create from them. */
 const EXTENSIONS = [
@@ -68,6 +70,7 @@ const EXTENSIONS = [
   networkSetFilterStateFactory,
   networkLocalRateLimitFactory,
   metadataExchangeFactory,
+  networkPeerMetadataFactory,
   networkIstioStatsFactory,
   routerFactory,
   corsFactory,
@@ -97,6 +100,7 @@ const EXTENSIONS = [
   downstreamTcpStats,
   upstreamTcpStats,
   upstreamMetadataExchangeFactory,
+  upstreamPeerMetadataFactory,
   fileAccessLog,
   openTelemetryAccessLog,
   httpGrpcAccessLog,

@@ -32,7 +32,7 @@ import { HTTP1, HTTP2_BOTH } from '../load/configurations/plain-http.ts'
 import type { Sites } from '../load/sites.ts'
 import { measure } from './reference.ts'
 
-const NO_CHAIN = { continueReading() {} }
+const NO_CHAIN = { continueReading() {}, upstreamConnected() {} }
 
 type Tracer = readonly [typeName: string, message: object]
 

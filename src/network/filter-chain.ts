@@ -48,6 +48,11 @@ export class NetworkFilterChain implements ConnectionHandler, ReadContinuation {
     this.#deliver(c, d, end, this.#filters.indexOf(filter) + 1)
   }
 
+  upstreamConnected(c: Connection): void {
+    const filters = this.#filters
+    for (let i = 0; i < filters.length; i++) filters[i]!.onUpstreamConnected?.(c)
+  }
+
   #deliver(c: Connection, chunk: Uint8Array, end: boolean, from: number): void {
     const filters = this.#filters
     for (let i = from; i < filters.length; i++) {

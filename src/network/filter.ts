@@ -15,6 +15,8 @@ export interface NetworkFilter {
   onSecured?(c: Connection): void
   onData(c: Connection, d: Uint8Array, end: boolean): NetVerdict
   onWritable?(c: Connection): void
+  /** tcp_proxy has its upstream, tunnel included: `StreamInfo` names it, and nothing of it has been written to `c` yet. */
+  onUpstreamConnected?(c: Connection): void
   onClose(c: Connection, why: CloseReason): void
   /** The last call, when the listener has logged the connection: in Envoy the filter is taken apart then. */
   onGone?(): void
@@ -29,4 +31,6 @@ export interface NetworkFilterFactory {
 export interface ReadContinuation {
   /** Gives the filters behind `filter` what it has kept (Envoy: continueReading). */
   continueReading(filter: NetworkFilter, c: Connection, d: Uint8Array, end: boolean): void
+  /** Tells the filters of the connection that it has an upstream. */
+  upstreamConnected(c: Connection): void
 }

@@ -16,7 +16,7 @@ import {
   Resource,
   type TcpPoolUser,
 } from '../upstream/upstream.ts'
-import { NetVerdict, type NetworkFilter } from './filter.ts'
+import { NetVerdict, type NetworkFilter, type ReadContinuation } from './filter.ts'
 import type { TcpProxy } from './tcp-proxy.ts'
 import type { WeightedClusterConfig } from './tcp-proxy-config.ts'
 import { TcpTunnel, type TcpUpstream, type TunnelUser } from './tcp-tunnel.ts'
@@ -45,6 +45,7 @@ export class TcpProxySession
   readonly downstream: Connection
 
   readonly #proxy: TcpProxy
+  readonly #chain: ReadContinuation
   #target: WeightedClusterConfig | null = null
   /** Of the last attempt. */
   #cluster: Cluster | null = null
@@ -60,8 +61,9 @@ export class TcpProxySession
   #duration: TimerNode | null = null
   #retry: TimerNode | null = null
 
-  constructor(proxy: TcpProxy, downstream: Connection) {
+  constructor(proxy: TcpProxy, downstream: Connection, chain: ReadContinuation) {
     this.#proxy = proxy
+    this.#chain = chain
     proxy.stats.total.inc()
     this.downstream = downstream
     this.info = connectionInfo(downstream)
@@ -203,6 +205,7 @@ export class TcpProxySession
     info.upstream = connection.streamInfo
     this.#lastActivity = now
     if (config.idleTimeout > 0) timers.arm(this.#idle, config.idleTimeout)
+    this.#chain.upstreamConnected(this.downstream)
     this.downstream.holdReading(ReadHold.Setup, false)
   }
 

@@ -5,7 +5,7 @@ import type { Connection } from '../io/connection.ts'
 import type { Counter, Gauge, StatsScope } from '../stats/stats.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
 import type { ClusterManager } from '../upstream/upstream.ts'
-import type { NetworkFilter, NetworkFilterFactory } from './filter.ts'
+import type { NetworkFilter, NetworkFilterFactory, ReadContinuation } from './filter.ts'
 import type { TcpProxyConfig, WeightedClusterConfig } from './tcp-proxy-config.ts'
 import { TcpProxySession } from './tcp-proxy-session.ts'
 import { Tunneling } from './tcp-tunnel.ts'
@@ -94,8 +94,8 @@ export class TcpProxy implements NetworkFilterFactory {
     return this.#services.clusters
   }
 
-  newInstance(c: Connection): NetworkFilter {
-    return new TcpProxySession(this, c)
+  newInstance(c: Connection, chain: ReadContinuation): NetworkFilter {
+    return new TcpProxySession(this, c, chain)
   }
 
   pickTarget(): WeightedClusterConfig {

@@ -231,16 +231,21 @@ export class TcpTunnel implements TcpUpstream, HttpPoolUser, PoolHandle {
 
 const NOTHING = new Uint8Array(0)
 /** Filter state that names what the other side answered. */
-const RESPONSE_HEADERS = 'envoy.tcp_proxy.propagate_response_headers'
+export const RESPONSE_HEADERS = 'envoy.tcp_proxy.propagate_response_headers'
 const RESPONSE_TRAILERS = 'envoy.tcp_proxy.propagate_response_trailers'
 
 /** Headers or trailers of the answer, as they came (Envoy: TunnelResponseHeaders). */
-class TunnelHeaders implements StateObject {
+export class TunnelHeaders implements StateObject {
   readonly #fields: { key: string; value: string }[] = []
 
   constructor(h: HeaderBlock) {
     if (h.status > 0) this.#fields.push({ key: ':status', value: String(h.status) })
     for (let i = 0; i < h.list.length; i += 2) this.#fields.push({ key: h.list[i]!, value: h.list[i + 1]! })
+  }
+
+  /** Of the first field of that name, in lower case. */
+  get(name: string): string | undefined {
+    return this.#fields.find(({ key }) => key === name)?.value
   }
 
   toJSON(): object {

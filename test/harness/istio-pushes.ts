@@ -14,6 +14,7 @@ export const PUSHES = [
   'ambient-httpbin-hbone',
   'ambient-sleep-hbone',
   'waypoint',
+  'waypoint-baggage',
   'ambient-mesh-sleep',
   'ambient-mesh-httpbin',
 ] as const

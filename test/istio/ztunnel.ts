@@ -18,6 +18,7 @@ export interface Tunnel {
   /** `:status` of the answer to CONNECT. */
   readonly status: number
   readonly stream: Duplex
+  readonly headers: IncomingHttpHeaders
 }
 
 /**
@@ -29,23 +30,26 @@ export class Ztunnel {
   readonly tunnels: { readonly authority: string; readonly identity: string; readonly headers: IncomingHttpHeaders }[] =
     []
   readonly #pod: Pod
+  readonly #baggage: Readonly<Record<string, string>>
   readonly #keys: { readonly key: string; readonly cert: string; readonly ca: string }
   #session: ClientHttp2Session | undefined
 
-  constructor(pod: Pod, account: string, authority: CertificateAuthority) {
+  /** `baggage`: what it says of its pod, to both sides. */
+  constructor(pod: Pod, account: string, authority: CertificateAuthority, baggage?: string) {
     const uri = `spiffe://cluster.local/ns/demo/sa/${account}`
     const { key, chain } = authority.identity({ uris: [uri], ttlMs: 3_600_000 })
     this.#pod = pod
+    this.#baggage = baggage === undefined ? {} : { baggage }
     this.#keys = { key, cert: chain, ca: authority.rootPem }
   }
 
   /** A connection of the pod to `authority`, an address and port, by way of the proxy at `via`. */
-  open(via: string, authority: string, headers: Readonly<Record<string, string>> = {}): Promise<Tunnel> {
+  open(via: string, authority: string): Promise<Tunnel> {
     this.#session ??= this.#connect(via)
-    const stream = this.#session.request({ ':method': 'CONNECT', ':authority': authority, ...headers })
+    const stream = this.#session.request({ ':method': 'CONNECT', ':authority': authority, ...this.#baggage })
     stream.on('error', () => {})
     return new Promise((resolve, reject) => {
-      stream.on('response', answer => resolve({ status: answer[':status'] ?? 0, stream }))
+      stream.on('response', answer => resolve({ status: answer[':status'] ?? 0, stream, headers: answer }))
       stream.on('close', () => reject(new Error(`no answer to CONNECT ${authority}: ${stream.rstCode}`)))
     })
   }
@@ -80,7 +84,7 @@ export class Ztunnel {
       stream.on('error', () => inner.destroy())
       inner.on('error', () => stream.destroy())
       inner.on('connect', () => {
-        stream.respond({ ':status': 200 })
+        stream.respond({ ':status': 200, ...this.#baggage })
         stream.pipe(inner).pipe(stream)
       })
     })

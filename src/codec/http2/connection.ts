@@ -162,7 +162,12 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   localEnded(s: Http2Stream): void {
     const id = s.id
     this.decoder.onEncodeComplete?.(s)
-    if (s.id === id && s.remoteEnd) this.release(s, false)
+    if (s.id !== id) return
+    if (s.remoteEnd) this.release(s, false)
+    else if (s.resetAfterFlush) {
+      this.writeReset(id, ErrorCode.NoError)
+      this.release(s, true)
+    }
   }
 
   remoteEnded(s: Http2Stream, id: number): void {
@@ -170,6 +175,12 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   }
 
   resetStream(s: Http2Stream, reason: ResetReason): void {
+    // RFC 9113 §8.1: what is left of a request can be refused once the response is out as a whole, which may wait for window (Envoy:
+    // pending_deferred_reset_streams_). A CONNECT always ends so: its client speaks for as long as it is spoken to.
+    if (!this.isClient && reason === ResetReason.Local && s.localEnd && !s.localEndSent) {
+      s.resetAfterFlush = true
+      return
+    }
     if (s.id !== 0) this.writeReset(s.id, this.resetCode(s, reason))
     this.release(s, true)
   }

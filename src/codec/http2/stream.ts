@@ -24,6 +24,8 @@ export class Http2Stream implements CodecStream {
   /** The owner gave the last of its message; `localEndSent`: END_STREAM is on its way. */
   localEnd = false
   localEndSent = false
+  /** Nobody reads it any more: what is queued goes out, and then RST_STREAM. */
+  resetAfterFlush = false
   remoteEnd = false
   /** The final head was sent or received. */
   headSent = false
@@ -68,6 +70,7 @@ export class Http2Stream implements CodecStream {
     this.closed = false
     this.localEnd = false
     this.localEndSent = false
+    this.resetAfterFlush = false
     this.remoteEnd = false
     this.headSent = false
     this.headReceived = false

@@ -7007,6 +7007,13 @@ export declare namespace envoy.extensions.network.socket_interface.v3 {
     readonly enable_multishot_receive?: boolean | undefined
   }
 }
+export declare namespace envoy.extensions.network_filters.peer_metadata {
+  interface Config {
+    readonly baggage_key?: string | undefined
+  }
+  interface UpstreamConfig {
+  }
+}
 export declare namespace envoy.extensions.outlier_detection_monitors.common.v3 {
   interface DatabaseErrors {
   }

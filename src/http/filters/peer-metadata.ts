@@ -11,7 +11,7 @@ import {
   ownWorkload,
   UPSTREAM_PEER,
   UPSTREAM_PEER_OBJECT,
-  type WorkloadMetadata,
+  WorkloadMetadata,
   workloadOfBaggage,
   workloadOfStruct,
 } from '../../telemetry/workload-metadata.ts'
@@ -34,7 +34,11 @@ const support = defineSupport<Proto>('io.istio.http.peer_metadata.Config', {
 })
 
 /** In the order of precedence. */
-type DiscoveryConfig = 'headers' | 'baggage' | 'workloads'
+interface DiscoveryConfig {
+  readonly kind: 'headers' | 'baggage' | 'workloads' | 'upstream-state'
+  /** Of the filter state of the upstream connection. */
+  readonly key: string
+}
 
 type PropagationConfig = { readonly kind: 'headers'; readonly skipExternal: boolean } | { readonly kind: 'baggage' }
 
@@ -78,14 +82,17 @@ function parseDiscovery(
   at: FieldPath,
   warnings: string[],
 ): DiscoveryConfig[] {
-  if (proto.istio_headers !== undefined) return ['headers']
-  if (proto.workload_discovery !== undefined) return ['workloads']
+  if (proto.istio_headers !== undefined) return [{ kind: 'headers', key: '' }]
+  if (proto.workload_discovery !== undefined) return [{ kind: 'workloads', key: '' }]
   if (proto.baggage !== undefined) {
-    if (direction === 'downstream_discovery') return ['baggage']
+    if (direction === 'downstream_discovery') return [{ kind: 'baggage', key: '' }]
     warnings.push(`${at}: baggage tells nothing of upstream peers`)
   }
   if (proto.upstream_filter_state !== undefined) {
-    warnings.push(`${at}: upstream_filter_state is not supported, no peer is found by it`)
+    if (direction === 'upstream_discovery') {
+      return [{ kind: 'upstream-state', key: proto.upstream_filter_state.peer_metadata_key ?? '' }]
+    }
+    warnings.push(`${at}: upstream_filter_state tells nothing of downstream peers`)
   }
   return []
 }
@@ -158,11 +165,17 @@ class PeerMetadataFilter implements HttpFilter<PeerState> {
   #discover(s: StreamContext, h: HeaderBlock, methods: readonly DiscoveryConfig[], downstream: boolean): void {
     let peer: WorkloadMetadata | null = null
     for (let i = 0; i < methods.length && peer === null; i++) {
-      if (methods[i] === 'workloads') {
+      const { kind, key } = methods[i]!
+      if (kind === 'upstream-state') {
+        const known = s.info.upstream?.state(key)
+        if (known instanceof WorkloadMetadata) peer = known
+        continue
+      }
+      if (kind === 'workloads') {
         peer = downstream ? this.#client(s, h) : this.#server(s)
         continue
       }
-      if (methods[i] === 'baggage') {
+      if (kind === 'baggage') {
         const baggage = h.get('baggage')
         if (baggage !== undefined) peer = workloadOfBaggage(Buffer.from(baggage, 'latin1').toString('utf8'))
         continue
@@ -175,7 +188,7 @@ class PeerMetadataFilter implements HttpFilter<PeerState> {
       }
       if (value !== undefined && value !== '') peer = this.#lookUp(id ?? '', value)
     }
-    if (methods.includes('headers')) {
+    if (removesHeaders(methods)) {
       h.remove(METADATA_ID)
       h.remove(METADATA)
     }
@@ -238,6 +251,11 @@ class PeerMetadataFilter implements HttpFilter<PeerState> {
       if (--left === 0) return
     }
   }
+}
+
+function removesHeaders(methods: readonly DiscoveryConfig[]): boolean {
+  for (let i = 0; i < methods.length; i++) if (methods[i]!.kind === 'headers') return true
+  return false
 }
 
 const METADATA_BITS = Asked.Metadata | Asked.Id

@@ -58,19 +58,18 @@ class Exchange implements NetworkFilter {
     this.#serverUnknown = !takesPart && this.#exchange.workloads !== null
   }
 
-  onData(c: Connection): NetVerdict {
+  onUpstreamConnected(c: Connection): void {
     if (this.#serverUnknown) this.#findServer(c)
+  }
+
+  onData(): NetVerdict {
     return NetVerdict.Continue
   }
 
-  /** A connection on which only the server has spoken so far is not forgotten. */
-  onClose(c: Connection): void {
-    if (this.#serverUnknown) this.#findServer(c)
-  }
+  onClose(): void {}
 
   /** Who the connection was given to: a waypoint reports for that end as well. */
   #findServer(c: Connection): void {
-    this.#serverUnknown = false
     const info = connectionInfo(c)
     const ip = upstreamPeerAddress(info.upstreamHost, info.hostMetadata)
     const server = ip === '' ? null : this.#exchange.workloads!.get(ip)

@@ -195,7 +195,7 @@ class PeerReader implements Prelude {
 }
 
 /** `value` of a google.protobuf.Any. @throws WireError */
-function anyValue(bytes: Uint8Array): Uint8Array {
+export function anyValue(bytes: Uint8Array): Uint8Array {
   const r = new WireReader(bytes)
   let value: Uint8Array = new Uint8Array(0)
   while (r.at < r.end) {

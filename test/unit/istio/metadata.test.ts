@@ -5,7 +5,9 @@ import { decodeStruct, encodeStruct, type StructFields } from '../../../src/conf
 import { peerMetadataFactory } from '../../../src/http/filters/peer-metadata.ts'
 import type { Connection } from '../../../src/io/connection.ts'
 import { metadataExchangeFactory } from '../../../src/network/filters/metadata-exchange.ts'
-import type { StreamInfo } from '../../../src/telemetry/stream-info.ts'
+import { networkPeerMetadataFactory } from '../../../src/network/filters/peer-metadata.ts'
+import { RESPONSE_HEADERS, TunnelHeaders } from '../../../src/network/tcp-tunnel.ts'
+import { StreamInfo } from '../../../src/telemetry/stream-info.ts'
 import {
   ownWorkload,
   WorkloadMetadata,
@@ -14,10 +16,11 @@ import {
   workloadOfStruct,
 } from '../../../src/telemetry/workload-metadata.ts'
 import { upstreamMetadataExchangeFactory } from '../../../src/upstream/filters/metadata-exchange.ts'
+import { upstreamPeerMetadataFactory } from '../../../src/upstream/filters/peer-metadata.ts'
 import type { Host } from '../../../src/upstream/upstream.ts'
 import { FakeServices, FakeStream, request, response } from '../http/fakes.ts'
 
-const NO_CHAIN = { continueReading() {} }
+const NO_CHAIN = { continueReading() {}, upstreamConnected() {} }
 
 const SAMPLE = readFileSync(new URL('../../fixtures/istio/peer-metadata.txt', import.meta.url), 'utf8').trim()
 const NODE = {
@@ -311,11 +314,11 @@ t.test('TCP: a client that takes no part is known by its address, and so is the 
   t.equal(count('metadata_added'), 1)
   t.equal(info.state('upstream_peer_obj'), undefined, 'nobody is chosen yet')
   info.upstreamHost = '10.0.0.9:9000'
-  filter.onData(down.asConnection, Buffer.from('x'), false)
+  filter.onUpstreamConnected!(down.asConnection)
   t.equal((info.state('upstream_peer_obj') as WorkloadMetadata).fields.workload, 'httpbin')
 })
 
-t.test('TCP: a server that alone has spoken is looked up at the end', async t => {
+t.test('TCP: a server behind a tunnel is known, of a client that is not', async t => {
   const { server } = exchanges({ '10.0.0.9': workload('httpbin') })
   const down = new Wire(null)
   const filter = server.newInstance(down.asConnection, NO_CHAIN)
@@ -324,7 +327,7 @@ t.test('TCP: a server that alone has spoken is looked up at the end', async t =>
   down.streamInfo!.upstreamHost = 'envoy://connect_originate/10.0.0.9:9000'
   const tunnel = { 'envoy.filters.listener.original_dst': { local: '10.0.0.9:9000' } }
   down.streamInfo!.hostMetadata = tunnel
-  filter.onClose(down.asConnection, 0 as never)
+  filter.onUpstreamConnected!(down.asConnection)
   t.equal((down.streamInfo!.state('upstream_peer') as WorkloadMetadata).fields.workload, 'httpbin')
 })
 
@@ -388,4 +391,104 @@ t.test('HTTP: the server is known by its address, by where its tunnel leads, and
   t.equal(sees('envoy://connect_originate/10.0.0.9:80', tunnel), 'httpbin')
   t.equal(sees('envoy://connect_originate/10.0.0.9:80', { ...tunnel, istio: { double_hbone: {} } }), undefined)
   t.equal(sees('', null), undefined, 'nobody was asked')
+})
+
+function tunnelFilters() {
+  const services = servicesWithNode()
+  const up = upstreamPeerMetadataFactory.create(null, services.asServices as never)
+  const config = networkPeerMetadataFactory.parse({ baggage_key: 'io.istio.baggage' }, FieldPath.root(), [])
+  const down = networkPeerMetadataFactory.create(config, services.asServices as never)
+  return { up, down }
+}
+
+const TUNNEL_HOST = {
+  address: { text: 'envoy://connect_originate/x', internal: { listener: 'connect_originate', endpointId: 'x' } },
+  metadata: null,
+  cluster: { metadata: null },
+} as unknown as Host
+
+/** What the listener of a tunnel writes when CONNECT was answered with these headers. */
+function preambleOf(headers: Record<string, string>, metadata: Record<string, Record<string, unknown>> | null = null) {
+  const wire = new Wire(null)
+  const filter = tunnelFilters().down.newInstance(wire.asConnection, NO_CHAIN)
+  filter.onConnection(wire.asConnection)
+  wire.streamInfo!.dynamicMetadata = metadata
+  wire.streamInfo!.setState(RESPONSE_HEADERS, new TunnelHeaders(response(200, headers)))
+  filter.onUpstreamConnected!(wire.asConnection)
+  return { wire, bytes: wire.written }
+}
+
+t.test(
+  'tunnel: the request says who we are, the answer who is there, ahead of the stream and in pieces of any size',
+  async t => {
+    const { wire, bytes } = preambleOf({ baggage: 'k8s.deployment.name=far,k8s.namespace.name=demo' })
+    t.match(wire.streamInfo!.state('io.istio.baggage'), /^k8s\.deployment\.name=sleep,/)
+    const all = Buffer.concat([bytes, Buffer.from('HTTP/1.1 200 OK')])
+    for (let cut = 1; cut < bytes.length; cut += 5) {
+      const up = new Wire(null)
+      tunnelFilters().up.onConnected(up.asConnection, TUNNEL_HOST)
+      t.equal(up.receive(all.subarray(0, cut)), null)
+      t.equal(up.receive(all.subarray(cut)), 'HTTP/1.1 200 OK')
+      t.match((up.streamInfo!.state('upstream_peer') as WorkloadMetadata).fields, {
+        workload: 'far',
+        type: 'deployment',
+      })
+    }
+  },
+)
+
+t.test('tunnel: an answer that says nothing is a peer that is not known', async t => {
+  const up = new Wire(null)
+  tunnelFilters().up.onConnected(up.asConnection, TUNNEL_HOST)
+  t.equal(up.receive(Buffer.concat([preambleOf({}).bytes, Buffer.from('hi')])), 'hi')
+  t.equal(up.streamInfo!.state('peer_not_found'), true)
+})
+
+t.test('tunnel: a stream without the preamble is passed on untouched', async t => {
+  const start = (): Wire => {
+    const up = new Wire(null)
+    tunnelFilters().up.onConnected(up.asConnection, TUNNEL_HOST)
+    return up
+  }
+  t.equal(start().receive(Buffer.from('HTTP/1.1 200 OK')), 'HTTP/1.1 200 OK')
+  t.equal(start().receive(Buffer.from('hi'), true), 'hi')
+  const huge = Buffer.from('3412cdabffffffff', 'hex')
+  t.equal(start().receive(huge)!.length > 0, true, 'gigabytes are not waited for')
+  const broken = Buffer.concat([Buffer.from('3412cdab02000000ffff', 'hex'), Buffer.from('rest')])
+  t.equal(start().receive(broken), 'rest')
+})
+
+t.test('tunnel: what is no tunnel, or is told not to, has nothing ahead of its streams', async t => {
+  const off = { 'istio.peer_metadata': { disable_baggage_discovery: true } }
+  t.equal(preambleOf({ baggage: 'k8s.deployment.name=far' }, off).bytes.length, 0)
+  for (const host of [
+    { ...TUNNEL_HOST, address: { text: '10.0.0.9:80' } },
+    {
+      ...TUNNEL_HOST,
+      address: { text: 'envoy://main_internal/', internal: { listener: 'main_internal', endpointId: '' } },
+    },
+    { ...TUNNEL_HOST, metadata: off },
+    { ...TUNNEL_HOST, cluster: { metadata: off } },
+  ]) {
+    const up = new Wire(null)
+    tunnelFilters().up.onConnected(up.asConnection, host as Host)
+    t.equal(up.prelude, null)
+  }
+})
+
+t.test('HTTP: upstream_filter_state finds what the tunnel of the upstream connection has learned', async t => {
+  const services = servicesWithNode()
+  const warnings: string[] = []
+  const method = { upstream_filter_state: { peer_metadata_key: 'upstream_peer' } }
+  const proto = { upstream_discovery: [{ workload_discovery: {} }, method], downstream_discovery: [method] }
+  const filter = peerMetadataFactory.create(
+    peerMetadataFactory.parse(proto, FieldPath.root(), warnings),
+    services.asServices,
+  )
+  t.match(warnings, [/upstream_filter_state tells nothing of downstream peers/])
+  const s = withCluster(new FakeStream(filter, services))
+  s.info.upstream = new StreamInfo()
+  s.info.upstream.setState('upstream_peer', workload('far'))
+  filter.encodeHeaders!(s.asContext, response(200), true)
+  t.equal((s.info.state('upstream_peer_obj') as WorkloadMetadata).fields.workload, 'far')
 })

@@ -9,7 +9,7 @@ import { VirtualTimers } from '../base/virtual-clock.ts'
 import { FakeConnection } from '../upstream/fakes.ts'
 import { fakeServices } from './fake-services.ts'
 
-const NO_CHAIN = { continueReading() {} }
+const NO_CHAIN = { continueReading() {}, upstreamConnected() {} }
 
 const CONFIG = { statPrefix: 'cl', maxConnections: 2, delay: 0, runtimeKey: '', enabled: true }
 const IGNORE = { onData() {}, onClose() {} }

@@ -32,6 +32,7 @@ function start(atOnce: number | null = null) {
   const chain = {
     continueReading: (_f: unknown, _c: unknown, d: Uint8Array, end: boolean) =>
       void passed.push(`${Buffer.from(d)}${end ? '.' : ''}`),
+    upstreamConnected() {},
   }
   const filter = factory.newInstance(connection, chain)
   const stat = (name: string): number => services.stats.value(`ext_authz.x.${name}`)

@@ -157,6 +157,47 @@ t.test('resets cross with Envoy’s reasons and codes', async t => {
   t.equal(pair.client.activeStreams + pair.server.activeStreams, 0)
 })
 
+t.test(
+  'a complete response that waits for window goes out before the reset of its request, which does no harm',
+  async t => {
+    const pair = new Pair({ initialStreamWindowSize: 65535, initialConnectionWindowSize: 65535 })
+    const s = pair.client.newStream(null)!
+    s.encodeHeaders(request('/upload'), false)
+    pair.settle()
+    const answering = pair.down.streams[0]!
+    pair.up.onHead = r => r.holdReading(1, true)
+    answering.encodeHeaders(response(200), false)
+    answering.encodeData(Buffer.alloc(100_000, 'z'), true)
+    pair.settle()
+    pair.down.take()
+    answering.reset(ResetReason.Local)
+    s.encodeData(Buffer.from('more of the request'), false)
+    pair.settle()
+    t.equal(pair.server.activeStreams, 1, 'it waits')
+    s.holdReading(1, false)
+    pair.settle()
+    const seen = pair.up.take()
+    const data = seen.find(line => line.startsWith('data'))!
+    t.equal(data.length, 'data 1 end: '.length + 100_000)
+    t.equal(pair.client.activeStreams + pair.server.activeStreams, 0)
+  },
+)
+
+t.test('a response that is not complete is cut off by a reset, whatever waits', async t => {
+  const pair = new Pair({ initialStreamWindowSize: 65535, initialConnectionWindowSize: 65535 })
+  const s = pair.client.newStream(null)!
+  s.encodeHeaders(request('/upload'), false)
+  pair.settle()
+  const answering = pair.down.streams[0]!
+  pair.up.onHead = r => r.holdReading(1, true)
+  answering.encodeHeaders(response(200), false)
+  answering.encodeData(Buffer.alloc(100_000, 'z'), false)
+  answering.reset(ResetReason.Local)
+  pair.settle()
+  t.match(pair.up.take().at(-1), /^reset 1 /)
+  t.equal(pair.server.activeStreams, 0)
+})
+
 t.test('drain warns with 2^31-1, then names the last stream and refuses later ones', async t => {
   const pair = new Pair()
   const s = pair.client.newStream(null)!
