@@ -335,6 +335,8 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     if (first !== undefined) {
       this.bytesSent += first.length
       this.#plain.writeBytes(first)
+      // The peer may be gone already.
+      if (this.closed) return
     }
     if (this.#driver !== null) this.#handshake(EMPTY)
     else this.#ready()
