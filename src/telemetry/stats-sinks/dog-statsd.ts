@@ -1,36 +1,9 @@
-import type { envoy } from '../../config/gen/messages.d.ts'
-import { defineSupport } from '../../config/support.ts'
-import type { StatsSinkFactory } from './sink.ts'
-import { parseDatagramAddress } from './statsd/address.ts'
-import { UdpStatsd, type UdpStatsdConfig } from './statsd/udp.ts'
-import { DEFAULT_PREFIX } from './statsd.ts'
-
-type Proto = envoy.config.metrics.v3.DogStatsdSink
-
-const SUPPORT = defineSupport<Proto>('envoy.config.metrics.v3.DogStatsdSink', {
-  address: 'yes',
-  prefix: 'yes',
-  max_bytes_per_datagram: 'yes',
-  // No histogram here has another unit of time.
-  scale_histogram_units_to_milliseconds: 'warn',
-})
+import { taggedStatsd } from './statsd/tagged.ts'
 
 /** envoy.stat_sinks.dog_statsd: tags come behind the value, `|#tag:value,…`. */
-export const dogStatsdFactory: StatsSinkFactory<Proto, UdpStatsdConfig> = {
-  category: 'envoy.stats_sinks',
-  name: 'envoy.stat_sinks.dog_statsd',
-  typeUrls: ['envoy.config.metrics.v3.DogStatsdSink'],
-  samples: true,
-  parse(proto, at, warnings) {
-    SUPPORT.check(proto, at, warnings)
-    const tags = { after: 'value', start: '|#', assign: ':', separator: ',' } as const
-    return {
-      style: { prefix: proto.prefix || DEFAULT_PREFIX, tags },
-      address: parseDatagramAddress(proto.address ?? {}, at.field('address')),
-      maxBytes: Number(proto.max_bytes_per_datagram ?? 0),
-    }
-  },
-  create: (config, services) => new UdpStatsd(config, services.tags),
-  createSink: (config, services) => new UdpStatsd(config, services.tags),
-  needs: () => null,
-}
+export const dogStatsdFactory = taggedStatsd('envoy.stat_sinks.dog_statsd', 'envoy.config.metrics.v3.DogStatsdSink', {
+  after: 'value',
+  start: '|#',
+  assign: ':',
+  separator: ',',
+})

@@ -3,6 +3,7 @@ import type { envoy } from '../../config/gen/messages.d.ts'
 import { defineSupport } from '../../config/support.ts'
 import type { StatsSinkFactory } from './sink.ts'
 import { parseDatagramAddress } from './statsd/address.ts'
+import { DEFAULT_PREFIX } from './statsd/tagged.ts'
 import { type TcpStatsdConfig, TcpStatsdSender, TcpStatsdSink } from './statsd/tcp.ts'
 import { UdpStatsd, type UdpStatsdConfig } from './statsd/udp.ts'
 
@@ -15,9 +16,6 @@ const SUPPORT = defineSupport<Proto>('envoy.config.metrics.v3.StatsdSink', {
   // No histogram here has another unit of time.
   scale_histogram_units_to_milliseconds: 'warn',
 })
-
-/** Of the statsd dialects, when the configuration gives none. */
-export const DEFAULT_PREFIX = 'envoy'
 
 /** envoy.stat_sinks.statsd: tags stay in the names. */
 export const statsdFactory: StatsSinkFactory<Proto, UdpStatsdConfig | TcpStatsdConfig> = {
