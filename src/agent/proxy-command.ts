@@ -55,6 +55,9 @@ export async function runProxy(options: ProxyOptions): Promise<number> {
     concurrency: options.concurrency,
     cpuLimit: Number(env.ISTIO_CPU_LIMIT ?? 0) || 0,
   })
+  if (config.statusPort < 1 || config.statusPort > 65535) {
+    throw new AgentError(`invalid status port: port number ${config.statusPort} must be in the range 1..65535`)
+  }
   const metrics = new AgentMetrics()
   const identity = await startIdentity({ env, config, registry: metrics.registry })
   try {

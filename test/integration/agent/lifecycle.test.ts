@@ -172,27 +172,6 @@ t.test('endpoints of 15020 answer as Go does', async t => {
   t.match((await ask(agent.status, '/metrics')).body, 'istio_agent_scrape_failures_total{type="envoy"} 2')
 })
 
-t.test('a configuration that cannot work is refused with advice, and nothing is started', async t => {
-  for (const [config, env, advice] of [
-    [{ discoveryAddress: 'istiod:15012' }, {}, /root CA file for CA does not exist/],
-    [{ discoveryAddress: 'nowhere', controlPlaneAuthPolicy: 'NONE' }, {}, /not host:port/],
-    [{ drainDuration: '5 minutes' }, {}, /drainDuration: expected a duration/],
-    [{}, { ENVOY_STATUS_PORT: 'x' }, /ENVOY_STATUS_PORT=x/],
-    [{}, { CA_ADDR: 'ca:1', CA_ROOT_CA: 'none.pem' }, /root CA file for CA does not exist none.pem/],
-    [{}, { PROV_CERT: 'x', FILE_MOUNTED_CERTS: 'true' }, /PROV_CERT and FILE_MOUNTED_CERTS are mutually exclusive/],
-    [{}, { WORKLOAD_RSA_KEY_SIZE: '1024' }, /minimum required size of 2048/],
-    [{}, { WORKLOAD_IDENTITY_SOCKET_FILE: 'spire' }, /non-default SDS socket path: .*spire but no socket found/],
-    [{}, { CA_PROVIDER: 'GoogleCA' }, /CA provider "GoogleCA" not registered/],
-  ] as const) {
-    const agent = new RunningAgent()
-    agent.start(FAKE, env, config)
-    t.equal(await agent.exit, 255)
-    t.match(agent.output, advice)
-    t.notOk(existsSync(join(agent.folder, 'seen.jsonl')))
-    await agent.stop()
-  }
-})
-
 t.test('command line', async t => {
   const run = (...args: string[]): { status: number | null; out: string; err: string } => {
     const done = spawnSync(process.execPath, [AGENT, ...args], { encoding: 'utf8' })
