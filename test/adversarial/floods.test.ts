@@ -21,6 +21,9 @@ import { RunningProxy } from '../integration/proxy/running-proxy.ts'
 import { exchange, opened, summary } from './exchange.ts'
 import { RecordingUpstream } from './recording-upstream.ts'
 
+// Sixteen floods, one after the other, each with time to end on a busy machine.
+t.setTimeout(280_000)
+
 const MIB = 1024 * 1024
 /** Growth that is not a leak: heap that was not collected yet, pools and compiled code. */
 const ROOM = 128 * MIB

@@ -11,6 +11,9 @@ interface Recorded {
   readonly remora: Readonly<Record<string, string>>
 }
 
+// What is asked again is waited for with patience.
+t.setTimeout(280_000)
+
 /** That nothing more comes is told by a silence, which a busy machine makes too: what is not as expected is asked again, with patience. */
 async function patiently(
   run: (options?: CorpusRun) => Promise<Map<string, string>>,

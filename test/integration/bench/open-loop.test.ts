@@ -11,7 +11,15 @@ async function listen(server: Server | Http2Server): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-const at = (port: number, ...more: string[]) => ['--url', `http://127.0.0.1:${port}/x`, '--warmup', '0.2', ...more]
+const at = (port: number, ...more: string[]) => [
+  '--url',
+  `http://127.0.0.1:${port}/x`,
+  '--warmup',
+  '0.2',
+  '--grace',
+  '60',
+  ...more,
+]
 const percentile = (result: Awaited<ReturnType<typeof runOpenLoop>>, wanted: number) =>
   result.latency.percentiles.find(entry => entry.percentile === wanted)!.micros
 
