@@ -66,6 +66,9 @@ export function parseSocketAddress(proto: envoy.config.core.v3.SocketAddress, at
 
 const HINT = ". Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'"
 
+/** PerHostConfig of upstream_proxy_protocol. */
+const HOST_TLVS = 'envoy.transport_sockets.proxy_protocol'
+
 function parseLocality(
   proto: envoy.config.endpoint.v3.LocalityLbEndpoints,
   at: FieldPath,
@@ -92,6 +95,9 @@ function parseLocality(
       throw new ConfigError('CONFIG_INVALID', where, `unknown endpoint name '${lb.endpoint_name ?? ''}'`)
     if ((endpoint.additional_addresses ?? []).length > 0) {
       options.warn(`${where}.endpoint.additional_addresses: only the first address is used`)
+    }
+    if (lb.metadata?.typed_filter_metadata?.[HOST_TLVS] !== undefined) {
+      options.warn(`${where}.metadata.typed_filter_metadata: TLVs of single hosts are not told in PROXY headers`)
     }
     hosts.push({
       address: parseEndpointAddress(endpoint.address, where.field('endpoint').field('address'), options),
