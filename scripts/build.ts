@@ -3,6 +3,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -56,7 +57,7 @@ async function fillAgentCache(): Promise<void> {
     binaryPath: idle,
     controlPlaneAuthPolicy: 'NONE',
     discoveryAddress: '127.0.0.1:1',
-    statusPort: 0,
+    statusPort: await freePort(),
     terminationDrainDuration: '0.001s',
   }
   const agent = spawn(process.execPath, [join(dist, 'pilot-agent.cjs'), 'proxy', 'sidecar'], {
@@ -81,6 +82,16 @@ async function fillAgentCache(): Promise<void> {
     if (agent.exitCode === null) await once(agent, 'exit')
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject)
+    server.listen(0, () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
 }
 
 function ask(socketPath: string): Promise<void> {
