@@ -63,9 +63,9 @@ const limit: Group = {
     scenario(
       'not-counted',
       'Connections of internal listeners do not count against max_active_downstream_connections',
-      together(tcp('outer', ['hello', { bytes: 5 }, { wait: 600 }, { end: true }, { closed: true }]), [
-        300,
-        tcp('outer', ['hello', { closed: true }]),
+      together(tcp('outer', ['hello', { bytes: 5 }, { wait: 1500 }, { end: true }, { closed: true }]), [
+        600,
+        tcp('outer', [{ closed: true }]),
       ]),
       [],
       { stats: ['downstream_global_cx_overflow$'], logLines: 1 },

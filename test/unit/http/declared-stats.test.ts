@@ -82,6 +82,7 @@ const OTHERS: readonly string[] = [
   'envoy.filters.network.http_connection_manager',
   'envoy.filters.network.istio_stats',
   'envoy.filters.network.metadata_exchange',
+  'envoy.filters.network.peer_metadata',
   'envoy.filters.network.set_filter_state',
   'envoy.filters.network.tcp_proxy',
   'istio.alpn',
