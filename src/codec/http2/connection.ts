@@ -175,8 +175,8 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   }
 
   resetStream(s: Http2Stream, reason: ResetReason): void {
-    // RFC 9113 §8.1: what is left of a request can be refused once the response is out as a whole, which may wait for window (Envoy:
-    // pending_deferred_reset_streams_). A CONNECT always ends so: its client speaks for as long as it is spoken to.
+    // RFC 9113 §8.1: what is left of a request can be refused once the response is out as a whole, which may wait for window. Envoy
+    // only tries, and cuts the response off. A CONNECT always ends so: its client speaks for as long as it is spoken to.
     if (!this.isClient && reason === ResetReason.Local && s.localEnd && !s.localEndSent) {
       s.resetAfterFlush = true
       return

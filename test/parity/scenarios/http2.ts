@@ -113,6 +113,11 @@ drain_timeout: 0.1s
       streams({ fields: fields('/ok', { ':method': 'POST' }), body: 'z'.repeat(60_000) }),
     ),
     scenario('large-response', 'An answer of 300 KB', h2('/ok', { 'x-up': 'body:300000' })),
+    scenario(
+      'large-early-response',
+      'An answer of 300 KB, more than the windows take at once, to a request that does not end',
+      streams({ fields: fields('/ok', { ':method': 'POST', 'x-up': 'early,body:300000' }), body: 'abc', end: false }),
+    ),
     scenario('head', 'HEAD', h2('/ok', { ':method': 'HEAD' })),
     scenario('status-204', '204', h2('/ok', { 'x-up': 'status:204' })),
     scenario(
