@@ -59,10 +59,6 @@ export interface MeshOptions {
 export class Mesh {
   readonly authority: CertificateAuthority
   readonly plane: ReplayedControlPlane
-  /** Of another mesh. */
-  get stranger(): CertificateAuthority {
-    return new CertificateAuthority('elsewhere')
-  }
   /** Not in the mesh: clients and servers elsewhere, at 10.77.0.1 and OUTSIDE. */
   readonly outside: Pod
   readonly #folder = mkdtempSync(join(tmpdir(), 'remora-istio-'))

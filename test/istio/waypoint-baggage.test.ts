@@ -14,8 +14,10 @@ const mesh = await startMesh({
 const waypoint = mesh.pod('waypoint')
 const of = (workload: string, more = '') =>
   `k8s.deployment.name=${workload},service.name=${workload},service.version=v9,k8s.namespace.name=demo,k8s.cluster.name=remote${more}`
-const sleep = new Ztunnel(mesh.pod('sleep'), 'sleep', mesh.authority, of('sleep-far'))
-const httpbin = new Ztunnel(mesh.pod('httpbin'), 'httpbin', mesh.authority, of('httpbin-far', ',cloud.region=r9'))
+const sleep = new Ztunnel(mesh.pod('sleep'), 'sleep', mesh.authority, { baggage: of('sleep-far') })
+const httpbin = new Ztunnel(mesh.pod('httpbin'), 'httpbin', mesh.authority, {
+  baggage: of('httpbin-far', ',cloud.region=r9'),
+})
 const echo = new Ztunnel(mesh.pod('echo'), 'echo', mesh.authority)
 httpbin.listen()
 echo.listen()

@@ -1,5 +1,6 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
+import { CertificateAuthority } from '../harness/toy-ca.ts'
 import { until } from '../harness/until.ts'
 import { ECHO, HTTPBIN, OUTSIDE, startMesh, WAYPOINT } from './mesh.ts'
 import { accessLine, counted } from './observed.ts'
@@ -44,8 +45,7 @@ mesh.pod('httpbin-v2').serve(application('v2'), 8080)
 mesh.outside.serve(application('outside'), 8080)
 const grpcSeen: IncomingHttpHeaders[] = []
 for (const name of ['httpbin', 'httpbin-v2'] as const) mesh.pod(name).serve(grpcEcho(grpcSeen), 50051)
-const peers: string[] = []
-mesh.pod('echo').serve(tcpEcho(peers), 9000)
+mesh.pod('echo').serve(tcpEcho(), 9000)
 
 /** A request of sleep to httpbin:8000, unless it says otherwise. */
 async function get(path: string, more: Parameters<typeof ask>[4] & { by?: Ztunnel; to?: string } = {}) {
@@ -177,8 +177,13 @@ t.test('where nothing is known to be, nothing is connected', async t => {
 })
 
 t.test('a client without a certificate of the mesh gets no tunnel', async t => {
-  const stranger = new Ztunnel(mesh.pod('sleep'), 'sleep', mesh.stranger)
+  const stranger = new Ztunnel(mesh.pod('sleep'), 'sleep', new CertificateAuthority('elsewhere'), {
+    trusted: mesh.authority,
+  })
   await t.rejects(stranger.open(WAYPOINT, `${HTTPBIN}:8000`))
+  const known = await sleep.open(WAYPOINT, `${HTTPBIN}:8000`)
+  t.equal(known.status, 200)
+  known.stream.destroy()
 })
 
 t.test('metrics: a request is counted once, with what the mesh says of both ends', async t => {

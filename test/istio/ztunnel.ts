@@ -34,13 +34,18 @@ export class Ztunnel {
   readonly #keys: { readonly key: string; readonly cert: string; readonly ca: string }
   #session: ClientHttp2Session | undefined
 
-  /** `baggage`: what it says of its pod, to both sides. */
-  constructor(pod: Pod, account: string, authority: CertificateAuthority, baggage?: string) {
+  /** `baggage`: what it says of its pod, to both sides. `trusted`: who vouches for others, when not who vouches for it. */
+  constructor(
+    pod: Pod,
+    account: string,
+    authority: CertificateAuthority,
+    { baggage, trusted = authority }: { baggage?: string; trusted?: CertificateAuthority } = {},
+  ) {
     const uri = `spiffe://cluster.local/ns/demo/sa/${account}`
     const { key, chain } = authority.identity({ uris: [uri], ttlMs: 3_600_000 })
     this.#pod = pod
     this.#baggage = baggage === undefined ? {} : { baggage }
-    this.#keys = { key, cert: chain, ca: authority.rootPem }
+    this.#keys = { key, cert: chain, ca: trusted.rootPem }
   }
 
   /** A connection of the pod to `authority`, an address and port, by way of the proxy at `via`. */
