@@ -5,6 +5,7 @@ import { FieldPath } from '../../../src/config/field-path.ts'
 import { ipAddress } from '../../../src/io/address.ts'
 import { CloseHow } from '../../../src/io/connection.ts'
 import { parseDownstreamTls } from '../../../src/io/transport-sockets/tls-config.ts'
+import { proxyProtocolFactory } from '../../../src/listener/filters/proxy-protocol.ts'
 import { VirtualTimers } from '../../unit/base/virtual-clock.ts'
 import { fakeServices } from '../../unit/network/fake-services.ts'
 import { pair } from '../tls/tls-peers.ts'
@@ -127,7 +128,7 @@ t.test('http_inspector: versions, split requests, what is no HTTP', async t => {
 t.test('proxy_protocol: addresses are taken over and the header is taken off', async t => {
   const w = world()
   t.teardown(() => w.close())
-  const config = { allowWithout: false, allowV1: true, allowV2: true, statPrefix: '' }
+  const config = proxyProtocolFactory.parse({}, FieldPath.root(), [])
   const { port, stat } = await w.listener({ listenerFilters: [listenerFilter('proxy', config)] })
   t.equal(await talk(port, 'PROXY TCP4 1.2.3.4 5.6.7.8 11 22\r\nhi'), 'c raw_buffer   1.2.3.4:11 5.6.7.8:22 true\nhi')
   t.match(await talk(port, 'PROXY UNKNOWN\r\nhi'), /127\.0\.0\.1:\d+ 127\.0\.0\.1:\d+ false\nhi$/)
@@ -208,7 +209,8 @@ t.test('a silent TLS client meets the transport socket timeout', async t => {
 t.test('use_original_dst: handed to the listener of the address, then of the wildcard, once', async t => {
   const w = world()
   t.teardown(() => w.close())
-  const proxy = listenerFilter('proxy', { allowWithout: true, allowV1: true, allowV2: true, statPrefix: '' })
+  const parsed = proxyProtocolFactory.parse({ allow_requests_without_proxy_protocol: true }, FieldPath.root(), [])
+  const proxy = listenerFilter('proxy', parsed)
   const at = (ip: string, port: number) => [{ address: ipAddress(ip, port), ipv4Compat: false, mode: 0, options: [] }]
   const exact = await w.listener({
     statAddress: 'exact',
