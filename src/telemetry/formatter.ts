@@ -1,3 +1,4 @@
+import { flat } from '../base/flat.ts'
 import { type FormatConfig, type FormatExtension, type FormatToken, parseFormat } from '../config/format-string.ts'
 import { latin1 } from '../config/matcher.ts'
 import type { FormatContext, Formatter } from './format-context.ts'
@@ -82,7 +83,7 @@ export class TextFormatter implements Formatter {
   /** As one piece of memory: it is copied into every line. */
   #keep(i: number, value: FormatValue): string {
     const piece = this.#piece(i, value)
-    this.#lastPieces[i] = Buffer.from(piece, 'latin1').latin1Slice(0, piece.length)
+    this.#lastPieces[i] = flat(piece)
     return piece
   }
 }

@@ -1,3 +1,5 @@
+import { flat } from '../../base/flat.ts'
+
 /** Bounded: a connection that waits must not hold much. */
 const MAX_FIELDS = 32
 const MAX_BYTES = 2048
@@ -64,9 +66,4 @@ export class FieldWriter {
     for (let i = 0; i < to; i++) text += this.#line(names[i]!, values[i]!)
     this.#text = flat(text)
   }
-}
-
-/** One piece of memory of its own: neither a rope nor a window into a head that came in. */
-export function flat(text: string): string {
-  return Buffer.from(text, 'latin1').latin1Slice(0, text.length)
 }

@@ -1,7 +1,7 @@
+import { flat } from '../../base/flat.ts'
 import { internalized } from '../../base/internalized.ts'
 import type { HeaderBlock } from '../header-block.ts'
 import { joinValue, nextBlock, Side } from '../inline-header.ts'
-import { flat } from './field-writer.ts'
 import { type NameEntry, NameKind, nameEntry } from './names.ts'
 import { MAX_NOMINATED } from './nominated-headers.ts'
 

@@ -1,4 +1,4 @@
-import { flat } from './field-writer.ts'
+import { flat } from '../../base/flat.ts'
 
 /** Longer ones are put together each time: a connection that waits must not hold much. */
 const MAX_KEPT = 512

@@ -145,6 +145,7 @@ class IstioStatsFilter implements HttpFilter<GrpcReport> {
       if (kind.code !== code || kind.grpcStatus !== grpcStatus || !kind.facts.equals(facts)) continue
       if (sameTexts(kind.values, values)) return kind
     }
+    facts.keep()
     const kind = this.#newKind(facts, values, code, grpcStatus)
     if (facts === this.#facts) this.#facts = new LabelFacts()
     if (kinds.length < MAX_KINDS) kinds.push(kind)

@@ -1,3 +1,4 @@
+import { flat } from '../../base/flat.ts'
 import type { NodeInfo } from '../../config/services.ts'
 import { responseFlagNames } from '../response-flags.ts'
 import type { StreamInfo } from '../stream-info.ts'
@@ -99,6 +100,11 @@ export class LabelFacts {
   /** They may be set until the stream is over. */
   readFlags(info: StreamInfo): void {
     this.#flagOrder = info.flagOrder
+  }
+
+  /** They are kept: the host must not hold the head that it was cut from. */
+  keep(): void {
+    this.#host = flat(this.#host)
   }
 
   equals(other: LabelFacts): boolean {
