@@ -16,6 +16,9 @@ import { Logger, log } from './log.ts'
 import type { Env, NodeIdentity } from './node-identity.ts'
 import type { ProxyConfig } from './proxy-config.ts'
 import type { Readiness } from './readiness.ts'
+import { wasmMetrics } from './wasm/metrics.ts'
+import { ModuleCache } from './wasm/module-cache.ts'
+import { wasmOptionsOf } from './wasm/options.ts'
 import { WorkloadHealthChecker } from './workload-health.ts'
 import { relayMetrics } from './xds-relay/metrics.ts'
 import { XdsRelay } from './xds-relay/relay.ts'
@@ -41,6 +44,8 @@ export interface ControlPlane {
 
 const NAME_TABLE = 'type.googleapis.com/istio.networking.nds.v1.NameTable'
 const PROXY_CONFIG = 'type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig'
+/** constants.IstioDataDir: a volume of the pod that the proxy's container has too. */
+const DATA_FOLDER = '/var/lib/istio/data'
 /** Of a VM whose own resolv.conf leads to this agent. */
 const SAVED_RESOLV_CONF = '/var/lib/istio/resolv.conf'
 
@@ -48,18 +53,23 @@ const SAVED_RESOLV_CONF = '/var/lib/istio/resolv.conf'
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { env, config, registry } = options
   const upstream = upstreamOf(config, env)
+  const wasm =
+    env.ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION === 'false'
+      ? null
+      : ModuleCache.open(DATA_FOLDER, wasmOptionsOf(env), env, wasmMetrics(registry))
   const dns = dnsEnabled(options) ? await startDns(options) : null
   const relay = new XdsRelay({
     path: join(config.configPath, 'XDS'),
     upstream,
     handlers: handlers(options, dns),
-    convertWasm: (env.ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION ?? 'true') !== 'false',
+    wasm,
     metrics: relayMetrics(registry),
   })
   const checker = WorkloadHealthChecker.from(config.raw.readinessProbe, options)
   try {
     await relay.listen()
   } catch (error) {
+    wasm?.close()
     dns?.close()
     throw error
   }
@@ -69,6 +79,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     close: () => {
       checker?.close()
       relay.close()
+      wasm?.close()
       dns?.close()
     },
   }

@@ -4,6 +4,7 @@ import type { ServerDuplexStream, ServiceDefinition } from '@grpc/grpc-js'
 import { AgentError } from '../agent-error.ts'
 import { GrpcSocket } from '../grpc-socket.ts'
 import { Logger } from '../log.ts'
+import type { WasmModules } from '../wasm/module-cache.ts'
 import type { RelayMetrics } from './metrics.ts'
 import { DELTA, type RelayProtocol, STATE_OF_THE_WORLD } from './protocol.ts'
 import { RelayStream, type ResourceHandler, type WorkloadHealth } from './stream.ts'
@@ -15,8 +16,8 @@ export interface RelayOptions {
   readonly upstream: Upstream
   /** Types that the agent follows for itself, by type URL. */
   readonly handlers: ReadonlyMap<string, ResourceHandler>
-  /** ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION */
-  readonly convertWasm: boolean
+  /** null: ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION=false */
+  readonly wasm: WasmModules | null
   readonly metrics: RelayMetrics
 }
 
@@ -84,13 +85,13 @@ export class XdsRelay {
         ? 'accepted delta xds connection from envoy, forwarding to upstream'
         : 'accepted XDS connection from Envoy, forwarding to upstream XDS server',
     )
-    const { upstream, handlers, convertWasm, metrics } = this.#options
+    const { upstream, handlers, wasm, metrics } = this.#options
     const stream: RelayStream = new RelayStream(downstream, {
       id: ++this.#streams,
       protocol,
       upstream,
       handlers,
-      convertWasm,
+      wasm,
       metrics,
       health: () => this.#health,
       onClosed: () => {

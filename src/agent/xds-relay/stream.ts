@@ -1,11 +1,12 @@
 import type { ServerDuplexStream, StatusObject } from '@grpc/grpc-js'
 import { decodeAny } from '../../xds/discovery-wire.ts'
 import { Logger } from '../log.ts'
+import type { WasmModules } from '../wasm/module-cache.ts'
 import type { RelayMetrics } from './metrics.ts'
 import type { RelayProtocol, ResponseHead } from './protocol.ts'
 import { CANCELLED, INTERNAL, isExpected, OK, type StreamStatus, statusText, UNAVAILABLE } from './status.ts'
 import { openStream, type Upstream, type UpstreamCall } from './upstream.ts'
-import { withoutRemoteWasm } from './wasm.ts'
+import { localWasm, type RemoteWasm, remoteWasmOf } from './wasm.ts'
 
 export const LISTENER = 'type.googleapis.com/envoy.config.listener.v3.Listener'
 const EXTENSION_CONFIG = 'type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig'
@@ -25,7 +26,8 @@ export interface StreamOptions {
   readonly upstream: Upstream
   /** By type URL. */
   readonly handlers: ReadonlyMap<string, ResourceHandler>
-  readonly convertWasm: boolean
+  /** null: resources with modules to be fetched go to the proxy as they are. */
+  readonly wasm: WasmModules | null
   readonly metrics: RelayMetrics
   readonly health: () => WorkloadHealth
   readonly onClosed: () => void
@@ -47,6 +49,8 @@ export class RelayStream {
   #over = false
   /** Of ECDS: a NACK repeats the version accepted last. */
   #extensionVersion = ''
+  /** Ends when all modules are there that were asked for; never rejects. null: none are under way. */
+  #fetching: Promise<void> | null = null
 
   constructor(downstream: ServerDuplexStream<Buffer, Buffer>, options: StreamOptions) {
     this.#downstream = downstream
@@ -106,14 +110,14 @@ export class RelayStream {
   }
 
   #onResponse(bytes: Buffer): void {
-    const { protocol, handlers, metrics, convertWasm } = this.#options
+    const { protocol, handlers, metrics, wasm } = this.#options
     const head = protocol.responseHead(bytes)
     metrics.response()
     const { typeUrl } = head
     log.debug('upstream response', { ...this.#labels, type: typeUrl, nonce: head.nonce, resources: head.count })
     const handler = handlers.get(typeUrl)
     if (handler !== undefined) this.#handle(handler, head)
-    else if (typeUrl === EXTENSION_CONFIG && convertWasm) this.#forwardExtensions(bytes, head)
+    else if (typeUrl === EXTENSION_CONFIG && wasm !== null) this.#forwardExtensions(bytes, head, wasm)
     else if (typeUrl.startsWith('type.googleapis.com/envoy.') || typeUrl === WORKLOAD) this.#forward(bytes)
     else log.error(`Skipping forwarding type url ${typeUrl} to Envoy as is not a valid Envoy type`)
   }
@@ -135,17 +139,44 @@ export class RelayStream {
     this.#request(head.typeUrl, head.version, head.nonce, problem)
   }
 
-  #forwardExtensions(bytes: Buffer, head: ResponseHead): void {
+  #forwardExtensions(bytes: Buffer, head: ResponseHead, modules: WasmModules): void {
     const { protocol, metrics } = this.#options
-    let converted: Uint8Array
+    const found: (RemoteWasm | null)[] = []
     try {
-      converted = protocol.replaceResources(bytes, any => withoutRemoteWasm(any, metrics.wasmConversion))
+      protocol.replaceResources(bytes, any => {
+        found.push(remoteWasmOf(any, metrics.wasmConversion))
+        return null
+      })
     } catch (error) {
       log.debug(`sending NACK for ECDS resources, err: ${(error as Error).message}`)
       this.#request(head.typeUrl, this.#extensionVersion, head.nonce, (error as Error).message)
       return
     }
-    this.#forward(converted === bytes ? bytes : Buffer.from(converted))
+    if (this.#fetching === null && found.every(remote => remote === null)) {
+      this.#forward(bytes)
+      return
+    }
+    // Other types go on meanwhile; what istiod says of extensions keeps its order.
+    const before = this.#fetching
+    const now = this.#forwardLocal(bytes, found, modules, before).then(() => {
+      if (this.#fetching === now) this.#fetching = null
+    })
+    this.#fetching = now
+  }
+
+  async #forwardLocal(
+    bytes: Buffer,
+    found: readonly (RemoteWasm | null)[],
+    modules: WasmModules,
+    before: Promise<void> | null,
+  ): Promise<void> {
+    const { protocol, metrics } = this.#options
+    const results = await Promise.all(
+      found.map(remote => (remote === null ? null : localWasm(remote, modules, metrics.wasmConversion))),
+    )
+    await before
+    let at = 0
+    this.#guarded(() => this.#forward(Buffer.from(protocol.replaceResources(bytes, () => results[at++] ?? null))))
   }
 
   /** Istiod is read only as fast as the proxy takes it: pushes are large. */

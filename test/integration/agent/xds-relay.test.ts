@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { Registry } from 'prom-client'
 import t from 'tap'
 import { configureLog } from '../../../src/agent/log.ts'
+import type { ModuleRequest, WasmModules } from '../../../src/agent/wasm/module-cache.ts'
 import { relayMetrics } from '../../../src/agent/xds-relay/metrics.ts'
 import { DELTA, type RelayProtocol, STATE_OF_THE_WORLD } from '../../../src/agent/xds-relay/protocol.ts'
 import { XdsRelay } from '../../../src/agent/xds-relay/relay.ts'
@@ -40,6 +41,17 @@ class Setup {
   readonly registry = new Registry()
   relay!: XdsRelay
   path = ''
+  /** Module requests of the relay, and what each comes to. */
+  readonly asked: ModuleRequest[] = []
+  fetch: (request: ModuleRequest) => Promise<string> = async () => {
+    throw new Error('no such host')
+  }
+  readonly modules: WasmModules = {
+    get: async request => {
+      this.asked.push(request)
+      return await this.fetch(request)
+    },
+  }
   readonly protocol: RelayProtocol
 
   constructor(protocol: RelayProtocol) {
@@ -67,7 +79,7 @@ class Setup {
         ...more,
       },
       handlers: new Map(Object.entries(handlers)),
-      convertWasm: true,
+      wasm: this.modules,
       metrics: relayMetrics(this.registry),
     })
     await this.relay.listen()
@@ -123,6 +135,25 @@ class Setup {
 
   async counters(): Promise<string> {
     return await this.registry.metrics()
+  }
+}
+
+function wasm(
+  name: string,
+  where: 'http' | 'network',
+  config: object,
+  code: object,
+  vm: object = {},
+): { type_url: string; value: Uint8Array } {
+  return {
+    type_url: ECDS,
+    value: encodeMessage('envoy.config.core.v3.TypedExtensionConfig', {
+      name,
+      typed_config: {
+        type_url: `${PREFIX}envoy.extensions.filters.${where}.wasm.v3.Wasm`,
+        message: { config: { name, ...config, vm_config: { ...vm, code } } },
+      },
+    }),
   }
 }
 
@@ -259,109 +290,202 @@ for (const protocol of [STATE_OF_THE_WORLD, DELTA]) {
     },
   )
 
-  t.test(`${kind}: a Wasm module to be fetched becomes RBAC; what is not, stays byte for byte`, async t => {
-    const setup = await new Setup(protocol).start(t)
-    const [proxy, istiod] = await setup.joined(t)
-    const remote = { remote: { http_uri: { uri: 'oci://x/y', cluster: '_', timeout: 1000 }, sha256: 'nil' } }
-    const local = { local: { filename: '/var/lib/x.wasm' } }
-    const wasm = (
-      name: string,
-      where: 'http' | 'network',
-      config: object,
-      code: object,
-    ): { type_url: string; value: Uint8Array } => ({
-      type_url: ECDS,
-      value: encodeMessage('envoy.config.core.v3.TypedExtensionConfig', {
-        name,
-        typed_config: {
-          type_url: `${PREFIX}envoy.extensions.filters.${where}.wasm.v3.Wasm`,
-          message: { config: { name, ...config, vm_config: { code } } },
-        },
-      }),
-    })
-    // Written as JSON, as EnvoyFilter users do.
-    const typed = {
-      type_url: ECDS,
-      value: encodeMessage('envoy.config.core.v3.TypedExtensionConfig', {
-        name: 'typed',
-        typed_config: {
-          type_url: `${PREFIX}envoy.extensions.filters.http.wasm.v3.Wasm`,
-          struct: {
-            type_url: `${PREFIX}udpa.type.v1.TypedStruct`,
-            value: { config: { fail_open: true, vm_config: { code: { remote: { sha256: 'nil' } } } } },
+  t.test(
+    `${kind}: a Wasm module that cannot be fetched becomes RBAC; what is not to be fetched stays byte for byte`,
+    async t => {
+      const setup = await new Setup(protocol).start(t)
+      const [proxy, istiod] = await setup.joined(t)
+      const remote = { remote: { http_uri: { uri: 'oci://x/y', cluster: '_', timeout: 1000 }, sha256: 'nil' } }
+      const local = { local: { filename: '/var/lib/x.wasm' } }
+      // Written as JSON, as EnvoyFilter users do.
+      const typed = {
+        type_url: ECDS,
+        value: encodeMessage('envoy.config.core.v3.TypedExtensionConfig', {
+          name: 'typed',
+          typed_config: {
+            type_url: `${PREFIX}envoy.extensions.filters.http.wasm.v3.Wasm`,
+            struct: {
+              type_url: `${PREFIX}udpa.type.v1.TypedStruct`,
+              value: { config: { fail_open: true, vm_config: { code: { remote: { sha256: 'nil' } } } } },
+            },
           },
-        },
-      }),
-    }
-    const plain = {
-      type_url: ECDS,
-      value: encodeMessage('envoy.config.core.v3.TypedExtensionConfig', {
-        name: 'cors',
-        typed_config: { type_url: `${PREFIX}envoy.extensions.filters.http.cors.v3.Cors`, message: {} },
-      }),
-    }
-    const untouched = Buffer.concat([setup.response(ECDS, [wasm('file', 'http', {}, local), plain]), UNKNOWN])
-    istiod.send(untouched)
-    t.same(await proxy.response(), untouched)
+        }),
+      }
+      const plain = {
+        type_url: ECDS,
+        value: encodeMessage('envoy.config.core.v3.TypedExtensionConfig', {
+          name: 'cors',
+          typed_config: { type_url: `${PREFIX}envoy.extensions.filters.http.cors.v3.Cors`, message: {} },
+        }),
+      }
+      const untouched = Buffer.concat([setup.response(ECDS, [wasm('file', 'http', {}, local), plain]), UNKNOWN])
+      istiod.send(untouched)
+      t.same(await proxy.response(), untouched)
 
+      istiod.send(
+        setup.response(ECDS, [
+          wasm('closed', 'http', {}, remote),
+          wasm('open', 'http', { fail_open: true }, remote),
+          wasm('policy', 'network', { failure_policy: 'FAIL_OPEN' }, remote),
+          wasm('reload', 'network', { failure_policy: 'FAIL_RELOAD', fail_open: true }, remote),
+          plain,
+          typed,
+        ]),
+      )
+      const type = protocol.isDelta ? 'DeltaDiscoveryResponse' : 'DiscoveryResponse'
+      interface Response {
+        resources: { resource?: { message: object }; message?: object; name?: string }[]
+        removed_resources?: string[]
+      }
+      const got = decodeMessage<Response>(`envoy.service.discovery.v3.${type}`, await proxy.response()).message
+      const prefix = (name: string): string => `${PREFIX}envoy.extensions.filters.${name}.rbac.v3.RBAC`
+      t.match(
+        got.resources.map(r => r.resource?.message ?? r.message),
+        [
+          {
+            name: 'closed',
+            typed_config: { type_url: prefix('http'), message: { rules: {}, rules_stat_prefix: 'wasm-default-deny' } },
+          },
+          { name: 'open', typed_config: { message: { rules: undefined, rules_stat_prefix: 'wasm-default-allow' } } },
+          {
+            name: 'policy',
+            typed_config: {
+              type_url: prefix('network'),
+              message: { rules: undefined, stat_prefix: 'wasm-default-allow' },
+            },
+          },
+          { name: 'reload', typed_config: { message: { rules: {}, stat_prefix: 'wasm-default-deny' } } },
+          { name: 'cors' },
+          {
+            name: 'typed',
+            typed_config: { type_url: prefix('http'), message: { rules_stat_prefix: 'wasm-default-allow' } },
+          },
+        ],
+      )
+      if (protocol.isDelta) {
+        t.same(
+          got.resources.map(r => r.name),
+          ['r0', 'r1', 'r2', 'r3', 'r4', 'r5'],
+        )
+        t.same(got.removed_resources, ['gone'])
+      }
+      t.ok(
+        lines.some(line =>
+          /error\twasm\terror in converting the wasm config to local: .*applying deny RBAC/.test(line),
+        ),
+      )
+
+      proxy.send(setup.request(ECDS, 'v6', 'n1'))
+      await istiod.request()
+      istiod.send(setup.response(ECDS, [{ type_url: ECDS, value: Buffer.from([0x0a, 0x7f]) }], 'n9'))
+      const nack = setup.read(await istiod.request())
+      t.match(nack, { type_url: ECDS, response_nonce: 'n9', error_detail: { code: 13 } })
+      if (!protocol.isDelta) t.equal(nack.version_info, 'v6', 'the version accepted last')
+      t.match(await setup.counters(), 'istio_agent_wasm_config_conversion_count{result="unmarshal_failure"} 1')
+    },
+  )
+
+  t.test(`${kind}: a fetched Wasm module is told to the proxy as a file; the rest of its resource stays`, async t => {
+    const setup = await new Setup(protocol).start(t)
+    setup.fetch = async ({ url }) => `/data/${url.slice(-1)}.wasm`
+    const [proxy, istiod] = await setup.joined(t)
+    const remote = (uri: string, timeout?: number, sha256 = 'nil'): object => ({
+      remote: { http_uri: { uri, cluster: '_', ...(timeout === undefined ? {} : { timeout }) }, sha256 },
+    })
+    const configuration = { type_url: `${PREFIX}google.protobuf.StringValue`, message: { value: '{"a":1}' } }
+    const key_values = {
+      ISTIO_META_WASM_IMAGE_PULL_SECRET: 'secret',
+      ISTIO_META_WASM_IMAGE_PULL_POLICY: 'Always',
+      ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION: '7',
+      MINE: 'x',
+    }
+    const internal = { environment_variables: { key_values: { ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION: '8' } } }
+    const missing = { environment_variables: { key_values: { ISTIO_META_WASM_IMAGE_PULL_SECRET: '' } } }
     istiod.send(
       setup.response(ECDS, [
-        wasm('closed', 'http', {}, remote),
-        wasm('open', 'http', { fail_open: true }, remote),
-        wasm('policy', 'network', { failure_policy: 'FAIL_OPEN' }, remote),
-        wasm('reload', 'network', { failure_policy: 'FAIL_RELOAD', fail_open: true }, remote),
-        plain,
-        typed,
+        wasm('a', 'http', { root_id: 'r', configuration, fail_open: true }, remote('oci://x/y:a', 30_000), {
+          vm_id: 'v',
+          runtime: 'envoy.wasm.runtime.v8',
+          environment_variables: { host_env_keys: ['HOME'], key_values },
+        }),
+        wasm('b', 'network', {}, remote('http://x/b', undefined, 'abc'), internal),
+        wasm('c', 'http', {}, remote('oci://x/y:c'), missing),
       ]),
     )
     const type = protocol.isDelta ? 'DeltaDiscoveryResponse' : 'DiscoveryResponse'
     interface Response {
-      resources: { resource?: { message: object }; message?: object; name?: string }[]
-      removed_resources?: string[]
+      resources: { resource?: { message: object }; message?: object }[]
     }
     const got = decodeMessage<Response>(`envoy.service.discovery.v3.${type}`, await proxy.response()).message
-    const prefix = (name: string): string => `${PREFIX}envoy.extensions.filters.${name}.rbac.v3.RBAC`
-    t.match(
-      got.resources.map(r => r.resource?.message ?? r.message),
-      [
-        {
-          name: 'closed',
-          typed_config: { type_url: prefix('http'), message: { rules: {}, rules_stat_prefix: 'wasm-default-deny' } },
-        },
-        { name: 'open', typed_config: { message: { rules: undefined, rules_stat_prefix: 'wasm-default-allow' } } },
-        {
-          name: 'policy',
-          typed_config: {
-            type_url: prefix('network'),
-            message: { rules: undefined, stat_prefix: 'wasm-default-allow' },
+    const messages = got.resources.map(r => r.resource?.message ?? r.message) as {
+      typed_config: { message: { config: { vm_config: { environment_variables?: object } } } }
+    }[]
+    t.match(messages, [
+      {
+        name: 'a',
+        typed_config: {
+          type_url: `${PREFIX}envoy.extensions.filters.http.wasm.v3.Wasm`,
+          message: {
+            config: {
+              name: 'a',
+              root_id: 'r',
+              fail_open: true,
+              configuration: { message: { value: '{"a":1}' } },
+              vm_config: {
+                vm_id: 'v',
+                runtime: 'envoy.wasm.runtime.v8',
+                code: { local: { filename: '/data/a.wasm' } },
+                environment_variables: { host_env_keys: ['HOME'] },
+              },
+            },
           },
         },
-        { name: 'reload', typed_config: { message: { rules: {}, stat_prefix: 'wasm-default-deny' } } },
-        { name: 'cors' },
-        {
-          name: 'typed',
-          typed_config: { type_url: prefix('http'), message: { rules_stat_prefix: 'wasm-default-allow' } },
+      },
+      {
+        name: 'b',
+        typed_config: {
+          type_url: `${PREFIX}envoy.extensions.filters.network.wasm.v3.Wasm`,
+          message: { config: { vm_config: { code: { local: { filename: '/data/b.wasm' } } } } },
         },
-      ],
-    )
-    if (protocol.isDelta) {
-      t.same(
-        got.resources.map(r => r.name),
-        ['r0', 'r1', 'r2', 'r3', 'r4', 'r5'],
-      )
-      t.same(got.removed_resources, ['gone'])
-    }
-    t.ok(
-      lines.some(line => /error\twasm\terror in converting the wasm config to local: .*applying deny RBAC/.test(line)),
-    )
+      },
+      { name: 'c', typed_config: { message: { rules_stat_prefix: 'wasm-default-deny' } } },
+    ])
+    const vm = (i: number) => messages[i]?.typed_config.message.config.vm_config
+    t.match(vm(0)?.environment_variables, { key_values: { MINE: 'x' } })
+    t.notMatch(JSON.stringify(messages), 'ISTIO_META', 'what is for the agent stays with it')
+    t.notOk(vm(1)?.environment_variables)
+    t.match(setup.asked, [
+      {
+        url: 'oci://x/y:a',
+        checksum: '',
+        resourceName: 'a',
+        resourceVersion: '7',
+        timeoutMs: 30_000,
+        pullSecret: 'secret',
+        pullPolicy: 'Always',
+      },
+      { url: 'http://x/b', checksum: 'abc', resourceVersion: '8', timeoutMs: 5000, pullSecret: null, pullPolicy: '' },
+    ])
+    t.equal(setup.asked.length, 2, 'nothing is asked for without its secret')
+    t.match(await setup.counters(), 'istio_agent_wasm_config_conversion_count{result="success"} 2')
+  })
 
-    proxy.send(setup.request(ECDS, 'v6', 'n1'))
-    await istiod.request()
-    istiod.send(setup.response(ECDS, [{ type_url: ECDS, value: Buffer.from([0x0a, 0x7f]) }], 'n9'))
-    const nack = setup.read(await istiod.request())
-    t.match(nack, { type_url: ECDS, response_nonce: 'n9', error_detail: { code: 13 } })
-    if (!protocol.isDelta) t.equal(nack.version_info, 'v6', 'the version accepted last')
-    t.match(await setup.counters(), 'istio_agent_wasm_config_conversion_count{result="unmarshal_failure"} 1')
+  t.test(`${kind}: while a module is fetched other types go on, and later extensions wait their turn`, async t => {
+    const setup = await new Setup(protocol).start(t)
+    const slow = Promise.withResolvers<string>()
+    setup.fetch = ({ url }) => (url.endsWith('slow') ? slow.promise : Promise.resolve('/data/fast.wasm'))
+    const [proxy, istiod] = await setup.joined(t)
+    const code = (uri: string): object => ({ remote: { http_uri: { uri, cluster: '_', timeout: 1000 } } })
+    istiod.send(setup.response(ECDS, [wasm('s', 'http', {}, code('http://x/slow'))], 'n1'))
+    istiod.send(setup.response(ECDS, [wasm('f', 'http', {}, code('http://x/fast'))], 'n2'))
+    istiod.send(setup.response(ECDS, [wasm('l', 'http', {}, { local: { filename: '/x' } })], 'n3'))
+    istiod.send(setup.response(CLUSTER, [], 'n4'))
+    t.equal(protocol.responseHead(await proxy.response()).nonce, 'n4')
+    slow.resolve('/data/slow.wasm')
+    for (const nonce of ['n1', 'n2', 'n3']) t.equal(protocol.responseHead(await proxy.response()).nonce, nonce)
+    const local = setup.response(ECDS, [wasm('l', 'http', {}, { local: { filename: '/x' } })], 'n5')
+    istiod.send(local)
+    t.same(await proxy.response(), Buffer.from(local))
   })
 
   t.test(`${kind}: malformed bytes of either side end both`, async t => {
