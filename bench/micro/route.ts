@@ -1,9 +1,11 @@
 /** Route match and header mutation: `node bench/micro/route.ts`. */
+import { ValueReader, ValueWriter } from '../../src/base/packed-values.ts'
 import { HeaderBlock } from '../../src/codec/header-block.ts'
 import { FieldPath } from '../../src/config/field-path.ts'
 import { parseRouteConfiguration } from '../../src/config/route.ts'
 import type { Runtime } from '../../src/config/services.ts'
 import type { RouteTable } from '../../src/routing/route.ts'
+import type { RouteConfig } from '../../src/routing/route-config.ts'
 import { createRouteTable } from '../../src/routing/route-table.ts'
 import { StreamInfo } from '../../src/telemetry/stream-info.ts'
 import { measure as measureRounds } from './reference.ts'
@@ -23,7 +25,8 @@ function table(virtualHosts: readonly object[]): RouteTable {
     validateClusters: false,
     warnings: [],
   })
-  return createRouteTable(structuredClone(config), { runtime })
+  // As it comes to a worker.
+  return createRouteTable(new ValueReader(new ValueWriter().pack(config)).root() as RouteConfig, { runtime })
 }
 
 function request(authority: string, path: string): HeaderBlock {
