@@ -35,6 +35,14 @@ export interface StreamOptions {
 
 const log = new Logger('xdsproxy')
 
+const HTTP_FILTERS = 'envoy.filters.http.'
+const WASM_FILTER = 'envoy.filters.http.wasm'
+
+/** Nothing is fetched for a proxy that would refuse it: its plugins fail open or closed, as they ask for. */
+const NO_WASM: WasmModules = {
+  get: () => Promise.reject(new Error('the proxy has no filter that runs Wasm modules')),
+}
+
 /**
  * One stream of the proxy joined to one stream of its own to istiod. Either ends with the other, so that the proxy begins anew with
  * whatever istiod comes next. Bytes go through as they are; types that only the agent understands end here.
@@ -49,6 +57,8 @@ export class RelayStream {
   #over = false
   /** Of ECDS: a NACK repeats the version accepted last. */
   #extensionVersion = ''
+  /** What the proxy says of itself in its first request: a list of extensions, with none for Wasm. */
+  #withoutWasm = false
   /** Ends when all modules are there that were asked for; never rejects. null: none are under way. */
   #fetching: Promise<void> | null = null
 
@@ -101,6 +111,8 @@ export class RelayStream {
     const head = protocol.requestHead(bytes)
     metrics.received(bytes.length)
     if (head.typeUrl === EXTENSION_CONFIG && head.version !== '') this.#extensionVersion = head.version
+    // Only the first request of a stream has the node, whose extensions have names like this one.
+    if (bytes.includes(HTTP_FILTERS)) this.#withoutWasm = !bytes.includes(WASM_FILTER)
     this.#send(bytes)
     if (this.#listenersAsked || head.typeUrl !== LISTENER) return
     this.#listenersAsked = true
@@ -117,7 +129,8 @@ export class RelayStream {
     log.debug('upstream response', { ...this.#labels, type: typeUrl, nonce: head.nonce, resources: head.count })
     const handler = handlers.get(typeUrl)
     if (handler !== undefined) this.#handle(handler, head)
-    else if (typeUrl === EXTENSION_CONFIG && wasm !== null) this.#forwardExtensions(bytes, head, wasm)
+    else if (typeUrl === EXTENSION_CONFIG && wasm !== null)
+      this.#forwardExtensions(bytes, head, this.#withoutWasm ? NO_WASM : wasm)
     else if (typeUrl.startsWith('type.googleapis.com/envoy.') || typeUrl === WORKLOAD) this.#forward(bytes)
     else log.error(`Skipping forwarding type url ${typeUrl} to Envoy as is not a valid Envoy type`)
   }

@@ -385,6 +385,24 @@ for (const protocol of [STATE_OF_THE_WORLD, DELTA]) {
     },
   )
 
+  t.test(`${kind}: nothing is fetched for a proxy that names its extensions and has none for Wasm`, async t => {
+    const setup = await new Setup(protocol).start(t)
+    setup.fetch = async () => '/data/a.wasm'
+    const [proxy, istiod] = await setup.joined(t)
+    const code = { remote: { http_uri: { uri: 'http://x/a', cluster: '_' }, sha256: 'nil' } }
+    for (const [names, fetched] of [
+      ['envoy.filters.http.router', 0],
+      ['envoy.filters.http.router, envoy.filters.http.wasm', 1],
+    ] as const) {
+      // Where they stand in the node does not matter here.
+      proxy.send(setup.request(LISTENER, '', names))
+      await istiod.request()
+      istiod.send(setup.response(ECDS, [wasm('a', 'http', { fail_open: true }, code)]))
+      await proxy.response()
+      t.equal(setup.asked.length, fetched, names)
+    }
+  })
+
   t.test(`${kind}: a fetched Wasm module is told to the proxy as a file; the rest of its resource stays`, async t => {
     const setup = await new Setup(protocol).start(t)
     setup.fetch = async ({ url }) => `/data/${url.slice(-1)}.wasm`
