@@ -1,4 +1,5 @@
 import { request } from 'node:http'
+import { deadlineAfter, refuseUpgrade } from './outgoing-http.ts'
 
 export interface AdminResponse {
   readonly status: number
@@ -38,7 +39,7 @@ export function ask(options: AdminRequest): Promise<AdminResponse> {
         method,
         agent: false,
         headers: { ...options.headers, ...(options.body ? { 'content-length': Buffer.byteLength(options.body) } : {}) },
-        signal: AbortSignal.timeout(options.timeoutMs),
+        signal: deadlineAfter(options.timeoutMs),
       },
       incoming => {
         const chunks: Buffer[] = []
@@ -54,6 +55,7 @@ export function ask(options: AdminRequest): Promise<AdminResponse> {
         )
       },
     )
+    refuseUpgrade(outgoing)
     outgoing.on('error', (error: NodeJS.ErrnoException) => {
       // The words of Go's client, which operators search for.
       if (error.code === 'ECONNREFUSED') fail(new Error(`dial tcp ${at}: connect: connection refused`))

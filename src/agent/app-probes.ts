@@ -4,6 +4,7 @@ import { lazyHttps } from '../base/lazy-modules.ts'
 import { AgentError } from './agent-error.ts'
 import { grpcHealthCheck } from './grpc-health.ts'
 import { Logger } from './log.ts'
+import { deadlineAfter, refuseUpgrade } from './outgoing-http.ts'
 
 /** One probe of the pod's own specification, which the injector replaced by a path of this server. */
 interface Probe {
@@ -105,7 +106,7 @@ export class AppProbes {
     let url = new URL(`${scheme}://${host}:${get.port}${path.startsWith('/') ? path : `/${path}`}`)
     const first = url.hostname
     const headers = { ...request.headers, host: this.#hostHeader(request.headers.host ?? '', get.port) }
-    const deadline = AbortSignal.timeout(timeoutMs)
+    const deadline = deadlineAfter(timeoutMs)
     for (let redirects = 0; ; redirects++) {
       const result = await fetchOnce(url, headers, from(this.#localAddress), deadline)
       if (result.status < 300 || result.status > 399) return result
@@ -191,6 +192,7 @@ function fetchOnce(
       url.protocol === 'https:'
         ? lazyHttps().request({ ...options, rejectUnauthorized: false }, onResponse)
         : httpRequest(options, onResponse)
+    refuseUpgrade(outgoing)
     outgoing.on('error', reject)
     outgoing.end()
   })

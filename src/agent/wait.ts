@@ -2,6 +2,7 @@ import { get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AgentError } from './agent-error.ts'
 import { log } from './log.ts'
+import { deadlineAfter, refuseUpgrade } from './outgoing-http.ts'
 
 export interface WaitOptions {
   readonly url: string
@@ -37,13 +38,14 @@ export async function waitUntilReady(options: WaitOptions): Promise<void> {
 /** undefined when the answer was 200. */
 function attempt(url: string, timeoutMs: number): Promise<string | undefined> {
   return new Promise(resolve => {
-    const request = get(url, { agent: false, signal: AbortSignal.timeout(timeoutMs) }, response => {
+    const request = get(url, { agent: false, signal: deadlineAfter(timeoutMs) }, response => {
       response.resume()
       response.on('error', error => resolve(error.message))
       response.on('end', () =>
         resolve(response.statusCode === 200 ? undefined : `HTTP status code ${response.statusCode}`),
       )
     })
+    refuseUpgrade(request)
     request.on('error', error => resolve(`Get "${url}": ${error.message}`))
   })
 }

@@ -6,6 +6,7 @@ import { AgentError } from './agent-error.ts'
 import { grpcHealthCheck } from './grpc-health.ts'
 import { Logger } from './log.ts'
 import type { Env, NodeIdentity } from './node-identity.ts'
+import { deadlineAfter, refuseUpgrade } from './outgoing-http.ts'
 import type { Readiness } from './readiness.ts'
 
 /** ProxyConfig.readinessProbe (networking/v1alpha3 ReadinessProbe), as JSON. */
@@ -157,12 +158,13 @@ function httpProber(get: NonNullable<ReadinessProbe['httpGet']>, byDefault: stri
   const send = get.scheme?.toLowerCase() === 'https' ? lazyHttps().request : httpRequest
   return () =>
     new Promise((resolve, reject) => {
-      const outgoing = send({ ...options, signal: AbortSignal.timeout(timeoutMs) }, (answer: IncomingMessage) => {
+      const outgoing = send({ ...options, signal: deadlineAfter(timeoutMs) }, (answer: IncomingMessage) => {
         const code = answer.statusCode ?? 0
         answer.destroy()
         if (code >= 200 && code < 400) resolve()
         else reject(new Error(`status code was not from [200,400), bad code ${code}`))
       })
+      refuseUpgrade(outgoing)
       outgoing.on('error', reject)
       outgoing.end()
     })

@@ -2,6 +2,7 @@ import { type ClientRequest, type IncomingMessage, type RequestOptions, request 
 import { isIP, type LookupFunction } from 'node:net'
 import type { SecureContext } from 'node:tls'
 import { lazyDns, lazyHttps, lazyTls } from '../../base/lazy-modules.ts'
+import { refuseUpgrade } from '../outgoing-http.ts'
 import { type BlockedAddresses, bareHost } from './blocked-address.ts'
 
 export interface HttpRequest {
@@ -85,6 +86,7 @@ export class HttpClient {
         fail(error as Error)
         return
       }
+      refuseUpgrade(outgoing)
       outgoing.on('error', fail)
       outgoing.on('response', incoming => {
         const chunks: Buffer[] = []

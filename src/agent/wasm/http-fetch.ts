@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Backoff } from '../backoff.ts'
 import { Logger } from '../log.ts'
+import { deadlineAfter } from '../outgoing-http.ts'
 import { type HttpAnswer, type HttpClient, TOO_LARGE } from './http-client.ts'
 import type { WasmOptions } from './options.ts'
 import { unbox } from './unpack.ts'
@@ -29,7 +30,7 @@ export class HttpFetcher {
     let last = '<nil>'
     while (tries < maxTries && !(tries > 0 && deadline.aborted)) {
       if (tries++ > 0) await sleep(backoff.next(), undefined, { signal: deadline }).catch(() => {})
-      const signal = AbortSignal.any([deadline, AbortSignal.timeout(requestTimeoutMs)])
+      const signal = AbortSignal.any([deadline, deadlineAfter(requestTimeoutMs)])
       let answer: HttpAnswer
       try {
         answer = await this.#client.send({ url, insecure, signal, maxBody: maxBytes })

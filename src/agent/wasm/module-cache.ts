@@ -3,6 +3,7 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Logger } from '../log.ts'
 import type { Env } from '../node-identity.ts'
+import { deadlineAfter } from '../outgoing-http.ts'
 import { BlockedAddresses } from './blocked-address.ts'
 import { HttpClient } from './http-client.ts'
 import { HttpFetcher } from './http-fetch.ts'
@@ -90,7 +91,7 @@ export class ModuleCache implements WasmModules {
     if (cached.entry !== null) return cached.entry.path
     const { wasm, metrics, http, images } = this.#options
     const insecure = wasm.insecureRegistries.has('*') || wasm.insecureRegistries.has(host)
-    const deadline = AbortSignal.timeout(Math.min(request.timeoutMs, MAX_INTERVAL_MS))
+    const deadline = deadlineAfter(request.timeoutMs)
     let checksum: string
     let download: () => Promise<Buffer>
     if (scheme === 'http' || scheme === 'https') {

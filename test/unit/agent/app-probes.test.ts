@@ -60,6 +60,13 @@ t.test('redirects: elsewhere is success, to the same host is followed, the tenth
   t.equal(hops, 10)
 })
 
+t.test('an application that changes the protocol has failed the probe', async t => {
+  const app = await serve(t, request => {
+    request.socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n')
+  })
+  t.equal((await probed(t, { httpGet: { path: '/', port: app }, timeoutSeconds: 60 })).status, 500)
+})
+
 t.test('tcpSocket: 200 when it connects, 500 when not', async t => {
   const app = await serve(t, () => {})
   t.equal((await probed(t, { tcpSocket: { port: app } })).status, 200)

@@ -94,3 +94,14 @@ t.test('agent, proxy and several targets on one page; a target that fails is lef
   t.match(again.body.toString(), 'istio_agent_scrape_failures_total{type="application"} 2')
   t.match(again.body.toString(), /two 2\n# EOF$/)
 })
+
+t.test("any timeout of the scraper's will do", async t => {
+  const proxyPort = await serve(t, (_, response) => response.end('proxy 1\n'))
+  const metrics = new AgentMetrics()
+  // 2.01 s is 2009.9999999999998 ms.
+  for (const seconds of ['2.01', '1e300']) {
+    const headers = { 'x-prometheus-scrape-timeout-seconds': seconds }
+    const page = await metrics.page({ proxyPort, applications: [] }, '', headers)
+    t.match(page.body.toString(), /\nproxy 1\n$/, seconds)
+  }
+})

@@ -76,6 +76,22 @@ t.test('a server that never ends its answer is left at the timeout', async t => 
   await t.rejects(fetcher().fetch(url, false, AbortSignal.timeout(20)), /after 1 attempts, .*context deadline exceeded/)
 })
 
+t.test('a server that changes the protocol is left at once', async t => {
+  const port = await serve(t, request => {
+    request.socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n')
+  })
+  const one = { WASM_HTTP_REQUEST_MAX_RETRIES: '1' }
+  await t.rejects(fetcher(one).fetch(new URL(`http://127.0.0.1:${port}`), false, FAR), /101 Switching Protocols/)
+})
+
+t.test('a timeout may be a fraction of a millisecond, or years', async t => {
+  const port = await serve(t, (_request, response) => response.end(MODULE))
+  for (const timeout of ['30000000.5us', '2000000h']) {
+    const options = { WASM_HTTP_REQUEST_TIMEOUT: timeout, WASM_HTTP_REQUEST_MAX_RETRIES: '1' }
+    t.same(await fetcher(options).fetch(new URL(`http://127.0.0.1:${port}`), false, FAR), MODULE)
+  }
+})
+
 t.test('an answer beyond the limit is an error, told its length or not', async t => {
   let asked = 0
   const port = await serve(t, (request, response) => {
