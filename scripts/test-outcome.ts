@@ -1,13 +1,19 @@
 /**
- * What `scripts/test` says at its end: `node scripts/test-outcome.ts OUTPUT [--again]`. OUTPUT is the TAP of the run. With `--again`, as in
- * a whole run, files that failed are run once more, alone, if they are few. Writes `passed N`, `failed N`, `skipped N`, `flaky N` to
- * $REMORA_TEST_SUMMARY where that is set. Ends with 1 when something failed for good, or when there is no outcome to be read.
+ * What `scripts/test` says at its end: `node scripts/test-outcome.ts OUTPUT [--again] FILE…`. OUTPUT is the TAP of the run of these files;
+ * one without an outcome there has failed. With `--again`, as in a whole run, files that failed are run once more, alone, if they are few.
+ * Writes `passed N`, `failed N`, `skipped N`, `flaky N` to $REMORA_TEST_SUMMARY where that is set. Ends with 1 when something failed for
+ * good.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
 
 /** More than a few are no chance: a second look would only take long. */
 export const MOST_AGAIN = 5
+
+/** TAP 14, "Directives": words behind the description of a point (or of a file) that take it out of both counts. `\\#` is only a character. */
+const TAP_DIRECTIVE = /(?<!\\)# (?:skip|todo)\b/i
 
 export interface FileOutcome {
   readonly file: string
@@ -25,20 +31,23 @@ export function outcomes(tap: string): FileOutcome[] {
   const open = new Map<number, number>()
   let counts = { passed: 0, failed: 0, skipped: 0 }
   let points = 0
+  /** Indentation of the diagnosis that we are in, or -1; one begins right behind its point, two deeper. Else `---` is what a test printed. */
   let yaml = -1
+  let afterPoint = -1
   for (const line of tap.split('\n')) {
     const indent = line.length - line.trimStart().length
     const text = line.slice(indent)
-    if (yaml >= 0) {
+    if (yaml >= 0 && (text === '' || indent >= yaml)) {
       if (indent === yaml && text === '...') yaml = -1
       continue
     }
-    if (text === '---') yaml = indent
-    else if (text.startsWith('# Subtest: ')) open.set(indent, points)
+    yaml = text === '---' && indent === afterPoint ? indent : -1
+    if (text.startsWith('# Subtest: ')) open.set(indent, points)
     const point = /^(not )?ok \d+(?: - (.*))?$/.exec(text)
+    afterPoint = point === null ? -1 : indent + 2
     if (point === null) continue
     const ok = point[1] === undefined
-    const directive = /# (SKIP|TODO)\b/i.test(point[2] ?? '')
+    const directive = TAP_DIRECTIVE.test(point[2] ?? '')
     const isEnd = open.has(indent) && open.get(indent) !== points
     open.delete(indent)
     if (indent > 0) {
@@ -63,6 +72,14 @@ export function replaced(first: readonly FileOutcome[], second: readonly FileOut
   return first.map(one => second.find(({ file }) => file === one.file) ?? one)
 }
 
+/** Of every file that was to be run: one that `found` has nothing of was not, or its line was lost; tap may have been killed. */
+function ofEach(files: readonly string[], found: readonly FileOutcome[]): FileOutcome[] {
+  const known = new Set(found.map(({ file }) => resolve(file)))
+  const lost = files.filter(file => !known.has(resolve(file)))
+  for (const file of lost) process.stdout.write(`no outcome: ${file}\n`)
+  return [...found, ...lost.map(file => ({ file, ok: false, passed: 0, failed: 1, skipped: 0 }))]
+}
+
 function runAlone(file: string): FileOutcome {
   process.stdout.write(`\n# once more, alone: ${file}\n`)
   const { stdout, status } = spawnSync('tap', ['--reporter=tap', '--jobs=1', file], {
@@ -76,8 +93,8 @@ function runAlone(file: string): FileOutcome {
   return { ...outcome, file, ok: outcome.ok && status === 0 }
 }
 
-function main(output: string, again: boolean): number {
-  const first = outcomes(readFileSync(output, 'utf8'))
+function main(output: string, files: readonly string[], again: boolean): number {
+  const first = ofEach(files, outcomes(readFileSync(output, 'utf8')))
   const failed = first.filter(({ ok }) => !ok)
   const second = again && failed.length <= MOST_AGAIN ? failed.map(({ file }) => runAlone(file)) : []
   const all = replaced(first, second)
@@ -96,7 +113,14 @@ function main(output: string, again: boolean): number {
   if (summary !== undefined && summary !== '') {
     writeFileSync(summary, `passed ${passed}\nfailed ${bad}\nskipped ${skipped}\nflaky ${flaky.length}\n`)
   }
-  return first.length > 0 && all.every(({ ok }) => ok) ? 0 : 1
+  return all.every(({ ok }) => ok) ? 0 : 1
 }
 
-if (process.argv[1] === import.meta.filename) process.exitCode = main(process.argv[2]!, process.argv[3] === '--again')
+if (process.argv[1] === import.meta.filename) {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { again: { type: 'boolean', default: false } },
+  })
+  const [output, ...files] = positionals
+  process.exitCode = main(output!, files, values.again)
+}

@@ -22,12 +22,16 @@ function project(t: Test, files: Readonly<Record<string, string>>): string {
 }
 
 function run(folder: string, ...args: string[]): { status: number | null; out: string; summary: string } {
-  const summary = join(folder, 'summary')
+  const env = environment(folder)
+  const { status, stdout, stderr } = spawnSync(join(folder, 'scripts/test'), args, { encoding: 'utf8', env })
+  const summary = readFileSync(env['REMORA_TEST_SUMMARY']!, 'utf8')
+  return { status, out: stdout + stderr, summary: summary.replaceAll('\n', ' ') }
+}
+
+function environment(folder: string): Record<string, string | undefined> {
   // tap tells its children by variables that they are part of another run.
   const own = Object.entries(process.env).filter(([name]) => !/^_?TAP|^NODE_OPTIONS$/.test(name))
-  const env = { ...Object.fromEntries(own), REMORA_TEST_SUMMARY: summary, ENVOY_BINARY: process.execPath }
-  const { status, stdout, stderr } = spawnSync(join(folder, 'scripts/test'), args, { encoding: 'utf8', env })
-  return { status, out: stdout + stderr, summary: readFileSync(summary, 'utf8').replaceAll('\n', ' ') }
+  return { ...Object.fromEntries(own), REMORA_TEST_SUMMARY: join(folder, 'summary'), ENVOY_BINARY: process.execPath }
 }
 
 const GOOD = `console.log('TAP version 14\\nok 1 - a\\nok 2 - b\\n1..2')`
@@ -73,6 +77,27 @@ t.test(`more than ${MOST_AGAIN} failed files are no chance`, async t => {
   t.equal(summary, 'passed 8 failed 6 skipped 0 flaky 0 ')
 })
 
+t.test('a file that was to be run and has no outcome has failed, whatever the others say', async t => {
+  const killer = `process.kill(process.ppid, 'SIGKILL')`
+  const folder = project(t, { killer, moody: MOODY })
+  const { status, out, summary } = run(folder, '--again', 'test')
+  t.not(status, 0)
+  t.match(out, 'no outcome: test/killer.test.ts\n')
+  t.match(out, 'failed: test/killer.test.ts failed alone too\n')
+  t.match(summary, / failed 1 /)
+})
+
+t.test('a folder without tests is a mistake, not a reason to run all of them', async t => {
+  const folder = project(t, { good: GOOD })
+  mkdirSync(join(folder, 'empty'))
+  const { status, stderr } = spawnSync(join(folder, 'scripts/test'), ['empty'], {
+    encoding: 'utf8',
+    env: environment(folder),
+  })
+  t.equal(status, 2)
+  t.match(stderr, /no \*\.test\.ts in: empty/)
+})
+
 t.test(
   'counts are those of tap: assertions, empty subtests, skipped ones; a bad end of a file is a failure',
   async t => {
@@ -89,7 +114,9 @@ t.test(
             1..0
         ok 3 - empty
         ok 4 - later # SKIP not here
-        1..4
+        ok 5 - says \\# TODO
+        ---
+        1..5
     not ok 1 - one # time=3ms
       ---
       ...
@@ -108,7 +135,7 @@ not ok 2 - test/b.test.ts # time=6ms
 ok 3 - test/c.test.ts # SKIP no iptables
 `
     t.same(outcomes(tap), [
-      { file: 'test/a.test.ts', ok: false, passed: 2, failed: 1, skipped: 1 },
+      { file: 'test/a.test.ts', ok: false, passed: 3, failed: 1, skipped: 1 },
       { file: 'test/b.test.ts', ok: false, passed: 2, failed: 1, skipped: 0 },
       { file: 'test/c.test.ts', ok: true, passed: 0, failed: 0, skipped: 0 },
     ])
