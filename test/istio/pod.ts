@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import { Agent, type IncomingHttpHeaders, request } from 'node:http'
+import { Agent, type ClientRequest, type IncomingHttpHeaders, request } from 'node:http'
 import type { Server, Socket } from 'node:net'
 import { join } from 'node:path'
 import { inNamespace } from '../../src/lab/network.ts'
@@ -223,28 +223,9 @@ export class Pod {
     path: string,
     more: { method?: string; headers?: Record<string, string>; body?: string; agent?: Agent } = {},
   ): Promise<Reply> {
-    const { method = 'GET', headers = {}, body } = more
-    return new Promise(resolve => {
-      const outgoing = request(
-        {
-          host,
-          port,
-          path,
-          method,
-          headers,
-          ...(more.agent === undefined ? { createConnection: () => this.connect(host, port) } : { agent: more.agent }),
-        },
-        incoming => {
-          let text = ''
-          incoming.setEncoding('utf8').on('data', chunk => (text += chunk))
-          const done = (): void => resolve({ status: incoming.statusCode!, headers: incoming.headers, body: text })
-          incoming.on('end', done)
-          incoming.on('error', error => resolve({ status: 0, headers: {}, body: String(error) }))
-        },
-      )
-      outgoing.on('error', error => resolve({ status: 0, headers: {}, body: error.message }))
-      outgoing.end(body)
-    })
+    const { method = 'GET', headers = {}, body, agent } = more
+    const by = agent === undefined ? { createConnection: () => this.connect(host, port) } : { agent }
+    return replyTo(request({ host, port, path, method, headers, ...by }), body)
   }
 
   /** An agent of connections from inside the pod, for `ask`. */
@@ -281,6 +262,20 @@ export class Pod {
     })
     return line!
   }
+}
+
+/** Ends the request, with this body; status 0 with the error as body when no whole answer came. */
+export function replyTo(outgoing: ClientRequest, body?: string): Promise<Reply> {
+  return new Promise(resolve => {
+    const failed = (error: Error): void => resolve({ status: 0, headers: {}, body: error.message })
+    outgoing.on('error', failed).on('response', incoming => {
+      let text = ''
+      incoming.setEncoding('utf8').on('data', chunk => (text += chunk))
+      incoming.on('end', () => resolve({ status: incoming.statusCode!, headers: incoming.headers, body: text }))
+      incoming.on('error', failed)
+    })
+    outgoing.end(body)
+  })
 }
 
 /** The folder and all in it belong to the proxy's user. */

@@ -1,7 +1,7 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
 import { CertificateAuthority } from '../harness/toy-ca.ts'
-import { until } from '../harness/until.ts'
+import { settled, until } from '../harness/until.ts'
 import { ECHO, HTTPBIN, OUTSIDE, startMesh, WAYPOINT } from './mesh.ts'
 import { accessLine, counted } from './observed.ts'
 import { serviceAccountToken } from './tokens.ts'
@@ -138,7 +138,8 @@ t.test('TCP: bytes go both ways, and a service is closed to who is not allowed',
   t.equal(await exchange(sleep, WAYPOINT, `${ECHO}:9000`, 'ping'), 'ping')
   t.equal(echo.tunnels.at(-1)?.authority, '10.77.0.40:9000')
   t.equal(await exchange(httpbin, WAYPOINT, `${ECHO}:9000`, 'ping'), '')
-  t.match((await waypoint.admin('/stats?filter=^tcp.rbac.denied$')).body, 'tcp.rbac.denied: 1\n')
+  const denied = async (): Promise<string> => (await waypoint.admin('/stats?filter=^tcp.rbac.denied$')).body
+  t.equal(await settled(denied, body => body.endsWith(': 1\n')), 'tcp.rbac.denied: 1\n')
 })
 
 t.test('TCP: the connection is counted with both ends', async t => {

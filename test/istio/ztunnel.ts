@@ -9,7 +9,7 @@ import {
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import type { CertificateAuthority } from '../harness/toy-ca.ts'
-import type { Pod, Reply } from './pod.ts'
+import { type Pod, type Reply, replyTo } from './pod.ts'
 
 /** Where HBONE is spoken. */
 const HBONE_PORT = 15008
@@ -112,18 +112,9 @@ export async function ask(
   const { method = 'GET', headers = {}, body } = more
   const { status, stream } = await ztunnel.open(via, authority)
   if (status !== 200) return { status, headers: {}, body: '' }
-  return await new Promise(resolve => {
-    const outgoing = request({ path, method, headers, createConnection: () => stream as never }, incoming => {
-      let text = ''
-      incoming.setEncoding('utf8').on('data', chunk => (text += chunk))
-      incoming.on('end', () => {
-        stream.end()
-        resolve({ status: incoming.statusCode!, headers: incoming.headers, body: text })
-      })
-    })
-    outgoing.on('error', error => resolve({ status: 0, headers: {}, body: error.message }))
-    outgoing.end(body)
-  })
+  const reply = await replyTo(request({ path, method, headers, createConnection: () => stream as never }), body)
+  stream.end()
+  return reply
 }
 
 /** An HTTP/2 connection without TLS inside of a tunnel. */

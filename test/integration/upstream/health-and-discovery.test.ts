@@ -211,7 +211,8 @@ t.test('outlier detection ejects a host that fails and takes it back', async t =
   }
   const asked = await settled(six, seen => seen.has(200) && seen.size === 1)
   t.same([...asked], [200], 'only the good one is asked')
-  t.equal(await proxy.stat('cluster.two.outlier_detection.ejections_enforced_consecutive_5xx'), 1)
+  // More than once when it had its time meanwhile.
+  t.ok((await proxy.stat('cluster.two.outlier_detection.ejections_enforced_consecutive_5xx')) >= 1)
   bad.healthy = true
   await until(async () => (await ejected()) === 0, 'it is taken back')
 })
