@@ -60,21 +60,23 @@ process.exitCode = bad === 0 ? 0 : 1
 
 /** What is there before any traffic: workers make their stats when traffic first needs them, and main must have named them all. */
 async function startStats(envoy: string[], proxy: string[]): Promise<void> {
-  const one = new Map<string, string[]>()
+  const onlyInOne = new Map<string, string[]>()
   const whole = new Set(groups)
   const queue = [...groups]
   for (let group = queue.shift(); group !== undefined; group = queue.shift()) {
     const found = await namesAtStart(proxy, group)
-    if (found.size === 0) {
-      if (whole.has(group)) queue.push(...splitByListener(group))
+    const wanted = found.size === 0 ? found : await namesAtStart(envoy, group)
+    if (wanted.size === 0) {
+      const parts = whole.has(group) ? splitByListener(group) : []
+      queue.push(...parts)
+      if (parts.length === 0) print(`note: ${group.name}: one of the two does not start with it`)
       continue
     }
-    const wanted = await namesAtStart(envoy, group)
-    for (const name of wanted) if (!found.has(name)) noted(one, `- ${name}`, group.name)
-    for (const name of found) if (!wanted.has(name)) noted(one, `+ ${name}`, group.name)
+    for (const name of wanted) if (!found.has(name)) noted(onlyInOne, `- ${name}`, group.name)
+    for (const name of found) if (!wanted.has(name)) noted(onlyInOne, `+ ${name}`, group.name)
   }
-  bad = one.size
-  for (const [name, places] of [...one].sort()) print(`${name}   ${places.slice(0, 3).join(' ')}`)
+  bad = onlyInOne.size
+  for (const [name, places] of [...onlyInOne].sort()) print(`${name}   ${places.slice(0, 3).join(' ')}`)
 }
 
 function noted(all: Map<string, string[]>, name: string, place: string): void {

@@ -15,7 +15,7 @@ import { Normaliser } from './normalise.ts'
 import { describeH2, describeHttp1, describeTcp, describeUpstream, type ScenarioObservation } from './observation.ts'
 import type { Group, Scenario, Step, TlsClient } from './scenario.ts'
 
-/** Nothing that was recorded waits for a client to give up, so on a busy machine it may take as long as it likes. */
+/** A client gives up after this long, ms. No scenario waits for that, so on a busy machine it may take as long as it likes. */
 const PATIENCE = 20_000
 const DEFAULT_LINGER = 30
 /** Nothing new in the log or at the upstreams for this long means that the scenario is over, ms. */
@@ -67,7 +67,7 @@ export class GroupRun {
     return died === null ? null : `proxy exited with ${died}:\n${this.proxy?.logTail()}`
   }
 
-  /** Runs one scenario. `expected`: the recorded observation, only to know how many log lines to wait for. */
+  /** Runs one scenario. `expected`: the recorded observation, only to know what is to be waited for. */
   async run(scenario: Scenario, expected?: ScenarioObservation): Promise<ScenarioObservation> {
     const { state } = this.upstreams
     state.clear()
@@ -79,7 +79,7 @@ export class GroupRun {
     const steps: unknown[] = []
     for (const [i, step] of scenario.steps.entries()) steps.push(await this.step(step, expected?.steps[i]))
     const lines = compare.logLines ?? expected?.log.length ?? 0
-    await this.settle(logStart, lines)
+    await this.settle(logStart, lines, compare.upstream === false ? 0 : (expected?.upstream.length ?? 0))
     const log = this.logLines().slice(logStart)
     const metrics = (compare.metrics ?? []).map(pattern => new RegExp(pattern))
     const upstream = state.records
@@ -120,7 +120,7 @@ export class GroupRun {
           await playH2({
             ...step,
             port: await this.port(step.listener),
-            timeout: Math.max(step.timeout ?? 0, PATIENCE),
+            timeout: PATIENCE,
             linger,
             ...tlsOptions(step.tls, ['h2'], this.sessions),
           } as Parameters<typeof playH2>[0]),
@@ -158,7 +158,7 @@ export class GroupRun {
       actions: step.actions,
       responses,
       methods,
-      timeout: Math.max(step.timeout ?? 0, PATIENCE),
+      timeout: PATIENCE,
       linger: Math.max(step.linger ?? 0, linger),
       ...tlsOptions(step.tls, undefined, this.sessions),
       sessions: this.sessions,
@@ -214,16 +214,17 @@ export class GroupRun {
     return new Set(body.split('\n').map(line => line.slice(0, line.lastIndexOf(': '))))
   }
 
-  private async settle(logStart: number, lines: number): Promise<void> {
+  private async settle(logStart: number, lines: number, requests: number): Promise<void> {
     const deadline = Date.now() + LATE
     let quietSince = Date.now()
     let last = ''
     while (Date.now() < deadline) {
       const count = this.logLines().length - logStart
-      const now = `${count} ${this.upstreams.state.records.map(record => record.end + record.body.length).join()}`
+      const { records } = this.upstreams.state
+      const now = `${count} ${records.map(record => record.end + record.body.length).join()}`
       if (now !== last) quietSince = Date.now()
       last = now
-      if (count >= lines && Date.now() - quietSince >= QUIET) return
+      if (count >= lines && records.length >= requests && Date.now() - quietSince >= QUIET) return
       await sleep(10)
     }
   }

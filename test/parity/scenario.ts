@@ -68,7 +68,6 @@ export type Step =
       readonly actions: readonly ClientAction[]
       readonly responses: number
       readonly methods: readonly string[]
-      readonly timeout?: number
       readonly linger?: number
       readonly tls?: TlsClient
     }
@@ -79,14 +78,12 @@ export type Step =
       readonly settings?: readonly (readonly [number, number])[]
       readonly rawFrames?: string
       readonly untilClosed?: boolean
-      readonly timeout?: number
       readonly tls?: TlsClient
     }
   | {
       readonly kind: 'tcp'
       readonly listener: string
       readonly actions: readonly ClientAction[]
-      readonly timeout?: number
       readonly linger?: number
       readonly tls?: TlsClient
     }
@@ -103,7 +100,7 @@ export type Step =
   | { readonly kind: 'wait'; readonly ms: number }
   /** Replaces a file of the group's directory by rename, as configuration managers do. */
   | { readonly kind: 'file'; readonly name: string; readonly content: object }
-  /** Polls a stat until it has at least this value (or exactly, with `exact`); fails the scenario after 5 s. */
+  /** Polls a stat until it has at least this value (or exactly, with `exact`); fails the scenario when that takes too long. */
   | { readonly kind: 'until'; readonly stat: string; readonly value: number; readonly exact?: boolean }
   /** Runs steps at the same time; each may start later by `after` ms. */
   | { readonly kind: 'together'; readonly steps: readonly { readonly after: number; readonly step: Step }[] }
@@ -118,7 +115,6 @@ export interface RequestOptions {
   readonly body?: string
   /** The upstream's script, sent as `x-up`. */
   readonly up?: string
-  readonly timeout?: number
   readonly linger?: number
   readonly tls?: TlsClient
   /** Bytes before the request (a PROXY header). */
@@ -193,9 +189,8 @@ export function together(...steps: (Step | [after: number, step: Step])[]): Step
   }
 }
 
-function timing(options: RequestOptions): { timeout?: number; linger?: number; tls?: TlsClient } {
+function timing(options: RequestOptions): { linger?: number; tls?: TlsClient } {
   return {
-    ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
     ...(options.linger === undefined ? {} : { linger: options.linger }),
     ...(options.tls === undefined ? {} : { tls: options.tls }),
   }

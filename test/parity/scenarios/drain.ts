@@ -7,17 +7,17 @@ const twice = requestBytes('/')
 
 /** A connection that has served a request before the drain and serves another during it. */
 function keptAlive(listener: string): Step {
-  return raw([twice, { responses: 1 }, { wait: 500 }, twice], { listener, responses: 2, timeout: 4000, linger: 100 })
+  return raw([twice, { responses: 1 }, { wait: 500 }, twice], { listener, responses: 2, linger: 100 })
 }
 
 /** A connection that has carried nothing before the drain. */
 function unused(listener: string): Step {
-  return raw([{ wait: 500 }, twice], { listener, timeout: 4000, linger: 100 })
+  return raw([{ wait: 500 }, twice], { listener, linger: 100 })
 }
 
 function late(listener: string, kind: 'http' | 'tcp' = 'http'): Step {
   return kind === 'http'
-    ? raw(twice, { listener, timeout: 2000, linger: 100 })
+    ? raw(twice, { listener, linger: 100 })
     : tcp(listener, ['hi', { bytes: 2 }, { end: true }, { closed: true }])
 }
 
@@ -49,7 +49,6 @@ function group(name: string, query: string, args: readonly string[]): Group {
               listener: 'inbound',
               streams: [{ fields: fields('/') }, { fields: fields('/'), after: 500 }],
               untilClosed: false,
-              timeout: 4000,
             },
             [700, late('inbound')],
             [700, late('outbound')],
@@ -96,15 +95,14 @@ const age: Group = {
         raw([twice, { responses: 1 }, { wait: 500 }, twice, { responses: 2 }, { wait: 100 }, twice], {
           listener: name,
           responses: 3,
-          timeout: 2000,
         }),
       ]),
       scenario(`${name}-left`, 'A connection that is not used again is closed', [
-        raw([twice, { responses: 1 }, { wait: 600 }], { listener: name, responses: 1, timeout: 2000, linger: 10 }),
-        raw([twice, { responses: 1 }, { wait: 1500 }], { listener: name, responses: 1, timeout: 3000, linger: 10 }),
+        raw([twice, { responses: 1 }, { wait: 600 }], { listener: name, responses: 1, linger: 10 }),
+        raw([twice, { responses: 1 }, { wait: 1500 }], { listener: name, responses: 1, linger: 10 }),
       ]),
       scenario(`${name}-unused`, 'A connection that never carried anything', [
-        raw([{ wait: 600 }, twice], { listener: name, responses: 1, timeout: 2000, linger: 10 }),
+        raw([{ wait: 600 }, twice], { listener: name, responses: 1, linger: 10 }),
       ]),
       scenario(`${name}-h2`, 'HTTP/2 is told by GOAWAY', [
         {
@@ -112,7 +110,6 @@ const age: Group = {
           listener: name,
           streams: [{ fields: fields('/') }, { fields: fields('/'), after: 500 }],
           untilClosed: true,
-          timeout: 3000,
         },
       ]),
     ]),

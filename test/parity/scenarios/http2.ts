@@ -26,7 +26,6 @@ const raw2 = (rawFrames: string, listener = 'main'): Step => ({
   streams: [],
   rawFrames,
   untilClosed: true,
-  timeout: 1500,
 })
 const websocketTo = (path: string): Step =>
   raw(
@@ -352,7 +351,6 @@ drain_timeout: 0.1s
       kind: 'h2',
       listener: 'h1only',
       streams: [{ fields: fields('/ok') }],
-      timeout: 1500,
       untilClosed: true,
     }),
     scenario('bad-frame-stream-0', 'DATA on stream 0', raw2('000001 00 00 00000000 78')),

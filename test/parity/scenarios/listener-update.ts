@@ -77,11 +77,11 @@ const http1 = (name: string, wait: number, responses = 2): Step =>
 const http2 = (name: string): Step => ({ kind: 'h2', listener: name, streams: [{ fields: fields('/') }] })
 /** Stays until the proxy closes. */
 const idle = (name: string): Step =>
-  raw([GET, { responses: 1 }, { closed: true }], { listener: name, methods: ['GET'], timeout: 6000 })
+  raw([GET, { responses: 1 }, { closed: true }], { listener: name, methods: ['GET'] })
 const echo = (name: string): Step =>
   tcp(name, ['hello\n', { bytes: 6 }, { wait: 600 }, 'again\n', { bytes: 12 }, { end: true }, { closed: true }])
 const echoUntilClosed = (name: string): Step =>
-  tcp(name, ['hello\n', { bytes: 6 }, { wait: 600 }, 'again\n', { bytes: 12 }, { closed: true }], { timeout: 6000 })
+  tcp(name, ['hello\n', { bytes: 6 }, { wait: 600 }, 'again\n', { bytes: 12 }, { closed: true }])
 
 const compare = (name: string, tcpStats = `^tcp\\.${name}_t.*\\.downstream_cx_total$`) => ({
   stats: [

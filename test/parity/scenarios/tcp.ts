@@ -171,7 +171,7 @@ const group: Group = {
     scenario(
       'proxy-protocol-missing',
       'No PROXY line',
-      tcp('tproxyproto', ['hello, no proxy line at all\r\n', { closed: true }], { timeout: 1500 }),
+      tcp('tproxyproto', ['hello, no proxy line at all\r\n', { closed: true }]),
       [],
       { log: false },
     ),
