@@ -1,5 +1,5 @@
 /**
- * Writes docs/support-matrix.md from the code: every registered extension, and every field of every message that a parser
+ * Writes docs/support-matrix.md from the code: every extension that there is, and every field of every message that a parser
  * answers for. `--examples FOLDER` (a checkout of Envoy's example configurations, envoyproxy/examples) also validates those and
  * keeps the outcome in docs/examples-support.json; `--check` fails when the page is not what the code says.
  */
@@ -8,7 +8,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { registeredFactories } from '../src/config/registry.ts'
+import { ownExtensions } from '../src/config/own-extensions.ts'
 import { supportRows, unknownSupportFields } from '../src/config/support-rows.ts'
 import { registerExtensions } from '../src/extensions.ts'
 // Parsers that are no extensions define tables too.
@@ -34,7 +34,7 @@ registerExtensions()
 const wrong = unknownSupportFields()
 if (wrong.length > 0) throw new Error(`support tables name fields that do not exist: ${wrong.join(', ')}`)
 if (values.examples !== undefined)
-  writeFileSync(exampleFile, `${JSON.stringify(checkExamples(values.examples), null, 1)}\n`)
+  writeFileSync(exampleFile, `${JSON.stringify(checkExamples(values.examples), null, 2)}\n`)
 
 const text = render()
 if (values.check) {
@@ -56,12 +56,10 @@ function render(): string {
     '| category | name | types |',
     '| --- | --- | --- |',
   ]
-  const factories = [...registeredFactories()].sort(
-    (a, b) => compare(a.category, b.category) || compare(a.name, b.name),
-  )
-  for (const f of factories)
-    out.push(`| ${f.category} | ${f.name} | ${f.typeUrls.map(type => `\`${type}\``).join(' ')} |`)
-  out.push('', '## Fields', '')
+  const extensions = ownExtensions().sort((a, b) => compare(a.category, b.category) || compare(a.name, b.name))
+  for (const { category, name, typeUrls } of extensions)
+    out.push(`| ${category} | ${name} | ${typeUrls.map(type => `\`${type}\``).join(' ')} |`)
+  out.push('', '## Fields')
   let message = ''
   for (const row of supportRows()) {
     if (row.typeName !== message) {
