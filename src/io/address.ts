@@ -5,7 +5,11 @@ const MAPPED = '::ffff:'
 
 /** `ip` without brackets; an IPv4-mapped IPv6 address of a dual-stack socket becomes IPv4, as in Envoy. */
 export function ipAddress(ip: string, port: number): Address {
-  if (ip.startsWith(MAPPED) && ip.includes('.')) ip = ip.slice(MAPPED.length)
+  return literalAddress(ip.startsWith(MAPPED) && ip.includes('.') ? ip.slice(MAPPED.length) : ip, port)
+}
+
+/** As `ipAddress`, but an IPv4-mapped address stays what somebody has called it: one of IPv6. */
+export function literalAddress(ip: string, port: number): Address {
   return { ip, port, text: ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}` }
 }
 

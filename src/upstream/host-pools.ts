@@ -1,5 +1,5 @@
 import type { Connection, UpstreamSource } from '../io/connection.ts'
-import { type Proxied, proxiedKey } from '../io/proxied.ts'
+import type { Proxied } from '../io/proxied.ts'
 import type { SharedState } from '../telemetry/stream-info.ts'
 import type { UpstreamConnectOptions } from './connector.ts'
 import type { WorkerHost } from './host.ts'
@@ -113,7 +113,7 @@ export class HostPools {
     const id = v.downstream === null ? 0 : v.downstream.id
     const alpn = v.alpn === null ? '' : v.alpn.key
     const source = v.source === null ? '' : v.source.address.text
-    const proxied = proxiedKey(v.proxied)
+    const proxied = v.proxied === null ? '' : v.proxied.key
     const key = `${priority}|${kind}|${id}|${v.serverName}|${v.verifyName}|${alpn}|${source}|${proxied}${sharedKey(v.shared)}`
     this.variants ??= new Map()
     const entry = this.variants.get(key)

@@ -1,4 +1,5 @@
 import type { Counter } from '../../stats/stats.ts'
+import { isPipe } from '../address.ts'
 import type { Preamble } from '../connect-options.ts'
 import type { Address, Connection } from '../connection.ts'
 import type { Proxied, Tlv } from '../proxied.ts'
@@ -81,6 +82,8 @@ function localHeader(): Uint8Array {
 }
 
 function v1(source: Address, destination: Address): Uint8Array {
+  // §2.1: what stands for a Unix socket, say, of a health check. Envoy's process ends.
+  if (isPipe(source) || isPipe(destination)) return Buffer.from('PROXY UNKNOWN\r\n', 'latin1')
   const family = source.ip.includes(':') ? 'TCP6' : 'TCP4'
   return Buffer.from(`PROXY ${family} ${source.ip} ${destination.ip} ${source.port} ${destination.port}\r\n`, 'latin1')
 }

@@ -1,8 +1,8 @@
 import { isIPv4, isIPv6 } from 'node:net'
-import { ipAddress } from '../../io/address.ts'
+import { literalAddress } from '../../io/address.ts'
 import type { Address } from '../../io/connection.ts'
 import type { Tlv } from '../../io/proxied.ts'
-import { decodeIpv6 } from '../../io/socket-address.ts'
+import { decodeIpv6, encodeIpv6 } from '../../io/socket-address.ts'
 
 /** A PROXY header (haproxy.org/download/1.8/doc/proxy-protocol.txt), or what stands in its place. */
 export type ProxyHeader =
@@ -22,6 +22,14 @@ export type ProxyHeader =
 const V1_MAX = 108
 const V2_HEADER = 16
 const V2_SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1')
+const LOCAL = 0
+const INET = 1
+const INET6 = 2
+const STREAM = 1
+const DATAGRAM = 2
+/** As Envoy, which reads a number and trims the line. */
+const PORT = /^\+?\d+$/
+const TRAILING_BLANKS = /[ \t\f\v\r\n]+$/
 const NO_TLVS: readonly Tlv[] = []
 const MORE: ProxyHeader = { kind: 'more' }
 const ABSENT: ProxyHeader = { kind: 'absent' }
@@ -43,22 +51,22 @@ export function readProxyHeader(bytes: Buffer): ProxyHeader {
 }
 
 function readV1(line: string, length: number): ProxyHeader {
-  const parts = line.split(' ')
+  const parts = line.replace(TRAILING_BLANKS, '').split(' ')
   if (parts[0] === 'UNKNOWN') return { kind: 'found', version: 1, length, addresses: null, tlvs: NO_TLVS }
   const [family, from = '', to = '', fromPort = '', toPort = ''] = parts
-  const isIp = family === 'TCP4' ? isIPv4 : family === 'TCP6' ? isIPv6 : null
-  if (isIp === null || parts.length !== 5 || !isIp(from) || !isIp(to)) return ERROR_1
-  const a = port(fromPort)
-  const b = port(toPort)
-  if (a < 0 || b < 0) return ERROR_1
-  const addresses = { source: ipAddress(from, a), destination: ipAddress(to, b) }
-  return { kind: 'found', version: 1, length, addresses, tlvs: NO_TLVS }
+  if (parts.length !== 5) return ERROR_1
+  const source = readAddress(family, from, fromPort)
+  const destination = readAddress(family, to, toPort)
+  if (source === null || destination === null) return ERROR_1
+  return { kind: 'found', version: 1, length, addresses: { source, destination }, tlvs: NO_TLVS }
 }
 
-function port(text: string): number {
-  if (!/^\d{1,5}$/.test(text)) return -1
-  const value = Number(text)
-  return value <= 65535 ? value : -1
+function readAddress(family: string | undefined, ip: string, portText: string): Address | null {
+  if (!PORT.test(portText) || Number(portText) > 65535) return null
+  if (family === 'TCP4' && isIPv4(ip)) return unicast(Uint8Array.from(ip.split('.').map(Number)), Number(portText))
+  // The zone is one of another host; Envoy keeps it where an interface happens to have that name, and refuses others.
+  if (family === 'TCP6' && isIPv6(ip)) return unicast(encodeIpv6(ip.replace(/%.*/, '')), Number(portText))
+  return null
 }
 
 function readV2(bytes: Buffer): ProxyHeader {
@@ -68,29 +76,29 @@ function readV2(bytes: Buffer): ProxyHeader {
   const transport = bytes[13]! & 15
   const size = bytes.readUInt16BE(14)
   const length = V2_HEADER + size
-  if (version !== 2 || command > 1 || family > 3) return ERROR_2
-  const local = command === 0
-  if (!local && family === 1 && (transport !== 1 || size < 12)) return ERROR_2
-  if (!local && family === 2 && (transport !== 1 || size < 36)) return ERROR_2
-  if (bytes.length < length) return MORE
-  if (local || family === 0 || family === 3)
+  if (version !== 2 || command > 1) return ERROR_2
+  if (command === LOCAL) {
+    if (bytes.length < length) return MORE
     return { kind: 'found', version: 2, length, addresses: null, tlvs: NO_TLVS }
-  const body = bytes.subarray(V2_HEADER, length)
-  const width = family === 1 ? 4 : 16
-  const tlvs = readTlvs(body.subarray(2 * width + 4))
-  if (tlvs === null) return ERROR_2
-  const ip = (at: number): string =>
-    family === 1 ? body.subarray(at, at + 4).join('.') : decodeIpv6(body.subarray(at, at + 16))
-  return {
-    kind: 'found',
-    version: 2,
-    length,
-    addresses: {
-      source: ipAddress(ip(0), body.readUInt16BE(2 * width)),
-      destination: ipAddress(ip(width), body.readUInt16BE(2 * width + 2)),
-    },
-    tlvs,
   }
+  // As Envoy: a client of another family is refused, though §2.2 has UNSPEC taken for one that is not told.
+  const width = family === INET ? 4 : family === INET6 ? 16 : 0
+  if (width === 0 || (transport !== STREAM && transport !== DATAGRAM) || size < 2 * width + 4) return ERROR_2
+  if (bytes.length < length) return MORE
+  const body = bytes.subarray(V2_HEADER, length)
+  const source = unicast(body.subarray(0, width), body.readUInt16BE(2 * width))
+  const destination = unicast(body.subarray(width, 2 * width), body.readUInt16BE(2 * width + 2))
+  const tlvs = readTlvs(body.subarray(2 * width + 4))
+  if (source === null || destination === null || tlvs === null) return ERROR_2
+  return { kind: 'found', version: 2, length, addresses: { source, destination }, tlvs }
+}
+
+/** The address of these 4 or 16 bytes; null: nobody can be connected from or to it (Envoy: isUnicastAddress). */
+function unicast(raw: Uint8Array, port: number): Address | null {
+  if (raw.every(byte => byte === 0)) return null
+  if (raw.length === 16) return raw[0] === 0xff ? null : literalAddress(decodeIpv6(raw), port)
+  if (raw[0]! >> 4 === 0xe || raw.every(byte => byte === 0xff)) return null
+  return literalAddress(raw.join('.'), port)
 }
 
 /** §2.2: type, length, value. Null: the last one is cut short. The values are copies: the bytes are the connection's. */

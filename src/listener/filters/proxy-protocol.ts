@@ -2,6 +2,7 @@ import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
 import type { WorkerServices } from '../../config/services.ts'
 import { defineSupport } from '../../config/support.ts'
+import { ownAddresses, Proxied } from '../../io/proxied.ts'
 import { isPassed, type PassedTlvs, parsePassedTlvs } from '../../io/transport-sockets/passed-tlvs.ts'
 import type { Counter, StatsScope } from '../../stats/stats.ts'
 import {
@@ -139,17 +140,19 @@ class ProxyProtocol implements ListenerFilter {
     stats.found.inc()
     pending.consume(header.length)
     applyTlvRules(connection, header.tlvs, this.#config)
-    if (header.addresses !== null) {
-      const { source, destination } = header.addresses
-      connection.remote = source
-      if (destination.text !== connection.local.text) {
-        connection.local = destination
-        connection.localRestored = true
-      }
+    if (header.addresses === null) {
+      connection.proxied = ownAddresses(connection)
+      return ListenerVerdict.Continue
     }
-    const { remote: source, local: destination } = connection
+    const { source, destination } = header.addresses
+    connection.remote = source
+    if (destination.text !== connection.local.text) {
+      connection.local = destination
+      connection.localRestored = true
+    }
     const { passed } = this.#config
-    connection.proxied = { source, destination, tlvs: header.tlvs.filter(({ type }) => isPassed(passed, type)) }
+    const told = header.tlvs.filter(({ type }) => isPassed(passed, type))
+    connection.proxied = new Proxied(source, destination, told)
     return ListenerVerdict.Continue
   }
 }

@@ -13,13 +13,18 @@ const reads = (config = '') => ({ listener_filters: [typed('pp', LISTENER_FILTER
 const SIGNATURE = '\r\n\r\n\0\r\nQUIT\n'
 const word = (n: number) => String.fromCharCode(n >> 8, n & 255)
 const tlv = (type: number, value: string) => String.fromCharCode(type) + word(value.length) + value
+const LOCAL = 0x20
+const PROXIED = 0x21
 const body = (command: number, family: number, bytes: string) =>
   SIGNATURE + String.fromCharCode(command, family) + word(bytes.length) + bytes
 /** From 1.2.3.4:1000 to 5.6.7.8:2000. */
 const ADDRESSES = `\x01\x02\x03\x04\x05\x06\x07\x08${word(1000)}${word(2000)}`
-const v2 = (...tlvs: string[]) => body(0x21, 0x11, ADDRESSES + tlvs.join(''))
+const v2 = (...tlvs: string[]) => body(PROXIED, 0x11, ADDRESSES + tlvs.join(''))
 const V1 = 'PROXY TCP4 1.2.3.4 5.6.7.8 1000 2000\r\n'
 const V6 = 'PROXY TCP6 2001:db8::1 2001:db8::2 1000 2000\r\n'
+const MAPPED = `${'\0'.repeat(10)}\xff\xff\x01\x02\x03\x04`
+const CUT = '\x01\0\x05abc'
+const READ = ['^proxy_proto\\.versions', '^downstream_cx_proxy_proto_error$']
 const sent = (name: string, ...bytes: string[]) =>
   tcp(name, [bytes.join(''), { bytes: 5 }, { end: true }, { closed: true }])
 
@@ -62,6 +67,8 @@ const group: Group = {
       { ...tcpListener('added', `cluster: added\n${LOG}`), ...reads(PASSED) },
       http('outer', 'to_inner', '', reads(PASSED)),
       http('own', 'to_inner'),
+      tcpListener('own_tcp', `cluster: to_inner\n${LOG}`),
+      http('lenient', 'to_inner', '', reads('allow_requests_without_proxy_protocol: true')),
       http('untold', 'to_inner', 'add_proxy_protocol_connection_state: false'),
       http('untold_v1', 'to_inner_v1', 'add_proxy_protocol_connection_state: false'),
       http('tls', 'to_inner_tls', '', reads(PASSED)),
@@ -123,16 +130,10 @@ const group: Group = {
       [],
       { stats: ['^cluster\\.added\\.upstream\\.proxyprotocol'], logLines: 1 },
     ),
-    scenario(
-      'tlv-cut',
-      'A TLV that is cut short ends the connection',
-      tcp('v2', [v2('\x01\0\x05abc'), { closed: true }]),
-      [],
-      {
-        log: false,
-        stats: ['^proxy_proto\\.versions\\.v2'],
-      },
-    ),
+    scenario('tlv-cut', 'A TLV that is cut short ends the connection', tcp('v2', [v2(CUT), { closed: true }]), [], {
+      log: false,
+      stats: ['^proxy_proto\\.versions\\.v2'],
+    }),
     scenario(
       'http-told',
       'An HTTP cluster tells what the client told; its connections are those of one client',
@@ -151,6 +152,63 @@ const group: Group = {
     scenario('http-untold-v1', 'Version 1 cannot tell nothing', get('/', { listener: 'untold_v1' }), [], {
       logLines: 2,
     }),
+    scenario(
+      'http-local',
+      'A connection that the client says is its own: TLVs are of no interest, the addresses are those of the connection',
+      [body(LOCAL, 0, tlv(224, 'one')), body(LOCAL, 0x11, ADDRESSES), body(LOCAL, 0, CUT), 'PROXY UNKNOWN\r\n'].map(
+        before => get('/', { listener: 'outer', before }),
+      ),
+      [],
+      { logLines: 8, stats: READ },
+    ),
+    scenario(
+      'own-tcp',
+      'A TCP connection without a header tells its own addresses, too',
+      [get('/', { listener: 'own_tcp' }), get('/', { listener: 'lenient' })],
+      [],
+      { logLines: 4 },
+    ),
+    scenario(
+      'accepted',
+      'Datagrams, blanks at the end of a line, ports with zeros, IPv4 as IPv6, and IPv6 written in other ways',
+      [
+        body(PROXIED, 0x12, `\x01\x02\x03\x05${ADDRESSES.slice(4)}`),
+        'PROXY TCP4 1.2.3.5 5.6.7.8 1001 2000 \r\n',
+        'PROXY TCP4 1.2.3.5 5.6.7.8 0000001002 +2000\r\n',
+        'PROXY TCP4 1.2.3.5 5.6.7.8 0 0\r\n',
+        'PROXY TCP6 ::ffff:1.2.3.4 ::1 1000 2000\r\n',
+        'PROXY TCP6 2001:0DB8:0:0::0001 ::ffff:102:304 1000 2000\r\n',
+        body(PROXIED, 0x21, `${MAPPED}${MAPPED}${word(1000)}${word(2000)}`),
+      ].map(before => get('/', { listener: 'outer', before })),
+      [],
+      { logLines: 14, stats: READ },
+    ),
+    scenario(
+      'refused',
+      'Other families than IP, addresses that no connection can have, and what is no header',
+      [
+        body(PROXIED, 0, ''),
+        body(PROXIED, 0, tlv(224, 'one')),
+        body(PROXIED, 0x31, '\0'.repeat(216)),
+        body(PROXIED, 0x10, ADDRESSES),
+        body(PROXIED, 0x11, 'short'),
+        body(PROXIED, 0x11, `\0\0\0\0${ADDRESSES.slice(4)}`),
+        body(PROXIED, 0x11, `\xe0\0\0\x01${ADDRESSES.slice(4)}`),
+        body(0x22, 0x11, ADDRESSES),
+        body(0x31, 0x11, ADDRESSES),
+        'PROXY TCP4 255.255.255.255 5.6.7.8 1000 2000\r\n',
+        'PROXY TCP4 1.2.3.4 224.0.0.1 1000 2000\r\n',
+        'PROXY TCP4 0.0.0.0 5.6.7.8 1000 2000\r\n',
+        'PROXY TCP4 01.2.3.4 5.6.7.8 1000 2000\r\n',
+        'PROXY TCP4  1.2.3.4 5.6.7.8 1000 2000\r\n',
+        'PROXY TCP4 1.2.3.4 5.6.7.8 65536 2000\r\n',
+        'PROXY TCP6 :: ::1 1000 2000\r\n',
+        'PROXY TCP6 ff02::1 ::1 1000 2000\r\n',
+        'PROXY TCP6 1.2.3.4 ::1 1000 2000\r\n',
+      ].map(before => get('/', { listener: 'outer', before })),
+      [],
+      { log: false, stats: READ },
+    ),
     scenario(
       'over-tls',
       'The header comes before the handshake',
