@@ -57,8 +57,8 @@ export class RelayStream {
   #over = false
   /** Of ECDS: a NACK repeats the version accepted last. */
   #extensionVersion = ''
-  /** What the proxy says of itself in its first request: a list of extensions, with none for Wasm. */
-  #withoutWasm = false
+  /** What the proxy says of itself in its first request: a list of extensions, with none for Wasm. null: before that. */
+  #withoutWasm: boolean | null = null
   /** Ends when all modules are there that were asked for; never rejects. null: none are under way. */
   #fetching: Promise<void> | null = null
 
@@ -111,8 +111,8 @@ export class RelayStream {
     const head = protocol.requestHead(bytes)
     metrics.received(bytes.length)
     if (head.typeUrl === EXTENSION_CONFIG && head.version !== '') this.#extensionVersion = head.version
-    // Only the first request of a stream has the node, whose extensions have names like this one.
-    if (bytes.includes(HTTP_FILTERS)) this.#withoutWasm = !bytes.includes(WASM_FILTER)
+    // The first request of a stream has the node, whose extensions have names like this one; in later ones it is an error that has them.
+    this.#withoutWasm ??= bytes.includes(HTTP_FILTERS) && !bytes.includes(WASM_FILTER)
     this.#send(bytes)
     if (this.#listenersAsked || head.typeUrl !== LISTENER) return
     this.#listenersAsked = true
@@ -130,7 +130,7 @@ export class RelayStream {
     const handler = handlers.get(typeUrl)
     if (handler !== undefined) this.#handle(handler, head)
     else if (typeUrl === EXTENSION_CONFIG && wasm !== null)
-      this.#forwardExtensions(bytes, head, this.#withoutWasm ? NO_WASM : wasm)
+      this.#forwardExtensions(bytes, head, this.#withoutWasm === true ? NO_WASM : wasm)
     else if (typeUrl.startsWith('type.googleapis.com/envoy.') || typeUrl === WORKLOAD) this.#forward(bytes)
     else log.error(`Skipping forwarding type url ${typeUrl} to Envoy as is not a valid Envoy type`)
   }

@@ -388,14 +388,18 @@ for (const protocol of [STATE_OF_THE_WORLD, DELTA]) {
   t.test(`${kind}: nothing is fetched for a proxy that names its extensions and has none for Wasm`, async t => {
     const setup = await new Setup(protocol).start(t)
     setup.fetch = async () => '/data/a.wasm'
-    const [proxy, istiod] = await setup.joined(t)
     const code = { remote: { http_uri: { uri: 'http://x/a', cluster: '_' }, sha256: 'nil' } }
     for (const [names, fetched] of [
       ['envoy.filters.http.router', 0],
       ['envoy.filters.http.router, envoy.filters.http.wasm', 1],
+      ['', 2],
     ] as const) {
+      const proxy = setup.proxy(t)
       // Where they stand in the node does not matter here.
       proxy.send(setup.request(LISTENER, '', names))
+      const istiod = await setup.plane.stream()
+      await istiod.request()
+      proxy.send(protocol.request({ typeUrl: LISTENER, version: '', nonce: 'n' }, 'no envoy.filters.http.other here'))
       await istiod.request()
       istiod.send(setup.response(ECDS, [wasm('a', 'http', { fail_open: true }, code)]))
       await proxy.response()
