@@ -7,6 +7,7 @@ import type {
   UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { loadGrpc } from './grpc.ts'
+import { log } from './log.ts'
 
 export interface GrpcSocketOptions {
   readonly options: ServerOptions
@@ -37,6 +38,8 @@ export class GrpcSocket {
       this.#listener.once('error', reject)
       this.#listener.listen(path, () => {
         this.#listener.off('error', reject)
+        // Of accept(2), such as too many open files: the next connection may be taken again.
+        this.#listener.on('error', error => log.error(`listening on unix socket "${path}": ${error.message}`))
         resolve()
       })
     })
