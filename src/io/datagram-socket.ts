@@ -19,8 +19,7 @@ export interface DatagramSocket {
 }
 
 /** Null where there can be none: a Unix socket without libc, a path that is too long, no descriptor left. */
-export function datagramSocket(to: Address): DatagramSocket | null {
-  const c = libc()
+export function datagramSocket(to: Address, c: Libc | null = libc()): DatagramSocket | null {
   const raw = encodeSocketAddress(to)
   if (c === null || raw === null) return isPipe(to) ? null : new NodeDatagramSocket(to)
   const fd = c.socket(familyOf(to), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
@@ -59,6 +58,7 @@ class NodeDatagramSocket implements DatagramSocket {
   }
 
   send(data: Uint8Array, size: number): void {
-    this.#socket.send(data.slice(0, size), this.#to.port, this.#to.ip, () => {})
+    // A copy: it is sent turns later, when the socket is bound.
+    this.#socket.send(Uint8Array.prototype.slice.call(data, 0, size), this.#to.port, this.#to.ip, () => {})
   }
 }

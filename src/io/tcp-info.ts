@@ -44,6 +44,11 @@ export function tcpInfo(fd: number): TcpInfo | null {
   return info
 }
 
+/** Segments that came after a count of them: it has 32 bits, and begins anew after some terabytes. */
+export function segmentsSince(before: number, now: number): number {
+  return (now - before) >>> 0
+}
+
 const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length)
 const LITTLE = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
 

@@ -6,7 +6,7 @@ import type { Counter, Gauge, Histogram, StatsScope } from '../../stats/stats.ts
 import type { SocketWatch } from '../connect-options.ts'
 import { libc } from '../libc.ts'
 import { closeSocket } from '../listen-socket.ts'
-import { type TcpInfo, tcpInfo } from '../tcp-info.ts'
+import { segmentsSince, type TcpInfo, tcpInfo } from '../tcp-info.ts'
 import { layerConfig, type TransportLayer, type WrappingConfig } from './layers.ts'
 import type { ClientTransport, ServerTransport } from './tls.ts'
 
@@ -155,9 +155,10 @@ class TcpWatch implements SocketWatch, TimerOwner {
     const info = tcpInfo(this.#fd)
     if (info === null) return
     const stats = this.#stats
-    const sent = info.dataSegmentsOut - this.#dataSegmentsOut
+    const sent = segmentsSince(this.#dataSegmentsOut, info.dataSegmentsOut)
+    const again = segmentsSince(this.#retransmitted, info.retransmittedSegments)
     // Those that were sent again count among those that were sent.
-    if (sent > 0) stats.percentRetransmitted.record((info.retransmittedSegments - this.#retransmitted) / sent)
+    if (sent > 0) stats.percentRetransmitted.record(again / sent)
     this.#count(info)
     this.#gauges(info.unsentBytes, info.unackedSegments)
     stats.rtt.record(info.rtt)
@@ -166,11 +167,11 @@ class TcpWatch implements SocketWatch, TimerOwner {
 
   #count(info: TcpInfo): void {
     const stats = this.#stats
-    stats.segmentsOut.add(info.segmentsOut - this.#segmentsOut)
-    stats.segmentsIn.add(info.segmentsIn - this.#segmentsIn)
-    stats.dataSegmentsOut.add(info.dataSegmentsOut - this.#dataSegmentsOut)
-    stats.dataSegmentsIn.add(info.dataSegmentsIn - this.#dataSegmentsIn)
-    stats.retransmitted.add(info.retransmittedSegments - this.#retransmitted)
+    stats.segmentsOut.add(segmentsSince(this.#segmentsOut, info.segmentsOut))
+    stats.segmentsIn.add(segmentsSince(this.#segmentsIn, info.segmentsIn))
+    stats.dataSegmentsOut.add(segmentsSince(this.#dataSegmentsOut, info.dataSegmentsOut))
+    stats.dataSegmentsIn.add(segmentsSince(this.#dataSegmentsIn, info.dataSegmentsIn))
+    stats.retransmitted.add(segmentsSince(this.#retransmitted, info.retransmittedSegments))
     stats.bytesReceived.add(info.bytesReceived - this.#bytesReceived)
     stats.bytesSent.add(info.bytesSent - this.#bytesSent)
     this.#segmentsOut = info.segmentsOut
