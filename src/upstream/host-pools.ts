@@ -62,6 +62,8 @@ export const PLAIN: PoolVariant = {
   shared: null,
 }
 
+const MANY_VARIANTS = 64
+
 type PlainPools = (HttpConnectionPool | null)[]
 
 class AlpnPools {
@@ -82,6 +84,8 @@ export class HostPools {
   private readonly plain: PlainPools = [null, null, null, null, null, null]
   private readonly byAlpn: AlpnPools[] = []
   private variants: Map<string, { pool: HttpConnectionPool; priority: 0 | 1 }> | null = null
+  /** How many variants there may be until idle ones are looked for. */
+  private manyVariants = MANY_VARIANTS
 
   constructor(cluster: Cluster, host: WorkerHost, services: PoolServices, options: PoolOptions) {
     this.cluster = cluster
@@ -118,7 +122,7 @@ export class HostPools {
     this.variants ??= new Map()
     const entry = this.variants.get(key)
     if (entry !== undefined) return entry.pool
-    this.dropIdle()
+    if (this.variants.size >= this.manyVariants) this.dropIdle()
     const made = this.make(priority, kind, v)
     if (made === null) return new FullPool(this.host)
     this.variants.set(key, { pool: made, priority })
@@ -140,9 +144,13 @@ export class HostPools {
   }
 
   private make(priority: 0 | 1, kind: PoolKind, v: PoolVariant): HttpConnectionPool | null {
-    if (!this.cluster.limits.tryTake(priority, Resource.ConnectionPools)) {
-      this.cluster.counters.upstreamCxPoolOverflow.inc()
-      return null
+    const { limits } = this.cluster
+    if (!limits.tryTake(priority, Resource.ConnectionPools)) {
+      this.makeRoom(priority)
+      if (!limits.tryTake(priority, Resource.ConnectionPools)) {
+        this.cluster.counters.upstreamCxPoolOverflow.inc()
+        return null
+      }
     }
     const options = this.options(kind, v)
     switch (kind) {
@@ -155,13 +163,28 @@ export class HostPools {
     }
   }
 
-  /** Names come from requests: pools nobody uses any more must not pile up. */
+  /** Names come from requests: pools nobody uses any more must not pile up, nor count against max_connection_pools. */
   private dropIdle(): void {
-    if (this.variants!.size < 64) return
-    for (const [key, { pool, priority }] of this.variants!) {
+    if (this.variants === null) return
+    for (const [key, { pool, priority }] of this.variants) {
       if (!pool.isIdle) continue
-      this.variants!.delete(key)
+      this.variants.delete(key)
       this.cluster.limits.give(priority, Resource.ConnectionPools)
+    }
+    // With PROXY headers each client has a pool of its own: thousands in use must not be looked through for each that comes.
+    this.manyVariants = Math.max(MANY_VARIANTS, 2 * this.variants.size)
+  }
+
+  /** At max_connection_pools: a pool that nobody uses goes, if need be with its idle connections (ConnPoolMap::freeOnePool). */
+  private makeRoom(priority: 0 | 1): void {
+    this.dropIdle()
+    if (this.variants === null || this.cluster.limits.canTake(priority, Resource.ConnectionPools)) return
+    for (const [key, entry] of this.variants) {
+      if (entry.priority !== priority || entry.pool.hasRequests) continue
+      entry.pool.drain()
+      this.variants.delete(key)
+      this.cluster.limits.give(priority, Resource.ConnectionPools)
+      return
     }
   }
 

@@ -128,6 +128,11 @@ export abstract class HttpConnectionPool implements HttpPool {
     return this.clients.length === 0 && this.pendingCount === 0
   }
 
+  /** Under way, or waiting for a connection. */
+  get hasRequests(): boolean {
+    return this.active > 0 || this.pendingCount > 0
+  }
+
   get pendingCount(): number {
     return this.pending.length - this.head
   }

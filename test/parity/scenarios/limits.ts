@@ -1,5 +1,5 @@
-import { bootstrap, cluster, tcpListener } from '../configs/builder.ts'
-import { type Group, scenario, tcp, together } from '../scenario.ts'
+import { bootstrap, cluster, httpListener, tcpListener } from '../configs/builder.ts'
+import { type Group, get, scenario, tcp, together } from '../scenario.ts'
 
 /** How many connections the process and a listener take: the ones too many are closed unread, and counted. */
 const holds = (listener: string) => tcp(listener, ['a', { bytes: 1 }, { wait: 400 }, { end: true }, { closed: true }])
@@ -13,7 +13,7 @@ const stats = {
   upstream: false,
 }
 
-const group: Group = {
+const connections: Group = {
   name: 'limits',
   upstreams: { echo: { kind: 'tcp' } },
   config: bootstrap(
@@ -53,4 +53,29 @@ layered_runtime:
   ],
 }
 
-export default group
+/** max_connection_pools, where each client has pools of its own. */
+const pools: Group = {
+  name: 'pool-limits',
+  upstreams: { a: { kind: 'http1' } },
+  config: bootstrap(
+    [httpListener('main', { routes: '[{match: {prefix: /}, route: {cluster: a}}]' })],
+    [
+      cluster(
+        'a',
+        'a',
+        'connection_pool_per_downstream_connection: true\ncircuit_breakers: {thresholds: [{max_connection_pools: 1}]}',
+      ),
+    ],
+  ),
+  scenarios: [
+    scenario(
+      'idle',
+      'A pool whose connections are gone makes room for another',
+      [get('/1', { up: 'connclose' }), get('/2', { up: 'connclose' }), get('/3', { up: 'connclose' })],
+      [],
+      { stats: ['^cluster\\.a\\.upstream_cx_pool_overflow'] },
+    ),
+  ],
+}
+
+export default [connections, pools]

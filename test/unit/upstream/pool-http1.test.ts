@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { CodecStream } from '../../../src/codec/codec.ts'
 import { HeaderBlock } from '../../../src/codec/header-block.ts'
-import { CloseReason, Flow } from '../../../src/io/connection.ts'
+import { CloseReason, type Connection, Flow } from '../../../src/io/connection.ts'
 import type { WorkerHost } from '../../../src/upstream/host.ts'
 import { HostCell, type HttpPoolUser, PoolFailure, Resource } from '../../../src/upstream/upstream.ts'
 import { endpoint, staticCluster } from './fakes.ts'
@@ -85,6 +85,32 @@ t.test('a finished exchange leaves its connection for the next request, which fi
   t.equal(stats('upstream_cx_http1_total'), 1)
   t.equal(world.taken(Resource.Requests), 0)
   t.equal(world.taken(Resource.Connections), 1)
+})
+
+t.test('max_connection_pools: a pool without requests makes room for another, with its idle connections', async t => {
+  const { world, cluster, host, made, stats } = start({
+    connection_pool_per_downstream_connection: true,
+    circuit_breakers: { thresholds: [{ max_connection_pools: 1 }] },
+  })
+  const askFor = (id: number): User => {
+    const user = new User()
+    cluster.httpPool(host, 0, 'HTTP/1.1', { id } as Connection).newStream(user)
+    return user
+  }
+  const first = askFor(1)
+  made[0]!.connect()
+  t.equal(askFor(2).failure, PoolFailure.Overflow, 'the first client waits for its answer')
+  t.equal(stats('upstream_cx_pool_overflow'), 1)
+  made[0]!.receive(OK)
+  t.equal(first.log.at(-1), 'data 0 end')
+  const third = askFor(3)
+  t.ok(made[0]!.closed)
+  made[1]!.connect()
+  t.strictSame(third.log, ['ready'])
+  made[1]!.receive(OK)
+  made[1]!.gone(CloseReason.Remote)
+  t.equal(askFor(4).failure, null)
+  t.equal(world.taken(Resource.ConnectionPools), 1)
 })
 
 t.test('the connection used last is used first', async t => {
