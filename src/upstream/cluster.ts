@@ -83,8 +83,8 @@ export class WorkerCluster implements Cluster {
   /** Value of ClusterCell.Generation the host set was built at. */
   private seen = -1
   private reportedTraffic = false
-  /** Some transport socket tells for whom its connections are. */
-  private readonly proxies: boolean
+  /** Transport sockets that tell for whom their connections are; null: there are none. */
+  private readonly telling: ReadonlySet<TransportSocketConfig> | null
 
   constructor(config: ClusterConfig, block: SharedBlock, services: ClusterServices) {
     this.config = config
@@ -98,7 +98,7 @@ export class WorkerCluster implements Cluster {
     this.cells = services.pages.cells(block)
     const { networkFilters } = config
     this.networkFilters = networkFilters.length === 0 ? null : networkFilters.map(f => services.networkFilter(f))
-    this.proxies = [config, ...config.transportSocketMatches].some(c => tellsProxied(c.transportSocket))
+    this.telling = tellingSockets(config)
     this.limits = new ResourceManager(
       config.name,
       this.cells,
@@ -153,7 +153,7 @@ export class WorkerCluster implements Cluster {
     const sni = http.autoSni ? serverName : ''
     const san = http.autoSanValidation ? serverName : ''
     const source = downstream?.upstreamSource ?? null
-    const proxied = this.proxies ? this.proxiedTo(h, downstream) : null
+    const proxied = this.proxiedTo(h, downstream)
     const plain = !perDownstream && sni === '' && san === '' && source === null && proxied === null && shared === null
     if (plain) return pools.get(priority, kind, alpn)
     return pools.getVariant(priority, kind, {
@@ -171,7 +171,7 @@ export class WorkerCluster implements Cluster {
     const h = host as WorkerHost
     const source = downstream?.upstreamSource ?? null
     const { sharedState: shared } = info
-    const proxied = this.proxies ? this.proxiedTo(h, downstream) : null
+    const proxied = this.proxiedTo(h, downstream)
     if (source !== null || proxied !== null || shared !== null) {
       const options = this.connectOptions(h, NO_ALPN, { ...PLAIN, source, proxied, shared })
       return tcpConnect(this, h, 0, user, options, this.services)
@@ -295,7 +295,9 @@ export class WorkerCluster implements Cluster {
   }
 
   private proxiedTo(h: WorkerHost, downstream: Connection | null): Proxied | null {
-    return tellsProxied(matchTransportSocket(this.config, h.metadata).socket) ? proxiedFor(downstream) : null
+    const { telling } = this
+    if (telling === null || !telling.has(matchTransportSocket(this.config, h.metadata).socket)) return null
+    return proxiedFor(downstream)
   }
 
   private poolsOf(h: WorkerHost): HostPools {
@@ -331,6 +333,8 @@ export class WorkerCluster implements Cluster {
   }
 }
 
-function tellsProxied(socket: TransportSocketConfig): boolean {
-  return layerConfig(socket, UPSTREAM_PROXY_PROTOCOL) !== undefined
+function tellingSockets({ transportSocket, transportSocketMatches }: ClusterConfig): Set<TransportSocketConfig> | null {
+  const sockets = [transportSocket, ...transportSocketMatches.map(match => match.transportSocket)]
+  const telling = sockets.filter(socket => layerConfig(socket, UPSTREAM_PROXY_PROTOCOL) !== undefined)
+  return telling.length === 0 ? null : new Set(telling)
 }

@@ -1,9 +1,9 @@
 import { ConfigError } from '../../base/errors.ts'
 import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
-import { type ExtensionFactory, findFactory, parseAny } from '../../config/registry.ts'
+import type { ExtensionFactory } from '../../config/registry.ts'
 import { defineSupport } from '../../config/support.ts'
-import type { WrappingConfig } from './layers.ts'
+import { createInner, parseInner, type WrappingConfig } from './layers.ts'
 import type { ClientTransport } from './tls.ts'
 
 type Proto = envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport
@@ -34,17 +34,12 @@ export const internalUpstream: ExtensionFactory<Proto, InternalUpstreamConfig, u
   typeUrls: [INTERNAL_UPSTREAM],
   parse(proto, at, warnings) {
     support.check(proto, at, warnings)
-    const { name = '', typed_config } = proto.transport_socket ?? {}
-    const place = at.field('transport_socket').field('typed_config')
     return {
       metadata: (proto.passthrough_metadata ?? []).map((s, i) => source(s, at.field('passthrough_metadata').index(i))),
-      inner: parseAny(typed_config, 'envoy.transport_sockets.upstream', name, place, warnings),
+      inner: parseInner(proto.transport_socket, 'envoy.transport_sockets.upstream', at, warnings),
     }
   },
-  create: ({ inner }, services) => {
-    const factory = findFactory('envoy.transport_sockets.upstream', inner.typeUrl)!
-    return factory.create(inner.config as never, services) as ClientTransport
-  },
+  create: createInner<ClientTransport>,
 }
 
 function source({ kind, name = '' }: SourceProto, at: FieldPath): PassthroughSource {

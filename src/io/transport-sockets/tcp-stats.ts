@@ -1,13 +1,13 @@
 import { TimerNode, type TimerOwner, type Timers } from '../../base/timer.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
-import { type ExtensionCategory, type ExtensionFactory, findFactory, parseAny } from '../../config/registry.ts'
+import type { ExtensionCategory, ExtensionFactory } from '../../config/registry.ts'
 import { defineSupport } from '../../config/support.ts'
 import type { Counter, Gauge, Histogram, StatsScope } from '../../stats/stats.ts'
 import type { SocketWatch } from '../connect-options.ts'
 import { libc } from '../libc.ts'
 import { closeSocket } from '../listen-socket.ts'
 import { segmentsSince, type TcpInfo, tcpInfo } from '../tcp-info.ts'
-import { layerConfig, type TransportLayer, type WrappingConfig } from './layers.ts'
+import { createInner, layerConfig, parseInner, type TransportLayer, type WrappingConfig } from './layers.ts'
 import type { ClientTransport, ServerTransport } from './tls.ts'
 
 type Proto = envoy.extensions.transport_sockets.tcp_stats.v3.Config
@@ -32,11 +32,12 @@ function factory<R>(category: ExtensionCategory): ExtensionFactory<Proto, TcpSta
     typeUrls: [TCP_STATS_SOCKET],
     parse(proto, at, warnings) {
       support.check(proto, at, warnings)
-      const { name = '', typed_config } = proto.transport_socket ?? {}
-      const place = at.field('transport_socket').field('typed_config')
-      return { updatePeriod: proto.update_period ?? 0, inner: parseAny(typed_config, category, name, place, warnings) }
+      return {
+        updatePeriod: proto.update_period ?? 0,
+        inner: parseInner(proto.transport_socket, category, at, warnings),
+      }
     },
-    create: ({ inner }, services) => findFactory(category, inner.typeUrl)!.create(inner.config as never, services) as R,
+    create: createInner<R>,
   }
 }
 

@@ -1,10 +1,10 @@
 import { ConfigError } from '../../base/errors.ts'
 import type { FieldPath } from '../../config/field-path.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
-import { type ExtensionFactory, findFactory, parseAny } from '../../config/registry.ts'
+import type { ExtensionFactory } from '../../config/registry.ts'
 import { defineSupport } from '../../config/support.ts'
 import type { Tlv } from '../proxied.ts'
-import type { WrappingConfig } from './layers.ts'
+import { createInner, parseInner, type WrappingConfig } from './layers.ts'
 import { type PassedTlvs, parsePassedTlvs } from './passed-tlvs.ts'
 import type { ClientTransport } from './tls.ts'
 
@@ -55,19 +55,14 @@ export const upstreamProxyProtocol: ExtensionFactory<Proto, UpstreamProxyProtoco
     const config = proto.config ?? {}
     const where = at.field('config')
     configSupport.check(config, where, warnings)
-    const { name = '', typed_config } = proto.transport_socket ?? {}
-    const place = at.field('transport_socket').field('typed_config')
     return {
       version: config.version === 'V2' ? 2 : 1,
       passed: parsePassedTlvs(config.pass_through_tlvs, where.field('pass_through_tlvs'), warnings),
       added: parseTlvEntries(config.added_tlvs ?? [], where.field('added_tlvs'), warnings),
-      inner: parseAny(typed_config, 'envoy.transport_sockets.upstream', name, place, warnings),
+      inner: parseInner(proto.transport_socket, 'envoy.transport_sockets.upstream', at, warnings),
     }
   },
-  create: ({ inner }, services) => {
-    const factory = findFactory('envoy.transport_sockets.upstream', inner.typeUrl)!
-    return factory.create(inner.config as never, services) as ClientTransport
-  },
+  create: createInner<ClientTransport>,
 }
 
 export function parseTlvEntries(entries: readonly EntryProto[], at: FieldPath, warnings: string[]): Tlv[] {
