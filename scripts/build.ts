@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { bundle } from './bundle.ts'
 import { bundleBench } from './bundle-bench.ts'
+import { proxyFlags } from './proxy-flags.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = join(root, 'dist')
@@ -29,10 +30,8 @@ async function fillCodeCache(): Promise<void> {
   const socket = join(folder, 'listener')
   writeFileSync(join(folder, 'envoy.yaml'), bootstrap(folder))
   const flags = ['-c', join(folder, 'envoy.yaml'), '--concurrency', '1', '--log-level', 'warning']
-  // The flags of bin/envoy: V8 takes a cache only under those it was made under.
-  const proxy = spawn(process.execPath, ['--max-semi-space-size=8', join(dist, 'envoy.cjs'), ...flags], {
-    stdio: 'inherit',
-  })
+  // V8 takes a cache only under the flags it was made under.
+  const proxy = spawn(process.execPath, [...proxyFlags(), join(dist, 'envoy.cjs'), ...flags], { stdio: 'inherit' })
   try {
     const cached = (): number => readdirSync(dist).filter(name => name.endsWith('.cache')).length
     for (let left = 200; cached() < 2; left--) {

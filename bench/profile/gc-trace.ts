@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { proxyFlags } from '../../scripts/proxy-flags.ts'
 import { HTTP1 } from '../load/configurations/plain-http.ts'
 import { runOpenLoop } from '../load/open-loop/command.ts'
 import { packageRoot } from '../load/place.ts'
@@ -33,7 +34,7 @@ writeFileSync(
   file,
   HTTP1.envoy({ listen, admin, log, folder, workers: 1, upstreams: { http1, ...none }, certificates: null }),
 )
-const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8', '--trace-gc']
+const flags = ['--disable-warning=ExperimentalWarning', ...proxyFlags(), '--trace-gc']
 const argv = [...flags, join(packageRoot, 'src/cmd/envoy.ts'), '-c', file, '--concurrency', '1', '-l', 'error']
 const proxy = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] })
 let trace = ''

@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { proxyFlags } from '../../scripts/proxy-flags.ts'
 import { allocatePort } from '../harness/ports.ts'
 import { settled } from '../harness/until.ts'
 
@@ -96,9 +97,8 @@ vm.Script = class extends vm.Script {
 `
   writeFileSync(watch, watched)
   const dist = join(installed, 'dist')
-  // Those of bin/envoy and bin/pilot-agent.
   for (const [program, flags, argument] of [
-    ['envoy', ['--max-semi-space-size=8'], '--version'],
+    ['envoy', proxyFlags(), '--version'],
     ['pilot-agent', [], 'version'],
   ] as const) {
     const argv = [...flags, '--require', watch, join(dist, `${program}.cjs`), argument]
