@@ -1,5 +1,7 @@
 import { FieldPath } from '../config/field-path.ts'
 import { toJson } from '../config/json-writer.ts'
+import { parseStringMatcher } from '../config/matcher.ts'
+import { compileStringMatch } from '../config/string-match.ts'
 import type { AdminFactory } from '../server/admin-port.ts'
 import { localAddress } from '../server/local-address.ts'
 import { mainServices } from '../server/main-services.ts'
@@ -46,6 +48,9 @@ export const createAdmin: AdminFactory = server => {
     counters: new AdminCounters(server.store),
     accessLogs: accessLogs(server),
     localAddress: address,
+    allowed: (server.bootstrap.admin?.allow_paths ?? []).map((matcher, i) =>
+      compileStringMatch(parseStringMatcher(matcher, FieldPath.root().field('admin').field('allow_paths').index(i))),
+    ),
   })
   admin.register(endpoints(server))
   admin.register([helpHandler(() => admin.handlers), homeHandler(() => admin.handlers)])

@@ -21,6 +21,8 @@ export interface AdminParameter {
 
 export interface AdminRequest {
   readonly method: string
+  /** Path with its query, as latin1. */
+  readonly target: string
   readonly path: string
   /** Decoded query; the first value of a name wins. */
   readonly query: ReadonlyMap<string, string>

@@ -1,5 +1,6 @@
 import type { Log } from '../base/log.ts'
 import type { Timers } from '../base/timer.ts'
+import type { StringMatch } from '../config/string-match.ts'
 import { type AcceptHandler, Acceptor } from '../io/acceptor.ts'
 import type { StreamHandle } from '../io/libuv.ts'
 import { accept } from '../io/socket-connection.ts'
@@ -17,6 +18,8 @@ export interface AdminServerOptions {
   readonly accessLogs: readonly AccessLogger[]
   /** Address of this machine, for x-forwarded-for of local clients. */
   readonly localAddress: string
+  /** Admin.allow_paths: one must match a request's path and query as they are; none: everything is allowed. */
+  readonly allowed: readonly StringMatch[]
 }
 
 /** Clients served at a time; more are closed at once, so that a flood here cannot take descriptors from traffic. */
@@ -29,6 +32,7 @@ export class AdminServer implements AcceptHandler, AdminHost {
   readonly accessLogs: readonly AccessLogger[]
   readonly localAddress: string
   readonly #handlers = new Map<string, AdminHandler>()
+  readonly #allowed: readonly StringMatch[]
   readonly #loop: SocketLoop
   readonly #log: Log
   readonly #acceptor: Acceptor
@@ -41,6 +45,7 @@ export class AdminServer implements AcceptHandler, AdminHost {
     this.counters = options.counters
     this.accessLogs = options.accessLogs
     this.localAddress = options.localAddress
+    this.#allowed = options.allowed
     this.#acceptor = new Acceptor(this)
   }
 
@@ -85,6 +90,9 @@ export class AdminServer implements AcceptHandler, AdminHost {
 
   /** Finds and runs the handler; never rejects. */
   async answer(request: AdminRequest): Promise<AdminResponse> {
+    if (this.#allowed.length > 0 && !this.#allowed.some(match => match.matches(request.target))) {
+      return { status: 403, body: Buffer.from(`request to path ${request.target} not allowed`, 'latin1') }
+    }
     const handler = this.#handlers.get(request.path)
     if (handler === undefined) return { status: 404, body: `invalid path. ${helpText(this.handlers)}` }
     if (handler.mutates && request.method !== 'POST') {

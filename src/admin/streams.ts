@@ -121,9 +121,11 @@ export class AdminStreams implements StreamDecoder {
     const h = exchange.requestHeaders
     exchange.info.lastDownstreamRx = this.#host.timers.now()
     const mark = h.path.indexOf('?')
+    const path = (mark < 0 ? h.path : h.path.slice(0, mark)).replace(/\/{2,}/g, '/')
     const request: AdminRequest = {
       method: h.method,
-      path: (mark < 0 ? h.path : h.path.slice(0, mark)).replace(/\/{2,}/g, '/'),
+      target: mark < 0 ? path : path + h.path.slice(mark),
+      path,
       query: parseQuery(mark < 0 ? '' : h.path.slice(mark + 1)),
       body: Buffer.concat(exchange.body).toString('utf8'),
       header: name => h.get(name),

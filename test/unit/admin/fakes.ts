@@ -13,6 +13,7 @@ export async function ask(
   if (handler === undefined) throw new Error(`no handler for ${path}`)
   const request: AdminRequest = {
     method: handler.mutates ? 'POST' : 'GET',
+    target,
     path,
     query: parseQuery(mark < 0 ? '' : target.slice(mark + 1)),
     body: options.body ?? '',
