@@ -17,6 +17,7 @@ import '../src/config/endpoint.ts'
 import '../src/listener/parse-listener.ts'
 import '../src/config/route.ts'
 import '../src/server/internal-listeners.ts'
+import '../src/server/unsupported.ts'
 
 const { values } = parseArgs({ options: { examples: { type: 'string' }, check: { type: 'boolean', default: false } } })
 const root = fileURLToPath(new URL('..', import.meta.url))

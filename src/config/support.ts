@@ -39,7 +39,9 @@ export function defineSupport<T extends object>(
     fields,
     check(message, at, warnings) {
       for (const name of Object.keys(message)) {
-        if ((message as Record<string, unknown>)[name] === undefined) continue
+        const value = (message as Record<string, unknown>)[name]
+        // An empty list is on the wire what an absent one is.
+        if (value === undefined || (Array.isArray(value) && value.length === 0)) continue
         const level = levels[name]
         if (level === 'yes') continue
         const text = `field '${name}' of ${typeName} is not supported`
