@@ -38,6 +38,8 @@ const NONE: readonly RateLimitDescriptor[] = []
 class LimitState implements LimitUser {
   readonly filter: RateLimitFilter
   stream: StreamContext | null = null
+  /** Of the time when the service was asked: later filters may have it chosen anew. */
+  route: Route | null = null
   cluster: Cluster | null = null
   descriptors = NONE
   /** The service has been asked and has not answered. */
@@ -93,6 +95,7 @@ class RateLimitFilter implements HttpFilter<LimitState> {
     if (route === null || route.action === null || cluster === null) return HeadersVerdict.Continue
     const state = s.slot(this.index) as LimitState
     state.stream = s
+    state.route = route
     state.cluster = cluster
     state.descriptors = this.#descriptors(s, route, false)
     if (state.descriptors.length === 0) return HeadersVerdict.Continue
@@ -131,8 +134,7 @@ class RateLimitFilter implements HttpFilter<LimitState> {
       state.call = null
       return
     }
-    const route = s.route()
-    if (route === null) return
+    const route = state.route!
     const descriptors = this.#descriptors(s, route, true)
     if (descriptors.length > 0) this.#service.ask(this.#domain(route), descriptors, NOBODY, s)
   }
