@@ -45,7 +45,9 @@ export class NetworkFilterChain implements ConnectionHandler, ReadContinuation {
   }
 
   continueReading(filter: NetworkFilter, c: Connection, d: Uint8Array, end: boolean): void {
-    this.#deliver(c, d, end, this.#filters.indexOf(filter) + 1)
+    // Without anything to give the others only hear of the connection.
+    if (d.length === 0 && !end) this.#begin(c, this.#filters.length)
+    else this.#deliver(c, d, end, this.#filters.indexOf(filter) + 1)
   }
 
   upstreamConnected(c: Connection): void {

@@ -29,7 +29,7 @@ export interface NetworkFilterFactory {
 
 /** The chain of a connection, for a filter that has stopped what was read. */
 export interface ReadContinuation {
-  /** Gives the filters behind `filter` what it has kept (Envoy: continueReading). */
+  /** Tells the filters behind `filter` of the connection and gives them what it has kept, if anything (Envoy: continueReading). */
   continueReading(filter: NetworkFilter, c: Connection, d: Uint8Array, end: boolean): void
   /** Tells the filters of the connection that it has an upstream. */
   upstreamConnected(c: Connection): void

@@ -232,8 +232,9 @@ class CheckedConnection implements NetworkFilter, AuthzUser {
     if (this.#inCall) return
     const kept = this.#kept
     this.#kept = []
-    c.holdReading(ReadHold.Filter, false)
     this.#chain.continueReading(this, c, kept.length === 1 ? kept[0]! : Buffer.concat(kept), this.#ended)
+    // Not before: what came behind the hold is given on at once.
+    c.holdReading(ReadHold.Filter, false)
   }
 
   onClose(c: Connection): void {

@@ -52,6 +52,15 @@ t.test('what waits is bounded: beyond the buffer limit nothing more is read, unt
   t.equal(filter.onData(connection, Buffer.from('2'), false), NetVerdict.Continue)
 })
 
+t.test('what waited is given on before what comes when reading begins again', async t => {
+  const { asked, filter, connection, passed } = start()
+  filter.onData(connection, Buffer.from('12345678901'), false)
+  // A read that had begun before the hold is kept by the connection, and delivered as the hold ends.
+  connection.holdReading = (_bit, hold) => void (hold || passed.push('unread'))
+  asked[0]!.onReply(reply(0))
+  t.same(passed, ['12345678901', 'unread'])
+})
+
 t.test('an answer that is there at once needs no waiting', async t => {
   const allowed = start(0)
   t.equal(allowed.filter.onData(allowed.connection, Buffer.from('1'), false), NetVerdict.Continue)
