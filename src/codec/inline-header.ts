@@ -1,3 +1,5 @@
+import type { HeaderBlock } from './header-block.ts'
+
 /** Where a header may stand. */
 export const Side = { Request: 1, Response: 2, Trailers: 4 } as const
 export type Side = (typeof Side)[keyof typeof Side]
@@ -56,6 +58,12 @@ export function inlineHeader(name: string): InlineHeader | null {
   return all.get(name) ?? null
 }
 
+/** Adds `value` as the real proxy's HeaderMap::addCopy does. `name`: interned, and no pseudo header; `inline` is its `inlineHeader`. */
+export function addCopy(h: HeaderBlock, name: string, inline: InlineHeader | null, value: string, side: Side): void {
+  if (inline !== null && (inline.sides & side) !== 0 && h.has(name)) joinValue(h.list, name, value)
+  else h.push(name, value)
+}
+
 let blocks = 0
 
 /** Names the block that is parsed from here on; it has to be parsed to its end in one go. */
@@ -64,10 +72,7 @@ export function nextBlock(): number {
   return blocks
 }
 
-/**
- * Adds `value` to the first `name` of a flat list of names and values, as the real proxy's HeaderMap::addCopy does. Returns the index of
- * the joined value. `name` must be there.
- */
+/** Joins `value` to the first `name` of a flat list of names and values, which must be there. Returns the index of the joined value. */
 export function joinValue(list: string[], name: string, value: string): number {
   let at = 0
   while (list[at] !== name) at += 2

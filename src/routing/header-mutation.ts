@@ -1,5 +1,5 @@
 import { type HeaderBlock, internName } from '../codec/header-block.ts'
-import { type InlineHeader, inlineHeader, joinValue, Side } from '../codec/inline-header.ts'
+import { addCopy, type InlineHeader, inlineHeader, Side } from '../codec/inline-header.ts'
 import type { FormatContext } from '../telemetry/format-context.ts'
 import { compileFormat, type TextFormatter } from '../telemetry/formatter.ts'
 import type { HeaderAddConfig } from './route-config.ts'
@@ -57,10 +57,7 @@ function flush(h: HeaderBlock, add: CompiledAdd): void {
 function put(h: HeaderBlock, add: CompiledAdd, value: string): void {
   // HeaderMap::setReferenceKey: the new value stands at the end, not where the old one was.
   if (add.overwrites) h.remove(add.name)
-  const sides = add.inline === null ? 0 : add.inline.sides
-  if ((sides & (h.status === 0 ? Side.Request : Side.Response)) !== 0 && h.has(add.name))
-    joinValue(h.list, add.name, value)
-  else h.push(add.name, value)
+  addCopy(h, add.name, add.inline, value, h.status === 0 ? Side.Request : Side.Response)
 }
 
 class CompiledAdd {

@@ -1,5 +1,6 @@
 import { coerceUtf8 } from '../../base/utf8.ts'
 import { HeaderBlock } from '../../codec/header-block.ts'
+import { Side } from '../../codec/inline-header.ts'
 import { isFieldName, isFieldValue, isRemovable, MutationRules } from '../../config/mutation-rules.ts'
 import type { PendingCall } from '../../config/services.ts'
 import { MetadataMatch } from '../../config/value-match.ts'
@@ -8,6 +9,7 @@ import { ResponseFlag } from '../../telemetry/stream-info.ts'
 import { chargeResponseCode, ResponseOrigin } from '../../upstream/response-code-stats.ts'
 import { DataVerdict, HeadersVerdict, type HttpFilter } from '../filter.ts'
 import type { HttpFilterFactory, HttpFilterServices } from '../filter-factory.ts'
+import { isSendable, unsendable } from '../service-headers.ts'
 import type { StreamContext } from '../stream-context.ts'
 import {
   type AuthzAnswer,
@@ -168,7 +170,7 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
   encodeHeaders(s: StreamContext, h: HeaderBlock): HeadersVerdict {
     if (!s.hasSlot(this.index)) return HeadersVerdict.Continue
     const { responseHeaders } = s.slot(this.index) as CheckState
-    for (let i = 0; i < responseHeaders.length; i++) applyChange(h, responseHeaders[i]!)
+    for (let i = 0; i < responseHeaders.length; i++) applyChange(h, responseHeaders[i]!, Side.Response)
     return HeadersVerdict.Continue
   }
 
@@ -252,7 +254,7 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
       this.#reject(s, state)
       return
     }
-    state.responseHeaders = answer.responseHeaders.filter(isSendable)
+    state.responseHeaders = answer.responseHeaders.filter(({ name, value }) => isSendable(name, value))
     this.#stats.ok.inc()
     this.#stats.of(s.cluster)?.ok.inc()
     if (this.#config.shadow) this.#tell(s, 'OK', 200)
@@ -271,7 +273,7 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
         if (rules.isError) return false
         continue
       }
-      if (valid) applyChange(h, change)
+      if (valid) applyChange(h, change, Side.Request)
       else if (name !== '') s.unsendable ||= unsendable(name, value)
     }
     for (const name of answer.remove) {
@@ -375,7 +377,8 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
     let headers: HeaderBlock | null = null
     if (changes.length > 0) {
       headers = new HeaderBlock()
-      for (const change of changes) if (isSendable(change)) applyChange(headers, change)
+      for (const change of changes)
+        if (isSendable(change.name, change.value)) applyChange(headers, change, Side.Response)
     }
     s.info.setFlag(ResponseFlag.UnauthorizedExternalService)
     s.sendLocalReply(status, body, details, headers, -1, 'text/plain', true)
@@ -419,20 +422,6 @@ class ExtAuthzFilter implements HttpFilter<CheckState> {
 
 const NO_EXTENSIONS: Readonly<Record<string, string>> = {}
 
-/** Others are left out of a response, asked to validate or not: they would end a field, or be its status. */
 function statusOf({ status }: AuthzAnswer): HeaderChange[] {
   return [{ name: ':status', value: String(status), change: Change.Set }]
-}
-
-/** Of a request, asked to validate or not: it would end the field, and another would begin. */
-function unsendable(name: string, value: string): string {
-  if (name.startsWith(':') || isFieldName(name)) return isFieldValue(value) ? '' : `invalid header value for: ${name}`
-  const shown = name.replace(/[^ -~]/g, c => ESCAPES[c] ?? `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`)
-  return `invalid header name: ${shown}`
-}
-
-const ESCAPES: Readonly<Record<string, string>> = { '\r': '\\r', '\n': '\\n', '\t': '\\t' }
-
-function isSendable({ name, value }: HeaderChange): boolean {
-  return !name.startsWith(':') && isFieldName(name) && isFieldValue(value)
 }

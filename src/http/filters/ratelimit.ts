@@ -1,6 +1,5 @@
-import { type HeaderBlock, HeaderBlock as Headers, internName } from '../../codec/header-block.ts'
+import { HeaderBlock } from '../../codec/header-block.ts'
 import type { FractionConfig } from '../../config/matcher.ts'
-import { isFieldName, isFieldValue } from '../../config/mutation-rules.ts'
 import type { PendingCall } from '../../config/services.ts'
 import { HeaderMutation } from '../../routing/header-mutation.ts'
 import { RateLimit, type RateLimitDescriptor } from '../../routing/rate-limit.ts'
@@ -10,6 +9,7 @@ import { chargeResponseCode, ResponseOrigin } from '../../upstream/response-code
 import type { Cluster } from '../../upstream/upstream.ts'
 import { DataVerdict, HeadersVerdict, type HttpFilter } from '../filter.ts'
 import type { HttpFilterFactory, HttpFilterServices } from '../filter-factory.ts'
+import { addToRequest, addToResponse, isSendable, unsendable } from '../service-headers.ts'
 import type { StreamContext } from '../stream-context.ts'
 import {
   parseRateLimit,
@@ -120,7 +120,7 @@ class RateLimitFilter implements HttpFilter<LimitState> {
   encodeHeaders(s: StreamContext, h: HeaderBlock): HeadersVerdict {
     if (!s.hasSlot(this.index)) return HeadersVerdict.Continue
     const state = s.slot(this.index) as LimitState
-    if (!state.refused) append(h, state.responseHeaders)
+    if (!state.refused) addSendable(h, state.responseHeaders)
     return HeadersVerdict.Continue
   }
 
@@ -142,9 +142,9 @@ class RateLimitFilter implements HttpFilter<LimitState> {
   onLimit(s: StreamContext, state: LimitState, answer: LimitAnswer): void {
     const config = this.#config
     const { code, metadata } = answer
-    const scope = state.cluster!.stats.scope(config.statInfix)
+    const { stats } = state.cluster!
     if (metadata !== null && Object.keys(metadata).length > 0) s.info.mergeMetadata(config.metadataNamespace, metadata)
-    scope.counter(code).inc()
+    stats.counter(config.statInfix + code).inc()
     if (code === 'error') {
       if (this.#isOn(config.failureDeny)) {
         state.refused = true
@@ -152,7 +152,7 @@ class RateLimitFilter implements HttpFilter<LimitState> {
         s.sendLocalReply(config.statusOnError, '', 'rate_limiter_error')
         return
       }
-      scope.counter('failure_mode_allowed').inc()
+      stats.counter(`${config.statInfix}failure_mode_allowed`).inc()
       this.#pass(s, state, answer)
       return
     }
@@ -171,8 +171,8 @@ class RateLimitFilter implements HttpFilter<LimitState> {
   #refuse(s: StreamContext, state: LimitState, answer: LimitAnswer): void {
     const { status, grpcStatus, retryAfter: tells } = this.#config
     state.refused = true
-    const headers = new Headers()
-    append(headers, state.responseHeaders)
+    const headers = new HeaderBlock()
+    addSendable(headers, state.responseHeaders)
     this.#responseHeaders.apply(headers, s)
     const seconds = tells ? retryAfter(answer.statuses) : 0
     if (seconds > 0) headers.set('retry-after', String(seconds))
@@ -182,7 +182,14 @@ class RateLimitFilter implements HttpFilter<LimitState> {
 
   #pass(s: StreamContext, state: LimitState, { requestHeaders }: LimitAnswer): void {
     state.passed = true
-    append(s.requestHeaders!, requestHeaders)
+    for (let i = 0; i < requestHeaders.length; i += 2) {
+      const name = requestHeaders[i]!
+      const value = requestHeaders[i + 1]!
+      if (name === '') continue
+      const reason = unsendable(name, value)
+      if (reason === '') addToRequest(s.requestHeaders!, name, value)
+      else s.unsendable ||= reason
+    }
     if (!state.inCall) s.continueDecoding(this.index)
   }
 
@@ -251,16 +258,10 @@ class RateLimitFilter implements HttpFilter<LimitState> {
   }
 }
 
-/** What cannot stand in a message is left out: it would end the field, and another would begin. */
-function append(h: HeaderBlock, headers: readonly string[]): void {
+function addSendable(h: HeaderBlock, headers: readonly string[]): void {
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i]!
     const value = headers[i + 1]!
-    if (!isFieldName(name) || !isFieldValue(value)) continue
-    const interned = internName(name)
-    // One there may be once only is joined, as in Envoy (HeaderMap::addCopy).
-    const known = interned === 'content-type' ? h.get(interned) : undefined
-    if (known === undefined) h.push(interned, value)
-    else h.set(interned, `${known},${value}`)
+    if (isSendable(name, value)) addToResponse(h, name, value)
   }
 }

@@ -68,6 +68,17 @@ const ACTIONS = [
   'OVERWRITE_IF_EXISTS',
 ] as const
 
+/** Headers that there may be once, and others. */
+const ADDED = [
+  ['user-agent', 'one'],
+  ['user-agent', 'two'],
+  ['vary', 'one'],
+  ['vary', 'two'],
+  ['server', 'added'],
+  ['x-other', 'one'],
+  ['x-other', 'two'],
+].map(([key, value]) => option(key!, value!, 'APPEND_IF_EXISTS_OR_ADD'))
+
 /** Headers that would end a field, or are none. */
 const UNSENDABLE = [
   ['x-a', 'a\r\nx-split: b'],
@@ -309,6 +320,17 @@ with_request_body: {max_request_bytes: 8, allow_partial_message: true}
       [],
       stats('strict'),
     ),
+    scenario('inline', 'What the service adds is joined where there may be one only', [
+      ask('plain', '/1', { ...OK, ok_response: { headers: ADDED } }, { headers: ['user-agent: own', 'x-other: own'] }),
+      ask('plain', '/2', { ...OK, ok_response: { headers: ADDED } }),
+      ask(
+        'plain',
+        '/3',
+        { ...OK, ok_response: { response_headers_to_add: ADDED } },
+        { up: 'hdr:vary=own,hdr:x-other=own' },
+      ),
+      ask('plain', '/4', { ...NO, denied_response: { headers: ADDED } }),
+    ]),
     scenario(
       'unsendable-request',
       'A header that would split the request to the upstream',

@@ -18,15 +18,15 @@ const ROUTES = `[{match: {prefix: /}, route: {cluster: a, rate_limits: [${generi
 const http = (
   name: string,
   body = '',
-  more: { routes?: string; vhost?: string; before?: object[]; service?: string } = {},
+  more: { routes?: string; vhost?: string; after?: Record<string, unknown>[]; service?: string } = {},
 ) =>
   httpListener(name, {
     routes: more.routes ?? ROUTES,
     hcm: LOG,
     ...(more.vhost === undefined ? {} : { vhost: more.vhost }),
     filters: [
-      ...((more.before ?? []) as Record<string, unknown>[]),
       typed(NAME, TYPE, `domain: test\ntimeout: 0.5s\n${SERVICE(more.service)}\n${body}`),
+      ...(more.after ?? []),
     ],
   })
 
@@ -137,9 +137,55 @@ const LEVELS = `
   direct_response: {status: 200}
 `
 
+/** Chooses the route anew, by the header that its service gives. */
+const REROUTE = typed(
+  'envoy.filters.http.ext_authz',
+  'envoy.extensions.filters.http.ext_authz.v3.ExtAuthz',
+  `
+transport_api_version: V3
+clear_route_cache: true
+http_service:
+  server_uri: {uri: "http://auth.test", cluster: auth, timeout: 0.5s}
+  authorization_request: {allowed_headers: {patterns: [{exact: x-up}]}}
+  authorization_response: {allowed_upstream_headers: {patterns: [{exact: x-to}]}}
+`,
+)
+const REROUTES = `
+- match: {prefix: /, headers: [{name: x-to, string_match: {exact: nowhere}}]}
+  direct_response: {status: 200}
+- match: {prefix: /, headers: [{name: x-to, string_match: {exact: other}}]}
+  route: {cluster: a, rate_limits: [${generic('other', ', apply_on_stream_done: true')}]}
+- match: {prefix: /}
+  route: {cluster: a, rate_limits: [${generic('begin')}, ${generic('done', ', apply_on_stream_done: true')}]}
+`
+/** Headers that there may be once, and others. */
+const ADDED = [
+  { key: 'User-Agent', value: 'one' },
+  { key: 'user-agent', value: 'two' },
+  { key: 'host', value: 'added' },
+  { key: ':path', value: '/added' },
+  { key: 'vary', value: 'one' },
+  { key: 'vary', value: 'two' },
+  { key: 'server', value: 'added' },
+  { key: 'content-type', value: 'text/added' },
+  { key: 'x-other', value: 'one' },
+  { key: 'x-other', value: 'two' },
+]
+/** Headers that would end a field, are none, or are not the service's to say. */
+const UNSENDABLE = [
+  ['x-a', 'a\r\nx-split: b'],
+  ['x-a', 'a\rb'],
+  ['x-a', 'a\0b'],
+  ['x-a: b\r\nx-split', 'c'],
+  ['x a', 'b'],
+  [':path', '/elsewhere'],
+  [':status', '299'],
+  ['host', 'elsewhere'],
+] as const
+
 const group: Group = {
   name: 'ratelimit',
-  upstreams: { a: { kind: 'http1' }, limits: { kind: 'h2' } },
+  upstreams: { a: { kind: 'http1' }, limits: { kind: 'h2' }, auth: { kind: 'http1' } },
   config: bootstrap(
     [
       http('plain'),
@@ -191,8 +237,9 @@ const group: Group = {
       http('static_limit', '', {
         routes: `[{match: {prefix: /}, route: {cluster: a, rate_limits: [${generic('limited', ', limit: {rate_limit: {requests_per_unit: 5, unit: DAY}}')}]}}]`,
       }),
+      http('rerouted', '', { routes: REROUTES, after: [REROUTE] }),
     ],
-    [cluster('a', 'a'), cluster('limits', 'limits', H2_UPSTREAM)],
+    [cluster('a', 'a'), cluster('limits', 'limits', H2_UPSTREAM), cluster('auth', 'auth')],
   ),
   scenarios: [
     scenario('ok', 'The service lets it pass', ask('plain', '/', OK), [], stats()),
@@ -294,6 +341,40 @@ const group: Group = {
       ask('per_limit', '/5', ONE),
       ask('per_limit_on', '/6', ONE),
     ]),
+    scenario(
+      'done-rerouted',
+      'What is done counts for the route there was when the service was asked',
+      [
+        ask('rerouted', '/1', OK, { up: 'hdr:x-to=nowhere|ok' }),
+        ask('rerouted', '/2', OK, { up: 'hdr:x-to=other|ok' }),
+        ask('rerouted', '/3', OVER, { up: 'hdr:x-to=other|ok' }),
+      ],
+      [],
+      { shuffledHeads: ['auth'] },
+    ),
+    scenario('inline', 'What the service adds is joined where there may be one only', [
+      ask('plain', '/1', { ...OK, request_headers_to_add: ADDED }, { headers: ['user-agent: own', 'x-other: own'] }),
+      ask('plain', '/2', { ...OK, request_headers_to_add: ADDED }),
+      ask('plain', '/3', { ...OK, response_headers_to_add: ADDED }, { up: 'hdr:vary=own,hdr:x-other=own' }),
+      ask('plain', '/4', { ...OVER, response_headers_to_add: ADDED }),
+    ]),
+    scenario(
+      'unsendable-request',
+      'A header that would split the request to the upstream',
+      UNSENDABLE.map(([key, value]) => ask('plain', '/', { ...OK, request_headers_to_add: [{ key, value }] })),
+      [],
+      stats(),
+    ),
+    scenario(
+      'unsendable-response',
+      'A header that would split the response to the client: the real proxy sends it',
+      UNSENDABLE.flatMap(([key, value]) => [
+        ask('plain', '/', { ...OK, response_headers_to_add: [{ key, value }] }),
+        ask('plain', '/', { ...OVER, response_headers_to_add: [{ key, value }] }),
+      ]),
+      [],
+      stats(),
+    ),
     scenario('static-limit', 'A limit of the route', ask('static_limit', '/', OK)),
     scenario('multiplier', 'Unit multiplier', ask('headers', '/', MULTIPLIED)),
     scenario('body', 'Bodies wait', ask('plain', '/', `delay:100,${limitWord(OK)}`, { method: 'POST', body: 'hello' })),

@@ -1,4 +1,5 @@
 import { type HeaderBlock, internName } from '../../../codec/header-block.ts'
+import { addCopy, inlineHeader, type Side } from '../../../codec/inline-header.ts'
 import type { StringMatchConfig } from '../../../config/matcher.ts'
 import { compileStringMatch, type StringMatch } from '../../../config/string-match.ts'
 import type { StructFields } from '../../../config/struct-wire.ts'
@@ -69,7 +70,7 @@ export interface AuthzUser {
   onAnswer(answer: AuthzAnswer): void
 }
 
-export function applyChange(h: HeaderBlock, { name, value, change }: HeaderChange): void {
+export function applyChange(h: HeaderBlock, { name, value, change }: HeaderChange, side: Side): void {
   const interned = internName(name)
   if (interned.startsWith(':') || interned === 'host') {
     h.set(interned === 'host' ? ':authority' : interned, value)
@@ -77,7 +78,7 @@ export function applyChange(h: HeaderBlock, { name, value, change }: HeaderChang
   }
   switch (change) {
     case Change.Add:
-      h.push(interned, value)
+      addCopy(h, interned, inlineHeader(interned), value, side)
       return
     case Change.Join: {
       const known = h.get(interned)
