@@ -9,7 +9,7 @@ import { WorkerHost } from '../../src/upstream/host.ts'
 import { PrioritySet } from '../../src/upstream/host-set.ts'
 import { createBalancer } from '../../src/upstream/load-balancing-policies/create.ts'
 import { HOST_BLOCK, SharedPages, SharedStateAllocator } from '../../src/upstream/shared-state.ts'
-import type { Cluster, PickContext } from '../../src/upstream/upstream.ts'
+import { ANY_REQUEST, type Cluster } from '../../src/upstream/upstream.ts'
 import { measure } from './reference.ts'
 
 const HOSTS = Number(process.argv[2] ?? 100)
@@ -102,17 +102,7 @@ for (const policy of policies) {
     })
     const hosts = makeHosts(weighted)
     const set = PrioritySet.build([[{ region: '', zone: '', subZone: '', weight: 0, hosts }]], 140, false, null)
-    const context = {
-      hash: null as bigint | null,
-      requestHeaders: null,
-      metadataMatch: null,
-      downstream: null,
-      info: null,
-      overrideHost: '',
-      rejectHost: () => false,
-      maxHostSelections: 1,
-      retryPriority: null,
-    } satisfies PickContext
+    const context = { ...ANY_REQUEST, hash: null as bigint | null }
     const name = `${policy.kind}${weighted ? ', weights' : ''}, ${HOSTS} hosts`
     balancer.update(set)
     measure(

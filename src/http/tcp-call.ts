@@ -1,20 +1,7 @@
 import type { TcpCall, TcpCallUser } from '../config/services.ts'
 import { CloseHow, type Connection, type ConnectionHandler } from '../io/connection.ts'
 import { StreamInfo } from '../telemetry/stream-info.ts'
-import type { ClusterManager, PickContext, PoolHandle, TcpPoolUser } from '../upstream/upstream.ts'
-
-/** Nothing is known that could tell one host from another. */
-const NOBODY: PickContext = {
-  hash: null,
-  requestHeaders: null,
-  metadataMatch: null,
-  downstream: null,
-  info: null,
-  overrideHost: '',
-  rejectHost: () => false,
-  maxHostSelections: 1,
-  retryPriority: null,
-}
+import { ANY_REQUEST, type ClusterManager, type PoolHandle, type TcpPoolUser } from '../upstream/upstream.ts'
 
 /** A connection that an extension makes for itself (`CallOuts.tcp`). */
 export class AsyncTcpCall implements TcpCall, TcpPoolUser, ConnectionHandler {
@@ -31,7 +18,7 @@ export class AsyncTcpCall implements TcpCall, TcpPoolUser, ConnectionHandler {
 
   start(name: string, clusters: ClusterManager): void {
     const cluster = clusters.get(name)
-    const host = cluster?.pick(NOBODY) ?? null
+    const host = cluster?.pick(ANY_REQUEST) ?? null
     if (cluster === null || cluster === undefined || host === null) {
       this.#over()
       return

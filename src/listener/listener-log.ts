@@ -1,5 +1,5 @@
 import type { Connection } from '../io/connection.ts'
-import type { AccessLogger, FormatContext } from '../telemetry/format-context.ts'
+import { type AccessLogger, withoutStream } from '../telemetry/format-context.ts'
 import { ResponseFlag, StreamInfo } from '../telemetry/stream-info.ts'
 
 /** access_log of a listener: one line per connection, those that found no filter chain too. */
@@ -35,13 +35,7 @@ export class ListenerLog {
 
   #write(info: StreamInfo): void {
     info.listenerName = this.#name
-    const context: FormatContext = {
-      info,
-      requestHeaders: null,
-      responseHeaders: null,
-      responseTrailers: null,
-      localReplyBody: '',
-    }
+    const context = withoutStream(info)
     // Envoy gives its listeners' lines no type.
     for (const logger of this.#loggers) logger.log(context, 'NotSet')
   }

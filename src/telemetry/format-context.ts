@@ -12,6 +12,11 @@ export interface FormatContext {
   readonly localReplyBody: string
 }
 
+/** Of a connection, or of nobody. */
+export function withoutStream(info: StreamInfo): FormatContext {
+  return { info, requestHeaders: null, responseHeaders: null, responseTrailers: null, localReplyBody: '' }
+}
+
 /** A compiled format string. */
 export interface Formatter {
   format(context: FormatContext): string

@@ -1,17 +1,11 @@
 import { HeaderBlock, internName } from '../codec/header-block.ts'
 import type { HttpServiceConfig } from '../config/http-service.ts'
-import type { FormatContext } from './format-context.ts'
+import { withoutStream } from './format-context.ts'
 import { compileFormat, type TextFormatter } from './formatter.ts'
 import { StreamInfo } from './stream-info.ts'
 
 /** What formats of a sender see: no request and no connection. */
-const NOBODY: FormatContext = {
-  info: new StreamInfo(),
-  requestHeaders: null,
-  responseHeaders: null,
-  responseTrailers: null,
-  localReplyBody: '',
-}
+const NOBODY = withoutStream(new StreamInfo())
 
 /** Heads of the POSTs with which telemetry goes to an HTTP service. */
 export class ServiceRequest {

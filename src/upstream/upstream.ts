@@ -84,6 +84,19 @@ export interface PickContext {
   readonly retryPriority: RetryPriority | null
 }
 
+/** Nothing is known that could tell one host from another. */
+export const ANY_REQUEST: PickContext = {
+  hash: null,
+  requestHeaders: null,
+  metadataMatch: null,
+  downstream: null,
+  info: null,
+  overrideHost: '',
+  rejectHost: () => false,
+  maxHostSelections: 1,
+  retryPriority: null,
+}
+
 export interface RetryPriority {
   /** `own`: the loads of the balancer, which are not to be changed. */
   loads(own: PriorityLoads): PriorityLoads

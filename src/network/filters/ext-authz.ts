@@ -14,7 +14,7 @@ import { keepChunk } from '../../io/chunk-pool.ts'
 import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
 import type { Counter, Gauge, StatsScope } from '../../stats/stats.ts'
 import { connectionInfo } from '../../telemetry/connection-info.ts'
-import type { FormatContext } from '../../telemetry/format-context.ts'
+import { withoutStream } from '../../telemetry/format-context.ts'
 import { ResponseFlag } from '../../telemetry/stream-info.ts'
 import { NetVerdict, type NetworkFilter, type NetworkFilterFactory, type ReadContinuation } from '../filter.ts'
 import type { NetworkFilterExtension, NetworkFilterServices } from '../filter-factory.ts'
@@ -143,14 +143,7 @@ class ConnectionAuthz implements NetworkFilterFactory {
       w.messageField(11, () => metadata(w, this.config.metadataNamespaces, info.dynamicMetadata, null))
       writeTlsSession(w, c, this.config)
     })
-    const parent: FormatContext = {
-      info,
-      requestHeaders: null,
-      responseHeaders: null,
-      responseTrailers: null,
-      localReplyBody: '',
-    }
-    return this.#client.call(CHECK_METHOD, w.finish(), this.config.timeout, new GrpcCheck(user), parent)
+    return this.#client.call(CHECK_METHOD, w.finish(), this.config.timeout, new GrpcCheck(user), withoutStream(info))
   }
 }
 

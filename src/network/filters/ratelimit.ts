@@ -1,6 +1,5 @@
-import { ConfigError } from '../../base/errors.ts'
 import type { envoy } from '../../config/gen/messages.d.ts'
-import { type GrpcServiceConfig, parseGrpcService } from '../../config/grpc-service.ts'
+import type { GrpcServiceConfig } from '../../config/grpc-service.ts'
 import { latin1 } from '../../config/matcher.ts'
 import type { PendingCall } from '../../config/services.ts'
 import { checkFormat } from '../../config/substitution-format.ts'
@@ -10,13 +9,13 @@ import {
   type LimitAnswer,
   LimitService,
   type LimitUser,
-  limitServiceSupport,
+  parseLimitService,
 } from '../../http/filters/ratelimit/limit-service.ts'
 import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
 import type { RateLimitDescriptor } from '../../routing/rate-limit.ts'
 import type { Counter, Gauge, StatsScope } from '../../stats/stats.ts'
 import { connectionInfo } from '../../telemetry/connection-info.ts'
-import type { FormatContext } from '../../telemetry/format-context.ts'
+import { withoutStream } from '../../telemetry/format-context.ts'
 import { compileFormat, type TextFormatter } from '../../telemetry/formatter.ts'
 import { NetVerdict, type NetworkFilter, type NetworkFilterFactory, type ReadContinuation } from '../filter.ts'
 import type { NetworkFilterExtension, NetworkFilterServices } from '../filter-factory.ts'
@@ -61,13 +60,6 @@ export const networkRateLimitFactory: NetworkFilterExtension<Proto, ConnectionLi
   terminal: false,
   parse(proto, at, warnings) {
     support.check(proto, at, warnings)
-    const serviceAt = at.field('rate_limit_service')
-    const service = proto.rate_limit_service ?? {}
-    limitServiceSupport.check(service, serviceAt, warnings)
-    if (service.grpc_service === undefined) {
-      const advice = 'set grpc_service'
-      throw new ConfigError('CONFIG_INVALID', serviceAt, 'a rate limit service is required', { advice })
-    }
     return {
       statPrefix: proto.stat_prefix ?? '',
       domain: proto.domain ?? '',
@@ -81,7 +73,7 @@ export const networkRateLimitFactory: NetworkFilterExtension<Proto, ConnectionLi
       }),
       timeout: proto.timeout ?? DEFAULT_LIMIT_TIMEOUT,
       failureDeny: proto.failure_mode_deny ?? false,
-      service: parseGrpcService(service.grpc_service, serviceAt.field('grpc_service'), warnings),
+      service: parseLimitService(proto.rate_limit_service, at.field('rate_limit_service'), warnings),
     }
   },
   create: (config, services) => new ConnectionLimits(config, services),
@@ -132,13 +124,7 @@ class ConnectionLimits implements NetworkFilterFactory {
   }
 
   ask(c: Connection, user: LimitUser): PendingCall {
-    const parent: FormatContext = {
-      info: connectionInfo(c),
-      requestHeaders: null,
-      responseHeaders: null,
-      responseTrailers: null,
-      localReplyBody: '',
-    }
+    const parent = withoutStream(connectionInfo(c))
     const descriptors = this.#descriptors.map((entries): RateLimitDescriptor => {
       const texts = entries.map(entry => (typeof entry === 'string' ? entry : entry.format(parent)))
       return { entries: texts, hits: 1, countsHits: false, limit: null, gives: false, headers: undefined }

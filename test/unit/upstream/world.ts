@@ -13,20 +13,10 @@ import {
   SharedPages,
   SharedStateAllocator,
 } from '../../../src/upstream/shared-state.ts'
-import { HostCell, type PickContext } from '../../../src/upstream/upstream.ts'
+import { ANY_REQUEST, HostCell, type PickContext } from '../../../src/upstream/upstream.ts'
 import { FakeConnector, FakeRandom, FakeStats, FakeTimers, noRuntime, parse, TestCodecs } from './fakes.ts'
 
-export const anyRequest: PickContext = {
-  hash: null,
-  requestHeaders: null,
-  metadataMatch: null,
-  downstream: null,
-  info: null,
-  overrideHost: '',
-  rejectHost: () => false,
-  maxHostSelections: 1,
-  retryPriority: null,
-}
+export const anyRequest = ANY_REQUEST
 
 export function withHash(hash: bigint): PickContext {
   return { ...anyRequest, hash }

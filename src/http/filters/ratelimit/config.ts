@@ -1,14 +1,13 @@
-import { ConfigError } from '../../../base/errors.ts'
 import type { FieldPath } from '../../../config/field-path.ts'
 import type { envoy } from '../../../config/gen/messages.d.ts'
-import { type GrpcServiceConfig, parseGrpcService } from '../../../config/grpc-service.ts'
+import type { GrpcServiceConfig } from '../../../config/grpc-service.ts'
 import { statusCode } from '../../../config/http-status.ts'
 import { type FractionConfig, parseFraction } from '../../../config/matcher.ts'
 import { parseFilterRateLimits } from '../../../config/rate-limit.ts'
 import { parseHeadersToAdd } from '../../../config/route-headers.ts'
 import { defineSupport } from '../../../config/support.ts'
 import type { HeaderAddConfig, RateLimitConfig } from '../../../routing/route-config.ts'
-import { DEFAULT_LIMIT_TIMEOUT, limitServiceSupport } from './limit-service.ts'
+import { DEFAULT_LIMIT_TIMEOUT, parseLimitService } from './limit-service.ts'
 
 export type RateLimitProto = envoy.extensions.filters.http.ratelimit.v3.RateLimit
 export type RateLimitPerRouteProto = envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute
@@ -84,21 +83,14 @@ const NAMESPACE = 'envoy.filters.http.ratelimit'
 
 export function parseRateLimit(proto: RateLimitProto, at: FieldPath, warnings: string[]): RateLimitFilterConfig {
   support.check(proto, at, warnings)
-  const serviceAt = at.field('rate_limit_service')
-  const { rate_limit_service: service = {}, stat_prefix: statPrefix = '' } = proto
-  limitServiceSupport.check(service, serviceAt, warnings)
-  if (service.grpc_service === undefined) {
-    throw new ConfigError('CONFIG_INVALID', serviceAt, 'a rate limit service is required', {
-      advice: 'set grpc_service',
-    })
-  }
+  const { stat_prefix: statPrefix = '' } = proto
   const status = statusCode(proto.rate_limited_status)
   const statusOnError = statusCode(proto.status_on_error)
   return {
     domain: proto.domain ?? '',
     stage: proto.stage ?? 0,
     requestType: (proto.request_type || 'both') as RateLimitFilterConfig['requestType'],
-    service: parseGrpcService(service.grpc_service, serviceAt.field('grpc_service'), warnings),
+    service: parseLimitService(proto.rate_limit_service, at.field('rate_limit_service'), warnings),
     timeout: proto.timeout ?? DEFAULT_LIMIT_TIMEOUT,
     failureDeny: share(proto.failure_mode_deny_percent, proto.failure_mode_deny === true ? ALWAYS : 0),
     enabled: share(proto.filter_enabled, ALWAYS, 'ratelimit.http_filter_enabled'),

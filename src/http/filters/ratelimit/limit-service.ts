@@ -1,5 +1,7 @@
+import { ConfigError } from '../../../base/errors.ts'
+import type { FieldPath } from '../../../config/field-path.ts'
 import type { envoy } from '../../../config/gen/messages.d.ts'
-import type { GrpcServiceConfig } from '../../../config/grpc-service.ts'
+import { type GrpcServiceConfig, parseGrpcService } from '../../../config/grpc-service.ts'
 import type { GrpcCallUser, GrpcClient, PendingCall, WorkerServices } from '../../../config/services.ts'
 import { decodeStruct, type StructFields } from '../../../config/struct-wire.ts'
 import { defineSupport } from '../../../config/support.ts'
@@ -14,10 +16,25 @@ const METHOD = '/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit'
 /** Milliseconds; a limit that nobody can be asked about in that time does not hold. */
 export const DEFAULT_LIMIT_TIMEOUT = 20
 
-export const limitServiceSupport = defineSupport<envoy.config.ratelimit.v3.RateLimitServiceConfig>(
-  'envoy.config.ratelimit.v3.RateLimitServiceConfig',
-  { grpc_service: 'yes', transport_api_version: 'yes' },
-)
+type ServiceProto = envoy.config.ratelimit.v3.RateLimitServiceConfig
+
+const support = defineSupport<ServiceProto>('envoy.config.ratelimit.v3.RateLimitServiceConfig', {
+  grpc_service: 'yes',
+  transport_api_version: 'yes',
+})
+
+export function parseLimitService(
+  proto: ServiceProto | undefined,
+  at: FieldPath,
+  warnings: string[],
+): GrpcServiceConfig {
+  support.check(proto ?? {}, at, warnings)
+  const service = proto?.grpc_service
+  if (service === undefined) {
+    throw new ConfigError('CONFIG_INVALID', at, 'a rate limit service is required', { advice: 'set grpc_service' })
+  }
+  return parseGrpcService(service, at.field('grpc_service'), warnings)
+}
 
 export type LimitCode = 'ok' | 'over_limit' | 'error'
 
