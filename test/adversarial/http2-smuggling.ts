@@ -1,8 +1,8 @@
-import { connect } from 'node:net'
-import { dataFrame, H2Peer, headersFrames } from '../harness/h2-frames.ts'
+import { dataFrame, headersFrames } from '../harness/h2-frames.ts'
 import type { Field } from '../harness/hpack.ts'
 import { RunningProxy } from '../integration/proxy/running-proxy.ts'
 import type { CorpusRun } from './corpora.ts'
+import { exchangeHttp2, type Http2Event } from './exchange-http2.ts'
 import { RecordingUpstream } from './recording-upstream.ts'
 
 const SMUGGLED = 'GET @/smuggled HTTP/1.1\r\nHost: x\r\n\r\n'
@@ -103,63 +103,39 @@ const cases: Record<string, Http2Case> = {
   'Expect of 100-continue': { fields: [['expect', '100-continue']], body: 'hello' },
 }
 
-function ask(port: number, one: Http2Case, path: string, bound: number): Promise<string> {
-  return new Promise(resolve => {
-    const socket = connect(port, '127.0.0.1')
-    socket.on('error', () => {})
-    const events: string[] = []
-    const timer = setTimeout(done, bound)
-    function done(): void {
-      clearTimeout(timer)
-      socket.destroy()
-      resolve(events.join(' '))
-    }
-    socket.on('close', done)
-    const peer = new H2Peer(socket, 'client', {
-      onHeaders(_stream, fields, end) {
-        const status = fields.find(([name]) => name === ':status')?.[1]
-        if (status !== undefined) events.push(status)
-        if (end) done()
-      },
-      onData(_stream, _bytes, end) {
-        if (end) done()
-      },
-      onReset(_stream, code) {
-        events.push(`reset ${code}`)
-        done()
-      },
-      onGoaway(_last, code) {
-        events.push(`goaway ${code}`)
-        done()
-      },
-    })
-    const head: [string, string][] = [
-      [':method', 'POST'],
-      [':scheme', 'http'],
-      [':path', path],
-      [':authority', 'x'],
-    ]
-    const more: [string, string][] = []
-    for (const [name, value] of one.fields) {
-      const at = head.findIndex(field => field[0] === name)
-      if (value === null) head.splice(at, 1)
-      else if (at >= 0 && head[at]![1] !== value.replaceAll('@', path)) head[at]![1] = value.replaceAll('@', path)
-      else more.push([name, value.replaceAll('@', path)])
-    }
-    const body = Buffer.from((one.body ?? '').replaceAll('@', path), 'latin1')
-    const bodyEnds = one.trailers === undefined
-    peer.write(headersFrames(1, [...head, ...more], body.length === 0 && bodyEnds))
-    if (body.length > 0) peer.write(dataFrame(1, body, bodyEnds))
-    if (one.trailers !== undefined) {
-      peer.write(
-        headersFrames(
-          1,
-          one.trailers.map(([name, value]) => [name, value.replaceAll('@', path)]),
-          true,
-        ),
-      )
-    }
-  })
+async function ask(port: number, one: Http2Case, path: string, quiet: number): Promise<string> {
+  const seen = await exchangeHttp2(port, framesOf(one, path), quiet)
+  return seen.flatMap(event => textOf(event) ?? []).join(' ')
+}
+
+function textOf(event: Http2Event): string | undefined {
+  if (event.kind === 'head') return event.fields.find(([name]) => name === ':status')?.[1]
+  return event.kind === 'reset' || event.kind === 'goaway' ? `${event.kind} ${event.code}` : undefined
+}
+
+function framesOf(one: Http2Case, path: string): Buffer[] {
+  const head: Field[] = [
+    [':method', 'POST'],
+    [':scheme', 'http'],
+    [':path', path],
+    [':authority', 'x'],
+  ]
+  const more: Field[] = []
+  for (const [name, value] of one.fields) {
+    const at = head.findIndex(field => field[0] === name)
+    if (value === null) head.splice(at, 1)
+    else if (at >= 0 && head[at]![1] !== value.replaceAll('@', path)) head[at] = [name, value.replaceAll('@', path)]
+    else more.push([name, value.replaceAll('@', path)])
+  }
+  const body = Buffer.from((one.body ?? '').replaceAll('@', path), 'latin1')
+  const bodyEnds = one.trailers === undefined
+  const frames = [headersFrames(1, [...head, ...more], body.length === 0 && bodyEnds)]
+  if (body.length > 0) frames.push(dataFrame(1, body, bodyEnds))
+  if (one.trailers !== undefined) {
+    const trailers = one.trailers.map(([name, value]): Field => [name, value.replaceAll('@', path)])
+    frames.push(headersFrames(1, trailers, true))
+  }
+  return frames
 }
 
 /** Name of the case → what the client saw, and the requests an HTTP/1.1 upstream got. */

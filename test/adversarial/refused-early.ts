@@ -1,5 +1,4 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -7,7 +6,6 @@ import {
   DATA,
   END_HEADERS,
   frame,
-  H2Peer,
   HEADERS,
   headersFrames,
   SETTINGS,
@@ -20,6 +18,7 @@ import { RunningProxy } from '../integration/proxy/running-proxy.ts'
 import type { CorpusRun } from './corpora.ts'
 import { CLUSTERS, FILTERS, listener } from './every-filter.ts'
 import { exchange } from './exchange.ts'
+import { exchangeHttp2, type Http2Event } from './exchange-http2.ts'
 import { RecordingUpstream } from './recording-upstream.ts'
 
 /**
@@ -186,46 +185,16 @@ async function ask(port: number, text: string, quiet: number): Promise<string> {
   return `${constant(seen.text)} ${seen.closed ? 'close' : 'open'}`
 }
 
-/** Resolves to statuses with their headers, resets and GOAWAY of one connection that sends this. */
-function askHttp2(port: number, bytes: Buffer, quiet: number): Promise<string> {
-  return new Promise(resolve => {
-    const socket = connect(port, '127.0.0.1')
-    const events: string[] = []
-    let timer = setTimeout(done, 3 * quiet)
-    function done(): void {
-      clearTimeout(timer)
-      socket.destroy()
-      resolve(constant(events.join('; ')))
-    }
-    const peer = new H2Peer(socket, 'client', {
-      onHeaders(_stream, fields, end) {
-        events.push(fields.map(([name, value]) => `${name}: ${value}`).join(', '))
-        if (end) done()
-      },
-      onData(_stream, body, end) {
-        events.push(body.toString('latin1'))
-        if (end) done()
-      },
-      onReset(_stream, code) {
-        events.push(`reset ${code}`)
-        done()
-      },
-      onGoaway(_last, code) {
-        events.push(`goaway ${code}`)
-        done()
-      },
-    })
-    socket.on('data', () => {
-      clearTimeout(timer)
-      timer = setTimeout(done, 3 * quiet)
-    })
-    socket.on('error', () => {})
-    socket.on('close', () => {
-      events.push('close')
-      done()
-    })
-    peer.write(bytes)
-  })
+/** Statuses with their headers, bodies, resets and GOAWAY of one connection that sends this. */
+async function askHttp2(port: number, bytes: Buffer, quiet: number): Promise<string> {
+  const events = await exchangeHttp2(port, [bytes], 3 * quiet)
+  return constant(events.map(textOf).join('; '))
+}
+
+function textOf(event: Http2Event): string {
+  if (event.kind === 'head') return event.fields.map(([name, value]) => `${name}: ${value}`).join(', ')
+  if (event.kind === 'body') return event.bytes.toString('latin1')
+  return event.kind === 'close' ? 'close' : `${event.kind} ${event.code}`
 }
 
 function constant(text: string): string {
