@@ -33,7 +33,6 @@ const support = defineSupport<Proto>('io.istio.http.peer_metadata.Config', {
   additional_labels: 'yes',
 })
 
-/** In the order of precedence. */
 interface DiscoveryConfig {
   readonly kind: 'headers' | 'baggage' | 'workloads' | 'upstream-state'
   /** Of the filter state of the upstream connection. */
@@ -43,6 +42,7 @@ interface DiscoveryConfig {
 type PropagationConfig = { readonly kind: 'headers'; readonly skipExternal: boolean } | { readonly kind: 'baggage' }
 
 interface PeerMetadataConfig {
+  /** Methods in the order of precedence. */
   readonly downstreamDiscovery: readonly DiscoveryConfig[]
   readonly upstreamDiscovery: readonly DiscoveryConfig[]
   readonly downstreamPropagation: readonly PropagationConfig[]

@@ -137,17 +137,19 @@ const RESOURCE_EXHAUSTED = 8
 
 function sharesTokens(proto: LocalRateLimitProto, at: FieldPath): boolean {
   if (proto.local_cluster_rate_limit === undefined) return false
-  const refuse = (what: string): never => {
-    throw new ConfigError(
-      'CONFIG_INVALID',
-      at.field('local_cluster_rate_limit'),
-      `local_cluster_rate_limit is set ${what}`,
-    )
+  const refuse = (what: string, advice: string): never => {
+    const text = `local_cluster_rate_limit is set ${what}`
+    throw new ConfigError('CONFIG_INVALID', at.field('local_cluster_rate_limit'), text, { advice })
   }
   if (proto.local_rate_limit_per_downstream_connection === true) {
-    refuse('and local_rate_limit_per_downstream_connection is set to true')
+    refuse('and local_rate_limit_per_downstream_connection is set to true', 'set one of the two')
   }
-  if (localCluster.name === '') refuse('but no local cluster name is present')
+  if (localCluster.name === '') {
+    refuse(
+      'but no local cluster name is present',
+      'name the cluster of this proxy in cluster_manager.local_cluster_name',
+    )
+  }
   return true
 }
 
