@@ -27,18 +27,11 @@ export function parseStatsMatcher(
   }
 }
 
-/** Which names exist. A name is judged once; scrapes ask for the same ones over and over. */
-export function statsRejector(config: StatsMatcherConfig | null): StatsRejector {
-  if (config === null) return () => false
-  if (config.rejectAll) return () => true
+/** Null: all names exist. A verdict costs as many matches as there are patterns: whoever asks again keeps it. */
+export function statsRejector(config: StatsMatcherConfig | null): StatsRejector | null {
+  if (config === null) return null
+  const { rejectAll, inclusive } = config
+  if (rejectAll) return () => true
   const patterns = config.patterns.map(compileStringMatch)
-  const judged = new Map<string, boolean>()
-  return name => {
-    let verdict = judged.get(name)
-    if (verdict === undefined) {
-      verdict = patterns.some(p => p.matches(name)) !== config.inclusive
-      judged.set(name, verdict)
-    }
-    return verdict
-  }
+  return name => patterns.some(p => p.matches(name)) !== inclusive
 }

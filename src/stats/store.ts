@@ -112,9 +112,13 @@ class WorkerCells {
   readonly cells: Float64Array[] = []
   readonly marks: Uint8Array[] = []
   readonly names: string[] = []
-  readonly kinds: CellKind[] = []
-  /** Names dropped since: their cells are not read any more. */
-  readonly dropped = new Set<number>()
+  /** Null: the name was dropped, and the cell is not read until it has another. */
+  readonly kinds: (CellKind | null)[] = []
+
+  drop(i: number): void {
+    this.names[i] = ''
+    this.kinds[i] = null
+  }
 }
 
 /** All statistics of the process, on main: its own, the workers' cells, and names known from the configuration. */
@@ -133,7 +137,9 @@ export class StatsStore implements StatsScope {
   readonly #named = new StatNames()
   /** Subtracted from counters since /reset_counters. */
   #baseline = new Map<string, number>()
-  #rejected: StatsRejector = () => false
+  #rejector: StatsRejector | null = null
+  /** Verdicts of the rejector: scrapes and sinks ask for the same names over and over. */
+  readonly #judged = new Map<string, boolean>()
   #onSample: ((name: string, value: number) => void) | null = null
 
   counter(name: string): Counter {
@@ -172,8 +178,15 @@ export class StatsStore implements StatsScope {
     if (this.#onSample !== null && !this.#rejected(name)) this.#onSample(name, value)
   }
 
-  setRejector(rejected: StatsRejector): void {
-    this.#rejected = rejected
+  /** Null: every name exists. */
+  setRejector(rejector: StatsRejector | null): void {
+    this.#rejector = rejector
+    this.#judged.clear()
+  }
+
+  #rejected(name: string): boolean {
+    const rejector = this.#rejector
+    return rejector !== null && made(this.#judged, name, () => rejector(name))
   }
 
   /** The names of `template` exist at zero under `prefix` (with its final dot) until `drop(prefix)`. */
@@ -192,14 +205,11 @@ export class StatsStore implements StatsScope {
   drop(prefix: string): void {
     this.#named.drop(prefix)
     for (const key of this.#declared.keys()) if (key.startsWith(prefix)) this.#declared.delete(key)
-    for (const map of [this.#counters, this.#gauges, this.#histograms, this.#texts, this.#exact] as Map<
-      string,
-      unknown
-    >[]) {
-      for (const name of map.keys()) if (name.startsWith(prefix)) map.delete(name)
-    }
+    // Made again they count from 0, whatever was subtracted before.
+    const maps: Map<string, unknown>[] = [this.#texts, this.#exact, ...this.#byName]
+    for (const map of maps) for (const name of map.keys()) if (name.startsWith(prefix)) map.delete(name)
     for (const worker of this.#workers.values()) {
-      for (let i = 0; i < worker.names.length; i++) if (worker.names[i]!.startsWith(prefix)) worker.dropped.add(i)
+      for (let i = 0; i < worker.names.length; i++) if (worker.names[i]!.startsWith(prefix)) worker.drop(i)
     }
   }
 
@@ -217,7 +227,6 @@ export class StatsStore implements StatsScope {
     for (const [index, name, kind] of update.reused) {
       worker.names[index] = this.#shown(name)
       worker.kinds[index] = kind
-      worker.dropped.delete(index)
     }
     for (const name of update.histograms) this.histogram(this.#shown(name))
   }
@@ -253,7 +262,7 @@ export class StatsStore implements StatsScope {
     if (worker === undefined) return
     this.#workers.delete(id)
     for (let i = 0; i < worker.names.length; i++) {
-      if (worker.kinds[i] !== CellKind.Counter || worker.dropped.has(i)) continue
+      if (worker.kinds[i] !== CellKind.Counter) continue
       this.counter(worker.names[i]!).add(cellOf(worker, i))
     }
   }
@@ -279,7 +288,7 @@ export class StatsStore implements StatsScope {
     }
     for (const worker of this.#workers.values()) {
       for (let i = 0; i < worker.names.length; i++) {
-        if (evicted.has(worker.names[i]!)) worker.dropped.add(i)
+        if (evicted.has(worker.names[i]!)) worker.drop(i)
         else if (worker.kinds[i] === CellKind.Gauge && this.#explicit.has(worker.names[i]!)) {
           worker.marks[Math.floor(i / CHUNK_CELLS)]![i % CHUNK_CELLS] = 0
         }
@@ -290,11 +299,14 @@ export class StatsStore implements StatsScope {
 
   #forget(name: string): string {
     const raw = this.#raw.get(name)!
-    for (const map of [this.#counters, this.#gauges, this.#histograms, this.#explicit, this.#raw, this.#baseline]) {
-      map.delete(name)
-    }
+    for (const map of this.#byName) map.delete(name)
     this.#marks.forget(name)
     return raw
+  }
+
+  /** What is kept of a name that workers may have made. */
+  get #byName(): readonly Map<string, unknown>[] {
+    return [this.#counters, this.#gauges, this.#histograms, this.#explicit, this.#raw, this.#baseline, this.#judged]
   }
 
   /** Ends the flush interval: what was recorded since becomes the interval shown by `/stats` (stats_flush_interval). */
@@ -318,7 +330,7 @@ export class StatsStore implements StatsScope {
     let sum = this.#counters.get(name)?.value ?? this.#gauges.get(name)?.value ?? 0
     for (const worker of this.#workers.values()) {
       const at = worker.names.lastIndexOf(name)
-      if (at >= 0 && !worker.dropped.has(at)) sum += cellOf(worker, at)
+      if (at >= 0) sum += cellOf(worker, at)
     }
     return sum - (this.#baseline.get(name) ?? 0)
   }
@@ -329,8 +341,7 @@ export class StatsStore implements StatsScope {
     for (const [name, gauge] of this.#gauges) if (wanted(name)) sum += gauge.value
     for (const worker of this.#workers.values()) {
       for (let i = 0; i < worker.names.length; i++) {
-        if (worker.kinds[i] === CellKind.Gauge && !worker.dropped.has(i) && wanted(worker.names[i]!))
-          sum += cellOf(worker, i)
+        if (worker.kinds[i] === CellKind.Gauge && wanted(worker.names[i]!)) sum += cellOf(worker, i)
       }
     }
     return sum
@@ -400,7 +411,7 @@ export class StatsStore implements StatsScope {
     for (const [name, gauge] of this.#gauges) gauges.set(name, { value: gauge.value, used: gauge.used })
     for (const worker of this.#workers.values()) {
       for (let i = 0; i < worker.names.length; i++) {
-        if (worker.kinds[i] !== CellKind.Gauge || worker.dropped.has(i)) continue
+        if (worker.kinds[i] !== CellKind.Gauge) continue
         const used = (worker.marks[Math.floor(i / CHUNK_CELLS)]?.[i % CHUNK_CELLS] ?? 0) !== 0
         const known = gauges.get(worker.names[i]!)
         if (known === undefined) gauges.set(worker.names[i]!, { value: cellOf(worker, i), used })
@@ -418,7 +429,7 @@ export class StatsStore implements StatsScope {
     for (const [name, counter] of this.#counters) totals.set(name, counter.value)
     for (const worker of this.#workers.values()) {
       for (let i = 0; i < worker.names.length; i++) {
-        if (worker.kinds[i] !== CellKind.Counter || worker.dropped.has(i)) continue
+        if (worker.kinds[i] !== CellKind.Counter) continue
         const name = worker.names[i]!
         totals.set(name, (totals.get(name) ?? 0) + cellOf(worker, i))
       }

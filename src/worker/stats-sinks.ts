@@ -19,8 +19,8 @@ export class WorkerStatsSinks {
   constructor(config: StatsSinksConfig) {
     this.#config = config
     this.#factories = config.sinks.map(sink => findFactory(sink.category, sink.typeUrl) as unknown as StatsSinkFactory)
-    const rejected = statsRejector(config.matcher)
-    const wants = (name: string): boolean => !rejected(isTagged(name) ? readTagged(name).display : name)
+    const rejector = statsRejector(config.matcher)
+    const wants = (name: string): boolean => rejector?.(isTagged(name) ? readTagged(name).display : name) !== true
     this.ring = this.#factories.some(f => f.samples) ? new SampleRing(ring => this.#take(ring), wants) : null
   }
 

@@ -64,6 +64,19 @@ t.test('a series that comes back counts from 0, in a cell that another had', asy
   t.strictSame(counted(store), ['istio_requests_total.app.a 1 true', 'istio_requests_total.app.b 1 true'])
 })
 
+t.test('one that comes back in another cell is found by its name', async t => {
+  const { store, slabs, evict, flush } = process()
+  slabs[0]!.counter(requests('a')).inc()
+  slabs[0]!.counter(requests('b')).inc()
+  evict()
+  slabs[0]!.counter(requests('a')).inc()
+  t.equal(evict(), 1, 'b')
+  t.equal(evict(), 1, 'a')
+  slabs[0]!.counter(requests('b')).add(7)
+  flush()
+  t.equal(store.value('istio_requests_total.app.b'), 7)
+})
+
 t.test('gauges and histograms go too', async t => {
   const { store, slabs, evict } = process()
   slabs[0]!.gauge(taggedName('istio_build', ['tag', 'x'])).set(1)

@@ -84,6 +84,34 @@ t.test('a removed cluster takes its names along', async t => {
   t.strictSame(store.snapshot().counters, [])
 })
 
+t.test('a cluster that comes again after a reset of counters starts at 0, not below', async t => {
+  const store = new StatsStore()
+  store.counter('cluster.c.x').add(5)
+  store.resetCounters()
+  store.drop('cluster.c.')
+  store.counter('cluster.c.x').add(2)
+  t.equal(store.value('cluster.c.x'), 2)
+})
+
+t.test('whether a name exists is asked once, and again when the name comes anew', async t => {
+  const store = new StatsStore()
+  const asked: string[] = []
+  store.setRejector(name => {
+    asked.push(name)
+    return name.endsWith('y')
+  })
+  store.counter('cluster.c.x').inc()
+  store.counter('cluster.c.y').inc()
+  const names = (): string[] => store.snapshot().counters.map(counter => counter.name)
+  t.strictSame(names(), ['cluster.c.x'])
+  t.strictSame(names(), ['cluster.c.x'])
+  t.equal(asked.length, 2)
+  store.drop('cluster.c.')
+  store.counter('cluster.c.x').inc()
+  t.strictSame(names(), ['cluster.c.x'])
+  t.equal(asked.length, 3)
+})
+
 t.test('histogram samples show after a flush, as an interval and for good', async t => {
   const store = new StatsStore()
   const slab = worker(store, 0)
