@@ -124,7 +124,9 @@ class OpenTelemetrySender implements StatsSender {
     this.#exporter = grpc === null ? new HttpExporter(http!, services) : new GrpcExporter(grpc, services, METHOD)
   }
 
+  /** A flush goes whole or not at all: with max_data_points_per_request it is many calls at once. */
   send(messages: readonly Uint8Array[]): void {
+    if (this.#exporter.full) return
     for (const message of messages) this.#exporter.send(message)
   }
 }

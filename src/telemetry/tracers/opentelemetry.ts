@@ -162,9 +162,12 @@ export class OpenTelemetryTracer implements Tracer, Flushed {
     const spans = this.#pending
     if (spans.length === 0) return
     this.#pending = []
-    const batch = otlpRequest(spans, this.#config.resource, this.#clock.wall() - this.#clock.now())
-    if (this.#exporter.send(batch)) this.#stats.spansSent.add(spans.length)
-    else this.#stats.spansDropped.add(spans.length)
+    if (this.#exporter.full) {
+      this.#stats.spansDropped.add(spans.length)
+      return
+    }
+    this.#exporter.send(otlpRequest(spans, this.#config.resource, this.#clock.wall() - this.#clock.now()))
+    this.#stats.spansSent.add(spans.length)
   }
 }
 

@@ -17,13 +17,14 @@ import { ServiceRequest } from '../../service-request.ts'
 const GRPC_LIMIT = 10_000
 /** A collector's answer is of no interest; one that does not end is cut. */
 const MAX_ANSWER = 64 * 1024
-/** Of a slow collector: what comes beyond is dropped. */
+/** Calls to a slow collector. */
 const MAX_UNDER_WAY = 64
 
 /** Sends batches to a collector; what becomes of them is told to nobody, as with Envoy. */
 export interface Exporter {
-  /** False: too many are under way, the batch is gone. */
-  send(batch: Uint8Array): boolean
+  /** So many calls are under way that what comes now is to be dropped. */
+  readonly full: boolean
+  send(batch: Uint8Array): void
 }
 
 /** OTLP/HTTP with protobuf bodies. */
@@ -41,11 +42,13 @@ export class HttpExporter implements Exporter, CallUser {
     this.#request = new ServiceRequest(service, fixed)
   }
 
-  send(batch: Uint8Array): boolean {
-    if (this.#underWay >= MAX_UNDER_WAY) return false
+  get full(): boolean {
+    return this.#underWay >= MAX_UNDER_WAY
+  }
+
+  send(batch: Uint8Array): void {
     this.#underWay++
     this.#callOuts.http(this.#options, this.#request.head(), batch, this)
-    return true
   }
 
   onCallDone(): void {
@@ -71,11 +74,13 @@ export class GrpcExporter implements Exporter {
     this.timers = services.timers
   }
 
-  send(batch: Uint8Array): boolean {
-    if (this.underWay >= MAX_UNDER_WAY) return false
+  get full(): boolean {
+    return this.underWay >= MAX_UNDER_WAY
+  }
+
+  send(batch: Uint8Array): void {
     this.underWay++
     new GrpcReport(this).start(batch)
-    return true
   }
 }
 

@@ -1,11 +1,16 @@
 import t from 'tap'
 import { decodeMessage } from '../../../../src/config/binary.ts'
-import type { GrpcStream, GrpcStreamUser } from '../../../../src/config/services.ts'
+import type { GrpcServiceConfig } from '../../../../src/config/grpc-service.ts'
+import type { GrpcStream, GrpcStreamUser, PendingCall } from '../../../../src/config/services.ts'
 import { HistogramBins } from '../../../../src/stats/histogram.ts'
 import { TagExtractor } from '../../../../src/stats/tags.ts'
 import { FamilyWriter } from '../../../../src/telemetry/stats-sinks/metrics-service/families.ts'
 import { metricsServiceFactory } from '../../../../src/telemetry/stats-sinks/metrics-service.ts'
-import { type OpenTelemetryConfig, OpenTelemetrySink } from '../../../../src/telemetry/stats-sinks/open-telemetry.ts'
+import {
+  type OpenTelemetryConfig,
+  OpenTelemetrySink,
+  openTelemetrySinkFactory,
+} from '../../../../src/telemetry/stats-sinks/open-telemetry.ts'
 import type { SenderServices } from '../../../../src/telemetry/stats-sinks/sink.ts'
 
 const tags = new TagExtractor(true)
@@ -88,6 +93,22 @@ t.test('max_data_points_per_request cuts a flush into requests, each with the re
     [2, 1],
   )
   t.match(sent[1], { resource_metrics: [{ resource: { attributes: [{ key: 'service.name' }] } }] })
+})
+
+t.test('a flush goes whole or, while too many calls wait for the collector, not at all', async t => {
+  let calls = 0
+  const timers = { arm() {}, cancel() {} }
+  const call = (): PendingCall => {
+    calls++
+    return { cancel() {} }
+  }
+  const services = { callOuts: { grpc: () => ({ call }) }, timers } as unknown as SenderServices
+  const sender = openTelemetrySinkFactory.create({ ...OTLP, grpc: {} as GrpcServiceConfig }, services)
+  const flush = Array.from({ length: 100 }, () => new Uint8Array(1))
+  sender.send(flush)
+  t.equal(calls, 100)
+  sender.send(flush)
+  t.equal(calls, 100)
 })
 
 t.test('batch_size cuts a flush into messages; a flush of nothing is one message', async t => {
