@@ -83,8 +83,9 @@ class IstioStatsFilter implements HttpFilter<GrpcReport> {
   decodeHeaders(s: StreamContext, h: HeaderBlock): HeadersVerdict {
     if (isGrpcRequest(h)) {
       const report = s.slot(this.index) as GrpcReport
+      const { reportInterval } = this.#config
       report.stream = s
-      this.#services.timers.arm(report.timer, this.#config.reportInterval)
+      if (reportInterval > 0) this.#services.timers.arm(report.timer, reportInterval)
     }
     return HeadersVerdict.Continue
   }

@@ -207,6 +207,24 @@ t.test('gRPC: messages are counted while the stream lives, the status when it en
   t.equal(one('request_messages_total').value, 3, 'no timer is left')
 })
 
+t.test('gRPC: without an interval there are no reports before the end', async t => {
+  const { services, one, samples, stream, finish } = setup({ tcp_reporting_duration: 0 })
+  const counts = new GrpcMessageCounts()
+  const headers = request({ ':method': 'POST', 'content-type': 'application/grpc' })
+  const s = stream(info => {
+    info.setState('envoy.filters.http.grpc_stats', counts)
+    info.setState('upstream_peer_obj', new WorkloadMetadata({ workload: 'w' }))
+  }, headers)
+  counts.request = 2
+  services.timers.advance(100)
+  t.strictSame(
+    samples().filter(x => x.name === 'request_messages_total'),
+    [],
+  )
+  finish(s)
+  t.equal(one('request_messages_total').value, 2)
+})
+
 t.test(
   'a stat with tags is shown as one name, and in Prometheus with its labels and without the namespace',
   async t => {
