@@ -27,5 +27,13 @@ export function contentOf(r: WireReader): Uint8Array {
 
 /** The same as latin1. */
 export function textOf(r: WireReader): string {
-  return Buffer.from(r.bytes.buffer, r.bytes.byteOffset + r.at, r.end - r.at).toString('latin1')
+  return bufferOf(r).toString('latin1')
+}
+
+export function utf8Of(r: WireReader): string {
+  return bufferOf(r).toString('utf8')
+}
+
+function bufferOf(r: WireReader): Buffer {
+  return Buffer.from(r.bytes.buffer, r.bytes.byteOffset + r.at, r.end - r.at)
 }

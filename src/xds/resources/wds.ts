@@ -1,3 +1,4 @@
+import { contentOf, eachField, utf8Of } from '../../config/wire-fields.ts'
 import { WireReader } from '../../config/wire-reader.ts'
 import { ipAddress } from '../../io/address.ts'
 import { decodeIpv6 } from '../../io/socket-address.ts'
@@ -41,32 +42,23 @@ const MAX_ADDRESSES = 16
 
 /** istio.workload.Workload. @throws WireError */
 export function readWorkload(bytes: Uint8Array): Workload {
-  const reader = new WireReader(bytes)
   const texts = new Map<number, string>()
   const addresses: string[] = []
   let type: Workload['workloadType'] = 'deployment'
-  let locality: Uint8Array = new Uint8Array(0)
-  while (reader.at < reader.end) {
-    const tag = reader.uint32()
-    const number = tag >>> 3
-    if (number === 12 && (tag & 7) === 0) {
-      type = TYPES[reader.uint32()] ?? 'deployment'
-      continue
-    }
-    if ((tag & 7) !== 2) {
-      reader.skip(tag & 7)
-      continue
-    }
-    const end = reader.delimited()
-    const value = bytes.subarray(reader.at, end)
-    reader.at = end
-    if (number === 3) {
-      const address = addressText(value)
+  let region = ''
+  let zone = ''
+  eachField(new WireReader(bytes), (field, content, number) => {
+    if (field === 12) type = TYPES[number] ?? 'deployment'
+    else if (field === 3) {
+      const address = addressText(contentOf(content))
       if (address !== '' && addresses.length < MAX_ADDRESSES) addresses.push(address)
-    } else if (number === 24) locality = value
-    else if (TEXTS.has(number)) texts.set(number, text(value))
-  }
-  const { region, zone } = readLocality(locality)
+    } else if (field === 24) {
+      eachField(content, (part, text) => {
+        if (part === 1) region = utf8Of(text)
+        else if (part === 2) zone = utf8Of(text)
+      })
+    } else if (TEXTS.has(field)) texts.set(field, utf8Of(content))
+  })
   return {
     uid: texts.get(20) ?? '',
     addresses,
@@ -86,32 +78,8 @@ export function readWorkload(bytes: Uint8Array): Workload {
 
 const TEXTS = new Set([1, 2, 6, 7, 10, 11, 13, 18, 20])
 
-/** Locality {region = 1, zone = 2} */
-function readLocality(bytes: Uint8Array): { region: string; zone: string } {
-  const reader = new WireReader(bytes)
-  let region = ''
-  let zone = ''
-  while (reader.at < reader.end) {
-    const tag = reader.uint32()
-    if (tag !== 10 && tag !== 18) {
-      reader.skip(tag & 7)
-      continue
-    }
-    const end = reader.delimited()
-    const value = text(bytes.subarray(reader.at, end))
-    if (tag === 10) region = value
-    else zone = value
-    reader.at = end
-  }
-  return { region, zone }
-}
-
 /** '' for what is neither IPv4 nor IPv6. */
 function addressText(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.')
   return bytes.length === 16 ? ipAddress(decodeIpv6(bytes), 0).ip : ''
-}
-
-function text(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')
 }
