@@ -94,8 +94,8 @@ function endpoints(server: Server): AdminHandler[] {
     }),
     ...statsHandlers({
       store,
-      tags: () => server.tags,
-      buckets: name => server.buckets(name),
+      tags: () => server.statistics.tags,
+      buckets: name => server.statistics.buckets(name),
       refresh: () => server.gatherStats(),
     }),
   ]

@@ -4,31 +4,26 @@ import { getHeapStatistics } from 'node:v8'
 import { systemClock } from '../base/clock.ts'
 import { collectGarbage } from '../base/collect-garbage.ts'
 import { CpuProfile } from '../base/cpu-profile.ts'
-import { ConfigError } from '../base/errors.ts'
 import type { FileLogSink, Log, Loggers } from '../base/log.ts'
 import { XorShift } from '../base/random.ts'
 import { Rest } from '../base/rest.ts'
 import { TimerWheel } from '../base/timer-wheel.ts'
 import { tokenBucketMemory } from '../base/token-bucket.ts'
-import { parseSocketAddress } from '../config/endpoint.ts'
 import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { localCluster } from '../config/local-cluster.ts'
 import { regexLimits } from '../config/matcher.ts'
 import type { NodeInfo } from '../config/services.ts'
 import { readDefaultTracing } from '../config/tracing.ts'
-import type { Address } from '../io/connection.ts'
 import { libc } from '../io/libc.ts'
-import { boundAddress, openListenSocket, PLAIN_SOCKET } from '../io/listen-socket.ts'
 import { SocketLoop } from '../io/socket-loop.ts'
-import { socketOptions } from '../listener/parse-listener.ts'
 import { StatsStore } from '../stats/store.ts'
-import type { TagExtractor } from '../stats/tags.ts'
 import { gaugeBlock, type SharedBlock, SharedStateAllocator } from '../upstream/shared-state.ts'
 import { type ConfigBatch, ControlCell, type WorkerBirth } from '../worker/messages.ts'
 import { RuntimeView } from '../worker/runtime.ts'
 import { XdsClient } from '../xds/xds.ts'
 import type { AdminFactory, AdminPort } from './admin-port.ts'
+import { type AdminSocket, openAdminSocket, parseAdminSocket } from './admin-socket.ts'
 import { applicationLogPattern } from './application-log.ts'
 import { MONITOR_STATS, maxDownstreamConnections } from './downstream-limit.ts'
 import { DynamicResources } from './dynamic.ts'
@@ -83,11 +78,9 @@ export class Server {
   readonly loop: SocketLoop
   readonly #makeAdmin: AdminFactory
   #admin: AdminPort | null = null
+  #adminSocket: AdminSocket | null = null
   /** Set by `configure`. */
   runtime!: RuntimeLoader
-  tags!: TagExtractor
-  /** Bounds of the buckets of a histogram. */
-  buckets!: (name: string) => readonly number[]
   statistics!: Statistics
   readonly #connections: SharedBlock
   readonly #tokenBuckets = tokenBucketMemory((Math.random() * 0x7fffffff) | 0)
@@ -181,16 +174,14 @@ export class Server {
     regexLimits.error = this.runtimeView.integer('re2.max_program_size.error_level', 100)
     regexLimits.warn = this.runtimeView.integer('re2.max_program_size.warn_level', 2 ** 32 - 1)
     regexLimits.tell = text => misc.warning(text)
-    const refresh = (): void => this.#refreshAtFlush()
     this.statistics = new Statistics(this.bootstrap, this.options.statsTags, {
       store: this.store,
       pool: this.pool,
-      refresh,
+      refresh: () => this.#refreshAtFlush(),
     })
     for (const warning of this.statistics.warnings) this.loggers.get('config').warning(warning)
-    this.tags = this.statistics.tags
-    this.buckets = this.statistics.buckets
-    if (this.bootstrap.admin?.address !== undefined) this.#admin = this.#makeAdmin(this)
+    this.#adminSocket = parseAdminSocket(this.bootstrap.admin)
+    if (this.#adminSocket !== null) this.#admin = this.#makeAdmin(this)
     const xds = new XdsClient({
       bootstrap: this.bootstrap,
       node: fullNode(this.bootstrap.node),
@@ -414,19 +405,12 @@ export class Server {
   }
 
   async #listenAdmin(): Promise<void> {
-    const config = this.bootstrap.admin?.address
-    if (config === undefined) {
+    const wanted = this.#adminSocket
+    if (wanted === null) {
       this.#main.warning('No admin address given, so no admin HTTP server started.')
       return
     }
-    const wanted = this.#adminAddress()
-    const fd = openListenSocket(wanted, {
-      ...PLAIN_SOCKET,
-      mode: config.pipe?.mode ?? 0,
-      options: this.#adminSocketOptions(),
-    })
-    // Whoever asks for port 0 reads the real one from --admin-address-path.
-    const address = boundAddress(fd) ?? wanted
+    const { fd, address } = openAdminSocket(wanted)
     this.#main.info(`Starting admin HTTP server at ${address.text}`)
     await this.#admin?.listen(fd)
     this.loggers.get('admin').info(`admin address: ${address.text}`)
@@ -437,18 +421,6 @@ export class Server {
         this.#main.critical(`cannot open admin address output file ${this.options.adminAddressPath} for writing.`)
       }
     }
-  }
-
-  #adminSocketOptions(): ReturnType<typeof socketOptions> {
-    return socketOptions(this.bootstrap.admin?.socket_options, FieldPath.root().field('admin').field('socket_options'))
-  }
-
-  #adminAddress(): Address {
-    const at = FieldPath.root().field('admin').field('address')
-    const address = this.bootstrap.admin!.address!
-    if (address.pipe !== undefined) return { ip: address.pipe.path ?? '', port: 0, text: address.pipe.path ?? '' }
-    if (address.socket_address === undefined) throw new ConfigError('CONFIG_INVALID', at, 'address is necessary')
-    return parseSocketAddress(address.socket_address, at.field('socket_address'))
   }
 
   #checkBootstrap(): void {

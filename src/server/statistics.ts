@@ -9,6 +9,7 @@ import { type FlusherParts, parseStatsSinks, StatsFlusher } from './stats-flushe
 /** What the bootstrap says of statistics: stats_config, stats_sinks, and when they are flushed. */
 export class Statistics {
   readonly tags: TagExtractor
+  /** Bounds of the buckets of a histogram. */
   readonly buckets: (name: string) => readonly number[]
   readonly flusher: StatsFlusher
   /** Null: there are no sinks. */
