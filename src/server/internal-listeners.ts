@@ -2,7 +2,6 @@ import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { typeNameOf } from '../config/registry.ts'
 import { defineSupport } from '../config/support.ts'
-import { isWorkloadDiscovery } from './workload-discovery.ts'
 
 type Proto = envoy.extensions.bootstrap.internal_listener.v3.InternalListener
 
@@ -24,15 +23,6 @@ export function internalListenerBuffer({ bootstrap_extensions }: envoy.config.bo
   return (proto.buffer_size_kb ?? DEFAULT_BUFFER_KB) * 1024
 }
 
-/** Extensions of the bootstrap that are not there. */
-export function unknownBootstrapExtensions({
-  bootstrap_extensions,
-}: envoy.config.bootstrap.v3.Bootstrap): readonly string[] {
-  return (bootstrap_extensions ?? [])
-    .filter(e => !isInternalListener(e) && !isWorkloadDiscovery(e))
-    .map(e => e.name ?? '')
-}
-
-function isInternalListener({ typed_config }: envoy.config.core.v3.TypedExtensionConfig): boolean {
+export function isInternalListener({ typed_config }: envoy.config.core.v3.TypedExtensionConfig): boolean {
   return typeNameOf(typed_config) === TYPE
 }

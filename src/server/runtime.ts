@@ -70,7 +70,7 @@ export class RuntimeLoader {
         })
       }
     }
-    this.#count()
+    this.#countLoad()
   }
 
   get layers(): readonly RuntimeLayer[] {
@@ -98,7 +98,7 @@ export class RuntimeLoader {
 
   /** Everybody gets the values as they are now. */
   reload(): void {
-    this.#count()
+    this.#countLoad()
     this.#changed(this.entries())
   }
 
@@ -118,8 +118,7 @@ export class RuntimeLoader {
     })
   }
 
-  /** Loaded once more. */
-  #count(): void {
+  #countLoad(): void {
     this.#stats.counter('runtime.load_success').inc()
     // Of disk layers, which there are none of.
     this.#stats.counter('runtime.override_dir_not_exists').inc()

@@ -3,7 +3,8 @@ import { FieldPath } from '../config/field-path.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { defineSupport, unsupportedValue } from '../config/support.ts'
 import { asksForMore } from './downstream-limit.ts'
-import { unknownBootstrapExtensions } from './internal-listeners.ts'
+import { isInternalListener } from './internal-listeners.ts'
+import { isWorkloadDiscovery } from './workload-discovery.ts'
 
 const BOOTSTRAP = defineSupport<envoy.config.bootstrap.v3.Bootstrap>('envoy.config.bootstrap.v3.Bootstrap', {
   node: 'yes',
@@ -108,8 +109,9 @@ export function checkUnsupported(b: envoy.config.bootstrap.v3.Bootstrap, log: Lo
   if (b.overload_manager !== undefined && asksForMore(b.overload_manager)) {
     warnings.push('overload_manager: supported is only envoy.resource_monitors.global_downstream_max_connections')
   }
-  for (const name of unknownBootstrapExtensions(b)) {
-    warnings.push(`bootstrap_extensions: ${name} is not supported, it has no effect`)
+  for (const extension of b.bootstrap_extensions ?? []) {
+    if (isInternalListener(extension) || isWorkloadDiscovery(extension)) continue
+    warnings.push(`bootstrap_extensions: ${extension.name ?? ''} is not supported, it has no effect`)
   }
   for (const text of warnings) log.warning(text)
 }
