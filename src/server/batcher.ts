@@ -8,21 +8,40 @@ export interface ChangedCluster {
   published(): PublishedCluster
 }
 
+/** What comes and what goes, of one sort of things. Of several changes of one thing the last holds. */
+class Changes<T> {
+  #come = new Map<string, T>()
+  #gone = new Set<string>()
+
+  put(name: string, value: T): void {
+    this.#gone.delete(name)
+    this.#come.set(name, value)
+  }
+
+  remove(name: string): void {
+    this.#come.delete(name)
+    this.#gone.add(name)
+  }
+
+  /** They are the receiver's. */
+  take(): { readonly come: readonly T[]; readonly gone: readonly string[] } {
+    const taken = { come: [...this.#come.values()], gone: [...this.#gone] }
+    this.#come.clear()
+    this.#gone.clear()
+    return taken
+  }
+}
+
 /** Collects what one push changes and sends it as one batch at the end of the turn: workers never see half a push. */
 export class Batcher {
   readonly #send: (batch: ConfigChange) => void
-  #clusters = new Map<string, ChangedCluster>()
-  #removedClusters = new Set<string>()
-  #hosts = new Map<string, HostsUpdate>()
-  #health = new Set<string>()
-  #routes = new Map<string, Published>()
-  #removedRoutes = new Set<string>()
-  #secrets = new Map<string, Published>()
-  #removedSecrets = new Set<string>()
-  #extensions = new Map<string, Published>()
-  #removedExtensions = new Set<string>()
-  #workloads = new Map<string, PublishedWorkload>()
-  #removedWorkloads = new Set<string>()
+  readonly #clusters = new Changes<ChangedCluster>()
+  readonly #hosts = new Map<string, HostsUpdate>()
+  readonly #health = new Set<string>()
+  readonly #routes = new Changes<Published>()
+  readonly #secrets = new Changes<Published>()
+  readonly #extensions = new Changes<Published>()
+  readonly #workloads = new Changes<PublishedWorkload>()
   #scheduled = false
 
   constructor(send: (batch: ConfigChange) => void) {
@@ -31,16 +50,14 @@ export class Batcher {
 
   cluster(cluster: ChangedCluster): void {
     const { name } = cluster.config
-    this.#removedClusters.delete(name)
     this.#hosts.delete(name)
-    this.#clusters.set(name, cluster)
+    this.#clusters.put(name, cluster)
     this.#schedule()
   }
 
   removeCluster(name: string): void {
-    this.#clusters.delete(name)
     this.#hosts.delete(name)
-    this.#removedClusters.add(name)
+    this.#clusters.remove(name)
     this.#schedule()
   }
 
@@ -55,50 +72,42 @@ export class Batcher {
   }
 
   route(route: Published): void {
-    this.#removedRoutes.delete(route.name)
-    this.#routes.set(route.name, route)
+    this.#routes.put(route.name, route)
     this.#schedule()
   }
 
   removeRoute(name: string): void {
-    this.#routes.delete(name)
-    this.#removedRoutes.add(name)
+    this.#routes.remove(name)
     this.#schedule()
   }
 
   secret(secret: Published): void {
-    this.#removedSecrets.delete(secret.name)
-    this.#secrets.set(secret.name, secret)
+    this.#secrets.put(secret.name, secret)
     this.#schedule()
   }
 
   removeSecret(name: string): void {
-    this.#secrets.delete(name)
-    this.#removedSecrets.add(name)
+    this.#secrets.remove(name)
     this.#schedule()
   }
 
   extension(extension: Published): void {
-    this.#removedExtensions.delete(extension.name)
-    this.#extensions.set(extension.name, extension)
+    this.#extensions.put(extension.name, extension)
     this.#schedule()
   }
 
   removeExtension(key: string): void {
-    this.#extensions.delete(key)
-    this.#removedExtensions.add(key)
+    this.#extensions.remove(key)
     this.#schedule()
   }
 
   workload(workload: PublishedWorkload): void {
-    this.#removedWorkloads.delete(workload.address)
-    this.#workloads.set(workload.address, workload)
+    this.#workloads.put(workload.address, workload)
     this.#schedule()
   }
 
   removeWorkload(address: string): void {
-    this.#workloads.delete(address)
-    this.#removedWorkloads.add(address)
+    this.#workloads.remove(address)
     this.#schedule()
   }
 
@@ -106,32 +115,27 @@ export class Batcher {
   flush(): void {
     if (!this.#scheduled) return
     this.#scheduled = false
+    const clusters = this.#clusters.take()
+    const routes = this.#routes.take()
+    const secrets = this.#secrets.take()
+    const extensions = this.#extensions.take()
+    const workloads = this.#workloads.take()
     const batch: ConfigChange = {
-      clusters: publishedOf(this.#clusters.values()),
-      removedClusters: [...this.#removedClusters],
+      clusters: publishedOf(clusters.come),
+      removedClusters: clusters.gone,
       hosts: [...this.#hosts].map(([cluster, update]) => ({ cluster, update })),
       healthChanges: [...this.#health],
-      routes: [...this.#routes.values()],
-      removedRoutes: [...this.#removedRoutes],
-      secrets: [...this.#secrets.values()],
-      removedSecrets: [...this.#removedSecrets],
-      extensions: [...this.#extensions.values()],
-      removedExtensions: [...this.#removedExtensions],
-      workloads: [...this.#workloads.values()],
-      removedWorkloads: [...this.#removedWorkloads],
+      routes: routes.come,
+      removedRoutes: routes.gone,
+      secrets: secrets.come,
+      removedSecrets: secrets.gone,
+      extensions: extensions.come,
+      removedExtensions: extensions.gone,
+      workloads: workloads.come,
+      removedWorkloads: workloads.gone,
     }
-    this.#clusters = new Map()
-    this.#removedClusters = new Set()
-    this.#hosts = new Map()
-    this.#health = new Set()
-    this.#routes = new Map()
-    this.#removedRoutes = new Set()
-    this.#secrets = new Map()
-    this.#removedSecrets = new Set()
-    this.#extensions = new Map()
-    this.#removedExtensions = new Set()
-    this.#workloads = new Map()
-    this.#removedWorkloads = new Set()
+    this.#hosts.clear()
+    this.#health.clear()
     this.#send(batch)
   }
 
