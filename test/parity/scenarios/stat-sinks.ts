@@ -22,6 +22,8 @@ const METRICS = [
 /** One flush; its datagrams may come after the answer. */
 const flush: Step = admin('/stats?filter=^none$', { as: 'none' })
 const pause: Step = { kind: 'wait', ms: 150 }
+/** After a request, after another, after none. */
+const FLUSHES = [get('/', {}), flush, pause, get('/', {}), flush, pause, flush, pause]
 
 const sinks = (...list: object[]): string => `stats_sinks: ${JSON.stringify(list)}`
 const flushed = (name: string, doc: string, steps: readonly Step[], more: object = {}): Scenario =>
@@ -100,18 +102,7 @@ const tcp = sinkGroup(
     typed('tcpplain', STATSD, { tcp_cluster_name: 'tcpplain' }),
     typed('closed', STATSD, { tcp_cluster_name: 'closed', prefix: 'lost' }),
   ],
-  [
-    flushed('request', 'Over TCP, through a cluster', [
-      get('/', {}),
-      flush,
-      pause,
-      get('/', {}),
-      flush,
-      pause,
-      flush,
-      pause,
-    ]),
-  ],
+  [flushed('request', 'Over TCP, through a cluster', FLUSHES)],
 )
 
 const interval = sinkGroup(
@@ -152,18 +143,7 @@ const metrics = sinkGroup(
     service('batch', { batch_size: 20 }),
     service('closed', {}, 'closed'),
   ],
-  [
-    flushed('stream', 'One stream for all flushes, which says only once who sends', [
-      get('/', {}),
-      flush,
-      pause,
-      get('/', {}),
-      flush,
-      pause,
-      flush,
-      pause,
-    ]),
-  ],
+  [flushed('stream', 'One stream for all flushes, which says only once who sends', FLUSHES)],
 )
 
 const otlpSink = (name: string, more: object = {}, cluster = 'h2', up = 'message:'): object =>
@@ -194,20 +174,7 @@ const otlp = sinkGroup(
     otlpSink('closed', {}, 'closed'),
     otlpSink('refused', {}, 'h2', 'grpc:8:full'),
   ],
-  [
-    flushed('exports', 'Before any request, after one, after another, after none', [
-      flush,
-      pause,
-      get('/', {}),
-      flush,
-      pause,
-      get('/', {}),
-      flush,
-      pause,
-      flush,
-      pause,
-    ]),
-  ],
+  [flushed('exports', 'Before any request, after one, after another, after none', [flush, pause, ...FLUSHES])],
 )
 
 export default [statsd, tcp, interval, metrics, otlp]
