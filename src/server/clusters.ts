@@ -43,6 +43,8 @@ export interface ClusterStoreOptions {
   readonly followEndpoints: (cluster: MainCluster, eds: EdsDiscovery) => () => void
   /** Begins to follow its secrets, `ready` when they need not be waited for any more; returns what ends it. */
   readonly followSecrets: (cluster: MainCluster, ready: () => void) => () => void
+  /** Forgets all stats under a prefix, on all threads. */
+  readonly dropStats: (prefix: string) => void
   readonly onWarming: (count: number) => void
   /** One cluster less is waited for: it takes traffic now, or was removed. */
   readonly onSettled: () => void
@@ -288,6 +290,7 @@ export class ClusterStore {
   remove(name: string): boolean {
     const cluster = this.get(name)
     if (cluster?.viaApi !== true) return false
+    const { statsName } = cluster.config
     const warming = this.#warming.get(name)
     const active = this.#active.get(name)
     this.#warming.delete(name)
@@ -297,14 +300,22 @@ export class ClusterStore {
       active.stop()
       this.options.batcher.removeCluster(name)
     }
-    this.options.store.drop(`cluster.${cluster.config.statsName}.`)
-    this.#measured.delete(cluster.config.statsName)
-    for (const key of this.#touched)
-      if (key.startsWith(`${cluster.config.statsName}.circuit_breakers.`)) this.#touched.delete(key)
+    if (!this.#isCounted(statsName)) {
+      this.options.dropStats(`cluster.${statsName}.`)
+      this.#measured.delete(statsName)
+      for (const key of this.#touched) if (key.startsWith(`${statsName}.circuit_breakers.`)) this.#touched.delete(key)
+    }
     this.options.store.counter('cluster_manager.cluster_removed').inc()
     this.#count()
     if (warming !== undefined) this.options.onSettled()
     return true
+  }
+
+  /** Clusters may have one alt_stat_name. */
+  #isCounted(statsName: string): boolean {
+    for (const { config } of this.#active.values()) if (config.statsName === statsName) return true
+    for (const { config } of this.#warming.values()) if (config.statsName === statsName) return true
+    return false
   }
 
   /** `circuit_breakers.*`: computed from the shared cells when somebody looks. */

@@ -134,6 +134,11 @@ export class ResourceManager {
       outlierLog: context.bootstrap.cluster_manager?.outlier_detection?.event_log_path ?? '',
       followEndpoints: (cluster, eds) => this.#followEndpoints(cluster, eds),
       followSecrets: (cluster, ready) => this.#followSecrets(cluster, ready),
+      // Ahead of the batch: who makes the cluster anew, or another under its name, must make its stats anew.
+      dropStats: prefix => {
+        store.drop(prefix)
+        context.pool.broadcast({ type: 'drop-stats', prefix })
+      },
       onWarming: count => {
         if (this.#clustersInitialized) this.subscriptions?.warming(count)
       },
