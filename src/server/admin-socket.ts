@@ -22,7 +22,9 @@ export function parseAdminSocket(admin: envoy.config.bootstrap.v3.Admin | undefi
     return { address: pipeAddress(address.pipe.path ?? ''), options: { ...options, mode: address.pipe.mode ?? 0 } }
   }
   const place = at.field('address')
-  if (address.socket_address === undefined) throw new ConfigError('CONFIG_INVALID', place, 'address is necessary')
+  if (address.socket_address === undefined) {
+    throw new ConfigError('CONFIG_UNSUPPORTED', place, 'only socket_address and pipe are supported here')
+  }
   return { address: parseSocketAddress(address.socket_address, place.field('socket_address')), options }
 }
 
