@@ -209,11 +209,12 @@ export class Sender {
     let sent = false
     while (s.queueHead < s.queue.length && left > 0 && !this.aboveHigh) {
       const room = Math.min(s.sendWindow.available, this.window.available, left)
-      if (room <= 0) return sent
+      if (room <= 0) break
       const chunk = s.queue[s.queueHead]!
       const take = Math.min(room, chunk.length)
       const last = take === chunk.length && s.queueHead === s.queue.length - 1
-      if (take === chunk.length) s.queueHead++
+      // What is sent is let go at once: a stream that always has more than its window takes may live for days.
+      if (take === chunk.length) s.queue[s.queueHead++] = EMPTY
       else s.queue[s.queueHead] = chunk.subarray(take)
       s.bufferedBytes -= take
       left -= take

@@ -7,10 +7,17 @@ import { defaultHttp2Options, type Http2Options } from '../../../../src/codec/ht
 import { ProtocolLimits } from '../../../../src/codec/http2/protocol-limits.ts'
 import { Http2ServerCodec } from '../../../../src/codec/http2/server.ts'
 import { noHttp2Stats } from '../../../../src/codec/http2/stats.ts'
+import type { Http2Stream } from '../../../../src/codec/http2/stream.ts'
 import { Flow } from '../../../../src/io/connection.ts'
 import { FakeConnection, FakeTimers, Recorder } from './fakes.ts'
 import { assemble, describeFrames } from './frame-text.ts'
 import { Random } from './random.ts'
+
+const smallWindows: Http2Options = {
+  ...defaultHttp2Options,
+  initialStreamWindowSize: 65_535,
+  initialConnectionWindowSize: 65_535,
+}
 
 function head(path: string): HeaderBlock {
   const h = new HeaderBlock()
@@ -53,6 +60,31 @@ t.test('a receive window gives back exactly what was consumed, and refuses what 
       return
     }
   }
+})
+
+t.test('what is sent is not kept, however long more is waiting than the window takes', async t => {
+  const near = new FakeConnection()
+  const far = new FakeConnection()
+  const up = new Recorder()
+  const client = new Http2ClientCodec(near.asConnection(), up, defaultHttp2Options, new FakeTimers())
+  const server = new Http2ServerCodec(far.asConnection(), new Recorder(), smallWindows, new FakeTimers())
+  const s = client.newStream(null) as Http2Stream
+  s.encodeHeaders(head('/endless'), false)
+  let most = 0
+  let longest = 0
+  for (let i = 0; i < 1000; i++) {
+    while (s.bufferedBytes < 200_000) s.encodeData(Buffer.alloc(16_000), false)
+    server.dispatch(near.take(), false)
+    client.dispatch(far.take(), false)
+    if (s.bufferedBytes === 0) t.fail('nothing waits')
+    most = Math.max(
+      most,
+      s.queue.reduce((sum, chunk) => sum + chunk.length, 0),
+    )
+    longest = Math.max(longest, s.queue.length)
+  }
+  t.ok(most <= 216_000, `${most} bytes`)
+  t.ok(longest <= 100, `${longest} chunks`)
 })
 
 t.test('random windows, chunks, holds and full sockets deliver every byte in order', async t => {
