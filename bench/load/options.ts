@@ -6,7 +6,7 @@ export const USAGE = `Usage: remora bench [options]
 Measures Remora beside the real Envoy, nginx, HAProxy and the proxies on Node's own modules, round by round, and says how
 they compare. Installs nothing; what is missing is listed with how to get it.
 
-  --profile P        smoke (under a minute: only that it runs), standard (about 10 minutes, default) or full
+  --profile P        smoke (under a minute: only that it runs), standard (some 20 minutes, default) or full
   --only A,B         cases whose id begins with A or B, or of these groups; --list names them
   --list             names the cases and ends
   --rounds N         rounds per case            --seconds S   length of a round

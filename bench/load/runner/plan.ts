@@ -15,6 +15,9 @@ const SIZES: Readonly<Record<ProfileName, Size>> = {
   full: { rounds: 5, headlineRounds: 7, freshRounds: 5, seconds: 4 },
 }
 
+/** What comes before the rounds of a proxy that runs already: a JIT compiler has seen the hot functions by then. */
+export const WARM_UP_SECONDS = 4
+
 export interface PlanWish {
   readonly profile: ProfileName
   readonly rounds: number | null
@@ -61,5 +64,5 @@ function takesPart(one: BenchCase, peer: PeerProgram, profile: ProfileName): boo
 /** A guess, for the progress bar. */
 export function estimatedSeconds(one: BenchCase, plan: Plan, peers: number): number {
   if (one.fresh) return peers * (plan.rounds * 3 + 4)
-  return peers * (plan.rounds * (plan.seconds + 0.3) + (plan.profile === 'smoke' ? 0 : 2))
+  return peers * (plan.rounds * (plan.seconds + 0.3) + (plan.profile === 'smoke' ? 0 : WARM_UP_SECONDS))
 }

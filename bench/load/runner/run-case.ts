@@ -6,15 +6,13 @@ import type { CaseResult, Check, PeerChecks, Round } from '../result.ts'
 import { spreadOf } from '../statistics/spread.ts'
 import type { Target } from '../target.ts'
 import { openLedger, settleLedger } from './accounting.ts'
+import { WARM_UP_SECONDS } from './plan.ts'
 import { measureRound } from './round.ts'
 import type { Session } from './session.ts'
 import { allRatios, summarise } from './summary.ts'
 
 /** Told after every measurement, for the progress bar. */
 export type Tick = () => void
-
-/** A JIT compiler has seen the hot functions by then. */
-const WARM_UP_SECONDS = 4
 
 /** A case on proxies that run already and have passed `checks`. */
 export async function runOnTargets(
