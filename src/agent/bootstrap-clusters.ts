@@ -1,6 +1,7 @@
 import { AgentError } from './agent-error.ts'
 import type { BootstrapOptions } from './bootstrap.ts'
 import { clientTls } from './bootstrap-tls.ts'
+import { boolFrom } from './go-bool.ts'
 import { addressFamily } from './node-identity.ts'
 import type { ProxyConfig } from './proxy-config.ts'
 
@@ -11,7 +12,7 @@ const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions'
 /** static_resources.clusters, in the order of Istio's template. Throws AgentError for an address that is none. */
 export function bootstrapClusters(options: BootstrapOptions): Json[] {
   const { config, node, sds } = options
-  const { localhost, lookup } = addressFamily(node.addresses, options.env.ISTIO_DUAL_STACK === 'true')
+  const { localhost, lookup } = addressFamily(node.addresses, boolFrom(options.env, 'ISTIO_DUAL_STACK'))
   return [
     staticCluster('prometheus_stats', localhost, config.proxyAdminPort),
     staticCluster('agent', localhost, config.statusPort),

@@ -1,6 +1,7 @@
 import { AgentError } from './agent-error.ts'
 import type { BootstrapOptions } from './bootstrap.ts'
 import { sdsSecret } from './bootstrap-tls.ts'
+import { boolFrom } from './go-bool.ts'
 import { addressFamily, type Env } from './node-identity.ts'
 
 type Json = Record<string, unknown>
@@ -11,9 +12,9 @@ const ROUTER = { name: 'envoy.filters.http.router', typed_config: { '@type': `${
 
 /** static_resources.listeners: metrics, the two mTLS ports for metrics if asked for, readiness. */
 export function bootstrapListeners({ node, config, env }: BootstrapOptions): Json[] {
-  const family = addressFamily(node.addresses, env.ISTIO_DUAL_STACK === 'true')
+  const family = addressFamily(node.addresses, boolFrom(env, 'ISTIO_DUAL_STACK'))
   const localOnly =
-    env.METRICS_LOCALHOST_ACCESS_ONLY === 'true' || config.proxyMetadata.METRICS_LOCALHOST_ACCESS_ONLY === 'true'
+    boolFrom(env, 'METRICS_LOCALHOST_ACCESS_ONLY') || config.proxyMetadata.METRICS_LOCALHOST_ACCESS_ONLY === 'true'
   const metrics = localOnly ? family.localhost : family.wildcard
   const moreMetrics = localOnly ? family.additionalLocalhost : family.additionalWildcard
   const securePort = optionalPort(env, 'ENVOY_SECURE_METRICS_PORT')
@@ -40,7 +41,7 @@ export function bootstrapListeners({ node, config, env }: BootstrapOptions): Jso
         ]),
     {
       ...listener(family.wildcard, portFrom(env, 'ENVOY_STATUS_PORT', 15021), family.additionalWildcard),
-      ...(env.ENVOY_STATUS_PORT_ENABLE_PROXY_PROTOCOL === 'true' ? { listener_filters: [proxyProtocol()] } : {}),
+      ...(boolFrom(env, 'ENVOY_STATUS_PORT_ENABLE_PROXY_PROTOCOL') ? { listener_filters: [proxyProtocol()] } : {}),
       filter_chains: [{ filters: [http('agent', [['/healthz/ready', 'agent']], false)] }],
     },
   ]

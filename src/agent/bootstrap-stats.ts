@@ -1,4 +1,5 @@
 import { parseDuration } from '../base/go-duration.ts'
+import { boolFrom } from './go-bool.ts'
 import { log } from './log.ts'
 import { discoversWorkloads, type Env, type NodeIdentity } from './node-identity.ts'
 import type { ProxyConfig } from './proxy-config.ts'
@@ -47,7 +48,7 @@ function inclusions(
   }
   const suffixes = ['rbac.allowed', 'rbac.denied', 'shadow_allowed', 'shadow_denied']
   // The count of open connections is what EXIT_ON_ZERO_ACTIVE_CONNECTIONS waits for.
-  if (env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS === 'true') suffixes.push('downstream_cx_active')
+  if (boolFrom(env, 'EXIT_ON_ZERO_ACTIVE_CONNECTIONS')) suffixes.push('downstream_cx_active')
   const prefixes = ['cluster_manager', 'listener_manager', 'server', 'cluster.xds-grpc', 'wasm']
   const { statsInclusion } = config
   return [

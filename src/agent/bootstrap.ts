@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { bootstrapClusters, telemetryAddress } from './bootstrap-clusters.ts'
 import { bootstrapListeners } from './bootstrap-listeners.ts'
 import { statsOptions } from './bootstrap-stats.ts'
+import { boolFrom } from './go-bool.ts'
 import { log } from './log.ts'
 import {
   addressFamily,
@@ -140,7 +141,7 @@ function runtimeLayer(config: ProxyConfig, env: Env): Json {
     're2.max_program_size.error_level': '32768',
   }
   if (env.COMPLIANCE_POLICY === 'fips-140-2') layer['envoy.reloadable_features.google_grpc_disable_tls_13'] = true
-  if (env.HTTP_STRIP_FRAGMENT_FROM_PATH_UNSAFE_IF_DISABLED === 'false') {
+  if (!boolFrom(env, 'HTTP_STRIP_FRAGMENT_FROM_PATH_UNSAFE_IF_DISABLED', true)) {
     layer['envoy.reloadable_features.http_strip_fragment_from_path_unsafe_if_disabled'] = 'false'
   }
   for (const [key, value] of Object.entries(config.runtimeValues)) {

@@ -10,8 +10,8 @@ import { decodeNameTable } from './dns/name-table.ts'
 import { readResolvConf } from './dns/resolv-conf.ts'
 import { DnsServer } from './dns/server.ts'
 import type { DnsEndpoint } from './dns/upstream.ts'
+import { boolFrom } from './go-bool.ts'
 import { durationFrom } from './go-duration.ts'
-import { truth } from './identity/options.ts'
 import { Logger, log } from './log.ts'
 import type { Env, NodeIdentity } from './node-identity.ts'
 import type { ProxyConfig } from './proxy-config.ts'
@@ -53,10 +53,9 @@ const SAVED_RESOLV_CONF = '/var/lib/istio/resolv.conf'
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { env, config, registry } = options
   const upstream = upstreamOf(config, env)
-  const wasm =
-    env.ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION === 'false'
-      ? null
-      : ModuleCache.open(DATA_FOLDER, wasmOptionsOf(env), env, wasmMetrics(registry))
+  const wasm = boolFrom(env, 'ISTIO_AGENT_ENABLE_WASM_REMOTE_LOAD_CONVERSION', true)
+    ? ModuleCache.open(DATA_FOLDER, wasmOptionsOf(env), env, wasmMetrics(registry))
+    : null
   const dns = dnsEnabled(options) ? await startDns(options) : null
   const relay = new XdsRelay({
     path: join(config.configPath, 'XDS'),
@@ -88,7 +87,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 function handlers(options: ControlPlaneOptions, dns: DnsServer | null): ReadonlyMap<string, ResourceHandler> {
   const all = new Map<string, ResourceHandler>()
   if (dns !== null) all.set(NAME_TABLE, bytes => dns.update(decodeNameTable(bytes)))
-  if (truth(options.env, 'PROXY_CONFIG_XDS_AGENT')) {
+  if (boolFrom(options.env, 'PROXY_CONFIG_XDS_AGENT')) {
     all.set(PROXY_CONFIG, bytes => options.updateTrustBundle(caCertificates(bytes)))
   }
   return all
@@ -107,7 +106,10 @@ function caCertificates(bytes: Uint8Array): string[] {
 }
 
 function dnsEnabled({ env, node }: ControlPlaneOptions): boolean {
-  return (truth(env, 'ISTIO_META_DNS_CAPTURE') && node.type === 'sidecar') || truth(env, 'ISTIO_META_ENABLE_DNS_SERVER')
+  return (
+    (boolFrom(env, 'ISTIO_META_DNS_CAPTURE') && node.type === 'sidecar') ||
+    boolFrom(env, 'ISTIO_META_ENABLE_DNS_SERVER')
+  )
 }
 
 async function startDns({ env, node, registry }: ControlPlaneOptions): Promise<DnsServer> {
@@ -124,7 +126,7 @@ async function startDns({ env, node, registry }: ControlPlaneOptions): Promise<D
     addresses: listenAddresses(address, servers),
     scope: { namespace, domain: proxyDomain(node.domain, namespace), search },
     servers: servers.map(host => ({ host, port: 53 })),
-    parallel: truth(env, 'DNS_FORWARD_PARALLEL'),
+    parallel: boolFrom(env, 'DNS_FORWARD_PARALLEL'),
     timeoutMs: durationFrom(env, 'DNS_FORWARD_TIMEOUT', 5000),
     respondBeforeSync: standsIn && isRoot,
     metrics: dnsMetrics(registry),

@@ -1,5 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { boolFrom } from './go-bool.ts'
 import { log } from './log.ts'
 import type { ProxyConfig } from './proxy-config.ts'
 import { ISTIO_VERSION } from './version.ts'
@@ -145,9 +146,9 @@ function nodeMetadata(env: Env, config: ProxyConfig, pod: PodFacts): Record<stri
     ENVOY_PROMETHEUS_PORT: Number(env.ENVOY_PROMETHEUS_PORT || 15090),
     ENVOY_SECURE_METRICS_PORT: Number(env.ENVOY_SECURE_METRICS_PORT || 0),
     ENVOY_SECURE_MERGED_METRICS_PORT: Number(env.ENVOY_SECURE_MERGED_METRICS_PORT || 0),
-    EXIT_ON_ZERO_ACTIVE_CONNECTIONS: env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS === 'true' ? 'true' : '',
-    ENVOY_SKIP_DEPRECATED_LOGS: env.ENVOY_SKIP_DEPRECATED_LOGS === 'false' ? '' : 'true',
-    METADATA_DISCOVERY: String((env.PEER_METADATA_DISCOVERY || untyped.ENABLE_HBONE) === 'true'),
+    EXIT_ON_ZERO_ACTIVE_CONNECTIONS: boolFrom(env, 'EXIT_ON_ZERO_ACTIVE_CONNECTIONS') ? 'true' : '',
+    ENVOY_SKIP_DEPRECATED_LOGS: boolFrom(env, 'ENVOY_SKIP_DEPRECATED_LOGS', true) ? 'true' : '',
+    METADATA_DISCOVERY: String(boolFrom(env, 'PEER_METADATA_DISCOVERY', untyped.ENABLE_HBONE === 'true')),
     WORKLOAD_IDENTITY_SOCKET_FILE: env.WORKLOAD_IDENTITY_SOCKET_FILE || 'socket',
     OUTLIER_LOG_PATH: pod.outlierLogPath,
     PILOT_SAN: config.controlPlaneAuthPolicy === 'MUTUAL_TLS' ? [discoveryHost(config)] : [],
@@ -256,7 +257,7 @@ function privateAddresses(): string[] {
 
 /** Istio's default; ISTIO_DELTA_XDS=false is state of the world, which a waypoint does not know. */
 export function usesDelta(node: NodeIdentity, env: Env): boolean {
-  return env.ISTIO_DELTA_XDS !== 'false' || node.type === 'waypoint'
+  return boolFrom(env, 'ISTIO_DELTA_XDS', true) || node.type === 'waypoint'
 }
 
 export function asksForWorkloads(node: NodeIdentity): boolean {

@@ -7,10 +7,11 @@ import { AppProbes } from './app-probes.ts'
 import { makeBootstrap, writeLightstepToken } from './bootstrap.ts'
 import { optionalPort, portFrom } from './bootstrap-listeners.ts'
 import { type ControlPlane, startControlPlane } from './control-plane.ts'
+import { boolFrom } from './go-bool.ts'
+import { durationFrom } from './go-duration.ts'
 import { loadGrpc } from './grpc.ts'
 import { GrpcReadiness, grpcBootstrapPath, writeGrpcBootstrap } from './grpc-bootstrap.ts'
 import { type Identity, startIdentity } from './identity/identity.ts'
-import { truth } from './identity/options.ts'
 import { log } from './log.ts'
 import { AgentMetrics } from './metrics.ts'
 import { addressFamily, type Env, nodeIdentity, type ProxyType, readDownwardApi } from './node-identity.ts'
@@ -106,12 +107,13 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
   log.info(`Effective config: ${JSON.stringify(config.raw)}`)
   const probes = new AppProbes({
     json: env.ISTIO_KUBE_APP_PROBERS,
-    destination:
-      env.REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION === 'true' ? 'localhost' : (node.addresses[0] as string),
+    destination: boolFrom(env, 'REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION')
+      ? 'localhost'
+      : (node.addresses[0] as string),
     statusPort: config.statusPort,
   })
 
-  const withoutProxy = truth(env, 'DISABLE_ENVOY')
+  const withoutProxy = boolFrom(env, 'DISABLE_ENVOY')
   const { localhost, version } = addressFamily(node.addresses)
   const readStats = adminStatsReader(localhost, config.proxyAdminPort)
   let controlPlane: ControlPlane | undefined
@@ -134,12 +136,12 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
     readiness,
     metrics,
     sources: {
-      proxyPort: withoutProxy || env.PILOT_AGENT_MERGE_ENVOY_STATS === 'false' ? 0 : proxyPort,
+      proxyPort: !withoutProxy && boolFrom(env, 'PILOT_AGENT_MERGE_ENVOY_STATS', true) ? proxyPort : 0,
       // Port 15020 of a gateway is open to its clients (status/server.go).
       applications: type === 'sidecar' ? scrapeTargets(env.ISTIO_PROMETHEUS_ANNOTATIONS, config.statusPort) : [],
     },
     probes,
-    metricsFromLocalhostOnly: env.METRICS_LOCALHOST_ACCESS_ONLY === 'true',
+    metricsFromLocalhostOnly: boolFrom(env, 'METRICS_LOCALHOST_ACCESS_ONLY'),
     nameTable: () => controlPlane?.dns?.table ?? null,
     onQuit: () => {
       supervisor?.skipDrain()
@@ -191,7 +193,7 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
         addressVersion: version,
         logLevel: options.logLevel,
         componentLogLevel: options.componentLogLevel,
-        skipDeprecatedLogs: env.ENVOY_SKIP_DEPRECATED_LOGS !== 'false',
+        skipDeprecatedLogs: boolFrom(env, 'ENVOY_SKIP_DEPRECATED_LOGS', true),
         override: bootstrapOverride(env),
       }),
       { ...env, ...config.proxyMetadata },
@@ -202,8 +204,8 @@ async function runWithIdentity(options: ProxyOptions, started: Started): Promise
       proxy,
       drain: skipExit => drainListeners(localhost, config.proxyAdminPort, type, skipExit),
       terminationDrainMs: config.terminationDrainDurationMs,
-      minimumDrainMs: goSeconds(env, 'MINIMUM_DRAIN_DURATION', 5000),
-      exitOnZeroActiveConnections: env.EXIT_ON_ZERO_ACTIVE_CONNECTIONS === 'true',
+      minimumDrainMs: durationFrom(env, 'MINIMUM_DRAIN_DURATION', 5000),
+      exitOnZeroActiveConnections: boolFrom(env, 'EXIT_ON_ZERO_ACTIVE_CONNECTIONS'),
       readStats,
       ownListeners: ownListeners([
         healthPort,
@@ -279,12 +281,4 @@ function bootstrapOverride(env: Env): string | undefined {
     log.warn(`Failed to read bootstrap override: ${(error as Error).message}`)
     return undefined
   }
-}
-
-function goSeconds(env: Env, variable: string, byDefaultMs: number): number {
-  const text = env[variable]
-  if (text === undefined || text === '') return byDefaultMs
-  const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m)$/.exec(text)
-  if (match === null) throw new AgentError(`${variable}=${text}: expected a duration such as 5s`)
-  return Number(match[1]) * ({ ms: 1, s: 1000, m: 60_000 }[match[2] as string] as number)
 }

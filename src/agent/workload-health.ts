@@ -3,6 +3,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { lazyHttps } from '../base/lazy-modules.ts'
 import { AgentError } from './agent-error.ts'
+import { boolFrom } from './go-bool.ts'
 import { grpcHealthCheck } from './grpc-health.ts'
 import { Logger } from './log.ts'
 import type { Env, NodeIdentity } from './node-identity.ts'
@@ -125,7 +126,7 @@ export class WorkloadHealthChecker {
 }
 
 function proberOf(probe: ReadinessProbe, { env, node }: Surroundings): Prober {
-  const legacy = env.REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION === 'true'
+  const legacy = boolFrom(env, 'REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION')
   const host = legacy ? 'localhost' : (node.addresses[0] ?? 'localhost')
   const timeoutMs = (probe.timeoutSeconds || 1) * 1000
   if (probe.httpGet !== undefined) return httpProber(probe.httpGet, host, timeoutMs)

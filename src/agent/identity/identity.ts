@@ -1,13 +1,14 @@
 import { statSync } from 'node:fs'
 import type { Registry } from 'prom-client'
 import { AgentError } from '../agent-error.ts'
+import { boolFrom } from '../go-bool.ts'
 import { log } from '../log.ts'
 import type { Env } from '../node-identity.ts'
 import type { ProxyConfig } from '../proxy-config.ts'
 import { SdsServer } from '../sds-server.ts'
 import { type CaClient, IstioCaClient } from './ca-client.ts'
 import { IdentityMetrics } from './metrics.ts'
-import { type IdentityOptions, identityOptions, rootForCa, truth } from './options.ts'
+import { type IdentityOptions, identityOptions, rootForCa } from './options.ts'
 import { systemSchedule } from './schedule.ts'
 import { SecretManager } from './secret-manager.ts'
 import { socketIsServed } from './sockets.ts'
@@ -64,7 +65,7 @@ export async function startIdentity({ env, config, registry }: IdentitySources):
   if (ca !== null) secrets.warm()
   const path = foreign ? FILES_SOCKET : workloadSocket
   // Without a proxy nobody asks: the application has them by OUTPUT_CERTS.
-  if (!truth(env, 'DISABLE_ENVOY')) {
+  if (!boolFrom(env, 'DISABLE_ENVOY')) {
     await server.start(path, foreign ? 'file certificates only' : 'workload certificates')
   }
   return {

@@ -1,4 +1,5 @@
 import { AgentError } from '../agent-error.ts'
+import { boolFrom } from '../go-bool.ts'
 import { durationFrom } from '../go-duration.ts'
 import { log } from '../log.ts'
 import type { Env } from '../node-identity.ts'
@@ -84,7 +85,7 @@ export function identityOptions(env: Env, config: ProxyConfig, exists: (path: st
 
   const provisionedFolder = env.PROV_CERT ?? ''
   const provider = env.CA_PROVIDER || 'Citadel'
-  let fileMounted = truth(env, 'FILE_MOUNTED_CERTS')
+  let fileMounted = boolFrom(env, 'FILE_MOUNTED_CERTS')
   let files = MOUNTED
   if (provider === 'GkeWorkloadCertificate') {
     if (!allPresent(GKE_FILES, exists)) {
@@ -127,7 +128,7 @@ export function identityOptions(env: Env, config: ProxyConfig, exists: (path: st
       env.ECC_SIGNATURE_ALGORITHM ?? '',
       env.ECC_CURVE ?? '',
     ),
-    pkcs8: truth(env, 'PKCS8_KEY'),
+    pkcs8: boolFrom(env, 'PKCS8_KEY'),
     secretTtlMs: durationFrom(env, 'SECRET_TTL', 24 * 3_600_000),
     gracePeriodRatio: number(env, 'SECRET_GRACE_PERIOD_RATIO', 0.5),
     gracePeriodRatioJitter: number(env, 'SECRET_GRACE_PERIOD_RATIO_JITTER', 0.01),
@@ -172,15 +173,6 @@ function caHeaders(env: Env): [string, string][] {
     headers.push([header, value])
   }
   return headers
-}
-
-/** Go's strconv.ParseBool; anything else is the default, as Istio's registry of variables has it. */
-export function truth(env: Env, variable: string): boolean {
-  const text = env[variable] ?? ''
-  if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true
-  if (!/^(|0|f|F|FALSE|false|False)$/.test(text))
-    log.warn(`Invalid environment variable value \`${text}\`, expecting true/false for ${variable}`)
-  return false
 }
 
 function number(env: Env, variable: string, byDefault: number): number {

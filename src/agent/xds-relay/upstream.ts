@@ -5,9 +5,9 @@ import type { checkServerIdentity } from 'node:tls'
 import type { ChannelCredentials, ClientDuplexStream } from '@grpc/grpc-js'
 import { lazyTls } from '../../base/lazy-modules.ts'
 import { AgentError } from '../agent-error.ts'
+import { boolFrom } from '../go-bool.ts'
 import { durationFrom } from '../go-duration.ts'
 import { loadedGrpc } from '../grpc.ts'
-import { truth } from '../identity/options.ts'
 import { readToken } from '../identity/token.ts'
 import { log } from '../log.ts'
 import type { Env } from '../node-identity.ts'
@@ -115,10 +115,10 @@ function xdsRootPath(config: ProxyConfig, env: Env): string | null {
   const path =
     configured !== ''
       ? configured
-      : truth(env, 'FILE_MOUNTED_CERTS')
+      : boolFrom(env, 'FILE_MOUNTED_CERTS')
         ? (config.proxyMetadata.ISTIO_META_TLS_CLIENT_ROOT_CERT ?? '')
         : CONFIG_MAP_ROOT
-  if (configured === '' && !truth(env, 'FILE_MOUNTED_CERTS') && env.PILOT_CERT_PROVIDER === 'none') {
+  if (configured === '' && !boolFrom(env, 'FILE_MOUNTED_CERTS') && env.PILOT_CERT_PROVIDER === 'none') {
     throw new AgentError(
       'failed to find root CA cert for XDS: root CA file for XDS required but configured provider as none',
     )
@@ -139,7 +139,7 @@ function tlsOf(host: string, config: ProxyConfig, env: Env): UpstreamTls {
   const [key = '', chain = ''] =
     provisioned !== ''
       ? [`${provisioned}/key.pem`, `${provisioned}/cert-chain.pem`]
-      : truth(env, 'FILE_MOUNTED_CERTS')
+      : boolFrom(env, 'FILE_MOUNTED_CERTS')
         ? [proxyMetadata.ISTIO_META_TLS_CLIENT_KEY, proxyMetadata.ISTIO_META_TLS_CLIENT_CERT_CHAIN]
         : []
   return {

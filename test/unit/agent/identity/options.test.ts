@@ -4,7 +4,6 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { parseGoDuration } from '../../../../src/agent/go-duration.ts'
 import {
   type IdentityOptions,
   identityOptions,
@@ -187,13 +186,4 @@ t.test('a socket that is served is left alone, one that nobody serves is removed
   writeFileSync(path, '')
   t.equal(await socketIsServed(path), false)
   t.ok(existsSync(path))
-})
-
-t.test('Go durations', t => {
-  t.equal(parseGoDuration('24h0m0s'), 86_400_000)
-  t.equal(parseGoDuration('1.5s'), 1500)
-  t.equal(parseGoDuration('100ms'), 100)
-  t.equal(parseGoDuration('0'), 0)
-  for (const none of ['', '5', 's', '-1s', '1d', '1s 2s']) t.equal(parseGoDuration(none), undefined, none)
-  t.end()
 })
