@@ -1,15 +1,12 @@
 import type { ClientRequest } from 'node:http'
-
-/** So that a request of the agent ends in every case. */
-
-const LONGEST_MS = 2 ** 31 - 1
+import { LONGEST_TIMER_MS } from './longest-timer.ts'
 
 /**
  * Aborts after so many milliseconds. Configuration, headers and control planes also give fractions, which AbortSignal.timeout refuses, and
  * lengths beyond those of timers, which it takes for none.
  */
 export function deadlineAfter(ms: number): AbortSignal {
-  return AbortSignal.timeout(Math.ceil(Math.min(Math.max(ms, 0), LONGEST_MS)))
+  return AbortSignal.timeout(Math.ceil(Math.min(Math.max(ms, 0), LONGEST_TIMER_MS)))
 }
 
 /**

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { log } from './log.ts'
+import { LONGEST_TIMER_MS } from './longest-timer.ts'
 import type { ProxyExit } from './proxy-process.ts'
 import { parseStats, type ReadStats } from './readiness.ts'
 
@@ -165,7 +166,7 @@ function reportCrash(exit: ProxyExit): void {
 
 async function settledWithin(exited: Promise<ProxyExit>, ms: number): Promise<ProxyExit | undefined> {
   const timer = new AbortController()
-  const timeout = sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined)
+  const timeout = sleep(Math.min(ms, LONGEST_TIMER_MS), undefined, { signal: timer.signal }).catch(() => undefined)
   const exit = await Promise.race([exited, timeout])
   timer.abort()
   return exit

@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Logger } from '../log.ts'
+import { LONGEST_TIMER_MS } from '../longest-timer.ts'
 import type { Env } from '../node-identity.ts'
 import { deadlineAfter } from '../outgoing-http.ts'
 import { BlockedAddresses } from './blocked-address.ts'
@@ -56,7 +57,6 @@ interface KnownChecksum {
 }
 
 const OCI = 'oci://'
-const MAX_INTERVAL_MS = 0x7fffffff
 
 const log = new Logger('wasm')
 
@@ -72,7 +72,7 @@ export class ModuleCache implements WasmModules {
 
   constructor(options: ModuleCacheOptions) {
     this.#options = options
-    const interval = Math.min(options.wasm.purgeIntervalMs, MAX_INTERVAL_MS)
+    const interval = Math.min(options.wasm.purgeIntervalMs, LONGEST_TIMER_MS)
     this.#timer = setInterval(() => this.purge(), interval).unref()
   }
 
