@@ -45,8 +45,8 @@ const DOCKER_LAYER = 'application/vnd.docker.image.rootfs.diff.tar.gzip'
 const OCI_LAYER = 'application/vnd.oci.image.layer.v1.tar+gzip'
 const WASM_LAYER = 'application/vnd.module.wasm.content.layer.v1+wasm'
 const MAX_NESTED = 4
-/** Of OpenSSL, for an answer in the clear. */
-const NOT_TLS = ['EPROTO', 'ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG']
+/** OpenSSL's words for an answer in the clear. An alert is EPROTO too, but comes from a server that has TLS. */
+const NOT_TLS = /wrong version number|packet length too long/
 
 const log = new Logger('wasm')
 
@@ -120,7 +120,8 @@ async function openRegistry(options: RegistryOptions, { registry, repository }: 
   try {
     return await Registry.open(options, false)
   } catch (error) {
-    if (!NOT_TLS.includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code !== 'EPROTO' || !NOT_TLS.test(message)) throw error
     log.info(`fetching image with plain text from ${registry}/${repository}`)
     return await Registry.open(options, true)
   }

@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { configureLog } from '../../../../src/agent/log.ts'
@@ -88,6 +89,31 @@ t.test('the certificate of a registry is verified, except of an insecure one', a
   registry.challenge = 'Bearer realm="http://tokens.test/"'
   registry.authorization = 'Bearer good'
   await t.rejects(fetch(undefined, undefined, undefined, true), /scheme "http" not allowed/, 'no token in the clear')
+})
+
+t.test('credentials do not go in the clear to a registry whose TLS refuses', async t => {
+  const seen: Buffer[] = []
+  const alert = Buffer.from([21, 3, 3, 0, 2, 2, 40])
+  const server = createServer(socket => {
+    socket.on('error', () => {})
+    socket.once('data', first => {
+      seen.push(first as Buffer)
+      socket.end(alert)
+    })
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const { fetch } = await setup(t)
+  const host = `registry.test:${(server.address() as AddressInfo).port}`
+  await t.rejects(
+    fetch(`${host}/a/plugin:1`, secretFor(host, { username: 'me', password: 'pw' })),
+    /alert handshake failure/,
+  )
+  t.same(
+    seen.map(bytes => bytes[0]),
+    [22],
+    'a handshake and nothing else',
+  )
 })
 
 t.test('of an index the image for linux/amd64 is taken, through indexes in it, of inline data too', async t => {
