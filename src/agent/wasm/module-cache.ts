@@ -45,8 +45,9 @@ export interface ModuleCacheOptions {
 
 interface Entry {
   readonly path: string
+  readonly checksum: string
   last: number
-  /** Whose checksums are forgotten with it. */
+  /** Whose checksums are forgotten with it, unless they lead elsewhere by now. */
   readonly urls: Set<string>
 }
 
@@ -141,7 +142,9 @@ export class ModuleCache implements WasmModules {
     for (const [key, entry] of this.#modules) {
       if (now() - entry.last <= wasm.moduleExpiryMs) continue
       this.#modules.delete(key)
-      for (const url of entry.urls) this.#checksums.delete(url)
+      for (const url of entry.urls) {
+        if (this.#checksums.get(url)?.checksum === entry.checksum) this.#checksums.delete(url)
+      }
       try {
         rmSync(entry.path)
         log.debug(`successfully removed stale Wasm module ${entry.path}`)
@@ -211,7 +214,7 @@ export class ModuleCache implements WasmModules {
         throw error
       }
     }
-    const entry = this.#modules.get(key) ?? { path, last: 0, urls: new Set<string>() }
+    const entry = this.#modules.get(key) ?? { path, checksum, last: 0, urls: new Set<string>() }
     entry.last = now()
     this.#modules.set(key, entry)
     this.#remember(checksum, request, entry)

@@ -152,6 +152,21 @@ t.test('a wrong checksum, what is no module, and what cannot be had are errors a
   t.notOk(existsSync(setup.folder), 'no file of any')
 })
 
+t.test('a tag that has moved is known although the module that it led to goes', async t => {
+  const setup = new Setup(t, { WASM_MODULE_EXPIRY: '1m' })
+  const url = 'oci://r.io/a/plugin:latest'
+  await setup.get(url)
+  setup.digest = 'd2'.repeat(32)
+  setup.now = 60_000
+  const path = await setup.get(url, { resourceVersion: '2' })
+  setup.now = 60_001
+  setup.cache.purge()
+  setup.took()
+  setup.digest = ''
+  t.equal(await setup.get(url, { resourceVersion: '2' }), path)
+  t.same(setup.took(), [], 'the registry is not needed')
+})
+
 t.test('a module that nothing asks for during the expiry goes, and is fetched anew', async t => {
   const setup = new Setup(t, { WASM_MODULE_EXPIRY: '1m' })
   const url = 'http://modules/one.wasm'
