@@ -38,7 +38,8 @@ export type Resolve = (host: string) => Promise<readonly { readonly address: str
 /** `code` of an answer that is longer than allowed. */
 export const TOO_LARGE = 'EMSGSIZE'
 
-const MAX_REDIRECTS = 10
+/** Go's limit counts requests. */
+const MAX_REQUESTS = 10
 const REDIRECTS = [301, 302, 303, 307, 308]
 
 /** Fetches from anywhere but the blocked addresses, whatever name leads to them. */
@@ -54,11 +55,11 @@ export class HttpClient {
   /** Rejects with an Error that names the URL, with the `code` of the failure when it has one. */
   async send(options: HttpRequest): Promise<HttpAnswer> {
     let { url, form } = options
-    for (let hops = 0; ; hops++) {
+    for (let hops = 1; ; hops++) {
       const answer = await this.#hop(options, url, form)
       const { location } = answer.headers
       if (!REDIRECTS.includes(answer.status) || location === undefined) return answer
-      if (hops === MAX_REDIRECTS) throw new Error(`Get "${url}": stopped after ${MAX_REDIRECTS} redirects`)
+      if (hops === MAX_REQUESTS) throw new Error(`Get "${url}": stopped after ${MAX_REQUESTS} redirects`)
       if (!URL.canParse(location, url)) throw new Error(`Get "${url}": invalid redirect to "${location}"`)
       url = new URL(location, url)
       options.checkRedirect?.(url)
