@@ -31,7 +31,7 @@ export function credentialsOfPod(env: Env, { registry, repository }: ImageRefere
 }
 
 function configPath(env: Env): string | null {
-  const home = join(env.HOME ?? '', '.docker/config.json')
+  const home = env.HOME ? join(env.HOME, '.docker/config.json') : ''
   const named = env.DOCKER_CONFIG ? join(env.DOCKER_CONFIG, 'config.json') : home
   const podman = env.REGISTRY_AUTH_FILE ?? ''
   const runtime = env.XDG_RUNTIME_DIR ? join(env.XDG_RUNTIME_DIR, 'containers/auth.json') : ''

@@ -7,7 +7,6 @@ export interface ImageReference {
   readonly repository: string
   /** A tag, or `sha256:` and 64 hexadecimal digits. */
   readonly identifier: string
-  readonly isDigest: boolean
   /** Private and local registries are tried without TLS too. */
   readonly plainAllowed: boolean
 }
@@ -38,7 +37,6 @@ export function parseImageReference(text: string): ImageReference {
     registry,
     repository: registry === DOCKER_HUB && !path.includes('/') ? `library/${path}` : path,
     identifier: digest ?? tag,
-    isDigest: digest !== undefined,
     plainAllowed: isLocal(registry),
   }
 }
@@ -48,9 +46,9 @@ export function imageName({ registry, repository }: ImageReference): string {
   return `oci://${registry}/${repository}`
 }
 
+/** As in go-containerregistry 0.21.9: older ones, Istio's too, take every name with `127.0.0.1` or `::1` in it for local. */
 function isLocal(registry: string): boolean {
-  if (registry.startsWith('localhost:') || registry.includes('127.0.0.1') || registry.includes('::1')) return true
-  if (/\.localhost(:\d{1,5})?$/.test(registry)) return true
+  if (/^(localhost:.*|(.*\.localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?)$/.test(registry)) return true
   const host = registry.split(':')[0] as string
   return /^(10|172|192)\./.test(host) && isPrivateOrLocal(host)
 }

@@ -17,7 +17,7 @@ t.test('registry, repository and tag or digest of an image are told apart', asyn
     [`ghcr.io:443/a/b:tag@${DIGEST}`, 'ghcr.io:443', 'a/b', DIGEST],
   ]
   for (const [text, registry, repository, identifier] of cases) {
-    t.match(parseImageReference(text), { registry, repository, identifier, isDigest: text.includes('@') }, text)
+    t.match(parseImageReference(text), { registry, repository, identifier }, text)
   }
   t.equal(imageName(parseImageReference('ghcr.io/a/b:1')), imageName(parseImageReference(`ghcr.io/a/b@${DIGEST}`)))
 })
@@ -51,7 +51,14 @@ t.test('local and private registries may be without TLS', async t => {
   ]) {
     t.ok(parseImageReference(`${host}/ab`).plainAllowed, host)
   }
-  for (const host of ['ghcr.io', '8.8.8.8', '10.example.com'])
+  for (const host of [
+    'ghcr.io',
+    '8.8.8.8',
+    '10.example.com',
+    '127.0.0.1.evil.io',
+    '[2001:db8::1]:80',
+    'a.localhost.io',
+  ])
     t.notOk(parseImageReference(`${host}/ab`).plainAllowed, host)
 })
 
@@ -91,6 +98,7 @@ t.test('without a pull secret the configuration of Docker or Podman in the pod c
   }
   const of = (env: Record<string, string>) => credentialsOfPod(env, parseImageReference('ghcr.io/a/b:1')).username
   t.equal(of({ HOME: folder }), '')
+  t.equal(of({}), '')
   write('run/containers/auth.json', { 'ghcr.io': { username: 'podman', password: 'p' } })
   t.equal(of({ HOME: folder, XDG_RUNTIME_DIR: join(folder, 'run') }), 'podman')
   write('.docker/config.json', {
