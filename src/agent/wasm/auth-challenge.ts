@@ -29,7 +29,7 @@ export function realmUrl(realm: string, plainAllowed: boolean): URL {
   return url
 }
 
-const PARAMETER = /\s*,?\s*([\w!#$%&'*+.^`|~-]+)=(?:"((?:[^"\\]|\\.)*)"|([\w!#$%&'*+.^`|~-]+))/y
+const PARAMETER = /\s*(?:,\s*)?([\w!#$%&'*+.^`|~-]+)=(?:"((?:[^"\\]|\\.)*)"|([\w!#$%&'*+.^`|~-]+))/y
 
 function parse(header: string): AuthChallenge | null {
   const scheme = /^[\w!#$%&'*+.^`|~-]+/.exec(header)?.[0]

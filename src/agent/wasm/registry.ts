@@ -95,7 +95,8 @@ export class Registry {
         checkRedirect: notInwards(url),
       })
     let answer = await fetch()
-    if (answer.status === 401 && this.#realm !== null) {
+    // Where a redirect leads has no say in what the token of this registry is for.
+    if (answer.status === 401 && answer.url.origin === url.origin && this.#realm !== null) {
       const scope = chooseChallenge(answer.challenges)?.parameters.get('scope')
       if (scope !== undefined && !this.#scopes.includes(scope)) this.#scopes = [scope, ...this.#scopes]
       await this.#refresh()
@@ -188,13 +189,18 @@ export class Registry {
     const signal = request.signal === undefined ? deadline : AbortSignal.any([deadline, request.signal])
     for (let tries = 0; ; tries++) {
       const wait = waitsMs[tries]
-      const answer = await client.send({ ...request, insecure, signal }).catch((error: NodeJS.ErrnoException) => {
-        if (wait === undefined || signal.aborted || !RETRIED_CODES.includes(error.code ?? '')) throw error
-        return null
-      })
-      if (answer !== null && (wait === undefined || !RETRIED.includes(answer.status))) return answer
+      let failure: Error
+      try {
+        const answer = await client.send({ ...request, insecure, signal })
+        if (wait === undefined || !RETRIED.includes(answer.status)) return answer
+        failure = unexpected(answer)
+      } catch (error) {
+        failure = error as Error
+        const { code = '' } = error as NodeJS.ErrnoException
+        if (wait === undefined || signal.aborted || !RETRIED_CODES.includes(code)) throw error
+      }
       await sleep(wait, undefined, { signal }).catch(() => {
-        throw new Error(`"${request.url.origin}${request.url.pathname}": context deadline exceeded`)
+        throw new Error(`context deadline exceeded after ${failure.message}`)
       })
     }
   }
