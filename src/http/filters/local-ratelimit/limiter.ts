@@ -36,7 +36,7 @@ export class Limiter {
     for (const descriptor of config.descriptors) {
       const made = new Descriptor(descriptor, buckets, own, config.maxDynamic)
       if (descriptor.any) dynamic.push(made)
-      else this.#exact.set(descriptor.entries.join('\0'), made)
+      else this.#exact.set(keyOf(descriptor.entries), made)
     }
     this.#dynamic = dynamic
   }
@@ -71,7 +71,7 @@ export class Limiter {
   #matches(descriptors: readonly RateLimitDescriptor[]): readonly Match[] {
     const matches: Match[] = []
     for (const descriptor of descriptors) {
-      const key = descriptor.entries.join('\0')
+      const key = keyOf(descriptor.entries)
       const found = this.#exact.get(key) ?? this.#dynamic.find(dynamic => dynamic.matches(descriptor.entries))
       if (found !== undefined) matches.push({ bucket: found.bucketOf(key), shadow: found.shadow, descriptor })
     }
@@ -81,6 +81,11 @@ export class Limiter {
 }
 
 const NONE: readonly Match[] = []
+
+/** Entries are latin1, in which this character is not: clients choose values, and NUL can be one (`%00` in a query). */
+function keyOf(entries: readonly string[]): string {
+  return entries.join('\u0100')
+}
 
 /** A configured descriptor: one bucket, or one for each value that clients send. */
 class Descriptor {
