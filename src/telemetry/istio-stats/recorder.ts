@@ -73,7 +73,8 @@ export class IstioRecorder {
     let series = this.#series.get(key)
     if (series === undefined) {
       series = new Series(tags, values)
-      if (this.#size < MAX_SERIES) this.#series.set(key, series)
+      // Metrics that are dropped take no cells.
+      if (this.#size < MAX_SERIES && this.#series.size < MAX_SERIES) this.#series.set(key, series)
     }
     return series
   }

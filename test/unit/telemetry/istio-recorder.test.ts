@@ -36,3 +36,14 @@ t.test('a filter whose series was evicted makes it anew, and counts on no cell t
   other.inc()
   t.equal(store.value('other'), 1)
 })
+
+t.test('peers cannot name series without bound, not even where every metric is dropped', async t => {
+  const recorder = new IstioRecorder({ ...CONFIG, dropped: ['requests_total'] }, {} as WorkerServices)
+  const first = recorder.series(['app', 'first'], [])
+  for (let i = 0; i < 20_000; i++) {
+    recorder.use(recorder.series(['app', String(i)], []))
+    recorder.count('requests_total')
+  }
+  t.equal(recorder.series(['app', 'first'], []), first)
+  t.not(recorder.series(['app', 'late'], []), recorder.series(['app', 'late'], []), 'it is not kept')
+})
