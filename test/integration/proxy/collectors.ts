@@ -131,7 +131,7 @@ export function telling(port: number, admin: number, collector: number, file: st
         collector_endpoint_version: 'HTTP_JSON',
       }),
       random_sampling: { value: 100 },
-      max_path_tag_length: 4000,
+      max_path_tag_length: 10_000,
     },
     route_config: {
       name: 'r',
