@@ -1,60 +1,17 @@
-import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js'
+import { Server, ServerCredentials } from '@grpc/grpc-js'
 import t from 'tap'
+import { DELTA } from '../../../src/agent/xds-relay/protocol.ts'
 import { StatsStore } from '../../../src/stats/store.ts'
 import type { XdsStream } from '../../../src/xds/ads-stream.ts'
 import { ControlPlaneTraffic, type HostTraffic } from '../../../src/xds/control-plane-traffic.ts'
 import { grpcTransport } from '../../../src/xds/grpc-transport.ts'
 import { settled, until } from '../../harness/until.ts'
-
-const DELTA = {
-  path: '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources',
-  requestStream: true,
-  responseStream: true,
-  requestSerialize: (bytes: Buffer) => bytes,
-  requestDeserialize: (bytes: Buffer) => bytes,
-  responseSerialize: (bytes: Buffer) => bytes,
-  responseDeserialize: (bytes: Buffer) => bytes,
-}
-
-type Call = ServerDuplexStream<Buffer, Buffer>
-
-/** A control plane that answers each stream's first message, and then does as told. */
-async function plane(t: { teardown: (fn: () => void) => void }, then: (stream: Call) => void): Promise<string> {
-  const server = new Server()
-  t.teardown(() => server.forceShutdown())
-  const delta = (stream: Call): void => {
-    stream.on('error', () => {})
-    stream.once('data', () => {
-      stream.write(Buffer.from('answer'))
-      then(stream)
-    })
-  }
-  server.addService({ delta: DELTA }, { delta })
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
-      error === null ? resolve(port) : reject(error),
-    )
-  })
-  return `127.0.0.1:${port}`
-}
+import { bytePlane, target } from './byte-plane.ts'
 
 function client(address: string, connectionPerStream: boolean) {
   const store = new StatsStore()
   const traffic = new ControlPlaneTraffic(store.scope('cluster.plane.'))
-  const target = {
-    name: 'plane',
-    statsName: 'plane',
-    connectionPerStream,
-    addresses: [address],
-    authority: '',
-    tls: null,
-    metadata: [],
-    retryBase: 500,
-    retryMax: 30_000,
-    keepaliveInterval: 0,
-    keepaliveTimeout: 0,
-  }
-  const open = grpcTransport(target, DELTA.path, traffic)
+  const open = grpcTransport(target(address, { statsName: 'plane', connectionPerStream }), DELTA.method, traffic)
   const stream = (): { stream: XdsStream; over: Promise<number>; answered: () => boolean } => {
     const over = Promise.withResolvers<number>()
     let answered = false
@@ -82,7 +39,7 @@ const OPEN = { cx_active: 1, cx_http2_total: 1, cx_total: 1, cx_rx_bytes_total: 
 const ANSWERED = { rq_200: 1, rq_2xx: 1, rq_completed: 1, rq_pending_total: 1, rq_total: 1 }
 
 t.test('a stream that stays is a connection and a request that are active', async t => {
-  const { stream, counts, host } = client(await plane(t, () => {}), true)
+  const { stream, counts, host } = client(await bytePlane(t, () => {}), true)
   const one = stream()
   await until(async () => one.answered())
   t.same(counts(), { ...OPEN, ...ANSWERED, rq_active: 1, cx_max_requests: 1 })
@@ -94,7 +51,7 @@ t.test('a stream that stays is a connection and a request that are active', asyn
 })
 
 t.test('max_requests_per_connection 1: each stream has a connection, which goes with it', async t => {
-  const { stream, counts, host } = client(await plane(t, call => call.end()), true)
+  const { stream, counts, host } = client(await bytePlane(t, call => call.end()), true)
   for (let i = 0; i < 2; i++) t.equal(await stream().over, 0)
   t.match(counts(), { cx_total: 2, cx_destroy: 2, cx_destroy_local: 2, cx_max_requests: 2, rq_total: 2, rq_200: 2 })
   t.equal(counts().cx_active, undefined)
@@ -102,7 +59,7 @@ t.test('max_requests_per_connection 1: each stream has a connection, which goes 
 })
 
 t.test('otherwise the next stream takes the connection that is there', async t => {
-  const { stream, counts } = client(await plane(t, call => call.emit('error', { code: 16, details: 'no' })), false)
+  const { stream, counts } = client(await bytePlane(t, call => call.emit('error', { code: 16, details: 'no' })), false)
   for (let i = 0; i < 2; i++) t.equal(await stream().over, 16)
   t.match(counts(), { cx_total: 1, cx_active: 1, rq_total: 2, rq_pending_total: 1, rq_completed: 2 })
   t.equal(counts().cx_max_requests, undefined)
