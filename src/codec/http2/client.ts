@@ -56,7 +56,7 @@ export class Http2ClientCodec extends Http2Connection {
     s.headSent = true
     s.bodiless = h.method === 'HEAD'
     s.sendWindow.available = this.sender.initialWindow
-    this.streams.set(id, s)
+    this.streams.add(s)
     this.limits.openedStreams++
     if (h.method === 'CONNECT' && h.protocol === '' && (h.path !== '' || h.scheme !== '')) {
       // RFC 9113 §8.5: a plain CONNECT has neither; Envoy's codec drops them too.

@@ -23,8 +23,11 @@ import { Sender } from './sender.ts'
 import { Session } from './session.ts'
 import { type Http2Stats, noHttp2Stats } from './stats.ts'
 import { Http2Stream } from './stream.ts'
+import { StreamTable } from './stream-table.ts'
 
-const POOL_LIMIT = 128
+/** Streams kept for later by a connection: what a client usually has open at once, and what many of them make of an upstream connection. */
+const SERVER_POOL = 128
+const CLIENT_POOL = 1024
 const EMPTY_FLOOD = 'http2.inbound_empty_frames_flood'
 const REMOTE_RESET = 'http2.remote_reset'
 const REMOTE_REFUSED = 'http2.remote_refuse'
@@ -44,7 +47,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   readonly sender: Sender
   readonly session: Session
   readonly inbound: DataReceiver
-  protected readonly streams = new Map<number, Http2Stream>()
+  protected readonly streams = new StreamTable<Http2Stream>()
   protected readonly receiver: HeaderReceiver
   protected readonly closedStreams = new ClosedStreams()
   /** Highest stream id begun, by the peer (server) or by us (client). */
@@ -114,7 +117,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     if (this.failed) return
     this.limits.progress(this.sender.written, this.connection.bufferedBytes)
     this.sender.connectionWritable()
-    for (const s of this.streams.values()) this.sender.wake(s)
+    for (const s of this.streams.snapshot()) this.sender.wake(s)
   }
 
   onConnectionClosed(why: ResetReason): void {
@@ -141,7 +144,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
 
   private recycle(s: Http2Stream): void {
     s.user = null
-    if (this.pool.length < POOL_LIMIT) this.pool.push(s)
+    if (this.pool.length < (this.isClient ? CLIENT_POOL : SERVER_POOL)) this.pool.push(s)
   }
 
   /** Takes `s` out of the table; from here on calls on it do nothing. */
@@ -150,7 +153,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     this.stats.streamsActive.dec()
     this.sender.forget(s)
     if (s.id !== 0) {
-      this.streams.delete(s.id)
+      this.streams.delete(s)
       this.closedStreams.add(s.id, resetByUs)
     }
     // Credit that a read hold kept back would be lost to the connection window for ever.
@@ -206,7 +209,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   }
 
   protected resetAll(why: ResetReason, details: string): void {
-    for (const s of this.streams.values()) this.notifyReset(s, why, details, false)
+    for (const s of this.streams.snapshot()) this.notifyReset(s, why, details, false)
   }
 
   // === errors ===
@@ -426,7 +429,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     this.decoder.onGoAway?.()
     if (!this.isClient) return
     // §6.8: streams above `last` were not processed and may be sent again elsewhere.
-    for (const s of this.streams.values()) {
+    for (const s of this.streams.snapshot()) {
       if (s.id > last) this.notifyReset(s, ResetReason.RemoteRefused, REMOTE_REFUSED, false)
     }
   }
@@ -455,7 +458,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   changeInitialWindow(size: number): boolean {
     const delta = size - this.sender.initialWindow
     this.sender.initialWindow = size
-    for (const s of this.streams.values()) {
+    for (const s of this.streams.snapshot()) {
       if (!s.sendWindow.shift(delta)) return false
     }
     return true

@@ -186,6 +186,11 @@ export class HpackDecoder {
   }
 
   private insert(name: FieldName, value: string, valid: boolean): void {
+    if (this.capacity === 0) {
+      // An encoder without a table (nginx says so in its first block) may go on asking for entries. For as long as there is no table.
+      this.selfContained = false
+      return
+    }
     this.generation++
     this.inserts++
     const size = name.name.length + value.length + ENTRY_OVERHEAD

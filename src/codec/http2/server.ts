@@ -84,7 +84,7 @@ export class Http2ServerCodec extends Http2Connection {
   private begin(id: number, end: boolean, wireBytes: number): void {
     const receiver = this.receiver
     const s = this.open(id, null)
-    this.streams.set(id, s)
+    this.streams.add(s)
     s.wireBytesReceived = wireBytes
     s.headerBytesReceived = wireBytes
     s.headReceived = true
@@ -113,7 +113,7 @@ export class Http2ServerCodec extends Http2Connection {
     if (this.streams.has(id) || (id & 1) === 0 || id <= this.lastId) return
     this.lastId = id
     const s = this.open(id, null)
-    this.streams.set(id, s)
+    this.streams.add(s)
     this.decoder.onNewStream?.(s)
   }
 

@@ -41,7 +41,8 @@ t.test('a block that always makes the same entries is not read again, and leaves
     const kept = new Side(new BlockMemo())
     // Few blocks, so that they repeat; the third kind of field refers to the dynamic table and means something else each time.
     const blocks = Array.from({ length: 5 }, () => {
-      const bytes: number[] = random(9) === 0 ? [0x3f, random(2) === 0 ? 97 : 33] : []
+      // Now and then the table is made smaller, or is given up.
+      const bytes: number[] = random(9) !== 0 ? [] : random(3) === 0 ? [0x20] : [0x3f, random(2) === 0 ? 97 : 33]
       bytes.push(0x88)
       for (let fields = random(5); fields > 0; fields--) {
         const value = 'v'.repeat(random(3) === 0 ? random(120) : 2) + random(3)
@@ -77,7 +78,6 @@ t.test('a block that always makes the same entries is not read again, and leaves
 
 t.test('answers of a peer that puts all fields into the table and never refers to them cost a comparison', async t => {
   const side = new Side(new BlockMemo())
-  // As nginx answers.
   const block = Buffer.from([0x88, 0x76, ...text('nginx'), 0x61, ...text('Sat, 21 Nov 2026'), 0x5c, ...text('20')])
   const first = side.decode(block)
   for (let i = 0; i < 50; i++) t.equal(side.decode(block), first)
@@ -86,4 +86,25 @@ t.test('answers of a peer that puts all fields into the table and never refers t
     side.decode(Buffer.from([0x88, 0xbe, 0xbf, 0xc0])),
     '["content-length","20","date","Sat, 21 Nov 2026","server","nginx"]',
   )
+})
+
+t.test('so do those of a peer that has given up its table and makes entries all the same, as nginx', async t => {
+  const side = new Side(new BlockMemo())
+  const fields = [0x88, 0x76, ...text('nginx'), 0x61, ...text('Sat, 21 Nov 2026'), 0x5c, ...text('20')]
+  const block = Buffer.from(fields)
+  const first = side.decode(Buffer.from([0x20, ...fields]))
+  for (let i = 0; i < 50; i++) t.equal(side.decode(block), first)
+  t.equal(side.recalled, 48)
+  t.equal(side.decode(Buffer.from([0x88, 0xbe])), 'undecodable', 'there is no entry')
+})
+
+t.test('once there is a table again, its entries are made', async t => {
+  const side = new Side(new BlockMemo())
+  const block = Buffer.from([0x88, 0x40, ...text('x-a'), ...text('1')])
+  side.decode(Buffer.from([0x20, 0x88]))
+  for (let i = 0; i < 3; i++) side.decode(block)
+  t.equal(side.recalled, 1)
+  side.decode(Buffer.from([0x3f, 97, 0x88]))
+  side.decode(block)
+  t.equal(side.decode(Buffer.from([0x88, 0xbe])), '[200,-1,["x-a","1"]]')
 })
