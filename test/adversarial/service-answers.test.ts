@@ -7,10 +7,12 @@ import { exchange } from './exchange.ts'
 import { RecordingUpstream } from './recording-upstream.ts'
 
 /**
- * What a hostile or careless authorization service answers must neither split the request to the upstream nor the response to the
- * client. Requests are as the real Envoy has them (parity, ext-authz-grpc/unsendable-*); it sends such responses.
+ * What a hostile or careless authorization or rate limit service answers must neither split the request to the upstream nor the
+ * response to the client. Requests are as the real Envoy has them (parity, unsendable-* of ext-authz-grpc and ratelimit); it sends
+ * such responses.
  */
-const TYPE = 'type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz'
+const TYPE = 'type.googleapis.com/envoy.extensions.filters.http'
+const AUTHZ = { '@type': `${TYPE}.ext_authz.v3.ExtAuthz`, transport_api_version: 'V3' }
 const HEADERS: readonly (readonly [name: string, value: string])[] = [
   ['x-a', 'a\r\nx-split: b'],
   ['x-a', 'a\nx-split: b'],
@@ -29,7 +31,7 @@ function listening(server: Server): Promise<number> {
 
 async function behind(
   t: Test,
-  service: object,
+  filter: object,
   port: number,
   http2: boolean,
 ): Promise<[RunningProxy, RecordingUpstream]> {
@@ -47,13 +49,14 @@ async function behind(
     load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: address(value) } }] }] },
     ...more,
   })
-  const routes = [{ match: { prefix: '/' }, route: { cluster: 'upstream' } }]
+  const rate_limits = [{ actions: [{ generic_key: { descriptor_value: 'all' } }] }]
+  const routes = [{ match: { prefix: '/' }, route: { cluster: 'upstream', rate_limits } }]
   const manager = {
     '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
     stat_prefix: 'http',
     route_config: { name: 'r', virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
     http_filters: [
-      { name: 'authz', typed_config: { '@type': TYPE, transport_api_version: 'V3', ...service } },
+      { name: 'asking', typed_config: filter },
       {
         name: 'router',
         typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
@@ -75,7 +78,7 @@ async function behind(
           ],
           clusters: [
             cluster('upstream', upstream.port),
-            cluster('auth', port, http2 ? { typed_extension_protocol_options: options } : {}),
+            cluster('service', port, http2 ? { typed_extension_protocol_options: options } : {}),
           ],
         },
       }),
@@ -100,11 +103,31 @@ function whole(t: Test, text: string, status: RegExp, what: string): void {
   t.notMatch(text.split('\r\n\r\n')[0], /^(x a)?:/m, what)
 }
 
-t.test('a gRPC service: request, response, refusal, error', async t => {
-  let answer: object = {}
+/** A request to which the service adds that header is not sent, unless the header is left out. */
+async function refused(
+  t: Test,
+  key: string,
+  what: string,
+  proxy: RunningProxy,
+  upstream: RecordingUpstream,
+): Promise<void> {
+  upstream.requests.length = 0
+  const sent = await ask(proxy, '/request')
+  const harmless = key === '' || key.startsWith(':')
+  whole(
+    t,
+    sent,
+    harmless ? /^HTTP\/1\.1 200 / : /^HTTP\/1\.1 503 [\s\S]*\r\n\r\ninvalid header (name|value for): /,
+    `${what} sent`,
+  )
+  t.same(upstream.requests, harmless ? ['GET /request'] : [], `${what}: what the upstream gets`)
+}
+
+/** A gRPC service whose answers are messages of that type. Resolves to its port. */
+function serving(t: Test, type: string, answer: () => object): Promise<number> {
   const server = createHttp2()
   server.on('stream', (stream: ServerHttp2Stream) => {
-    const body = Buffer.from(encodeMessage('envoy.service.auth.v3.CheckResponse', answer))
+    const body = Buffer.from(encodeMessage(type, answer()))
     const head = Buffer.alloc(5)
     head.writeUInt32BE(body.length, 1)
     stream.on('error', () => {})
@@ -112,24 +135,20 @@ t.test('a gRPC service: request, response, refusal, error', async t => {
     stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
     stream.end(Buffer.concat([head, body]))
   })
-  const port = await listening(server)
   t.teardown(() => server.close())
-  const grpc = { grpc_service: { envoy_grpc: { cluster_name: 'auth' }, timeout: '20s' } }
+  return listening(server)
+}
+
+t.test('a gRPC authorization service: request, response, refusal, error', async t => {
+  let answer: object = {}
+  const port = await serving(t, 'envoy.service.auth.v3.CheckResponse', () => answer)
+  const grpc = { ...AUTHZ, grpc_service: { envoy_grpc: { cluster_name: 'service' }, timeout: '20s' } }
   const [proxy, upstream] = await behind(t, grpc, port, true)
   for (const [key, value] of HEADERS) {
     const what = JSON.stringify([key, value])
     const headers = [{ header: { key, value } }]
     answer = { status: { code: 0 }, ok_response: { headers } }
-    upstream.requests.length = 0
-    const sent = await ask(proxy, '/request')
-    const harmless = key === '' || key.startsWith(':')
-    whole(
-      t,
-      sent,
-      harmless ? /^HTTP\/1\.1 200 / : /^HTTP\/1\.1 503 [\s\S]*\r\n\r\ninvalid header (name|value for): /,
-      `${what} sent`,
-    )
-    t.same(upstream.requests, harmless ? ['GET /request'] : [], `${what}: what the upstream gets`)
+    await refused(t, key, what, proxy, upstream)
     answer = { status: { code: 0 }, ok_response: { response_headers_to_add: headers } }
     whole(t, await ask(proxy, '/response'), /^HTTP\/1\.1 200 /, `${what} added`)
     answer = { status: { code: 7 }, denied_response: { headers, body: 'no' } }
@@ -140,41 +159,68 @@ t.test('a gRPC service: request, response, refusal, error', async t => {
   t.same(upstream.leftovers, [])
 })
 
-t.test('an HTTP service: its codec takes the answer apart, and nothing of it is more than a header', async t => {
-  let answer = ''
-  const server = createServer(socket => socket.on('error', () => {}).once('data', () => socket.end(answer, 'latin1')))
-  const port = await listening(server)
-  t.teardown(() => server.close())
-  const every = { patterns: [{ safe_regex: { regex: '.*' } }] }
-  const http = {
-    http_service: {
-      server_uri: { uri: 'http://auth.test', cluster: 'auth', timeout: '20s' },
-      authorization_response: {
-        allowed_upstream_headers: every,
-        allowed_client_headers: every,
-        allowed_client_headers_on_success: every,
-      },
-    },
+t.test('a rate limit service: request, response, refusal', async t => {
+  let answer: object = {}
+  const port = await serving(t, 'envoy.service.ratelimit.v3.RateLimitResponse', () => answer)
+  const filter = {
+    '@type': `${TYPE}.ratelimit.v3.RateLimit`,
+    domain: 'd',
+    timeout: '20s',
+    rate_limit_service: { transport_api_version: 'V3', grpc_service: { envoy_grpc: { cluster_name: 'service' } } },
   }
-  const [proxy, upstream] = await behind(t, http, port, false)
-  for (const line of [
-    'x-a: a\rb',
-    'x-a: a\0b',
-    'x a: b',
-    ': b',
-    ':status: 299',
-    'x-a: a\r x-split: b',
-    'x-a: a\r\n\tx-split: b',
-  ]) {
-    for (const status of ['200 OK', '403 Forbidden']) {
-      const what = JSON.stringify([line, status])
-      answer = `HTTP/1.1 ${status}\r\n${line}\r\ncontent-length: 0\r\n\r\n`
-      upstream.requests.length = 0
-      const text = await ask(proxy, '/http')
-      whole(t, text, /^HTTP\/1\.1 (200|403) /, what)
-      t.notMatch(text.split('\r\n\r\n')[0], /\r(?!\n)|\0/, what)
-      t.ok(upstream.requests.length <= 1, `${what}: at most one request`)
-    }
+  const [proxy, upstream] = await behind(t, filter, port, true)
+  for (const [key, value] of HEADERS) {
+    const what = JSON.stringify([key, value])
+    const headers = [{ key, value }]
+    answer = { overall_code: 'OK', request_headers_to_add: headers }
+    await refused(t, key, what, proxy, upstream)
+    answer = { overall_code: 'OK', response_headers_to_add: headers }
+    whole(t, await ask(proxy, '/response'), /^HTTP\/1\.1 200 /, `${what} added`)
+    answer = { overall_code: 'OVER_LIMIT', response_headers_to_add: headers }
+    whole(t, await ask(proxy, '/over'), /^HTTP\/1\.1 429 /, `${what} in a refusal`)
   }
   t.same(upstream.leftovers, [])
 })
+
+t.test(
+  'an HTTP authorization service: its codec takes the answer apart, and nothing of it is more than a header',
+  async t => {
+    let answer = ''
+    const server = createServer(socket => socket.on('error', () => {}).once('data', () => socket.end(answer, 'latin1')))
+    const port = await listening(server)
+    t.teardown(() => server.close())
+    const every = { patterns: [{ safe_regex: { regex: '.*' } }] }
+    const http = {
+      ...AUTHZ,
+      http_service: {
+        server_uri: { uri: 'http://auth.test', cluster: 'service', timeout: '20s' },
+        authorization_response: {
+          allowed_upstream_headers: every,
+          allowed_client_headers: every,
+          allowed_client_headers_on_success: every,
+        },
+      },
+    }
+    const [proxy, upstream] = await behind(t, http, port, false)
+    for (const line of [
+      'x-a: a\rb',
+      'x-a: a\0b',
+      'x a: b',
+      ': b',
+      ':status: 299',
+      'x-a: a\r x-split: b',
+      'x-a: a\r\n\tx-split: b',
+    ]) {
+      for (const status of ['200 OK', '403 Forbidden']) {
+        const what = JSON.stringify([line, status])
+        answer = `HTTP/1.1 ${status}\r\n${line}\r\ncontent-length: 0\r\n\r\n`
+        upstream.requests.length = 0
+        const text = await ask(proxy, '/http')
+        whole(t, text, /^HTTP\/1\.1 (200|403) /, what)
+        t.notMatch(text.split('\r\n\r\n')[0], /\r(?!\n)|\0/, what)
+        t.ok(upstream.requests.length <= 1, `${what}: at most one request`)
+      }
+    }
+    t.same(upstream.leftovers, [])
+  },
+)
