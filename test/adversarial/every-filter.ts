@@ -3,9 +3,9 @@ import { keySet } from '../harness/jwt.ts'
 /** A listener for each HTTP filter that exists, one without any, and one with all of them; with everything that hears of requests. */
 type Json = Record<string, unknown>
 const TYPE = 'type.googleapis.com/'
-const HTTP = 'envoy.extensions.filters.http'
+export const HTTP = 'envoy.extensions.filters.http'
 
-const typed = (name: string, type: string, body: Json = {}): Json => ({
+export const typed = (name: string, type: string, body: Json = {}): Json => ({
   name,
   typed_config: { '@type': TYPE + type, ...body },
 })
@@ -99,7 +99,28 @@ const OPERATORS = [
   '%DYNAMIC_METADATA(p)% %FILTER_STATE(none)% %VIRTUAL_CLUSTER_NAME% %REQUESTED_SERVER_NAME%',
 ]
 
-export function listener(name: string, port: number, log: string, forReal: boolean): Json {
+const ROUTES: readonly Json[] = [
+  {
+    match: { prefix: '/' },
+    route: { cluster: 'upstream', rate_limits: [{ actions: [{ remote_address: {} }] }] },
+    decorator: { operation: 'op' },
+    typed_per_filter_config: {
+      'envoy.filters.http.cors': {
+        '@type': `${TYPE}${HTTP}.cors.v3.CorsPolicy`,
+        allow_origin_string_match: [{ prefix: 'http' }],
+      },
+    },
+  },
+]
+
+/** `more`: filters behind, and other routes. */
+export function listener(
+  name: string,
+  port: number,
+  log: string,
+  forReal: boolean,
+  more: { readonly filters?: readonly Json[]; readonly routes?: readonly Json[] } = {},
+): Json {
   const filters = Object.entries(FILTERS)
     .filter(([filter]) => name === 'all' || filter === name)
     .filter(([filter]) => !(forReal && FOREIGN.test(filter)))
@@ -145,23 +166,15 @@ export function listener(name: string, port: number, log: string, forReal: boole
         {
           name: 'all',
           domains: ['*'],
-          routes: [
-            {
-              match: { prefix: '/' },
-              route: { cluster: 'upstream', rate_limits: [{ actions: [{ remote_address: {} }] }] },
-              decorator: { operation: 'op' },
-              typed_per_filter_config: {
-                'envoy.filters.http.cors': {
-                  '@type': `${TYPE}${HTTP}.cors.v3.CorsPolicy`,
-                  allow_origin_string_match: [{ prefix: 'http' }],
-                },
-              },
-            },
-          ],
+          routes: more.routes ?? ROUTES,
         },
       ],
     },
-    http_filters: [...filters, typed('router', `${HTTP}.router.v3.Router`, { start_child_span: true })],
+    http_filters: [
+      ...filters,
+      ...(more.filters ?? []),
+      typed('router', `${HTTP}.router.v3.Router`, { start_child_span: true }),
+    ],
   })
   return { name: name.replaceAll(' ', '_'), address: address(port), filter_chains: [{ filters: [manager] }] }
 }
