@@ -7,18 +7,10 @@ import { InternalStream } from '../../../src/io/internal-stream.ts'
 import { acceptInternal, connect, type SocketConnection } from '../../../src/io/socket-connection.ts'
 import { SocketLoop } from '../../../src/io/socket-loop.ts'
 import { VirtualTimers } from '../base/virtual-clock.ts'
-import { Recorder } from './loopback.ts'
+import { PLAIN_CONNECT, Recorder } from './loopback.ts'
 
 const ADDRESS = internalAddress('inner', 'id')
-const OPTIONS = {
-  connectTimeout: 0,
-  source: null,
-  original: null,
-  preamble: null,
-  watches: null,
-  tls: null,
-  bufferLimit: 1000,
-}
+const OPTIONS = { ...PLAIN_CONNECT, bufferLimit: 1000 }
 
 interface End {
   readonly connection: SocketConnection

@@ -72,6 +72,17 @@ export class Recorder implements ConnectionHandler {
   }
 }
 
+/** Nothing asked for. */
+export const PLAIN_CONNECT: ConnectOptions = {
+  connectTimeout: 0,
+  source: null,
+  original: null,
+  preamble: null,
+  watches: null,
+  tls: null,
+  bufferLimit: 0,
+}
+
 export interface Loopback {
   readonly loop: SocketLoop
   readonly timers: VirtualTimers
@@ -118,17 +129,7 @@ export async function loopback(holds = 0): Promise<Loopback> {
     },
     dial(options = {}) {
       const handler = new Recorder()
-      const full = {
-        connectTimeout: 0,
-        source: null,
-        original: null,
-        preamble: null,
-        watches: null,
-        tls: null,
-        bufferLimit: 0,
-        ...options,
-      }
-      const connection = connect(loop, ipAddress('127.0.0.1', port), full, handler)
+      const connection = connect(loop, ipAddress('127.0.0.1', port), { ...PLAIN_CONNECT, ...options }, handler)
       all.push(connection)
       return { connection, handler }
     },

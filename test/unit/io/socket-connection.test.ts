@@ -4,7 +4,7 @@ import { ipAddress, pipeAddress } from '../../../src/io/address.ts'
 import { CloseHow, CloseReason, Flow, ReadHold } from '../../../src/io/connection.ts'
 import { connectFailure, LATE_CONNECT } from '../../../src/io/errno.ts'
 import { connect } from '../../../src/io/socket-connection.ts'
-import { loopback, Recorder } from './loopback.ts'
+import { loopback, PLAIN_CONNECT, Recorder } from './loopback.ts'
 
 t.test('bytes and latin1 strings written in one turn arrive in order, in one chunk', async t => {
   const pair = await loopback()
@@ -177,28 +177,19 @@ t.test("a refused connection is ConnectFailed with Envoy's text", async t => {
   const pair = await loopback()
   pair.close()
   const handler = new Recorder()
-  const options = {
-    connectTimeout: 0,
-    source: null,
-    original: null,
-    preamble: null,
-    watches: null,
-    tls: null,
-    bufferLimit: 0,
-  }
-  const connection = connect(pair.loop, ipAddress('127.0.0.1', pair.port), options, handler)
+  const connection = connect(pair.loop, ipAddress('127.0.0.1', pair.port), PLAIN_CONNECT, handler)
   await handler.until(() => handler.closed !== null)
   t.equal(handler.closed, CloseReason.ConnectFailed)
   t.equal(connection.transportFailure, 'delayed connect error: Connection refused')
   const unix = new Recorder()
-  const second = connect(pair.loop, pipeAddress('/nonexistent/socket'), options, unix)
+  const second = connect(pair.loop, pipeAddress('/nonexistent/socket'), PLAIN_CONNECT, unix)
   await unix.until(() => unix.closed !== null)
   t.equal(
     second.transportFailure,
     'immediate connect error: No such file or directory|remote address:/nonexistent/socket',
   )
   const multicast = new Recorder()
-  const third = connect(pair.loop, ipAddress('224.0.0.1', 81), options, multicast)
+  const third = connect(pair.loop, ipAddress('224.0.0.1', 81), PLAIN_CONNECT, multicast)
   await multicast.until(() => multicast.closed !== null)
   t.equal(third.transportFailure, 'immediate connect error: Network is unreachable|remote address:224.0.0.1:81')
   t.equal(
@@ -234,16 +225,7 @@ t.test('Unix sockets, abstract ones too', { skip: process.platform !== 'linux' }
   const server = net.createServer(s => s.end('hi')).listen({ path: `\0${name}` })
   await new Promise(done => server.once('listening', done))
   const handler = new Recorder()
-  const options = {
-    connectTimeout: 0,
-    source: null,
-    original: null,
-    preamble: null,
-    watches: null,
-    tls: null,
-    bufferLimit: 0,
-  }
-  const connection = connect(pair.loop, pipeAddress(`@${name}`), options, handler)
+  const connection = connect(pair.loop, pipeAddress(`@${name}`), PLAIN_CONNECT, handler)
   await handler.until(() => handler.ended)
   t.equal(handler.text, 'hi')
   connection.close(CloseHow.NoFlush)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ResetReason } from '../../../../src/codec/codec.ts'
+import { type CodecStream, ResetReason } from '../../../../src/codec/codec.ts'
 import { HeaderBlock } from '../../../../src/codec/header-block.ts'
 import { Http2ClientCodec } from '../../../../src/codec/http2/client.ts'
 import { defaultHttp2Options, type Http2Options } from '../../../../src/codec/http2/options.ts'
@@ -157,24 +157,29 @@ t.test('resets cross with Envoy’s reasons and codes', async t => {
   t.equal(pair.client.activeStreams + pair.server.activeStreams, 0)
 })
 
+/** A response of 100,000 bytes to a request that goes on; its client takes no more of it than the first window. */
+function answeredEarly(complete: boolean): { pair: Pair; asking: CodecStream; answering: CodecStream } {
+  const pair = new Pair({ initialStreamWindowSize: 65535, initialConnectionWindowSize: 65535 })
+  const asking = pair.client.newStream(null)!
+  asking.encodeHeaders(request('/upload'), false)
+  pair.settle()
+  const answering = pair.down.streams[0]!
+  pair.up.onHead = r => r.holdReading(1, true)
+  answering.encodeHeaders(response(200), false)
+  answering.encodeData(Buffer.alloc(100_000, 'z'), complete)
+  return { pair, asking, answering }
+}
+
 t.test(
   'a complete response that waits for window goes out before the reset of its request, which does no harm',
   async t => {
-    const pair = new Pair({ initialStreamWindowSize: 65535, initialConnectionWindowSize: 65535 })
-    const s = pair.client.newStream(null)!
-    s.encodeHeaders(request('/upload'), false)
+    const { pair, asking, answering } = answeredEarly(true)
     pair.settle()
-    const answering = pair.down.streams[0]!
-    pair.up.onHead = r => r.holdReading(1, true)
-    answering.encodeHeaders(response(200), false)
-    answering.encodeData(Buffer.alloc(100_000, 'z'), true)
-    pair.settle()
-    pair.down.take()
     answering.reset(ResetReason.Local)
-    s.encodeData(Buffer.from('more of the request'), false)
+    asking.encodeData(Buffer.from('more of the request'), false)
     pair.settle()
     t.equal(pair.server.activeStreams, 1, 'it waits')
-    s.holdReading(1, false)
+    asking.holdReading(1, false)
     pair.settle()
     const seen = pair.up.take()
     const data = seen.find(line => line.startsWith('data'))!
@@ -184,14 +189,7 @@ t.test(
 )
 
 t.test('a response that is not complete is cut off by a reset, whatever waits', async t => {
-  const pair = new Pair({ initialStreamWindowSize: 65535, initialConnectionWindowSize: 65535 })
-  const s = pair.client.newStream(null)!
-  s.encodeHeaders(request('/upload'), false)
-  pair.settle()
-  const answering = pair.down.streams[0]!
-  pair.up.onHead = r => r.holdReading(1, true)
-  answering.encodeHeaders(response(200), false)
-  answering.encodeData(Buffer.alloc(100_000, 'z'), false)
+  const { pair, answering } = answeredEarly(false)
   answering.reset(ResetReason.Local)
   pair.settle()
   t.match(pair.up.take().at(-1), /^reset 1 /)
