@@ -260,10 +260,14 @@ export class ClusterStore {
     this.options.store.declare(prefix, CLUSTER_STATS)
     // Envoy writes it at once; nothing else ever does.
     this.options.store.scope(prefix).gauge('warming_state').set(0)
-    for (const { typeUrl } of transportLayers(config.transportSocket)) {
-      const template = UPSTREAM_TRANSPORT_STATS.get(typeUrl)
-      if (template !== undefined) this.options.store.declare(prefix, template)
-    }
+    const matches = config.transportSocketMatches
+    for (const socket of [config.transportSocket, ...matches.map(match => match.transportSocket)])
+      for (const { typeUrl } of transportLayers(socket)) {
+        const template = UPSTREAM_TRANSPORT_STATS.get(typeUrl)
+        if (template !== undefined) this.options.store.declare(prefix, template)
+      }
+    const counters = matches.map(match => `${match.name}.total_match_count`)
+    this.options.store.declare(prefix, { counters, gauges: [], histograms: [] })
     this.#count()
     return cluster
   }

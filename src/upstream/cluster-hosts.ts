@@ -137,6 +137,8 @@ export class ClusterHosts {
         const key = hostKey(config)
         // Envoy keeps the first of two hosts with one address.
         if (next.has(key)) continue
+        // As Envoy, which makes every host anew for an update, and puts the metadata of one that is known into the old one.
+        this.countMatch(config)
         const old = before.get(key)
         if (old !== undefined && sameHost(old.config, config)) {
           const priority = old.config.priority
@@ -212,9 +214,12 @@ export class ClusterHosts {
       else bits |= this.config.lb.ignoreNewHostsUntilFirstHc ? UNCHECKED | HostHealth.PendingActive : UNCHECKED
     }
     host.cells.store(HostCell.Health, bits)
-    const matched = matchTransportSocket(this.config, config.metadata)
-    this.stats.counter(`${matched.name}.total_match_count`).inc()
     return host
+  }
+
+  private countMatch({ metadata }: HostConfig): void {
+    const { name } = matchTransportSocket(this.config, metadata)
+    this.stats.counter(`${name}.total_match_count`).inc()
   }
 
   /** Takes over a known host's new settings; true when workers must hear of it. */
@@ -228,6 +233,7 @@ export class ClusterHosts {
       host.cells.clearBits(HostCell.Health, EDS_BITS)
       host.cells.setBits(HostCell.Health, edsHealthBits(config.healthStatus))
     }
+    if (JSON.stringify(before.metadata) !== JSON.stringify(config.metadata)) this.countMatch(config)
     return listedAgain || JSON.stringify(before) !== JSON.stringify(config)
   }
 

@@ -152,7 +152,7 @@ export class HostPools {
         return null
       }
     }
-    const options = this.options(kind, v)
+    const options = (): UpstreamConnectOptions => this.options(kind, v)
     switch (kind) {
       case PoolKind.Http1:
         return new Http1Pool(this.cluster, this.host, priority, options, this.services)

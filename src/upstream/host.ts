@@ -92,7 +92,9 @@ export class WorkerHost implements Host {
   healthStatus: HealthStatus
   /** Set by the cluster when the first pool is needed. */
   pools: HostPools | null = null
-  /** How to connect for TCP users; made with the first connection. */
+  /** Counts updates: what was made of hostname and metadata before is to be made anew. */
+  revision = 0
+  /** How to connect for TCP users; made with the first connection after an update. */
   tcpOptions: UpstreamConnectOptions | null = null
   /** When this worker first saw it healthy, for slow start; -1 = not healthy. */
   healthySince = -1
@@ -142,6 +144,8 @@ export class WorkerHost implements Host {
   }
 
   update(published: PublishedHost): void {
+    this.revision++
+    this.tcpOptions = null
     this.hostname = published.hostname
     this.weight = published.weight
     this.priority = published.priority

@@ -48,7 +48,10 @@ export abstract class HttpConnectionPool implements HttpPool {
   readonly random: Random
   protected readonly codecs: ClientCodecs
   private readonly connector: Connector
-  private readonly options: UpstreamConnectOptions
+  private readonly makeOptions: () => UpstreamConnectOptions
+  private options: UpstreamConnectOptions | null = null
+  /** Of the host when the options were made. */
+  private revision = -1
   active = 0
   private readonly clients: PoolClient[] = []
   /** A stack: the last one was used last. */
@@ -64,13 +67,13 @@ export abstract class HttpConnectionPool implements HttpPool {
     cluster: Cluster,
     host: WorkerHost,
     priority: 0 | 1,
-    options: UpstreamConnectOptions,
+    makeOptions: () => UpstreamConnectOptions,
     services: PoolServices,
   ) {
     this.cluster = cluster
     this.host = host
     this.priority = priority
-    this.options = options
+    this.makeOptions = makeOptions
     this.timers = services.timers
     this.random = services.random
     this.connector = services.connector
@@ -244,7 +247,17 @@ export abstract class HttpConnectionPool implements HttpPool {
     client.index = this.clients.length
     this.clients.push(client)
     this.connectingCapacity += client.limit
-    client.connection = this.connector.connect(this.host.address, this.options, client)
+    client.connection = this.connector.connect(this.host.address, this.connectOptions(), client)
+  }
+
+  /** New connections follow the metadata of the host, which chooses their transport socket. */
+  private connectOptions(): UpstreamConnectOptions {
+    const { revision } = this.host
+    if (this.options === null || this.revision !== revision) {
+      this.options = this.makeOptions()
+      this.revision = revision
+    }
+    return this.options
   }
 
   private failPending(failure: PoolFailure, transportFailure: string): void {
