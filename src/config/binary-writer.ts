@@ -4,6 +4,12 @@ import { type FieldType, hasMessageType, type MessageType, messageType, wellKnow
 import { msToSeconds } from './well-known.ts'
 import { WireWriter } from './wire-writer.ts'
 
+/**
+ * Fields of a message, whole, whose numbers the descriptors do not have: kept by decodeMessage({ keepUnknownFields: true }) and written
+ * behind the others, for those who change something and pass the rest on. No key that Object.keys or JSON would see.
+ */
+export const UNKNOWN_FIELDS = Symbol('unknown fields')
+
 /** @throws Error when the value has not the shape of the type: that is a mistake of the caller, not of a user */
 export function encodeMessage(typeName: string, message: object): Uint8Array<ArrayBuffer> {
   const w = new WireWriter()
@@ -16,6 +22,11 @@ export function encodeAny(any: AnyMessage): Uint8Array<ArrayBuffer> {
   const w = new WireWriter()
   writeAny(w, any)
   return w.finish()
+}
+
+/** What decodeMessage makes, seen by its unknown fields. */
+export interface Kept {
+  [UNKNOWN_FIELDS]?: Uint8Array[]
 }
 
 function writeMessage(w: WireWriter, type: MessageType, message: Record<string, unknown>): void {
@@ -31,6 +42,8 @@ function writeMessage(w: WireWriter, type: MessageType, message: Record<string, 
     } else if (field.repeated) for (const v of value as unknown[]) writeField(w, field, v)
     else writeField(w, field, value)
   }
+  const unknown = (message as Kept)[UNKNOWN_FIELDS]
+  if (unknown !== undefined) for (const bytes of unknown) w.raw(bytes)
 }
 
 function writeMap(w: WireWriter, field: FieldType, map: Record<string, unknown>): void {

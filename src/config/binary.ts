@@ -3,6 +3,7 @@
  */
 import { ConfigError } from '../base/errors.ts'
 import type { AnyMessage } from './any.ts'
+import { type Kept, UNKNOWN_FIELDS } from './binary-writer.ts'
 import { type FieldType, hasMessageType, type MessageType, messageType, wellKnownHolder } from './descriptors.ts'
 import { FieldPath } from './field-path.ts'
 import { emptyValue, readJson, type UnknownField } from './json-reader.ts'
@@ -33,15 +34,16 @@ const TYPED_STRUCTS = new Set(['xds.type.v3.TypedStruct', 'udpa.type.v1.TypedStr
 
 /**
  * @param options.keepUnknownAny an Any of an unknown type keeps its bytes instead of failing (default true)
+ * @param options.keepUnknownFields unknown numbers stay in the message, for encodeMessage (default false)
  * @throws ConfigError CONFIG_BINARY, CONFIG_ANY_TYPE, and what a TypedStruct's JSON may raise
  */
 export function decodeMessage<T extends object = object>(
   typeName: string,
   bytes: Uint8Array,
   at: FieldPath = FieldPath.root(),
-  options: { keepUnknownAny?: boolean } = {},
+  options: { keepUnknownAny?: boolean; keepUnknownFields?: boolean } = {},
 ): DecodeResult<T> {
-  const decoder = new Decoder(options.keepUnknownAny ?? true)
+  const decoder = new Decoder(options.keepUnknownAny ?? true, options.keepUnknownFields ?? false)
   try {
     const message = decoder.message(messageType(typeName), new WireReader(bytes), at, 0) as T
     return { message, unknownNumbers: decoder.unknownNumbers, unknownFields: decoder.unknownFields }
@@ -57,9 +59,11 @@ class Decoder {
   readonly unknownNumbers: UnknownNumber[] = []
   readonly unknownFields: UnknownField[] = []
   readonly #keepUnknownAny: boolean
+  readonly #keepUnknownFields: boolean
 
-  constructor(keepUnknownAny: boolean) {
+  constructor(keepUnknownAny: boolean, keepUnknownFields: boolean) {
     this.#keepUnknownAny = keepUnknownAny
+    this.#keepUnknownFields = keepUnknownFields
   }
 
   message(type: MessageType, r: WireReader, at: FieldPath, depth: number): Record<string, unknown> {
@@ -71,6 +75,7 @@ class Decoder {
   #into(out: Record<string, unknown>, type: MessageType, r: WireReader, at: FieldPath, depth: number): void {
     if (depth > MAX_DEPTH) throw new WireError('messages nest too deeply')
     while (r.at < r.end) {
+      const start = r.at
       const tag = r.uint32()
       const number = tag >>> 3
       if (number === 0) throw new WireError('field number 0')
@@ -80,6 +85,7 @@ class Decoder {
       if (field === undefined || (field.wireType !== wireType && !packed)) {
         if (this.unknownNumbers.length < 1000) this.unknownNumbers.push({ at, typeName: type.name, number })
         r.skip(wireType)
+        if (this.#keepUnknownFields) keep(out, r.bytes.subarray(start, r.at))
         continue
       }
       // Several members of one oneof on the wire: the last one counts.
@@ -375,4 +381,10 @@ function container(out: Record<string, unknown>, name: string, map: boolean): un
 function isZero(field: FieldType, value: unknown): boolean {
   if (field.isEnum) return field.enum.byName.get(value as string) === 0
   return value === 0 || value === false || value === '' || (value instanceof Uint8Array && value.length === 0)
+}
+
+function keep(message: Kept, field: Uint8Array): void {
+  const kept = message[UNKNOWN_FIELDS]
+  if (kept === undefined) message[UNKNOWN_FIELDS] = [field]
+  else kept.push(field)
 }

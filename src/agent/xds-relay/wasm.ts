@@ -1,6 +1,7 @@
 import type { AnyMessage } from '../../config/any.ts'
 import { decodeMessage } from '../../config/binary.ts'
 import { encodeAny, encodeMessage } from '../../config/binary-writer.ts'
+import { FieldPath } from '../../config/field-path.ts'
 import { decodeAny } from '../../xds/discovery-wire.ts'
 import { Logger } from '../log.ts'
 import type { WasmModules } from '../wasm/module-cache.ts'
@@ -50,6 +51,7 @@ const TIMEOUT_MS = 5000
 /** A resource of ECDS whose module has to be fetched. */
 export interface RemoteWasm {
   readonly name: string
+  readonly extension: ExtensionConfig
   readonly isHttp: boolean
   readonly wasm: Wasm
 }
@@ -87,11 +89,12 @@ export async function localWasm(
   modules: WasmModules,
   count: (result: string) => void,
 ): Promise<Uint8Array> {
-  const { name, isHttp, wasm } = remote
+  const { name, extension, isHttp, wasm } = remote
   try {
     const vm_config = await localVm(remote, modules)
     const message = { ...wasm, config: { ...wasm.config, vm_config } }
-    const local = extension(name, isHttp ? HTTP_WASM : NETWORK_WASM, message)
+    const typed_config = { type_url: isHttp ? HTTP_WASM : NETWORK_WASM, message }
+    const local = encodeExtension({ ...extension, typed_config })
     count('success')
     return local
   } catch (error) {
@@ -147,15 +150,23 @@ function remoteWasm(bytes: Uint8Array): RemoteWasm | null {
   const inner = decodeAny(decodeAny(bytes).bytes).typeUrl
   if (inner === '') throw new Error('typed extension config does not contain any typed config')
   if (inner !== HTTP_WASM && inner !== NETWORK_WASM && inner !== TYPED_STRUCT) return null
-  const config = decodeMessage<ExtensionConfig>(EXTENSION_CONFIG.slice(PREFIX.length), bytes).message
-  const type = config.typed_config?.type_url ?? ''
+  // The proxy may be newer than the descriptors.
+  const { message: extension } = decodeMessage<ExtensionConfig>(
+    EXTENSION_CONFIG.slice(PREFIX.length),
+    bytes,
+    FieldPath.root(),
+    { keepUnknownFields: true },
+  )
+  const type = extension.typed_config?.type_url ?? ''
   if (type !== HTTP_WASM && type !== NETWORK_WASM) return null
-  const wasm = config.typed_config?.message as Wasm
+  const wasm = extension.typed_config?.message as Wasm
   const code = wasm.config?.vm_config?.code
-  if (code?.remote !== undefined) return { name: config.name ?? '', isHttp: type === HTTP_WASM, wasm }
+  if (code?.remote !== undefined) {
+    return { name: extension.name ?? '', extension, isHttp: type === HTTP_WASM, wasm }
+  }
   if (code?.local !== undefined) return null
   throw new Error(
-    `no remote and local load found in Wasm ${type === HTTP_WASM ? 'HTTP' : 'Network'} filter ${config.name}`,
+    `no remote and local load found in Wasm ${type === HTTP_WASM ? 'HTTP' : 'Network'} filter ${extension.name}`,
   )
 }
 
@@ -170,12 +181,13 @@ function rbac(name: string, isHttp: boolean, open: boolean): Uint8Array {
   const rules = open ? {} : { rules: {} }
   const prefix = open ? 'wasm-default-allow' : 'wasm-default-deny'
   const message = { ...rules, ...(isHttp ? { rules_stat_prefix: prefix } : { stat_prefix: prefix }) }
-  return extension(name, `${PREFIX}envoy.extensions.filters.${isHttp ? 'http' : 'network'}.rbac.v3.RBAC`, message)
+  const type_url = `${PREFIX}envoy.extensions.filters.${isHttp ? 'http' : 'network'}.rbac.v3.RBAC`
+  return encodeExtension({ name, typed_config: { type_url, message } })
 }
 
-function extension(name: string, type_url: string, message: object): Uint8Array {
+function encodeExtension(extension: ExtensionConfig): Uint8Array {
   return encodeAny({
     type_url: EXTENSION_CONFIG,
-    value: encodeMessage(EXTENSION_CONFIG.slice(PREFIX.length), { name, typed_config: { type_url, message } }),
+    value: encodeMessage(EXTENSION_CONFIG.slice(PREFIX.length), extension),
   })
 }

@@ -423,6 +423,7 @@ for (const protocol of [STATE_OF_THE_WORLD, DELTA]) {
     }
     const internal = { environment_variables: { key_values: { ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION: '8' } } }
     const missing = { environment_variables: { key_values: { ISTIO_META_WASM_IMAGE_PULL_SECRET: '' } } }
+    const newer = wasm('b', 'network', {}, remote('http://x/b', undefined, 'abc'), internal)
     istiod.send(
       setup.response(ECDS, [
         wasm('a', 'http', { root_id: 'r', configuration, fail_open: true }, remote('oci://x/y:a', 30_000), {
@@ -430,7 +431,7 @@ for (const protocol of [STATE_OF_THE_WORLD, DELTA]) {
           runtime: 'envoy.wasm.runtime.v8',
           environment_variables: { host_env_keys: ['HOME'], key_values },
         }),
-        wasm('b', 'network', {}, remote('http://x/b', undefined, 'abc'), internal),
+        { ...newer, value: Buffer.concat([newer.value, UNKNOWN]) },
         wasm('c', 'http', {}, remote('oci://x/y:c'), missing),
       ]),
     )
@@ -438,7 +439,9 @@ for (const protocol of [STATE_OF_THE_WORLD, DELTA]) {
     interface Response {
       resources: { resource?: { message: object }; message?: object }[]
     }
-    const got = decodeMessage<Response>(`envoy.service.discovery.v3.${type}`, await proxy.response()).message
+    const response = await proxy.response()
+    t.ok(response.includes(UNKNOWN), 'what only a newer proxy understands')
+    const got = decodeMessage<Response>(`envoy.service.discovery.v3.${type}`, response).message
     const messages = got.resources.map(r => r.resource?.message ?? r.message) as {
       typed_config: { message: { config: { vm_config: { environment_variables?: object } } } }
     }[]

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import { decodeMessage, encodeMessage } from '../../../src/config/binary.ts'
 import { messageType, messageTypeNames } from '../../../src/config/descriptors.ts'
+import { FieldPath } from '../../../src/config/field-path.ts'
 import { readJson } from '../../../src/config/json-reader.ts'
 import { parseJsonText } from '../../../src/config/json-text.ts'
 import { printJson, toJson } from '../../../src/config/json-writer.ts'
@@ -46,6 +47,29 @@ t.test('what istiod sends is understood completely', t => {
       `${file}: over JSON`,
     )
   }
+  t.end()
+})
+
+t.test('unknown numbers survive at every depth when they are to be kept, and are no keys', t => {
+  const type = 'envoy.config.core.v3.TypedExtensionConfig'
+  // Fields 1000 and 1001, once of each wire type that protobuf writes.
+  const unknown = Buffer.from([
+    0xc2, 0x3e, 2, 1, 2, 0xc0, 0x3e, 7, 0xc9, 0x3e, 1, 2, 3, 4, 5, 6, 7, 8, 0xcd, 0x3e, 1, 2, 3, 4,
+  ])
+  const cors = { type_url: 'type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors', message: {} }
+  const plain = { name: 'x', typed_config: cors }
+  const inner = Buffer.concat([
+    Buffer.from([0x0a, cors.type_url.length]),
+    Buffer.from(cors.type_url),
+    Buffer.from([0x12, unknown.length]),
+    unknown,
+  ])
+  const bytes = Buffer.concat([Buffer.from([0x0a, 1, 0x78, 0x12, inner.length]), inner, unknown])
+  const kept = decodeMessage(type, bytes, FieldPath.root(), { keepUnknownFields: true })
+  t.same(JSON.parse(JSON.stringify(kept.message)), plain)
+  t.equal(kept.unknownNumbers.length, 8)
+  t.same(Buffer.from(encodeMessage(type, kept.message)), bytes)
+  t.same(encodeMessage(type, decodeMessage(type, bytes).message), encodeMessage(type, plain))
   t.end()
 })
 
