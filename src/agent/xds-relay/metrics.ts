@@ -1,4 +1,4 @@
-import { Counter, Gauge, type Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 
 /** Istio's counters of the relay (pkg/istio-agent/metrics). */
 export interface RelayMetrics {
@@ -11,6 +11,8 @@ export interface RelayMetrics {
   /** Size of a request of the proxy, in bytes. */
   received(bytes: number): void
   wasmConversion(result: string): void
+  /** Of all resources of one response, downloads included. Milliseconds. */
+  wasmConversionDuration(ms: number): void
 }
 
 export function relayMetrics(registry: Registry): RelayMetrics {
@@ -32,6 +34,12 @@ export function relayMetrics(registry: Registry): RelayMetrics {
     'number of Wasm config conversions and results, including success, no remote load, marshal failure, remote fetch failure, miss remote fetch hint.',
     ['result'],
   )
+  const wasmDuration = new Histogram({
+    name: 'istio_agent_wasm_config_conversion_duration',
+    help: 'Total time in milliseconds istio-agent spends on converting remote load in Wasm config.',
+    buckets: Array.from({ length: 15 }, (_, i) => 2 ** i),
+    registers,
+  })
   let max = 0
   return {
     request: () => requests.inc(),
@@ -45,5 +53,6 @@ export function relayMetrics(registry: Registry): RelayMetrics {
       largest.set(max)
     },
     wasmConversion: result => wasm.inc({ result }),
+    wasmConversionDuration: ms => wasmDuration.observe(ms),
   }
 }

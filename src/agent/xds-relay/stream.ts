@@ -154,6 +154,8 @@ export class RelayStream {
 
   #forwardExtensions(bytes: Buffer, head: ResponseHead, modules: WasmModules): void {
     const { protocol, metrics } = this.#options
+    const start = performance.now()
+    const converted = (): void => metrics.wasmConversionDuration(performance.now() - start)
     const found: (RemoteWasm | null)[] = []
     try {
       protocol.replaceResources(bytes, any => {
@@ -161,17 +163,19 @@ export class RelayStream {
         return null
       })
     } catch (error) {
+      converted()
       log.debug(`sending NACK for ECDS resources, err: ${(error as Error).message}`)
       this.#request(head.typeUrl, this.#extensionVersion, head.nonce, (error as Error).message)
       return
     }
     if (this.#fetching === null && found.every(remote => remote === null)) {
+      converted()
       this.#forward(bytes)
       return
     }
     // Other types go on meanwhile; what istiod says of extensions keeps its order.
     const before = this.#fetching
-    const now = this.#forwardLocal(bytes, found, modules, before).then(() => {
+    const now = this.#forwardLocal(bytes, found, modules, before, converted).then(() => {
       if (this.#fetching === now) this.#fetching = null
     })
     this.#fetching = now
@@ -182,11 +186,13 @@ export class RelayStream {
     found: readonly (RemoteWasm | null)[],
     modules: WasmModules,
     before: Promise<void> | null,
+    converted: () => void,
   ): Promise<void> {
     const { protocol, metrics } = this.#options
     const results = await Promise.all(
       found.map(remote => (remote === null ? null : localWasm(remote, modules, metrics.wasmConversion))),
     )
+    converted()
     await before
     let at = 0
     this.#guarded(() => this.#forward(Buffer.from(protocol.replaceResources(bytes, () => results[at++] ?? null))))

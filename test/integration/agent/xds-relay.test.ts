@@ -382,6 +382,7 @@ for (const protocol of [STATE_OF_THE_WORLD, DELTA]) {
       t.match(nack, { type_url: ECDS, response_nonce: 'n9', error_detail: { code: 13 } })
       if (!protocol.isDelta) t.equal(nack.version_info, 'v6', 'the version accepted last')
       t.match(await setup.counters(), 'istio_agent_wasm_config_conversion_count{result="unmarshal_failure"} 1')
+      t.match(await setup.counters(), 'istio_agent_wasm_config_conversion_duration_count 3', 'every response of ECDS')
     },
   )
 
