@@ -5,6 +5,7 @@ import { untilLogged } from './access-log.ts'
 import { ask, stats } from './ask.ts'
 import { Checks } from './checks.ts'
 import { questionFor } from './http.ts'
+import { checkMoved } from './moved.ts'
 
 export const GRPC_PATH = '/bench.Echo/Unary'
 
@@ -39,11 +40,9 @@ export async function checkGrpc(target: Target): Promise<Check[]> {
   if (peer.isEnvoy) {
     const time = answer.headers['x-envoy-upstream-service-time']
     checks.add('x-envoy-upstream-service-time', /^\d+$/.test(String(time)), `${time}`)
-    const after = await stats(sites.admin)
     const { cluster, statPrefix } = configuration.checks
     const names = [`http.${statPrefix}.downstream_rq_2xx`, `cluster.${cluster}.upstream_rq_200`]
-    const still = names.filter(name => (after.get(name) ?? 0) <= (before.get(name) ?? 0))
-    checks.add('stats moved', still.length === 0, still.length === 0 ? names.join(', ') : `still: ${still.join(', ')}`)
+    await checkMoved(checks, sites.admin, before, names)
   }
   const mark = `/bench.Echo/Check${randomUUID().slice(0, 8)}`
   await call(mark)

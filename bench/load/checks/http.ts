@@ -4,6 +4,7 @@ import type { Target } from '../target.ts'
 import { untilLogged } from './access-log.ts'
 import { type Answer, ask, type Question, stats } from './ask.ts'
 import { Checks } from './checks.ts'
+import { checkMoved } from './moved.ts'
 import type { CheckPlan } from './plan.ts'
 
 /** Everything that a request through an HTTP listener must have brought about. */
@@ -29,7 +30,7 @@ export async function checkHttp(target: Target, depth: 'full' | 'quick'): Promis
   const requestId = await checkUpstreamHeaders(checks, target)
   if (plan.retries && (peer.isEnvoy || peer.id === 'haproxy' || peer.id === 'nginx')) await checkRetry(checks, target)
   if (plan.stallSeconds !== null) await checkTimeout(checks, target, plan.stallSeconds)
-  if (peer.isEnvoy) checkStats(checks, plan, before, await stats(target.sites.admin))
+  if (peer.isEnvoy) await checkStats(checks, plan, target.sites.admin, before)
   if (plan.log) {
     const line = await untilLogged(target.sites.log, mark, plan.logWaitSeconds)
     checks.add('access log line', line !== null, line ?? `no line with ${mark} in the log`)
@@ -99,21 +100,19 @@ async function checkTimeout(checks: Checks, target: Target, seconds: number): Pr
   )
 }
 
-function checkStats(
+async function checkStats(
   checks: Checks,
   plan: CheckPlan,
+  port: number,
   before: ReadonlyMap<string, number>,
-  after: ReadonlyMap<string, number>,
-): void {
+): Promise<void> {
   const http = `http.${plan.statPrefix}`
   const upstream = `cluster.${plan.cluster}`
   const moved = [`${http}.downstream_rq_2xx`, `${http}.downstream_cx_total`, `${upstream}.upstream_rq_total`]
   if (plan.retries) moved.push(`${upstream}.upstream_rq_retry`, `${upstream}.upstream_rq_retry_success`)
   if (plan.stallSeconds !== null) moved.push(`${upstream}.upstream_rq_timeout`, `${http}.downstream_rq_5xx`)
   if (plan.stallSeconds !== null && plan.stallSeconds > 2) moved.push(`${upstream}.upstream_rq_per_try_timeout`)
-  const still = moved.filter(name => (after.get(name) ?? 0) <= (before.get(name) ?? 0))
-  const detail = still.length === 0 ? moved.join(', ') : `did not move: ${still.join(', ')}`
-  checks.add('stats moved', still.length === 0, detail)
+  const after = await checkMoved(checks, port, before, moved)
   if (!plan.tls) return
   const handshakes = [...after].find(([name]) => /^listener\..*\.ssl\.handshake$/.test(name))
   checks.add('handshakes are counted', (handshakes?.[1] ?? 0) > 0, `${handshakes?.[0]}: ${handshakes?.[1]}`)

@@ -4,6 +4,7 @@ import type { Target } from '../target.ts'
 import { untilLines } from './access-log.ts'
 import { stats } from './ask.ts'
 import { Checks } from './checks.ts'
+import { checkMoved } from './moved.ts'
 
 /** Bytes must come back, be counted and, once the connection has ended, be logged. */
 export async function checkTcp(target: Target): Promise<Check[]> {
@@ -16,15 +17,12 @@ export async function checkTcp(target: Target): Promise<Check[]> {
   const logged = await untilLines(sites.log, lines + 1, configuration.checks.logWaitSeconds)
   checks.add('access log line', logged > lines, `${logged - lines} more`)
   if (!peer.isEnvoy) return checks.list
-  const after = await stats(sites.admin)
   const tcp = `tcp.${configuration.checks.statPrefix}`
-  const names = [
+  await checkMoved(checks, sites.admin, before, [
     `${tcp}.downstream_cx_total`,
     `${tcp}.downstream_cx_rx_bytes_total`,
     `cluster.${configuration.checks.cluster}.upstream_cx_tx_bytes_total`,
-  ]
-  const still = names.filter(name => (after.get(name) ?? 0) <= (before.get(name) ?? 0))
-  checks.add('stats moved', still.length === 0, still.length === 0 ? names.join(', ') : `still: ${still.join(', ')}`)
+  ])
   return checks.list
 }
 

@@ -1,5 +1,6 @@
 import { emptyLog, untilLines } from '../checks/access-log.ts'
 import { stats } from '../checks/ask.ts'
+import { statsUntil } from '../checks/moved.ts'
 import type { Check } from '../result.ts'
 import type { Target } from '../target.ts'
 
@@ -24,7 +25,8 @@ export async function openLedger(target: Target): Promise<Ledger> {
 export async function settleLedger(target: Target, ledger: Ledger, requests: number): Promise<Check[]> {
   const checks: Check[] = []
   if (ledger.stat !== '') {
-    const grown = ((await stats(target.sites.admin)).get(ledger.stat) ?? 0) - ledger.counted
+    const grownIn = (now: ReadonlyMap<string, number>): number => (now.get(ledger.stat) ?? 0) - ledger.counted
+    const grown = grownIn(await statsUntil(target.sites.admin, now => grownIn(now) >= requests))
     checks.push({
       name: 'every request of the load is in the stats',
       passed: grown >= requests,
