@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto'
 import type net from 'node:net'
 import type tls from 'node:tls'
 import { lazyCrypto, lazyTls } from '../../base/lazy-modules.ts'
@@ -83,13 +84,7 @@ export class ServerTls implements TlsDriver {
     if (failure !== '') {
       connection.transportFailure = failure
       connection.refusalAlert = refusal(socket, material.verifier.alert(socket))
-      connection.tls = new TlsSession(
-        socket,
-        connection.clientHello?.serverName ?? '',
-        peer,
-        connection.localCertificate,
-        false,
-      )
+      connection.tls = sessionOf(connection, socket, peer, false)
       this.#context.warn(connection.remote.text, `${failure}; ${material.verifier.explain(peer)}`)
       return null
     }
@@ -97,8 +92,7 @@ export class ServerTls implements TlsDriver {
     if (!material.verifier.active) stats.noCertificate.inc()
     stats.handshake.inc()
     const validated = peer !== undefined && material.verifier.verifiesChain && !material.validation.acceptUntrusted
-    const sni = connection.clientHello?.serverName ?? ''
-    const info = new TlsSession(socket, sni, peer, connection.localCertificate, validated)
+    const info = sessionOf(connection, socket, peer, validated)
     if (info.resumed) stats.sessionReused.inc()
     stats.seen('ciphers', info.cipher)
     stats.seen('versions', info.version)
@@ -117,16 +111,8 @@ export class ServerTls implements TlsDriver {
     const text = handshakeErrorText(error)
     // A peer that only went away is no TLS error, as in Envoy.
     if (text === '') return text
-    if (connection.tls === null) {
-      const facts = unfinished(this.#speaks13(connection.clientHello), socket)
-      connection.tls = new TlsSession(
-        facts,
-        connection.clientHello?.serverName ?? '',
-        undefined,
-        connection.localCertificate,
-        false,
-      )
-    }
+    const facts = unfinished(this.#speaks13(connection.clientHello), socket)
+    connection.tls ??= sessionOf(connection, facts, undefined, false)
     if (error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') {
       this.#context.stats.failVerifyNoCert.inc()
       connection.transportFailure = PEER_WITHOUT_CERTIFICATE
@@ -195,12 +181,21 @@ export class ServerTls implements TlsDriver {
   }
 }
 
+function sessionOf(
+  { clientHello, localCertificate }: SocketConnection,
+  facts: HandshakeFacts,
+  peer: X509Certificate | undefined,
+  validated: boolean,
+): TlsSession {
+  return new TlsSession(facts, clientHello?.serverName ?? '', peer, localCertificate, validated)
+}
+
 /** Until the client is judged: what an alert to it would have to be encrypted with. */
 const SECRETS = new WeakMap<tls.TLSSocket, { readonly secret: string; readonly cipher: string }>()
 
 function keepSecret(this: tls.TLSSocket, line: Buffer): void {
   const secret = serverSecretOf(line)
-  if (secret !== '') SECRETS.set(this, { secret, cipher: this.getCipher().name })
+  if (secret !== '') SECRETS.set(this, { secret, cipher: this.getCipher()?.name ?? '' })
 }
 
 /** Node lets go of a socket before it tells that the handshake failed: what is known of it besides. */
