@@ -146,8 +146,10 @@ export class WorkerConnector implements Connector {
   }
 }
 
-/** What the codec speaks is only offered when the TLS context names no protocols itself (applicationProtocolFallback). */
-// A filter's list always is (applicationProtocolListOverride).
+/**
+ * What the codec speaks is only offered when the TLS context names no protocols itself (applicationProtocolFallback), a filter's list
+ * always is (applicationProtocolListOverride).
+ */
 function driverFor(tls: ClientTls, options: UpstreamConnectOptions): TlsDriver {
   const fallback = tls.config.alpn.length > 0 || options.alpn.length === 0 ? null : options.alpn
   const alpn = options.alpnOverrides ? options.alpn : fallback

@@ -61,6 +61,37 @@ t.test('heads of random lines parse on a used connection as on a fresh one', asy
   }
 })
 
+t.test('status lines that come again are read as on a fresh connection', async t => {
+  const lines = [
+    'HTTP/1.1 200 OK\r\n',
+    'HTTP/1.1 204\r\n',
+    'HTTP/1.0 200 OK\r\n',
+    'HTTP/1.1 200 OK\n',
+    'HTTP/1.1 200 O\x01K\r\n',
+    'HTTP/1.1 20\r\n',
+  ]
+  const fields = ['content-length: 0\r\n\r\n', 'x-one: 1\r\ncontent-length: 3\r\n\r\n', '\r\n', 'x-one: 1\r\n']
+  const read = (parser: HeadParser, text: string): unknown[] => {
+    const block = new HeaderBlock()
+    const end = parser.parseResponse(text, 0, block)
+    return end < 0 ? [end, parser.details] : [end, block.status, block.list, parser.http11, parser.contentLength]
+  }
+  let seed = 11
+  const random = (n: number): number => {
+    seed = (seed * 1103515245 + 12345) & 0x7fffffff
+    return (seed >> 8) % n
+  }
+  let used = new HeadParser(8)
+  for (let round = 0; round < 3000; round++) {
+    const text = lines[random(random(3) === 0 ? lines.length : 2)]! + fields[random(fields.length)]!
+    const expected = read(new HeadParser(8), text)
+    const got = read(used, text)
+    if (JSON.stringify(got) !== JSON.stringify(expected)) t.same(got, expected, JSON.stringify(text))
+    if (got[0] === HeadResult.Error) used = new HeadParser(8)
+  }
+  t.pass()
+})
+
 t.test('a line that was remembered from half a head is still checked', async t => {
   const parser = new HeadParser(100)
   const bad = 'GET / HTTP/1.1\r\nx-bad: a\x01b\r\n'
