@@ -9,6 +9,7 @@ import {
 import { bytesField, message } from '../../src/agent/identity/proto-fields.ts'
 import { WireReader } from '../../src/config/wire-reader.ts'
 import { type ReadRequest, readCertificateRequest } from './certificate-request.ts'
+import { bytesMethod } from './grpc-bytes.ts'
 import type { CertificateAuthority } from './toy-ca.ts'
 
 /** One call of CreateCertificate, as it came. */
@@ -38,15 +39,7 @@ export interface CaServerOptions {
 }
 
 const SERVICE: ServiceDefinition = {
-  CreateCertificate: {
-    path: '/istio.v1.auth.IstioCertificateService/CreateCertificate',
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: identity,
-    requestDeserialize: identity,
-    responseSerialize: identity,
-    responseDeserialize: identity,
-  },
+  CreateCertificate: bytesMethod('/istio.v1.auth.IstioCertificateService/CreateCertificate', false, false),
 }
 
 /** istio.v1.auth.IstioCertificateService, istiod's CA as the agent sees it, over TLS. */
@@ -178,8 +171,4 @@ function signerOf(struct: Buffer): string {
 
 function peerNames(call: ServerUnaryCall<Buffer, Buffer>): string {
   return (call.getAuthContext().sslPeerCertificate as { subjectaltname?: string } | undefined)?.subjectaltname ?? ''
-}
-
-function identity(bytes: Buffer): Buffer {
-  return bytes
 }

@@ -3,7 +3,6 @@ import {
   type ClientReadableStream,
   credentials,
   Metadata,
-  type MethodDefinition,
   Server,
   ServerCredentials,
   type ServerDuplexStream,
@@ -15,27 +14,18 @@ import {
   status,
 } from '@grpc/grpc-js'
 import t from 'tap'
+import { asTheyAre, bytesMethod } from '../harness/grpc-bytes.ts'
 import { RunningProxy } from './proxy/running-proxy.ts'
 
 // A client and a server of gRPC that know nothing of each other's proxy: what they see is what an application sees.
 
-const bytes = (value: Buffer): Buffer => value
-const method = (name: string, requestStream: boolean, responseStream: boolean): MethodDefinition<Buffer, Buffer> => ({
-  path: `/lab.Echo/${name}`,
-  requestStream,
-  responseStream,
-  requestSerialize: bytes,
-  requestDeserialize: bytes,
-  responseSerialize: bytes,
-  responseDeserialize: bytes,
-})
 const service = {
-  unary: method('Unary', false, false),
-  collect: method('Collect', true, false),
-  repeat: method('Repeat', false, true),
-  chat: method('Chat', true, true),
-  fail: method('Fail', false, false),
-  wait: method('Wait', false, false),
+  unary: bytesMethod('/lab.Echo/Unary', false, false),
+  collect: bytesMethod('/lab.Echo/Collect', true, false),
+  repeat: bytesMethod('/lab.Echo/Repeat', false, true),
+  chat: bytesMethod('/lab.Echo/Chat', true, true),
+  fail: bytesMethod('/lab.Echo/Fail', false, false),
+  wait: bytesMethod('/lab.Echo/Wait', false, false),
 }
 const LIMIT = 8 * 1024 * 1024
 const options = { 'grpc.max_receive_message_length': LIMIT, 'grpc.max_send_message_length': LIMIT }
@@ -90,7 +80,7 @@ t.teardown(async () => {
 function unary(path: string, request: Buffer, deadline = 60_000): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const call = { deadline: Date.now() + deadline }
-    client.makeUnaryRequest(path, bytes, bytes, request, new Metadata(), call, (error, value) =>
+    client.makeUnaryRequest(path, asTheyAre, asTheyAre, request, new Metadata(), call, (error, value) =>
       error === null ? resolve(value!) : reject(error),
     )
   })
@@ -111,10 +101,17 @@ t.test('a unary call with metadata in head and trailers', async t => {
   const seen = await new Promise<{ head: Metadata; trailers: Metadata; value: Buffer }>((resolve, reject) => {
     let head = new Metadata()
     let value: Buffer = Buffer.alloc(0)
-    const call = client.makeUnaryRequest('/lab.Echo/Unary', bytes, bytes, Buffer.from('hi'), asked, (error, answer) => {
-      if (error !== null) reject(error)
-      else value = answer!
-    })
+    const call = client.makeUnaryRequest(
+      '/lab.Echo/Unary',
+      asTheyAre,
+      asTheyAre,
+      Buffer.from('hi'),
+      asked,
+      (error, answer) => {
+        if (error !== null) reject(error)
+        else value = answer!
+      },
+    )
     call.on('metadata', metadata => {
       head = metadata
     })
@@ -127,7 +124,7 @@ t.test('a unary call with metadata in head and trailers', async t => {
 
 t.test('a client stream', async t => {
   const value = await new Promise<Buffer>((resolve, reject) => {
-    const call = client.makeClientStreamRequest('/lab.Echo/Collect', bytes, bytes, (error, answer) =>
+    const call = client.makeClientStreamRequest('/lab.Echo/Collect', asTheyAre, asTheyAre, (error, answer) =>
       error === null ? resolve(answer!) : reject(error),
     )
     for (let i = 0; i < 20; i++) call.write(Buffer.from(`${i},`))
@@ -137,7 +134,7 @@ t.test('a client stream', async t => {
 })
 
 t.test('a server stream', async t => {
-  const got = await messages(client.makeServerStreamRequest('/lab.Echo/Repeat', bytes, bytes, Buffer.from('n')))
+  const got = await messages(client.makeServerStreamRequest('/lab.Echo/Repeat', asTheyAre, asTheyAre, Buffer.from('n')))
   t.same(
     got,
     Array.from({ length: 50 }, (_, i) => `n${i}`),
@@ -145,7 +142,7 @@ t.test('a server stream', async t => {
 })
 
 t.test('both directions at once, message by message', async t => {
-  const call = client.makeBidiStreamRequest('/lab.Echo/Chat', bytes, bytes)
+  const call = client.makeBidiStreamRequest('/lab.Echo/Chat', asTheyAre, asTheyAre)
   const got: string[] = []
   await new Promise<void>((resolve, reject) => {
     call.on('error', reject)
@@ -179,7 +176,7 @@ t.test('the deadline of the client ends the call, and the server hears of it', a
 
 t.test('a cancelled stream is cancelled at the server', async t => {
   const heard = new Promise<void>(resolve => cancelled.push(resolve))
-  const call = client.makeBidiStreamRequest('/lab.Echo/Chat', bytes, bytes)
+  const call = client.makeBidiStreamRequest('/lab.Echo/Chat', asTheyAre, asTheyAre)
   const code = await new Promise<number>(resolve => {
     call.on('error', (error: ServiceError) => resolve(error.code))
     call.on('data', () => call.cancel())

@@ -3,6 +3,7 @@ import { DELTA, type RelayProtocol, STATE_OF_THE_WORLD } from '../../src/agent/x
 import { decodeMessage, encodeAny, encodeMessage } from '../../src/config/binary.ts'
 import { decodeDeltaRequest } from '../../src/xds/delta-wire.ts'
 import { decodeAny, decodeRequest } from '../../src/xds/discovery-wire.ts'
+import { bytesMethod } from '../harness/grpc-bytes.ts'
 import { hasPush, type PushName, type PushType, pushBytes, withoutNotYet } from '../harness/istio-pushes.ts'
 import type { CertificateAuthority } from '../harness/toy-ca.ts'
 import { CaServer } from '../harness/toy-ca-server.ts'
@@ -38,18 +39,6 @@ const SHORT: Readonly<Record<string, PushType | 'SDS'>> = {
   'envoy.extensions.transport_sockets.tls.v3.Secret': 'SDS',
 }
 const SECRET = 'envoy.extensions.transport_sockets.tls.v3.Secret'
-const METHOD = {
-  requestStream: true,
-  responseStream: true,
-  requestSerialize: same,
-  requestDeserialize: same,
-  responseSerialize: same,
-  responseDeserialize: same,
-} as const
-
-function same(bytes: Buffer): Buffer {
-  return bytes
-}
 
 /**
  * istiod as a replay: every subscription is answered with the bytes that a real one sent, over TLS, to who shows a token of the
@@ -80,7 +69,7 @@ export class ReplayedControlPlane {
     })
     this.ca.addTo(this.#server)
     this.#server.addService(
-      { delta: { path: DELTA.method, ...METHOD }, sotw: { path: STATE_OF_THE_WORLD.method, ...METHOD } },
+      { delta: bytesMethod(DELTA.method, true, true), sotw: bytesMethod(STATE_OF_THE_WORLD.method, true, true) },
       {
         delta: (stream: Duplex) => this.#accept(stream, DELTA),
         sotw: (stream: Duplex) => this.#accept(stream, STATE_OF_THE_WORLD),

@@ -7,16 +7,7 @@ import {
   type ServerDuplexStream,
 } from '@grpc/grpc-js'
 import { DELTA, STATE_OF_THE_WORLD } from '../../../src/agent/xds-relay/protocol.ts'
-
-const identity = (bytes: Buffer): Buffer => bytes
-const METHOD = {
-  requestStream: true,
-  responseStream: true,
-  requestSerialize: identity,
-  requestDeserialize: identity,
-  responseSerialize: identity,
-  responseDeserialize: identity,
-} as const
+import { asTheyAre, bytesMethod } from '../../harness/grpc-bytes.ts'
 
 /** One stream as istiod sees it. */
 export class PlaneStream {
@@ -59,7 +50,7 @@ export class RawControlPlane {
   constructor() {
     const accept = (stream: ServerDuplexStream<Buffer, Buffer>): void => this.#streams.put(new PlaneStream(stream))
     this.#server.addService(
-      { delta: { path: DELTA.method, ...METHOD }, sotw: { path: STATE_OF_THE_WORLD.method, ...METHOD } },
+      { delta: bytesMethod(DELTA.method, true, true), sotw: bytesMethod(STATE_OF_THE_WORLD.method, true, true) },
       { delta: accept, sotw: accept },
     )
   }
@@ -94,7 +85,7 @@ export class ProxyStream {
       'grpc.max_receive_message_length': -1,
       'grpc.use_local_subchannel_pool': 1,
     })
-    const call = this.#client.makeBidiStreamRequest<Buffer, Buffer>(method, identity, identity)
+    const call = this.#client.makeBidiStreamRequest<Buffer, Buffer>(method, asTheyAre, asTheyAre)
     call.on('data', (bytes: Buffer) => this.#received.put(bytes))
     call.on('error', () => {})
     this.ended = new Promise(resolve => call.on('status', ({ code, details }) => resolve({ code, details })))

@@ -2,19 +2,9 @@ import { Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-j
 import type { Test } from 'tap'
 import { DELTA } from '../../../src/agent/xds-relay/protocol.ts'
 import type { GrpcTarget } from '../../../src/xds/grpc-target.ts'
+import { bytesMethod } from '../../harness/grpc-bytes.ts'
 
 export type ByteStream = ServerDuplexStream<Buffer, Buffer>
-
-const same = (bytes: Buffer): Buffer => bytes
-const METHOD = {
-  path: DELTA.method,
-  requestStream: true,
-  responseStream: true,
-  requestSerialize: same,
-  requestDeserialize: same,
-  responseSerialize: same,
-  responseDeserialize: same,
-} as const
 
 /** A control plane of bytes: answers the first message of each stream of `DELTA.method`, and then does as told. @returns its address */
 export async function bytePlane(t: Test, then: (stream: ByteStream) => void): Promise<string> {
@@ -27,7 +17,7 @@ export async function bytePlane(t: Test, then: (stream: ByteStream) => void): Pr
       then(stream)
     })
   }
-  server.addService({ delta: METHOD }, { delta })
+  server.addService({ delta: bytesMethod(DELTA.method, true, true) }, { delta })
   return await new Promise((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
       error === null ? resolve(`127.0.0.1:${port}`) : reject(error),

@@ -7,6 +7,7 @@ import {
 } from '@grpc/grpc-js'
 import { decodeMessage, encodeMessage } from '../../../src/config/binary.ts'
 import { readJson } from '../../../src/config/json-reader.ts'
+import { bytesMethod } from '../../harness/grpc-bytes.ts'
 
 /** One DiscoveryRequest as it came, in short: what a control plane can tell apart. */
 export interface SeenRequest {
@@ -74,7 +75,6 @@ export const TYPES: Readonly<Record<string, string>> = {
   ECDS: `${CONFIG}core.v3.TypedExtensionConfig`,
 }
 
-const identity = (value: object): Buffer => value as Buffer
 /** Both protocols of ADS, and services of single types. */
 const METHODS: Readonly<Record<string, string>> = {
   StreamAggregatedResources: 'envoy.service.discovery.v3.AggregatedDiscoveryService',
@@ -88,18 +88,7 @@ const METHODS: Readonly<Record<string, string>> = {
   StreamRoutes: 'envoy.service.route.v3.RouteDiscoveryService',
 }
 const SERVICE: ServiceDefinition = Object.fromEntries(
-  Object.entries(METHODS).map(([method, service]) => [
-    method,
-    {
-      path: `/${service}/${method}`,
-      requestStream: true,
-      responseStream: true,
-      requestSerialize: identity,
-      requestDeserialize: (bytes: Buffer) => bytes,
-      responseSerialize: identity,
-      responseDeserialize: (bytes: Buffer) => bytes,
-    },
-  ]),
+  Object.entries(METHODS).map(([method, service]) => [method, bytesMethod(`/${service}/${method}`, true, true)]),
 )
 
 type Stream = ServerDuplexStream<Buffer, Buffer>

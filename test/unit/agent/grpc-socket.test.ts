@@ -5,22 +5,12 @@ import { join } from 'node:path'
 import t from 'tap'
 import { GrpcSocket } from '../../../src/agent/grpc-socket.ts'
 import { configureLog } from '../../../src/agent/log.ts'
+import { bytesMethod } from '../../harness/grpc-bytes.ts'
 
 const lines: string[] = []
 configureLog({ write: line => void lines.push(line) })
 
-const bytes = (value: Buffer): Buffer => value
-const SERVICE = {
-  call: {
-    path: '/x/y',
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: bytes,
-    requestDeserialize: bytes,
-    responseSerialize: bytes,
-    responseDeserialize: bytes,
-  },
-} as const
+const SERVICE = { call: bytesMethod('/x/y', false, false) }
 
 t.test('a connection that cannot be accepted is told, and the next one is', async t => {
   const listeners: Server[] = []
