@@ -233,8 +233,9 @@ export class ClusterHosts {
       host.cells.clearBits(HostCell.Health, EDS_BITS)
       host.cells.setBits(HostCell.Health, edsHealthBits(config.healthStatus))
     }
-    if (JSON.stringify(before.metadata) !== JSON.stringify(config.metadata)) this.countMatch(config)
-    return listedAgain || JSON.stringify(before) !== JSON.stringify(config)
+    const changed = JSON.stringify(before) !== JSON.stringify(config)
+    if (changed && JSON.stringify(before.metadata) !== JSON.stringify(config.metadata)) this.countMatch(config)
+    return listedAgain || changed
   }
 
   private keepsRemoved(host: MainHost): boolean {
