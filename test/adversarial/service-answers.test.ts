@@ -179,6 +179,8 @@ t.test('a rate limit service: request, response, refusal', async t => {
     answer = { overall_code: 'OVER_LIMIT', response_headers_to_add: headers }
     whole(t, await ask(proxy, '/over'), /^HTTP\/1\.1 429 /, `${what} in a refusal`)
   }
+  answer = { overall_code: 'OK', response_headers_to_add: Array.from({ length: 500_000 }, () => ({ key: '' })) }
+  whole(t, await ask(proxy, '/many'), /^HTTP\/1\.1 200 /, 'more than a stack takes')
   t.same(upstream.leftovers, [])
 })
 

@@ -33,6 +33,7 @@ export const rateLimitFactory: HttpFilterFactory<RateLimitProto, RateLimitFilter
 }
 
 const NONE: readonly RateLimitDescriptor[] = []
+const NOTHING: readonly string[] = []
 
 /** The question about one request. */
 class LimitState implements LimitUser {
@@ -52,7 +53,7 @@ class LimitState implements LimitUser {
   refused = false
   call: PendingCall | null = null
   /** Of the response: name, value, name, value … */
-  responseHeaders: string[] = []
+  responseHeaders = NOTHING
 
   constructor(filter: RateLimitFilter) {
     this.filter = filter
@@ -156,8 +157,8 @@ class RateLimitFilter implements HttpFilter<LimitState> {
       this.#pass(s, state, answer)
       return
     }
-    const out = state.responseHeaders
-    out.push(...answer.responseHeaders)
+    const out = answer.responseHeaders
+    state.responseHeaders = out
     const over = code === 'over_limit'
     if (over) {
       chargeResponseCode(state.cluster!, config.status, ResponseOrigin.Internal)
