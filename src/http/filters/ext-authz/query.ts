@@ -2,12 +2,10 @@
 export function changeQuery(path: string, set: readonly string[], remove: readonly string[]): string {
   const mark = path.indexOf('?')
   const parameters = mark < 0 ? [] : readQuery(path.slice(mark + 1))
-  let kept = parameters
-  for (let i = 0; i < set.length; i += 2) {
-    kept = kept.filter(([key]) => key !== set[i])
-    kept.push([set[i]!, set[i + 1]!])
-  }
-  if (remove.length > 0) kept = kept.filter(([key]) => !remove.includes(key))
+  const chosen = new Map<string, string>()
+  for (let i = 0; i < set.length; i += 2) chosen.set(set[i]!, set[i + 1]!)
+  const removed = new Set(remove)
+  const kept = [...parameters.filter(([key]) => !chosen.has(key)), ...chosen].filter(([key]) => !removed.has(key))
   const bare = mark < 0 ? path : path.slice(0, mark)
   if (kept.length === 0) return bare
   kept.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
