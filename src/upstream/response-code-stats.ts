@@ -12,7 +12,7 @@ export const ResponseOrigin = {
 /**
  * Counts a final response (a local one too) as Envoy's CodeStatsImpl::chargeResponseStat: under the cluster, under
  * `external.` or `internal.`, `canary.`, and `zone.<from>.<to>.` when both zones are known.
- * `flags`: ResponseOrigin bits. The router calls it; `status` 100 to 599.
+ * `flags`: ResponseOrigin bits. A `status` outside of 100 to 599 counts as unknown.
  */
 export function chargeResponseCode(cluster: Cluster, status: number, flags: number, fromZone = '', toZone = ''): void {
   cluster.counters.responseCodes.charge(status, flags, fromZone, toZone)
@@ -101,6 +101,9 @@ export class ResponseCodeStats {
   }
 }
 
+/** Key of the statuses that are none. */
+const UNKNOWN = 0
+
 /** The counters under one prefix, by status. */
 class CodeGroup {
   private readonly scope: StatsScope
@@ -116,7 +119,10 @@ class CodeGroup {
   count(status: number): void {
     if (this.completed === null) this.completed = this.scope.counter('upstream_rq_completed')
     this.completed.inc()
-    if (status < 100 || status > 599) return
+    if (status < 100 || status > 599) {
+      this.add(UNKNOWN, 'upstream_rq_unknown')
+      return
+    }
     const family = (status / 100) | 0
     const group = this.counters.get(family)
     if (group === undefined) this.add(family, `upstream_rq_${family}xx`)

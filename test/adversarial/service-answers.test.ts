@@ -156,6 +156,25 @@ t.test('a gRPC authorization service: request, response, refusal, error', async 
     answer = { status: { code: 7 }, error_response: { headers, body: 'broken' } }
     whole(t, await ask(proxy, '/error'), /^HTTP\/1\.1 \d{3} /, `${what} in an error`)
   }
+  const body = 'HTTP/1.1 299 OK\r\n\r\n'
+  for (const [code, status] of [
+    [100, 403],
+    [101, 403],
+    [103, 403],
+    [204, 204],
+    [304, 304],
+    [42, 403],
+    [1000, 403],
+  ] as const) {
+    answer = { status: { code: 7 }, denied_response: { status: { code }, body } }
+    const text = await ask(proxy, '/status')
+    t.equal(text.slice(0, 13), `HTTP/1.1 ${status} `, `${code} of a refusal`)
+    t.equal(
+      text.slice(text.indexOf('\r\n\r\n') + 4),
+      status === 403 ? body : '',
+      `${code}: its body is none, or a body`,
+    )
+  }
   t.same(upstream.leftovers, [])
 })
 

@@ -57,6 +57,7 @@ const reasons: Readonly<Record<number, string>> = {
   508: 'Loop Detected',
   510: 'Not Extended',
   511: 'Network Authentication Required',
+  599: 'Last Unassigned Server Error Code',
 }
 
 export function statusText(status: number): string {

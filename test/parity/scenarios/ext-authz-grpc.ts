@@ -332,6 +332,15 @@ with_request_body: {max_request_bytes: 8, allow_partial_message: true}
       ask('plain', '/4', { ...NO, denied_response: { headers: ADDED } }),
     ]),
     scenario(
+      'odd-status',
+      'A refusal with a status that no refusal should have',
+      [205, 299, 599, 600, 999].map(code =>
+        ask('plain', `/${code}`, { ...NO, denied_response: { status: { code }, body: 'no' } }),
+      ),
+      [],
+      stats('plain'),
+    ),
+    scenario(
       'unsendable-request',
       'A header that would split the request to the upstream',
       UNSENDABLE.flatMap(([key, value]) => [

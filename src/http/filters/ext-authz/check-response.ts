@@ -63,7 +63,8 @@ function readDenied(message: WireReader, answer: AuthzAnswer): void {
   eachField(message, (field, r) => {
     if (field === 1) {
       const status = statusCode(r)
-      if (status > 0) answer.status = status
+      // Others are interim, or none: the client would take the body for the response.
+      if (status >= 200 && status <= 999) answer.status = status
     } else if (field === 2) {
       const { name, value, change } = requestOption(r)
       // Envoy has no use for what is to be appended to a reply that it makes itself.

@@ -78,7 +78,7 @@ class HttpCheck implements CallUser {
 
   onCallDone(head: HeaderBlock, body: Uint8Array): void {
     const answer = new AuthzAnswer()
-    if (head.status < 500) this.#read(head, body, answer)
+    if (head.status >= 200 && head.status < 500) this.#read(head, body, answer)
     this.#user.onAnswer(answer)
   }
 
