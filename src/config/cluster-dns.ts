@@ -31,6 +31,8 @@ export function parseDns(proto: Cluster, at: FieldPath, parser: ClusterParser): 
       'dns_failure_refresh_rate must have max_interval greater than or equal to the base_interval',
     )
   }
+  if (extension?.dns_min_refresh_rate !== undefined)
+    parser.warn(`cluster '${proto.name ?? ''}': dns_min_refresh_rate is not acted on`)
   const resolver = parseResolver(proto, extension, at, parser)
   return {
     refreshRate: rates.dns_refresh_rate ?? 5000,

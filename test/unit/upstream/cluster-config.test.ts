@@ -229,12 +229,12 @@ t.test('the extension wins over the legacy protocol fields', async t => {
 })
 
 t.test('envoy.clusters.dns is STRICT_DNS or LOGICAL_DNS', async t => {
-  const dns = (all: boolean): Partial<Proto> => ({
+  const dns = (all: boolean, more: object = {}): Partial<Proto> => ({
     type: undefined,
     cluster_type: {
       typed_config: {
         type_url: 'type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster',
-        message: { dns_refresh_rate: 7000, all_addresses_in_single_endpoint: all },
+        message: { dns_refresh_rate: 7000, all_addresses_in_single_endpoint: all, ...more },
       },
     },
     load_assignment: { endpoints: [{ lb_endpoints: socket('a.b') }] },
@@ -243,6 +243,9 @@ t.test('envoy.clusters.dns is STRICT_DNS or LOGICAL_DNS', async t => {
   t.equal(c.type, 'STRICT_DNS')
   t.equal(c.dns!.refreshRate, 7000)
   t.equal(parse(staticCluster(host, dns(true))).type, 'LOGICAL_DNS')
+  t.same(warnings, [])
+  parse(staticCluster(host, dns(false, { dns_min_refresh_rate: 3000 })))
+  t.same(warnings, ["cluster 'c': dns_min_refresh_rate is not acted on"])
 })
 
 t.test('what is accepted and not acted on is warned about', async t => {
