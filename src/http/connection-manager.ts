@@ -58,7 +58,7 @@ export class ConnectionManager {
   readonly config: HcmConfig
   readonly services: WorkerServices
   readonly stats: HcmStats
-  readonly http2Stats: Http2Stats
+  #http2Stats: Http2Stats | null = null
   readonly chain: HttpFilterChainSource
   readonly routeTable: () => RouteTable | null
   readonly replyRewriter: LocalReplyRewriter | null
@@ -92,7 +92,6 @@ export class ConnectionManager {
     this.bufferLimit = environment.bufferLimit
     this.localAddress = environment.localAddress
     const stats = environment.services.stats
-    this.http2Stats = http2Stats(stats.scope('http2.'), 'downstream')
     const scope = stats.scope(`http.${config.statPrefix}.`)
     this.tracing =
       config.tracing === null
@@ -111,6 +110,12 @@ export class ConnectionManager {
     this.stats = new HcmStats(scope, stats.scope(`listener.${environment.listenerAddress}.http.${config.statPrefix}.`))
     this.sanitizer = new RequestSanitizer(config, environment.services, environment.localAddress)
     for (const upgrade of config.upgrades) this.upgrades.set(upgrade.type, upgrade)
+  }
+
+  /** They exist from the first connection on that speaks HTTP/2 (Envoy: atomicGet of the codec's stats). */
+  get http2Stats(): Http2Stats {
+    this.#http2Stats ??= http2Stats(this.services.stats.scope('http2.'), 'downstream')
+    return this.#http2Stats
   }
 
   newConnection(c: Connection): HttpConnection {

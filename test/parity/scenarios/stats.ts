@@ -1,5 +1,17 @@
 import { bootstrap, cluster, downstreamTls, H2_UPSTREAM, httpListener, tcpListener } from '../configs/builder.ts'
-import { type Group, get, grpc, h2, raw, requestBytes, type Scenario, type Step, scenario, tcp } from '../scenario.ts'
+import {
+  admin,
+  type Group,
+  get,
+  grpc,
+  h2,
+  raw,
+  requestBytes,
+  type Scenario,
+  type Step,
+  scenario,
+  tcp,
+} from '../scenario.ts'
 
 /**
  * Complete lists of counters and gauges, with values, after a fixed set of requests. Each group has one scenario, so
@@ -73,6 +85,25 @@ const groups: Group[] = [
     '^http1\\.',
     '^http2\\.',
   ]),
+  {
+    name: 'stats-codecs',
+    upstreams: { a: { kind: 'http1' } },
+    config: config(),
+    scenarios: [
+      scenario(
+        'first-use',
+        'Statistics of HTTP/2 exist from the first connection on that speaks it',
+        [
+          get('/ok'),
+          admin('/stats?filter=^http2\\.&type=Counters', { as: 'lines' }),
+          h2('/ok'),
+          admin('/stats?filter=^http2\\.&type=Counters', { as: 'lines' }),
+        ],
+        [],
+        { log: false },
+      ),
+    ],
+  },
   {
     name: 'stats-h2-cluster',
     upstreams: { h2: { kind: 'h2' } },
