@@ -3,19 +3,12 @@ import { isPipe } from '../address.ts'
 import type { Preamble } from '../connect-options.ts'
 import type { Address, Connection } from '../connection.ts'
 import type { Proxied, Tlv } from '../proxied.ts'
+import { Command, Family, TLV_HEADER, Transport, V2_HEADER, V2_MAX_LENGTH, V2_SIGNATURE } from '../proxy-header.ts'
 import { encodeSocketAddress } from '../socket-address.ts'
 import { isPassed } from './passed-tlvs.ts'
 import type { UpstreamProxyProtocolConfig } from './upstream-proxy-protocol.ts'
 
-const SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1')
-const HEADER = 16
-const TLV_HEAD = 3
-const LOCAL = 0x20
-const PROXY = 0x21
-const TCP4 = 0x11
-const TCP6 = 0x21
-/** The length field has 16 bits. */
-const MAX_LENGTH = 0xffff
+const VERSION = 2
 
 /** PROXY headers of the connections of one pool (haproxy.org/download/1.8/doc/proxy-protocol.txt §2). */
 export class ProxyHeaderWriter implements Preamble {
@@ -41,12 +34,12 @@ export class ProxyHeaderWriter implements Preamble {
 
   #v2({ source, destination, tlvs }: Proxied): Uint8Array {
     const addresses = addressBlock(source, destination)
-    const pieces: Uint8Array[] = [Buffer.alloc(HEADER), addresses]
+    const pieces: Uint8Array[] = [Buffer.alloc(V2_HEADER), addresses]
     let length = addresses.length
     let skipped = false
     for (const tlv of this.#told(tlvs)) {
-      const more = TLV_HEAD + tlv.value.length
-      if (length + more > MAX_LENGTH) {
+      const more = TLV_HEADER + tlv.value.length
+      if (length + more > V2_MAX_LENGTH) {
         skipped = true
         continue
       }
@@ -56,8 +49,8 @@ export class ProxyHeaderWriter implements Preamble {
     // Once for a header, however many did not fit.
     if (skipped) this.#tooLong.inc()
     const out = Buffer.concat(pieces)
-    begin(out, PROXY, source.ip.includes(':') ? TCP6 : TCP4)
-    out.writeUInt16BE(length, HEADER - 2)
+    begin(out, Command.Proxy, (source.ip.includes(':') ? Family.Inet6 : Family.Inet) * 16 + Transport.Stream)
+    out.writeUInt16BE(length, V2_HEADER - 2)
     return out
   }
 
@@ -69,15 +62,15 @@ export class ProxyHeaderWriter implements Preamble {
   }
 }
 
-function begin(out: Buffer, command: number, family: number): void {
-  SIGNATURE.copy(out)
-  out[12] = command
-  out[13] = family
+function begin(out: Buffer, command: number, protocol: number): void {
+  V2_SIGNATURE.copy(out)
+  out[12] = VERSION * 16 + command
+  out[13] = protocol
 }
 
 function localHeader(): Uint8Array {
-  const out = Buffer.alloc(HEADER)
-  begin(out, LOCAL, 0)
+  const out = Buffer.alloc(V2_HEADER)
+  begin(out, Command.Local, 0)
   return out
 }
 

@@ -2,6 +2,15 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { literalAddress } from '../../io/address.ts'
 import type { Address } from '../../io/connection.ts'
 import type { Tlv } from '../../io/proxied.ts'
+import {
+  Command,
+  Family,
+  TLV_HEADER,
+  Transport,
+  V2_HEADER,
+  V2_MAX_LENGTH,
+  V2_SIGNATURE,
+} from '../../io/proxy-header.ts'
 import { decodeIpv6, encodeIpv6 } from '../../io/socket-address.ts'
 
 /** A PROXY header (haproxy.org/download/1.8/doc/proxy-protocol.txt), or what stands in its place. */
@@ -20,13 +29,6 @@ export type ProxyHeader =
     }
 
 const V1_MAX = 108
-const V2_HEADER = 16
-const V2_SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1')
-const LOCAL = 0
-const INET = 1
-const INET6 = 2
-const STREAM = 1
-const DATAGRAM = 2
 /** As Envoy, which reads a number and trims the line. */
 const PORT = /^\+?\d+$/
 const TRAILING_BLANKS = /[ \t\f\v\r\n]+$/
@@ -36,7 +38,7 @@ const ABSENT: ProxyHeader = { kind: 'absent' }
 const ERROR_1: ProxyHeader = { kind: 'error', version: 1 }
 const ERROR_2: ProxyHeader = { kind: 'error', version: 2 }
 
-export const MAX_PROXY_HEADER = V2_HEADER + 65535
+export const MAX_PROXY_HEADER = V2_HEADER + V2_MAX_LENGTH
 
 export function readProxyHeader(bytes: Buffer): ProxyHeader {
   const seen = Math.min(bytes.length, V2_SIGNATURE.length)
@@ -77,13 +79,14 @@ function readV2(bytes: Buffer): ProxyHeader {
   const size = bytes.readUInt16BE(14)
   const length = V2_HEADER + size
   if (version !== 2 || command > 1) return ERROR_2
-  if (command === LOCAL) {
+  if (command === Command.Local) {
     if (bytes.length < length) return MORE
     return { kind: 'found', version: 2, length, addresses: null, tlvs: NO_TLVS }
   }
   // As Envoy: a client of another family is refused, though §2.2 has UNSPEC taken for one that is not told.
-  const width = family === INET ? 4 : family === INET6 ? 16 : 0
-  if (width === 0 || (transport !== STREAM && transport !== DATAGRAM) || size < 2 * width + 4) return ERROR_2
+  const width = family === Family.Inet ? 4 : family === Family.Inet6 ? 16 : 0
+  if (width === 0 || (transport !== Transport.Stream && transport !== Transport.Datagram) || size < 2 * width + 4)
+    return ERROR_2
   if (bytes.length < length) return MORE
   const body = bytes.subarray(V2_HEADER, length)
   const source = unicast(body.subarray(0, width), body.readUInt16BE(2 * width))
@@ -106,10 +109,10 @@ function readTlvs(bytes: Buffer): readonly Tlv[] | null {
   if (bytes.length === 0) return NO_TLVS
   const out: Tlv[] = []
   for (let at = 0; at < bytes.length; ) {
-    if (at + 3 > bytes.length) return null
-    const end = at + 3 + bytes.readUInt16BE(at + 1)
+    if (at + TLV_HEADER > bytes.length) return null
+    const end = at + TLV_HEADER + bytes.readUInt16BE(at + 1)
     if (end > bytes.length) return null
-    out.push({ type: bytes[at]!, value: Uint8Array.from(bytes.subarray(at + 3, end)) })
+    out.push({ type: bytes[at]!, value: Uint8Array.from(bytes.subarray(at + TLV_HEADER, end)) })
     at = end
   }
   return out

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { HeaderBlock } from '../../../src/codec/header-block.ts'
 import { HeadParser, HeadResult } from '../../../src/codec/http1/head-parser.ts'
+import { Random } from './http2/random.ts'
 
 const FIELDS = ['Host: a', 'X-One: 1', 'Content-Length: 3', 'x-two:  2 ', 'Connection: close, x-one']
 const REQUEST = `GET / HTTP/1.1\r\n${FIELDS.join('\r\n')}\r\n\r\n`
@@ -37,19 +38,18 @@ t.test('heads of random lines parse on a used connection as on a fresh one', asy
     'Host: b',
     'nocolon',
   ]
-  let seed = 7
-  const random = (n: number): number => {
-    seed = (seed * 1103515245 + 12345) & 0x7fffffff
-    return (seed >> 8) % n
-  }
+  const random = new Random(7)
   let used = new HeadParser(8)
   for (let round = 0; round < 3000; round++) {
-    const lines = Array.from({ length: random(7) }, () => pool[random(random(4) === 0 ? pool.length : 5)]!)
-    const text = `GET /${random(3)} HTTP/1.1\r\n${lines.map(line => line + (random(20) === 0 ? '\n' : '\r\n')).join('')}\r\n`
+    const lines = Array.from(
+      { length: random.below(7) },
+      () => pool[random.below(random.below(4) === 0 ? pool.length : 5)]!,
+    )
+    const text = `GET /${random.below(3)} HTTP/1.1\r\n${lines.map(line => line + (random.below(20) === 0 ? '\n' : '\r\n')).join('')}\r\n`
     const fresh = new HeadParser(8)
     const expected = parse(fresh, text)
     // Piecewise: an incomplete head is parsed again when more of it came.
-    if (random(3) === 0) parse(used, text.slice(0, random(text.length)))
+    if (random.below(3) === 0) parse(used, text.slice(0, random.below(text.length)))
     const got = parse(used, text)
     if (got.end !== expected.end) t.equal(got.end, expected.end, JSON.stringify(text))
     if (expected.end >= 0) t.same(got.block, expected.block, JSON.stringify(text))
@@ -76,14 +76,10 @@ t.test('status lines that come again are read as on a fresh connection', async t
     const end = parser.parseResponse(text, 0, block)
     return end < 0 ? [end, parser.details] : [end, block.status, block.list, parser.http11, parser.contentLength]
   }
-  let seed = 11
-  const random = (n: number): number => {
-    seed = (seed * 1103515245 + 12345) & 0x7fffffff
-    return (seed >> 8) % n
-  }
+  const random = new Random(11)
   let used = new HeadParser(8)
   for (let round = 0; round < 3000; round++) {
-    const text = lines[random(random(3) === 0 ? lines.length : 2)]! + fields[random(fields.length)]!
+    const text = lines[random.below(random.below(3) === 0 ? lines.length : 2)]! + fields[random.below(fields.length)]!
     const expected = read(new HeadParser(8), text)
     const got = read(used, text)
     if (JSON.stringify(got) !== JSON.stringify(expected)) t.same(got, expected, JSON.stringify(text))
