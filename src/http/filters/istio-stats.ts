@@ -164,7 +164,7 @@ class IstioStatsFilter implements HttpFilter<GrpcReport> {
     const series = this.#recorder.series(tags, values)
     return {
       facts,
-      values,
+      values: series.values,
       code,
       grpcStatus,
       series,

@@ -1,3 +1,4 @@
+import { flat } from '../../base/flat.ts'
 import type { HeaderBlock } from '../../codec/header-block.ts'
 import type { FieldPath } from '../../config/field-path.ts'
 import type { io } from '../../config/gen/messages.d.ts'
@@ -239,7 +240,8 @@ class PeerMetadataFilter implements HttpFilter<PeerState> {
     }
     if (id !== '') {
       if (this.#peers.size > MAX_PEERS) this.#forgetSome()
-      this.#peers.set(id, peer)
+      // Not the head that it was cut from.
+      this.#peers.set(flat(id), peer)
     }
     return peer
   }

@@ -1,3 +1,4 @@
+import { flat } from '../../base/flat.ts'
 import type { WorkerServices } from '../../config/services.ts'
 import { taggedName } from '../../stats/explicit-tags.ts'
 import type { Counter, Gauge, Histogram } from '../../stats/stats.ts'
@@ -66,13 +67,13 @@ export class IstioRecorder {
     })
   }
 
-  /** For the tags of a stream, and what `evaluate` gave for it: the lists are given away. */
+  /** For the tags of a stream, which are given away, and what `evaluate` gave for it. */
   series(tags: readonly string[], values: readonly CelResult[]): Series {
     let key = tags.join('\x02')
     for (let i = 0; i < values.length; i++) key += `\x01${values[i]!.text}`
     let series = this.#series.get(key)
     if (series === undefined) {
-      series = new Series(tags, values)
+      series = new Series(tags, values.map(kept))
       // Metrics that are dropped take no cells.
       if (this.#size < MAX_SERIES && this.#series.size < MAX_SERIES) this.#series.set(key, series)
     }
@@ -153,6 +154,11 @@ export class IstioRecorder {
     }
     return null
   }
+}
+
+/** It may be cut from a head, which it must not hold. What is not latin1 never is. */
+function kept({ text, number }: CelResult): CelResult {
+  return { text: /^[\0-\xff]*$/.test(text) ? flat(text) : text, number }
 }
 
 export interface CelResult {
