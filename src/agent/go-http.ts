@@ -16,6 +16,11 @@ export function goError(response: ServerResponse, status: number, message: strin
   reply(response, status, `${message}\n`)
 }
 
+const STATUS_OF: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+}
+
 /** A request that is none is answered by a body that says so; Node's own answer is without. */
 export function answerMalformed(server: Server): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
@@ -23,7 +28,7 @@ export function answerMalformed(server: Server): void {
       socket.destroy()
       return
     }
-    const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
+    const status = STATUS_OF[error.code ?? ''] ?? '400 Bad Request'
     socket.end(
       `HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n${status}`,
       () => socket.destroy(),

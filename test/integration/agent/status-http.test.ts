@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import t from 'tap'
 import { AppProbes } from '../../../src/agent/app-probes.ts'
+import { answerMalformed } from '../../../src/agent/go-http.ts'
 import { configureLog } from '../../../src/agent/log.ts'
 import { AgentMetrics } from '../../../src/agent/metrics.ts'
 import { Readiness } from '../../../src/agent/readiness.ts'
@@ -35,10 +36,10 @@ function freePort(): Promise<number> {
 }
 
 /** What comes back until the server closes. */
-function raw(text: string): Promise<Buffer> {
+function raw(text: string, to = port): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
-    const socket = connect(port, '127.0.0.1', () => socket.write(text))
+    const socket = connect(to, '127.0.0.1', () => socket.write(text))
     socket.on('data', chunk => void chunks.push(chunk as Buffer))
     socket.on('error', reject)
     socket.on('close', () => resolve(Buffer.concat(chunks)))
@@ -83,6 +84,15 @@ t.test("malformed requests are answered by Go's bodies", async t => {
   t.match(none, /\r\n\r\n400 Bad Request: missing required Host header$/)
   t.match((await raw('GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n')).toString(), /^HTTP\/1.1 400 .*400 Bad Request$/s)
   t.match((await raw('GET /healthz/ready HTTP/1.0\r\n\r\n')).toString(), /^HTTP\/1.1 200/)
+})
+
+t.test('a request that does not come to its end is not called malformed', async t => {
+  const server = createServer({ headersTimeout: 1, requestTimeout: 1, connectionsCheckingInterval: 10 })
+  answerMalformed(server)
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  const { port } = server.address() as { port: number }
+  t.match((await raw('GET / HTTP/1.1\r\n', port)).toString(), /^HTTP\/1.1 408 Request Timeout\r\n/)
 })
 
 t.test('no body is asked for that nobody reads', async t => {
