@@ -8,10 +8,11 @@ import { configureLog } from '../../../src/agent/log.ts'
 import { AgentMetrics } from '../../../src/agent/metrics.ts'
 import { Readiness } from '../../../src/agent/readiness.ts'
 import { StatusServer } from '../../../src/agent/status-server.ts'
+import { allocatePort } from '../../harness/ports.ts'
 
 configureLog({ write: () => {} })
 
-const port = await freePort()
+const port = await allocatePort()
 const status = new StatusServer({
   port,
   readiness: new Readiness(undefined),
@@ -25,15 +26,6 @@ const status = new StatusServer({
 })
 await status.listen()
 t.teardown(() => status.close())
-
-function freePort(): Promise<number> {
-  return new Promise(resolve => {
-    const server = createServer().listen(0, () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
-}
 
 /** What comes back until the server closes. */
 function raw(text: string, to = port): Promise<Buffer> {
