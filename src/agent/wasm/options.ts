@@ -37,7 +37,8 @@ export function wasmOptionsOf(env: Env): WasmOptions {
 function integerFrom(env: Env, variable: string, byDefault: number): number {
   const text = env[variable]
   if (text === undefined || text === '') return byDefault
-  if (!/^\d{1,9}$/.test(text)) throw new AgentError(`${variable}=${text}: expected a whole number below 1000000000`)
+  if (!/^\d{1,15}$/.test(text))
+    throw new AgentError(`${variable}=${text}: expected a whole number of at most 15 digits`)
   return Number(text)
 }
 

@@ -220,7 +220,8 @@ function basic({ username, password }: ImageCredentials): string | undefined {
 }
 
 function unexpected({ url, status, body }: HttpAnswer): Error {
-  const text = body.toString('utf8', 0, 200)
+  // Of a registry that anybody may run: it writes no lines of its own into the log.
+  const text = body.toString('utf8', 0, 200).replaceAll(/\p{Cc}/gu, ' ')
   return new Error(`GET ${url.origin}${url.pathname}: unexpected status code ${status}: ${text}`)
 }
 

@@ -158,6 +158,7 @@ t.test('variables that cannot be read are errors that name them', async t => {
   ] as const) {
     t.throws(() => wasmOptionsOf({ [name]: value }), new RegExp(name))
   }
+  t.match(wasmOptionsOf({ ISTIO_WASM_MAX_BINARY_SIZE_BYTES: '4294967296' }), { maxBytes: 2 ** 32 })
   t.match(wasmOptionsOf({}), {
     moduleExpiryMs: 86_400_000,
     purgeIntervalMs: 3_600_000,

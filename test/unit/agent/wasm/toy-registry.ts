@@ -125,7 +125,7 @@ export class ToyRegistry {
     else if (kind === 'manifests' && manifest !== undefined && (headers.accept ?? '').includes(manifest.type))
       response.writeHead(200, { 'content-type': manifest.type }).end(manifest.bytes)
     else if (kind === 'blobs' && blob !== undefined) response.end(blob)
-    else response.writeHead(404).end('{"errors":[{"code":"NAME_UNKNOWN"}]}')
+    else response.writeHead(404).end('{"errors":[{"code":"NAME_UNKNOWN"}]}\nerror\tforged')
   }
 }
 
