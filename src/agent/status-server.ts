@@ -100,7 +100,17 @@ export class StatusServer {
     })
   }
 
+  /** Never rejects: a request must not end the agent. */
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      await this.#route(request, response)
+    } catch (error) {
+      log.error(`${request.method} ${request.url}: ${(error as Error).message}`)
+      if (!response.headersSent) goError(response, 500, 'Internal Server Error')
+    }
+  }
+
+  async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.setHeader('Vary', 'Accept-Encoding')
     // Go's server writes neither Connection nor Keep-Alive where HTTP/1.1 needs none; without the first Node writes no second.
     if (request.httpVersionMinor > 0 && response.shouldKeepAlive) response.removeHeader('Connection')
@@ -114,29 +124,24 @@ export class StatusServer {
     }
     const elsewhere = redirectOf(path, TREES)
     if (elsewhere !== undefined) return redirect(response, request.method ?? '', elsewhere, query)
-    try {
-      switch (path) {
-        case '/healthz/ready':
-          return await this.#ready(response)
-        case '/stats/prometheus':
-        case '/metrics':
-          if (this.#options.metricsFromLocalhostOnly && !isLocal(request)) return forbid(response)
-          return await this.#stats(request, response, query)
-        case '/quitquitquit':
-          return hook(request, response, path, this.#options.onQuit)
-        case '/drain':
-          return hook(request, response, path, this.#options.onDrain)
-        case '/debug/ndsz':
-          return await this.#names(request, response)
-        default:
-          if (TREES.some(tree => path.startsWith(tree))) {
-            return await this.#options.probes.handle(path, request, response)
-          }
-          return goError(response, 404, '404 page not found')
-      }
-    } catch (error) {
-      log.error(`${request.method} ${path}: ${(error as Error).message}`)
-      if (!response.headersSent) goError(response, 500, 'Internal Server Error')
+    switch (path) {
+      case '/healthz/ready':
+        return await this.#ready(response)
+      case '/stats/prometheus':
+      case '/metrics':
+        if (this.#options.metricsFromLocalhostOnly && !isLocal(request)) return forbid(response)
+        return await this.#stats(request, response, query)
+      case '/quitquitquit':
+        return hook(request, response, path, this.#options.onQuit)
+      case '/drain':
+        return hook(request, response, path, this.#options.onDrain)
+      case '/debug/ndsz':
+        return await this.#names(request, response)
+      default:
+        if (TREES.some(tree => path.startsWith(tree))) {
+          return await this.#options.probes.handle(path, request, response)
+        }
+        return goError(response, 404, '404 page not found')
     }
   }
 
