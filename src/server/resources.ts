@@ -287,10 +287,6 @@ export class ResourceManager {
     if (this.#routes.delete(name)) this.batcher.removeRoute(name)
   }
 
-  hasRoute(name: string): boolean {
-    return this.#routes.has(name)
-  }
-
   /** A filter that came by ECDS. */
   putExtension(published: Published): void {
     this.#extensions.set(published.name, published)

@@ -37,14 +37,16 @@ export class StatsFlusher {
     this.onAdmin = bootstrap.stats_flush_on_admin === true
     if (this.onAdmin && bootstrap.stats_flush_interval !== undefined) {
       const text = 'Only one of stats_flush_interval or stats_flush_on_admin should be set!'
-      throw new ConfigError('CONFIG_INVALID', ROOT.field('stats_flush_on_admin'), text)
+      const advice = 'remove stats_flush_interval to flush when /stats is read only, else stats_flush_on_admin'
+      throw new ConfigError('CONFIG_INVALID', ROOT.field('stats_flush_on_admin'), text, { advice })
     }
     this.#interval = bootstrap.stats_flush_interval ?? DEFAULT_INTERVAL
     const eviction = bootstrap.stats_eviction_interval ?? 0
     this.#evictEvery = eviction / this.#interval
     if (eviction % this.#interval !== 0) {
       const text = 'stats_eviction_interval must be a multiple of stats_flush_interval'
-      throw new ConfigError('CONFIG_INVALID', ROOT.field('stats_eviction_interval'), text)
+      const advice = `stats_flush_interval is ${this.#interval} ms`
+      throw new ConfigError('CONFIG_INVALID', ROOT.field('stats_eviction_interval'), text, { advice })
     }
   }
 
@@ -114,7 +116,8 @@ export function parseStatsSinks({ stats_sinks, static_resources }: Bootstrap, wa
     const sink = parseAny(proto.typed_config, 'envoy.stats_sinks', proto.name ?? '', at.field('typed_config'), warnings)
     const needed = factoryOf(sink).needs(sink.config)
     if (needed !== null && !clusters.has(needed.cluster)) {
-      throw new ConfigError('CONFIG_INVALID', at, needed.otherwise)
+      const advice = `define cluster '${needed.cluster}' in static_resources.clusters`
+      throw new ConfigError('CONFIG_INVALID', at, needed.otherwise, { advice })
     }
     return sink
   })

@@ -7,7 +7,7 @@ import { defineSupport } from '../config/support.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { WorkloadFields } from '../telemetry/workload-metadata.ts'
 import type { PublishedWorkload } from '../worker/messages.ts'
-import { readWorkload, type Workload } from '../xds/resources/wds.ts'
+import { readWorkload, WORKLOAD_STATS, type Workload } from '../xds/resources/wds.ts'
 import type { ResourceUpdate } from '../xds/source.ts'
 import type { UpdateHandler } from '../xds/xds-subscription.ts'
 import type { Batcher } from './batcher.ts'
@@ -17,8 +17,6 @@ type Proto = istio.workload.BootstrapExtension
 const TYPE = 'istio.workload.BootstrapExtension'
 const support = defineSupport<Proto>(TYPE, { config_source: 'yes' })
 
-/** Where statistics of the subscription stand. */
-export const WORKLOAD_STATS = 'workload_discovery.'
 /** Tens of times what a mesh has; each costs every worker some hundred bytes. */
 const MAX_ADDRESSES = 500_000
 

@@ -26,7 +26,7 @@ import { RDS } from './resources/rds.ts'
 import { RTDS, RuntimeResource, type RuntimeTaker } from './resources/rtds.ts'
 import { SDS } from './resources/sds.ts'
 import type { ResourceType } from './resources/type.ts'
-import { WDS } from './resources/wds.ts'
+import { WDS, WORKLOAD_STATS } from './resources/wds.ts'
 import type { DecodePolicy } from './resources/xds-resource.ts'
 import { StaticClusters } from './static-clusters.ts'
 import { SubscriptionStats, type XdsStats } from './watcher-stats.ts'
@@ -332,7 +332,7 @@ export class XdsClient {
 
   /** All workloads of an ambient mesh. */
   followWorkloads(source: ConfigSourceProto, handler: UpdateHandler): void {
-    this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), WDS, null, 'workload_discovery.', handler)
+    this.#follow(this.#plan(source, FieldPath.root()), timeoutOf(source), WDS, null, WORKLOAD_STATS, handler)
   }
 
   /** Files of a secret changed and could not be taken over. */

@@ -18,6 +18,9 @@ export const WDS: ResourceType = {
   deltaMethod: '',
 }
 
+/** Where their statistics stand, those of the subscription too. */
+export const WORKLOAD_STATS = 'workload_discovery.'
+
 /** A pod, or whatever else has addresses in a mesh. What its sender leaves out stands here as what it means. */
 export interface Workload {
   readonly uid: string

@@ -19,7 +19,7 @@ export interface TagStyle {
 }
 
 /** What stands before and behind the value and its type. */
-export interface LineParts {
+interface LineParts {
   readonly head: string
   readonly tail: string
 }
