@@ -203,7 +203,6 @@ export class MainCluster implements DiscoveryListener, ClusterPublisher {
 export class ClusterStore {
   readonly options: ClusterStoreOptions
   readonly healthServices: ConstructorParameters<typeof HealthChecker>[2]
-  readonly #adopt: (config: ClusterConfig) => void
   readonly #active = new Map<string, MainCluster>()
   readonly #warming = new Map<string, MainCluster>()
   /** Circuit-breaker gauges some request has needed: `<cluster>.<name>`. */
@@ -214,18 +213,16 @@ export class ClusterStore {
   constructor(options: ClusterStoreOptions) {
     this.options = options
     const { services, store, log } = options
-    const connector = new WorkerConnector(options.loop, services, NO_INTERNAL_LISTENERS)
     this.healthServices = {
       timers: services.timers,
       clock: services.clock,
       random: services.random,
       runtime: services.runtime,
-      connector,
+      connector: new WorkerConnector(options.loop, services, NO_INTERNAL_LISTENERS),
       codecs: new BuiltinCodecs(services.timers),
       stats: store,
       logEvent: (path, line) => append(path, line, log),
     }
-    this.#adopt = config => connector.adopt(config)
   }
 
   get active(): ReadonlyMap<string, MainCluster> {
@@ -252,7 +249,6 @@ export class ClusterStore {
   add(config: ClusterConfig, kept: Kept, version: string, viaApi: boolean): MainCluster {
     const known = this.has(config.name)
     const cluster = new MainCluster(config, kept, version, viaApi, this)
-    this.#adopt(config)
     this.#warming.get(config.name)?.stop()
     this.#warming.set(config.name, cluster)
     this.#countUpdate(known)

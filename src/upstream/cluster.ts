@@ -320,6 +320,7 @@ export class WorkerCluster implements Cluster {
       bind: config.bind,
       original: source,
       tcpKeepalive: config.tcpKeepalive,
+      stats: this.stats,
       transportSocket: matchTransportSocket(config, h.metadata).socket,
       hostname: h.hostname,
       serverName,

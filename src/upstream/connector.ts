@@ -24,7 +24,9 @@ export interface UpstreamConnectOptions {
   /** Instead of `bind`: the client's own address. */
   readonly original: UpstreamSource | null
   readonly tcpKeepalive: TcpKeepaliveConfig | null
-  /** Keep what is made of it by identity: the object lives as long as its cluster. */
+  /** `cluster.X.` of whom it is for, who always gives the same object; sockets count there. */
+  readonly stats: StatsScope
+  /** Clusters that say the same may share the object. */
   readonly transportSocket: TransportSocketConfig
   /** Name of the endpoint, for auto_host_sni; '' = none. */
   readonly hostname: string

@@ -21,7 +21,7 @@ import {
   type UpstreamProxyProtocolConfig,
 } from '../io/transport-sockets/upstream-proxy-protocol.ts'
 import type { Counter, StatsScope } from '../stats/stats.ts'
-import type { ClusterConfig, TransportSocketConfig } from '../upstream/cluster-config.ts'
+import type { TransportSocketConfig } from '../upstream/cluster-config.ts'
 import type { Connector, UpstreamConnectOptions } from '../upstream/connector.ts'
 import { type PassedThrough, receivePassedThrough } from '../upstream/passthrough.ts'
 
@@ -60,9 +60,8 @@ interface Passing {
 export class WorkerConnector implements Connector {
   readonly #loop: SocketLoop
   readonly #services: WorkerServices
-  /** By identity of the configuration: it lives as long as its cluster. Null = plain TCP. */
-  readonly #transports = new WeakMap<TransportSocketConfig, Transport>()
-  readonly #scopes = new WeakMap<TransportSocketConfig, StatsScope>()
+  /** By the stats of whoever connects, and by identity of what he has configured: they live as long as he does. */
+  readonly #transports = new WeakMap<StatsScope, Map<TransportSocketConfig, Transport>>()
   readonly #options = new WeakMap<UpstreamConnectOptions, ConnectOptions>()
 
   readonly #internal: InternalListeners
@@ -71,13 +70,6 @@ export class WorkerConnector implements Connector {
     this.#loop = loop
     this.#services = services
     this.#internal = internal
-  }
-
-  /** Tells whose stats the sockets of this cluster are. Called when a cluster is read, before it connects. */
-  adopt(config: ClusterConfig): void {
-    const scope = this.#services.stats.scope(`cluster.${config.statsName}.`)
-    this.#scopes.set(config.transportSocket, scope)
-    for (const match of config.transportSocketMatches) this.#scopes.set(match.transportSocket, scope)
   }
 
   connect(address: Address, options: UpstreamConnectOptions, handler: ConnectionHandler): Connection {
@@ -103,7 +95,7 @@ export class WorkerConnector implements Connector {
     if (listener === null)
       return connect(this.#loop, address, made, handler, InternalStream.refused(this.#loop, address))
     const [client, server] = InternalStream.pair(this.#loop, address, this.#internal.bufferLimit)
-    const { passing } = this.#transport(options.transportSocket)
+    const { passing } = this.#transport(options)
     // Not from within: what the listener does may lead here again.
     setImmediate(acceptLater, listener, server, passing === null ? null : passedThrough(passing, options))
     return connect(this.#loop, address, made, handler, client)
@@ -113,7 +105,7 @@ export class WorkerConnector implements Connector {
   #optionsOf(options: UpstreamConnectOptions, to: Address): ConnectOptions {
     let made = this.#options.get(options)
     if (made === undefined) {
-      const { tls, heading, tcpStats } = this.#transport(options.transportSocket)
+      const { tls, heading, tcpStats } = this.#transport(options)
       made = {
         connectTimeout: options.connectTimeout,
         bufferLimit: options.bufferLimit,
@@ -128,19 +120,23 @@ export class WorkerConnector implements Connector {
     return made
   }
 
-  #transport(config: TransportSocketConfig): Transport {
-    let made = this.#transports.get(config)
+  #transport({ stats, transportSocket: config }: UpstreamConnectOptions): Transport {
+    let known = this.#transports.get(stats)
+    if (known === undefined) {
+      known = new Map()
+      this.#transports.set(stats, known)
+    }
+    let made = known.get(config)
     if (made === undefined) {
       const factory = findFactory('envoy.transport_sockets.upstream', config.typeUrl)
-      const scope = this.#scopes.get(config) ?? this.#services.stats
       const create = factory?.create(config.config as never, this.#services) as ClientTransport | undefined
       made = {
-        tls: create === undefined ? null : create(scope),
-        passing: passingOf(config, scope),
-        heading: headingOf(config, scope),
-        tcpStats: tcpStatsOf(config, scope, this.#services.timers),
+        tls: create === undefined ? null : create(stats),
+        passing: passingOf(config, stats),
+        heading: headingOf(config, stats),
+        tcpStats: tcpStatsOf(config, stats, this.#services.timers),
       }
-      this.#transports.set(config, made)
+      known.set(config, made)
     }
     return made
   }

@@ -4,7 +4,6 @@ import type { ExtensionSource, RouteSource, SecretData, SecretSource, WorkloadSo
 import type { RouteTable } from '../routing/route.ts'
 import type { RouteConfig } from '../routing/route-config.ts'
 import { WorkloadMetadata } from '../telemetry/workload-metadata.ts'
-import type { ClusterConfig } from '../upstream/cluster-config.ts'
 import type { ClusterSource, LoadedCluster } from '../upstream/cluster-manager.ts'
 import type { HostsUpdate } from '../upstream/host.ts'
 import type { Published, PublishedCluster, PublishedWorkload } from './messages.ts'
@@ -20,12 +19,6 @@ export class ClusterSnapshot implements ClusterSource {
   readonly #clusters = new Map<string, { readonly push: PackedList<PublishedCluster>; readonly index: number }>()
   /** Newer than what the push says. */
   readonly #hosts = new Map<string, HostsUpdate>()
-  readonly #loaded: (config: ClusterConfig) => void
-
-  /** `loaded` sees every configuration before its cluster is made. */
-  constructor(loaded: (config: ClusterConfig) => void) {
-    this.#loaded = loaded
-  }
 
   /** Takes a push over and names its clusters, of which nothing else is read now. */
   putAll(packed: SharedArrayBuffer, replaced: (name: string) => void): void {
@@ -51,7 +44,6 @@ export class ClusterSnapshot implements ClusterSource {
     const known = this.#clusters.get(name)
     if (known === undefined) return null
     const { config, hosts, block } = known.push.get(known.index)
-    this.#loaded(config)
     return { config, hosts: this.#hosts.get(name) ?? hosts, block }
   }
 }

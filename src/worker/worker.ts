@@ -60,7 +60,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
   const extensions = new ExtensionSnapshot()
   const workloads = new WorkloadSnapshot()
   const drain = new WorkerDrainState(birth.control, systemClock, random, birth.drainStrategy, birth.drainTime)
-  const clusterSnapshot = new ClusterSnapshot(config => connector.adopt(config))
+  const clusterSnapshot = new ClusterSnapshot()
 
   const services = {
     workerIndex: birth.workerIndex,

@@ -150,6 +150,7 @@ export class HealthChecker implements HostWatcher {
       bind: cluster.bind,
       original: null,
       tcpKeepalive: cluster.tcpKeepalive,
+      stats: this.stats,
       transportSocket: matchTransportSocket(cluster, host.config.metadata, this.config.transportSocketMatchCriteria)
         .socket,
       hostname: host.config.hostname,
