@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { keySet } from '../harness/jwt.ts'
 
 /** A listener for each HTTP filter that exists, one without any, and one with all of them; with everything that hears of requests. */
@@ -113,14 +114,34 @@ const ROUTES: readonly Json[] = [
   },
 ]
 
-/** `more`: filters behind, and other routes. */
-export function listener(
-  name: string,
-  port: number,
-  log: string,
+interface Difference {
+  /** Behind the filter. */
+  readonly filters?: readonly Json[]
+  readonly routes?: readonly Json[]
+}
+
+/** A proxy with a listener for each name of `ports`, whose access log is `<name>.log` in the folder. `forReal`: it is the real Envoy. */
+export function everyFilter(
+  ports: ReadonlyMap<string, number>,
+  folder: string,
+  upstream: number,
   forReal: boolean,
-  more: { readonly filters?: readonly Json[]; readonly routes?: readonly Json[] } = {},
-): Json {
+  difference: Difference = {},
+): (port: number, admin: number) => string {
+  return (_, admin) =>
+    JSON.stringify({
+      node: { id: 'sidecar~10.0.0.1~web.lab~x', cluster: 'web' },
+      admin: { address: address(admin) },
+      static_resources: {
+        listeners: [...ports].map(([name, port]) =>
+          listener(name, port, join(folder, `${name}.log`), forReal, difference),
+        ),
+        clusters: clusters(upstream),
+      },
+    })
+}
+
+function listener(name: string, port: number, log: string, forReal: boolean, more: Difference): Json {
   const filters = Object.entries(FILTERS)
     .filter(([filter]) => name === 'all' || filter === name)
     .filter(([filter]) => !(forReal && FOREIGN.test(filter)))
@@ -179,7 +200,7 @@ export function listener(
   return { name: name.replaceAll(' ', '_'), address: address(port), filter_chains: [{ filters: [manager] }] }
 }
 
-export const CLUSTERS = (upstream: number): Json[] =>
+const clusters = (upstream: number): Json[] =>
   Object.entries({ upstream, nobody: 1 }).map(([name, port]) => ({
     name,
     type: 'STATIC',

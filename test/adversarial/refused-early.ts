@@ -16,7 +16,7 @@ import type { Field } from '../harness/hpack.ts'
 import { allocatePort } from '../harness/ports.ts'
 import { RunningProxy } from '../integration/proxy/running-proxy.ts'
 import type { CorpusRun } from './corpora.ts'
-import { CLUSTERS, FILTERS, listener } from './every-filter.ts'
+import { everyFilter, FILTERS } from './every-filter.ts'
 import { exchange } from './exchange.ts'
 import { exchangeHttp2, type Http2Event } from './exchange-http2.ts'
 import { RecordingUpstream } from './recording-upstream.ts'
@@ -131,18 +131,9 @@ export async function runRefusedEarly({ command, only, patience = 1 }: CorpusRun
   const folder = mkdtempSync(join(tmpdir(), 'remora-refused-'))
   const listeners = new Map<string, number>()
   for (const name of ['none', ...Object.keys(FILTERS), 'all']) listeners.set(name, await allocatePort())
-  const logOf = (name: string): string => join(folder, `${name}.log`)
   const proxy = await RunningProxy.start({
     upstream: upstream.port,
-    bootstrap: (_, admin) =>
-      JSON.stringify({
-        node: { id: 'sidecar~10.0.0.1~web.lab~x', cluster: 'web' },
-        admin: { address: { socket_address: { address: '127.0.0.1', port_value: admin } } },
-        static_resources: {
-          listeners: [...listeners].map(([name, port]) => listener(name, port, logOf(name), command !== undefined)),
-          clusters: CLUSTERS(upstream.port),
-        },
-      }),
+    bootstrap: everyFilter(listeners, folder, upstream.port, command !== undefined),
     flags: ['--file-flush-interval-msec', '50'],
     ...(command === undefined ? {} : { command }),
   })
@@ -162,7 +153,7 @@ export async function runRefusedEarly({ command, only, patience = 1 }: CorpusRun
       }),
     )
     await new Promise(resolve => setTimeout(resolve, quiet))
-    for (const [name, outcomes] of seen) outcomes.set(LOG, read(logOf(name)))
+    for (const [name, outcomes] of seen) outcomes.set(LOG, read(join(folder, `${name}.log`)))
     const [[, plain], ...others] = seen as [(typeof seen)[0], ...(typeof seen)[0][]]
     const merged = new Map<string, string>()
     for (const [one, outcome] of plain) {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { allocatePort } from '../harness/ports.ts'
 import { RunningProxy } from '../integration/proxy/running-proxy.ts'
-import { CLUSTERS, FILTERS, HTTP, listener, typed } from './every-filter.ts'
+import { everyFilter, FILTERS, HTTP, typed } from './every-filter.ts'
 import { exchange } from './exchange.ts'
 import { RecordingUpstream } from './recording-upstream.ts'
 
@@ -43,18 +43,9 @@ t.test('a route that is chosen anew, or is no more, leaves no filter without wha
   const folder = mkdtempSync(join(tmpdir(), 'remora-rerouted-'))
   const listeners = new Map<string, number>()
   for (const name of [...Object.keys(FILTERS), 'all']) listeners.set(name, await allocatePort())
-  const more = { filters: [REROUTER], routes: ROUTES }
   const proxy = await RunningProxy.start({
     upstream: upstream.port,
-    bootstrap: (_, admin) =>
-      JSON.stringify({
-        node: { id: 'sidecar~10.0.0.1~web.lab~x', cluster: 'web' },
-        admin: { address: { socket_address: { address: '127.0.0.1', port_value: admin } } },
-        static_resources: {
-          listeners: [...listeners].map(([name, port]) => listener(name, port, join(folder, 'log'), false, more)),
-          clusters: CLUSTERS(upstream.port),
-        },
-      }),
+    bootstrap: everyFilter(listeners, folder, upstream.port, false, { filters: [REROUTER], routes: ROUTES }),
   })
   t.teardown(async () => {
     await proxy.stop()
