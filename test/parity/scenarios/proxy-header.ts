@@ -49,6 +49,11 @@ const PASSED = 'pass_through_tlvs: {}'
 /** With the configured ones it is a byte too long. */
 const TOO_LONG = tlv(230, 'x'.repeat(65535 - 12 - 14 - 3 + 1))
 
+/** Quoted, as some would be numbers. */
+const hex = (text: string) => `"${Buffer.from(text, 'latin1').toString('hex')}"`
+/** What is echoed is what was sent. */
+const CHECKS = `health_checks: [{timeout: 1s, interval: 0.1s, healthy_threshold: 1, unhealthy_threshold: 1, tcp_health_check: {send: {text: ${hex('ping')}}, receive: [{text: ${hex(`${body(LOCAL, 0, '')}ping`)}}]}}]`
+
 const group: Group = {
   name: 'proxy-header',
   upstreams: { echo: { kind: 'tcp' }, a: { kind: 'http1' } },
@@ -88,6 +93,7 @@ const group: Group = {
         'echo',
         telling(`version: V2, ${PASSED}, added_tlvs: [${ADDED(224, 'own')}, ${ADDED(7, 'a')}, ${ADDED(7, 'b')}]`),
       ),
+      cluster('checked', 'echo', `${telling('version: V2')}\n${CHECKS}`),
       cluster('to_inner', 'inner', telling(`version: V2, ${PASSED}`)),
       cluster('to_inner_v1', 'inner', telling('version: V1')),
       cluster('to_inner_tls', 'inner_tls', telling(`version: V2, ${PASSED}`, TLS)),
@@ -208,6 +214,13 @@ const group: Group = {
       ].map(before => get('/', { listener: 'outer', before })),
       [],
       { log: false, stats: READ },
+    ),
+    scenario(
+      'health-check',
+      "A health check's connection is the proxy's own",
+      { kind: 'until', stat: 'cluster.checked.health_check.success', value: 1 },
+      [],
+      { upstream: false },
     ),
     scenario(
       'over-tls',
