@@ -230,6 +230,20 @@ t.test('layers may be elsewhere, where no credentials go, but not inside for wha
   )
 })
 
+t.test('where a layer is has no say in what the token of the registry is for', async t => {
+  const { registry, fetch } = await setup(t)
+  const { registry: storage } = await setup(t)
+  registry.image('1', OCI_MANIFEST, OTHER, RAW)
+  registry.challenge = `Bearer realm="http://${registry.host}/token"`
+  registry.authorization = 'Bearer good'
+  registry.redirect = `http://${storage.host}/v2/a/plugin/blobs/DIGEST`
+  storage.challenge = 'Bearer realm="http://tokens.test/",scope="repository:other:pull"'
+  storage.authorization = 'none is right'
+  await t.rejects(fetch(), /unexpected status code 401/)
+  const tokens = registry.asked.filter(line => line.includes('/token'))
+  t.same(tokens, ['GET /token?scope=repository%3Aa%2Fplugin%3Apull&service='])
+})
+
 t.test('a realm within the pod, the cluster or the metadata of the cloud is refused', async t => {
   const { registry, fetch } = await setup(t)
   registry.image('1', OCI_MANIFEST, OTHER, RAW)
