@@ -76,10 +76,9 @@ function credentialsOf(entry: Readonly<Record<string, unknown>>): ImageCredentia
   return { username, password, identityToken: read('identitytoken'), registryToken: read('registrytoken') }
 }
 
-/** Older files have URLs for keys. */
+/** Older files have URLs for keys. A port stays, also the one of the scheme: it is a part of the registry's name. */
 function hostOf(address: string): string {
-  if (address.includes('://') && URL.canParse(address)) return new URL(address).host
-  return address.split('/')[0] as string
+  return address.replace(/^https?:\/\//, '').split('/')[0] as string
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -70,6 +70,7 @@ t.test('the pull secret gives the credentials of its registry and of no other', 
       'https://quay.io/v2/': { username: 'u', password: 'p' },
       'https://index.docker.io/v1/': { identitytoken: 'id' },
       'r.io': { registrytoken: 'tok' },
+      'https://s.io:443/v1/': { username: 'port', password: 'p' },
     },
   })
   const of = (image: string, text = secret) => credentialsOfSecret(text, parseImageReference(image))
@@ -77,6 +78,8 @@ t.test('the pull secret gives the credentials of its registry and of no other', 
   t.same(of('quay.io/a/b'), { ...ANONYMOUS, username: 'u', password: 'p' })
   t.same(of('docker.io/a/b'), { ...ANONYMOUS, identityToken: 'id' })
   t.same(of('r.io/a/b'), { ...ANONYMOUS, registryToken: 'tok' })
+  t.same(of('s.io:443/a/b'), { ...ANONYMOUS, username: 'port', password: 'p' })
+  t.same(of('s.io/a/b'), ANONYMOUS)
   t.same(of('evil.io/a/b'), ANONYMOUS)
   t.same(of('ghcr.io.evil.io/a/b'), ANONYMOUS)
   t.same(of('__proto__.io/a/b', '{}'), ANONYMOUS)
