@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { ServerDuplexStream, ServiceDefinition } from '@grpc/grpc-js'
+import { GrpcStatus } from '../base/grpc-status.ts'
 import { decodeRequest } from '../xds/discovery-wire.ts'
 import { AgentError } from './agent-error.ts'
 import { GrpcSocket } from './grpc-socket.ts'
@@ -15,9 +16,6 @@ export interface SecretSource {
 }
 
 type Stream = ServerDuplexStream<Buffer, Buffer>
-
-const UNKNOWN = 2
-const INVALID_ARGUMENT = 3
 
 const log = new Logger('sds')
 /** Waits of 1, 2, 4 and 8 seconds between them. */
@@ -171,15 +169,15 @@ class SecretSession {
     try {
       request = decodeRequest(bytes)
     } catch (error) {
-      this.#fail(INVALID_ARGUMENT, `malformed DiscoveryRequest: ${(error as Error).message}`)
+      this.#fail(GrpcStatus.InvalidArgument, `malformed DiscoveryRequest: ${(error as Error).message}`)
       return []
     }
     if (request.names.length > MAX_NAMES) {
-      this.#fail(INVALID_ARGUMENT, `more than ${MAX_NAMES} names in a request`)
+      this.#fail(GrpcStatus.InvalidArgument, `more than ${MAX_NAMES} names in a request`)
       return []
     }
     if (request.typeUrl !== '' && request.typeUrl !== SECRET_TYPE) {
-      this.#fail(INVALID_ARGUMENT, `type ${request.typeUrl} is not served here`)
+      this.#fail(GrpcStatus.InvalidArgument, `type ${request.typeUrl} is not served here`)
       return []
     }
     if (request.error !== null) {
@@ -226,7 +224,7 @@ class SecretSession {
         secrets.push([name, await this.#source.get(name)])
       } catch (error) {
         // The proxy asks again, with back-off: what failed is mostly the way to the CA.
-        this.#fail(UNKNOWN, `failed to generate secret for ${name}: ${(error as Error).message}`)
+        this.#fail(GrpcStatus.Unknown, `failed to generate secret for ${name}: ${(error as Error).message}`)
         return
       }
     }

@@ -1,3 +1,4 @@
+import { GrpcStatus } from '../base/grpc-status.ts'
 import { HeaderBlock, PseudoOrder } from '../codec/header-block.ts'
 import type { GrpcServiceConfig } from '../config/grpc-service.ts'
 import type {
@@ -18,12 +19,7 @@ import { AsyncStream, type AsyncStreamUser } from './async-stream.ts'
 import { httpToGrpcStatus, setGrpcTimeout } from './grpc.ts'
 import { GrpcFrameReader, grpcFrame } from './grpc-frames.ts'
 
-/** grpc-status values this file gives itself (google.rpc.Code). */
-const OK = 0
-const UNKNOWN = 2
-const RESOURCE_EXHAUSTED = 8
-const INTERNAL = 13
-const UNAVAILABLE = 14
+const { OK, Unknown, ResourceExhausted, Internal, Unavailable } = GrpcStatus
 /** Method, path, authority, scheme, three bits each. */
 const PSEUDO_ORDER =
   (PseudoOrder.Method << 9) | (PseudoOrder.Path << 6) | (PseudoOrder.Authority << 3) | PseudoOrder.Scheme
@@ -128,19 +124,19 @@ abstract class GrpcExchange implements AsyncStreamUser {
       this.message(message)
       if (this.#over) return
     }
-    if (frames.error === 'too large') this.#fail(RESOURCE_EXHAUSTED, '')
-    else if (frames.error !== '') this.#fail(INTERNAL, '')
+    if (frames.error === 'too large') this.#fail(ResourceExhausted, '')
+    else if (frames.error !== '') this.#fail(Internal, '')
     // The status was to come in trailers.
-    else if (end) this.#fail(UNKNOWN, '')
+    else if (end) this.#fail(Unknown, '')
   }
 
   onTrailers(t: HeaderBlock): void {
     const status = t.get('grpc-status')
-    this.#close(status === undefined ? UNKNOWN : knownStatus(status), t.get('grpc-message') ?? '')
+    this.#close(status === undefined ? Unknown : knownStatus(status), t.get('grpc-message') ?? '')
   }
 
   onBroken(status: number, text: string): void {
-    this.#close(status < 0 ? INTERNAL : status === 0 ? UNAVAILABLE : httpToGrpcStatus(status), status < 0 ? '' : text)
+    this.#close(status < 0 ? Internal : status === 0 ? Unavailable : httpToGrpcStatus(status), status < 0 ? '' : text)
   }
 
   #fail(status: number, text: string): void {
@@ -175,7 +171,7 @@ class UnaryCall extends GrpcExchange implements PendingCall {
 
   protected closed(status: number, text: string): void {
     if (status === OK && this.#reply !== null) this.#user.onReply(this.#reply)
-    else this.#user.onFailure(status === OK ? INTERNAL : status, text)
+    else this.#user.onFailure(status === OK ? Internal : status, text)
   }
 }
 

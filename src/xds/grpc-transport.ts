@@ -1,4 +1,5 @@
 import type * as Grpc from '@grpc/grpc-js'
+import { GrpcStatus } from '../base/grpc-status.ts'
 import type { OpenStream, XdsStream, XdsStreamHandler } from './ads-stream.ts'
 import {
   ConnectionTraffic,
@@ -8,7 +9,6 @@ import {
 } from './control-plane-traffic.ts'
 import type { GrpcTarget, GrpcTls } from './grpc-target.ts'
 
-const UNAVAILABLE = 14
 /** Bytes before each message (gRPC over HTTP/2, Length-Prefixed-Message). */
 const PREFIX = 5
 
@@ -35,7 +35,7 @@ export function grpcTransport(
         }
         stream.begin(grpc, client, target, method)
       })
-      .catch((error: Error) => handler.onClosed(UNAVAILABLE, error.message))
+      .catch((error: Error) => handler.onClosed(GrpcStatus.Unavailable, error.message))
     return stream
   }
 }

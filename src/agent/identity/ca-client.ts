@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallOptions, ChannelCredentials, Client, ServiceError } from '@grpc/grpc-js'
-import { GRPC_STATUS_NAMES } from '../../base/grpc-status.ts'
+import { GRPC_STATUS_NAMES, GrpcStatus } from '../../base/grpc-status.ts'
 import { lazyTls } from '../../base/lazy-modules.ts'
 import { WireReader } from '../../config/wire-reader.ts'
 import { AgentError } from '../agent-error.ts'
@@ -40,8 +40,14 @@ const METHOD = '/istio.v1.auth.IstioCertificateService/CreateCertificate'
 /** istio pkg/security/retry.go: five attempts, waits of 100 ms × 2^n ± 10 %. */
 const ATTEMPTS = 5
 const FIRST_WAIT_MS = 100
-/** CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE */
-const RETRIED: ReadonlySet<number> = new Set([1, 4, 8, 10, 13, 14])
+const RETRIED: ReadonlySet<number> = new Set([
+  GrpcStatus.Canceled,
+  GrpcStatus.DeadlineExceeded,
+  GrpcStatus.ResourceExhausted,
+  GrpcStatus.Aborted,
+  GrpcStatus.Internal,
+  GrpcStatus.Unavailable,
+])
 /** Istio sets none; istiod itself gives a Kubernetes signer a minute. */
 const DEADLINE_MS = 75_000
 /** A chain is some kilobytes; a CA that sends more is none. */

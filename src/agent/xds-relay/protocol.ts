@@ -1,3 +1,4 @@
+import { GrpcStatus } from '../../base/grpc-status.ts'
 import { WireReader } from '../../config/wire-reader.ts'
 import { take, text } from '../../xds/discovery-wire.ts'
 
@@ -34,8 +35,6 @@ export interface RelayProtocol {
   replaceResources(bytes: Uint8Array, replace: (any: Uint8Array) => Uint8Array | null): Uint8Array
 }
 
-/** google.rpc.Code INTERNAL, in every NACK of the agent. */
-const INTERNAL = 13
 const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService/'
 
 export const STATE_OF_THE_WORLD: RelayProtocol = {
@@ -134,7 +133,9 @@ function replaceField2(bytes: Uint8Array, replace: (value: Uint8Array) => Uint8A
 
 /** google.rpc.Status {code = 1, message = 2}. */
 function status(number: number, message: string | null): Buffer {
-  return message === null ? EMPTY : field(number, Buffer.concat([Buffer.from([0x08, INTERNAL]), field(2, message)]))
+  return message === null
+    ? EMPTY
+    : field(number, Buffer.concat([Buffer.from([0x08, GrpcStatus.Internal]), field(2, message)]))
 }
 
 const EMPTY = Buffer.alloc(0)

@@ -1,10 +1,11 @@
 import type { ServerDuplexStream, StatusObject } from '@grpc/grpc-js'
+import { GrpcStatus } from '../../base/grpc-status.ts'
 import { decodeAny } from '../../xds/discovery-wire.ts'
 import { Logger } from '../log.ts'
 import type { WasmModules } from '../wasm/module-cache.ts'
 import type { RelayMetrics } from './metrics.ts'
 import type { RelayProtocol, ResponseHead } from './protocol.ts'
-import { CANCELLED, INTERNAL, isExpected, OK, type StreamStatus, statusText, UNAVAILABLE } from './status.ts'
+import { isExpected, type StreamStatus, statusText } from './status.ts'
 import { openStream, type Upstream, type UpstreamCall } from './upstream.ts'
 import { localWasm, type RemoteWasm, remoteWasmOf } from './wasm.ts'
 
@@ -76,7 +77,7 @@ export class RelayStream {
       const details = (error as Error).message
       log.error(`failed to connect to upstream ${upstream.address}: ${details}`)
       metrics.connectionFailure()
-      this.#finish({ code: UNAVAILABLE, details })
+      this.#finish({ code: GrpcStatus.Unavailable, details })
       return
     }
     const { call } = this.#upstream
@@ -90,14 +91,18 @@ export class RelayStream {
     call.on('error', () => {})
     call.on('status', (status: StatusObject) => this.#upstreamEnded(status))
     this.#downstream.on('data', (bytes: Buffer) => this.#guarded(() => this.#onRequest(bytes)))
-    this.#downstream.on('end', () => this.#downstreamEnded({ code: OK, details: '' }))
-    this.#downstream.on('cancelled', () => this.#downstreamEnded({ code: CANCELLED, details: 'context canceled' }))
-    this.#downstream.on('error', (error: Error) => this.#downstreamEnded({ code: INTERNAL, details: error.message }))
+    this.#downstream.on('end', () => this.#downstreamEnded({ code: GrpcStatus.OK, details: '' }))
+    this.#downstream.on('cancelled', () =>
+      this.#downstreamEnded({ code: GrpcStatus.Canceled, details: 'context canceled' }),
+    )
+    this.#downstream.on('error', (error: Error) =>
+      this.#downstreamEnded({ code: GrpcStatus.Internal, details: error.message }),
+    )
   }
 
   /** A newer stream of the proxy takes its place. */
   supersede(): void {
-    this.#finish({ code: OK, details: '' })
+    this.#finish({ code: GrpcStatus.OK, details: '' })
   }
 
   /** Tells istiod of a change; before the proxy asked for listeners it is kept for then. */
@@ -227,14 +232,14 @@ export class RelayStream {
     } catch (error) {
       const details = `malformed message: ${(error as Error).message}`
       log.warn(`xds stream ends: ${details}`, this.#labels)
-      this.#finish({ code: INTERNAL, details })
+      this.#finish({ code: GrpcStatus.Internal, details })
     }
   }
 
   #upstreamEnded(status: StreamStatus): void {
     if (this.#over) return
     const { metrics, protocol } = this.#options
-    if (!this.#connected && status.code === UNAVAILABLE) {
+    if (!this.#connected && status.code === GrpcStatus.Unavailable) {
       // The proxy says so too.
       log.debug(`failed to create ${protocol.isDelta ? 'delta ' : ''}upstream grpc client: ${statusText(status)}`)
       metrics.istiodTermination(false)
@@ -261,7 +266,7 @@ export class RelayStream {
     if (this.#over) return
     this.#over = true
     this.#upstream?.close()
-    if (status.code === OK) this.#downstream.end()
+    if (status.code === GrpcStatus.OK) this.#downstream.end()
     else if (!this.#downstream.cancelled) this.#downstream.emit('error', status)
     this.#options.onClosed()
   }
