@@ -27,6 +27,9 @@ export function compileFormatConfig(config: FormatConfig): Formatter {
   return new JsonFormatter(config)
 }
 
+/** A value that was the same for so many lines is expected to stay: what stands for it is joined with what its neighbours stand for. */
+const STEADY = 256
+
 /** Alternating constants and operators: `texts` has one more element than `readers`. */
 export class TextFormatter implements Formatter {
   /** The whole text when there is no operator in it, else null: callers skip formatting. */
@@ -37,6 +40,12 @@ export class TextFormatter implements Formatter {
   readonly #lastValues: (FormatValue | undefined)[] = []
   /** '' until the value has come twice in a row. */
   readonly #lastPieces: string[] = []
+  /** How many lines in a row had this value, up to STEADY. */
+  readonly #steady: number[] = []
+  /** By the first of some operators whose values are steady: the end of that run, and its text. 0 and '' elsewhere. */
+  readonly #runEnds: number[] = []
+  readonly #runs: string[] = []
+  #untilJoin = STEADY
   readonly #lengths: number[] = []
   readonly #missing: string
 
@@ -50,26 +59,68 @@ export class TextFormatter implements Formatter {
         this.#texts.push('')
         this.#lastValues.push(undefined)
         this.#lastPieces.push('')
+        this.#steady.push(0)
+        this.#runEnds.push(0)
+        this.#runs.push('')
       }
     }
     this.constant = this.#readers.length === 0 ? this.#texts[0]! : null
   }
 
   format(context: FormatContext): string {
+    if (--this.#untilJoin === 0) this.#join()
     const readers = this.#readers
     const values = this.#lastValues
     const pieces = this.#lastPieces
+    const ends = this.#runEnds
     let out = this.#texts[0]!
-    for (let i = 0; i < readers.length; i++) {
-      const value = readers[i]!(context)
-      if (value !== values[i]) {
-        out += this.#piece(i, value)
-        // An object may change and stay the same.
-        values[i] = typeof value === 'object' && value !== null ? undefined : value
-        if (pieces[i] !== '') pieces[i] = ''
-      } else out += pieces[i] === '' ? this.#keep(i, value) : pieces[i]!
+    let i = 0
+    while (i < readers.length) {
+      const end = ends[i]!
+      let at = i
+      let value = readers[at]!(context)
+      while (value === values[at] && at + 1 < end) value = readers[++at]!(context)
+      if (value !== values[at]) {
+        if (end !== 0) ends[i] = 0
+        for (; i < at; i++) out += pieces[i]!
+        out += this.#change(at, value)
+      } else if (end !== 0) out += this.#runs[i]!
+      else {
+        if (this.#steady[at]! < STEADY) this.#steady[at]!++
+        out += pieces[at] === '' ? this.#keep(at, value) : pieces[at]!
+      }
+      i = at + 1
     }
     return out
+  }
+
+  #change(i: number, value: FormatValue): string {
+    // An object may change and stay the same.
+    this.#lastValues[i] = typeof value === 'object' && value !== null ? undefined : value
+    this.#lastPieces[i] = ''
+    this.#steady[i] = 0
+    return this.#piece(i, value)
+  }
+
+  /** Makes runs of the operators that stand beside each other and are steady. */
+  #join(): void {
+    this.#untilJoin = STEADY
+    const steady = this.#steady
+    for (let i = 0; i < steady.length; ) {
+      let end = i
+      let text = ''
+      while (end < steady.length && (this.#runEnds[end] !== 0 || steady[end]! >= STEADY)) {
+        text += this.#runEnds[end] === 0 ? this.#lastPieces[end]! : this.#runs[end]!
+        end = Math.max(end + 1, this.#runEnds[end]!)
+      }
+      if (end - i > 1 && this.#runEnds[i] !== end) {
+        this.#runEnds.fill(0, i, end)
+        this.#runs.fill('', i, end)
+        this.#runEnds[i] = end
+        this.#runs[i] = flat(text)
+      }
+      i = Math.max(end, i + 1)
+    }
   }
 
   #piece(i: number, value: FormatValue): string {

@@ -117,3 +117,34 @@ for (const [name, make, type] of CASES) {
     t.end()
   })
 }
+
+t.test('a formatter that has seen many lines prints each as one that has seen none', t => {
+  let seed = 3
+  const random = (below: number): number => {
+    seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff
+    return (seed >>> 8) % below
+  }
+  const format =
+    '%START_TIME(%s)% %REQ(A)%%REQ(B)% "%REQ(C):3%" %RESPONSE_CODE% %REQ(D)% %REQ(E)% %DURATION% %DYNAMIC_METADATA(m)% %REQ(F)%\n'
+  const context = h1Ok(values)
+  const { info } = context
+  const list = ['a', '', 'b', '', 'c', '', 'd', '', 'e', '', 'f', '']
+  context.requestHeaders!.list = list
+  const old = compileFormat(format)
+  const texts = ['', 'x', 'steady', 'another']
+  for (let line = 0; line < 20_000; line++) {
+    // Quiet phases that are long enough for everything to be joined, and changes of one value, of some, and of all in between.
+    const changes = random(700) === 0 ? list.length : random(300) === 0 ? 1 + random(3) : line % 4000 > 3500 ? 2 : 0
+    for (let i = 0; i < changes; i++) list[2 * random(list.length / 2) + 1] = texts[random(texts.length)]!
+    if (random(500) === 0) info.responseCode = 200 + random(3)
+    if (random(100) === 0) info.dynamicMetadata = { m: { k: random(3) } }
+    if (line % 900 < 300) info.startWall += 1000 * random(2)
+    const printed = old.format(context)
+    const expected = compileFormat(format).format(context)
+    if (printed !== expected) {
+      t.equal(printed, expected, `line ${line}`)
+      break
+    }
+  }
+  t.end()
+})
