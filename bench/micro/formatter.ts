@@ -51,7 +51,7 @@ function measure(name: string, formatter: Formatter): void {
         if (i % 20 === 0) info.startWall++
         requestHeaders.list[7] = IDS[i]!
         info.end = 1000 + (i % 3 === 0 ? 2 : 1)
-        bytes += LINE.latin1Write(formatter.format(context), 0)
+        bytes += LINE.write(formatter.format(context), 0, 'latin1')
       }
     },
     ROUND,

@@ -70,6 +70,8 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   private readonly responseTimer: TimerNode
   /** Made for the first retry. */
   private backOffTimer: TimerNode | null = null
+  /** For the next attempt. */
+  private spare: UpstreamRequest | null = null
 
   constructor(filter: RouterFilter) {
     this.filter = filter
@@ -178,6 +180,11 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.timers.suspend(this.responseTimer)
     if (this.backOffTimer !== null) this.timers.suspend(this.backOffTimer)
     this.attempts.end()
+    const { winner } = this
+    if (winner !== null) {
+      if (winner.retire()) this.spare = winner
+      else winner.discard()
+    }
     this.retry.end()
     this.reset()
   }
@@ -186,6 +193,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   discard(): void {
     this.timers.cancel(this.responseTimer)
     if (this.backOffTimer !== null) this.timers.cancel(this.backOffTimer)
+    this.spare?.discard()
   }
 
   holdUpstream(hold: boolean): void {
@@ -325,7 +333,9 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     const cluster = this.cluster!
     s.info.upstreamHostsAttempted.push(host.address.text)
     this.pick.chosen(host)
-    const attempt = new UpstreamRequest(this, host)
+    const attempt = this.spare ?? new UpstreamRequest(this)
+    this.spare = null
+    attempt.begin(host)
     if (s.span !== null) attempt.trace = startUpstreamSpan(this, s)
     this.attempts.list.push(attempt)
     const action = this.action!

@@ -12,10 +12,10 @@ import { noteGrpcStatus, type UpstreamSpan } from './upstream-span.ts'
 
 export const AttemptTimer = { PerTry: 0, PerTryIdle: 1, MaxDuration: 2 } as const
 
-/** One attempt at one host (Envoy: UpstreamRequest). */
+/** One attempt at one host (Envoy: UpstreamRequest). Its request keeps one that went well for the next. */
 export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   readonly request: RouterRequest
-  host: Host
+  host!: Host
   stream: CodecStream | null = null
   handle: PoolHandle | null = null
   connection: Connection | null = null
@@ -42,9 +42,39 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   private idleTimer: TimerNode | null = null
   private durationTimer: TimerNode | null = null
 
-  constructor(request: RouterRequest, host: Host) {
+  constructor(request: RouterRequest) {
     this.request = request
+  }
+
+  /** A new attempt, at `host`. */
+  begin(host: Host): void {
     this.host = host
+    this.connection = null
+    this.protocol = ''
+    this.headersSeen = false
+    this.responseComplete = false
+    this.requestSent = false
+    this.done = false
+    this.retried = false
+    this.timeoutReported = false
+    this.bodyHeld = false
+  }
+
+  /** True when it may begin again: request and response went through as a whole, and its stream has nothing to tell any more. */
+  retire(): boolean {
+    const { stream } = this
+    if (stream === null || !this.isWhole || stream.user !== this) return false
+    stream.user = nobody
+    this.stream = null
+    return true
+  }
+
+  /** It is not used again: no timer may hold it. */
+  discard(): void {
+    const { timers } = this.request
+    if (this.perTryTimer !== null) timers.cancel(this.perTryTimer)
+    if (this.idleTimer !== null) timers.cancel(this.idleTimer)
+    if (this.durationTimer !== null) timers.cancel(this.durationTimer)
   }
 
   onPoolReady(stream: CodecStream, host: Host, connection: Connection, protocol: string): void {
@@ -142,6 +172,7 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
       this.endTrace(null)
     }
     this.finish()
+    this.discard()
     this.stream = null
     this.handle = null
     if (handle !== null) handle.cancel()
@@ -218,13 +249,34 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   private finish(): void {
     if (!this.done && this.stream !== null) addUpstreamBytes(this.request.s!.info, this.stream)
     this.done = true
-    const timers = this.request.timers
-    if (this.perTryTimer !== null) timers.cancel(this.perTryTimer)
-    if (this.idleTimer !== null) timers.cancel(this.idleTimer)
-    if (this.durationTimer !== null) timers.cancel(this.durationTimer)
+    // An attempt that goes on to be another one keeps its timers where they are.
+    if (this.isWhole) this.suspendTimers()
+    else this.discard()
     if (this.paused) {
       this.paused = false
       this.request.holdDownstream(false)
     }
   }
+
+  private get isWhole(): boolean {
+    return this.responseComplete && this.requestSent
+  }
+
+  private suspendTimers(): void {
+    const { timers } = this.request
+    if (this.perTryTimer !== null) timers.suspend(this.perTryTimer)
+    if (this.idleTimer !== null) timers.suspend(this.idleTimer)
+    if (this.durationTimer !== null) timers.suspend(this.durationTimer)
+  }
+}
+
+/** User of streams whose attempt is over while their connection still deals with the end of the response. */
+const nobody: HttpPoolUser = {
+  onPoolReady: () => {},
+  onPoolFailure: () => {},
+  onResponseHeaders: () => {},
+  onResponseData: () => Flow.Continue,
+  onResponseTrailers: () => {},
+  onUpstreamReset: () => {},
+  onUpstreamWritable: () => {},
 }
