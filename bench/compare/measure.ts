@@ -8,7 +8,7 @@ import { wrkCommand, wrkLoad } from '../load/drivers/wrk-load.ts'
 import { allowedCpus, describeMachine } from '../load/machine.ts'
 import { runOpenLoop } from '../load/open-loop/command.ts'
 import { EnvoyPeer } from '../load/peers/envoy.ts'
-import { versionLine } from '../load/peers/find.ts'
+import { schedulingTools, versionLine } from '../load/peers/find.ts'
 import { choosePinning } from '../load/pinning.ts'
 import { Ports } from '../load/ports.ts'
 import type { BenchReport } from '../load/result.ts'
@@ -64,7 +64,7 @@ export async function measure(
     new EnvoyPeer('envoy', titleOf('Envoy', envoy.version), envoy.version, binaries.envoy),
     new EnvoyPeer('remora', titleOf('Remora', remora.version), remora.version, binaries.remora),
   ]
-  const pinning = choosePinning(allowedCpus(), versionLine(['taskset', '--version']) !== null)
+  const pinning = choosePinning(allowedCpus(), schedulingTools())
   const report: BenchReport = {
     version: 1,
     startedAt: comparison.startedAt,

@@ -6,7 +6,7 @@ import { allowedCpus, describeMachine } from './machine.ts'
 import { type BenchOptions, OptionError, parseOptions, USAGE } from './options.ts'
 import { toCsv } from './output/csv.ts'
 import { Progress } from './output/progress.ts'
-import { findPeers, versionLine } from './peers/find.ts'
+import { findPeers, schedulingTools, versionLine } from './peers/find.ts'
 import type { PeerProgram } from './peers/peer.ts'
 import { choosePinning, NOT_PINNED } from './pinning.ts'
 import { inClone, packageRoot } from './place.ts'
@@ -42,6 +42,7 @@ const TOOLS: readonly { readonly program: string; readonly version: readonly str
   { program: 'h2load', version: ['h2load', '--version'], how: 'apt-get install nghttp2-client' },
   { program: 'openssl', version: ['openssl', 'version'], how: 'apt-get install openssl' },
   { program: 'taskset', version: ['taskset', '--version'], how: 'apt-get install util-linux' },
+  { program: 'chrt', version: ['chrt', '--version'], how: 'apt-get install util-linux' },
 ]
 
 async function bench(options: BenchOptions, argv: readonly string[]): Promise<number> {
@@ -73,7 +74,7 @@ async function bench(options: BenchOptions, argv: readonly string[]): Promise<nu
     return wanted.length === 0 ? 1 : 0
   }
 
-  const pinning = options.pins ? choosePinning(allowedCpus(), versions['taskset'] !== undefined) : NOT_PINNED
+  const pinning = options.pins ? choosePinning(allowedCpus(), schedulingTools()) : NOT_PINNED
   const session = new Session(pinning, options.firstPort)
   const stop = (): void => {
     void session.close().finally(() => process.exit(130))

@@ -29,8 +29,13 @@ export interface Machine {
   readonly congestionControl: string
   /** Netfilter follows the connections of this network namespace, which every packet pays for. */
   readonly tracksConnections: boolean
-  /** CPU lists as `taskset -c` takes them; null = not pinned. */
-  readonly pinning: { readonly proxy: string | null; readonly load: string | null; readonly upstream: string | null }
+  /** CPU lists as `taskset -c` takes them; null = not pinned. `batch`: load and upstream, which share a core, under SCHED_BATCH. */
+  readonly pinning: {
+    readonly proxy: string | null
+    readonly load: string | null
+    readonly upstream: string | null
+    readonly batch: boolean
+  }
 }
 
 export type PeerId = 'envoy' | 'remora' | 'remora-other' | 'nginx' | 'haproxy' | 'http2-proxy' | 'node'

@@ -1,5 +1,5 @@
 import type { Plan, Sample } from '../case.ts'
-import { pinned } from '../pinning.ts'
+import { asLoad } from '../pinning.ts'
 import { nodeCommand } from '../place.ts'
 import { treeCpuSeconds } from '../processes/tree.ts'
 import type { Target } from '../target.ts'
@@ -22,7 +22,7 @@ export async function exchangeLoad(options: ExchangeOptions, target: Target, pla
   const client = target.sites.certificates?.client
   const identity = options.mutualTls && client !== undefined ? ['--cert', client.cert, '--key', client.key] : []
   const argv = [...exchangeArguments(options, plan.seconds), '--port', String(target.sites.listen), ...identity]
-  const driver = new HeldDriver(pinned(plan.pinning.load, nodeCommand('drivers/exchange', ...argv)))
+  const driver = new HeldDriver(asLoad(plan.pinning, nodeCommand('drivers/exchange', ...argv)))
   try {
     await driver.line(20)
     const before = treeCpuSeconds(target.process.pid)

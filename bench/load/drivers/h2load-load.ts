@@ -1,5 +1,5 @@
 import type { Plan, Sample } from '../case.ts'
-import { pinned } from '../pinning.ts'
+import { asLoad } from '../pinning.ts'
 import { run } from '../processes/run.ts'
 import type { Target } from '../target.ts'
 import { parseH2load } from './h2load.ts'
@@ -25,7 +25,7 @@ export function h2loadCommand(options: H2loadOptions, port: number | '{port}', s
 export async function h2loadLoad(options: H2loadOptions, target: Target, plan: Plan): Promise<Sample> {
   const command = h2loadCommand(options, target.sites.listen, plan.seconds)
   const started = performance.now()
-  const result = parseH2load(await run(pinned(plan.pinning.load, command), plan.seconds + 30))
+  const result = parseH2load(await run(asLoad(plan.pinning, command), plan.seconds + 30))
   return {
     // h2load keeps to its time; what it prints is a rounded figure of it.
     seconds: Math.min((performance.now() - started) / 1000, Math.ceil(plan.seconds)),

@@ -1,5 +1,5 @@
 import type { Plan, Sample } from '../case.ts'
-import { pinned } from '../pinning.ts'
+import { asLoad } from '../pinning.ts'
 import { nodeCommand } from '../place.ts'
 import { run } from '../processes/run.ts'
 import type { Target } from '../target.ts'
@@ -13,7 +13,7 @@ export function handshakeArguments(resume: boolean, seconds: number): string[] {
 
 export async function handshakeLoad(resume: boolean, target: Target, plan: Plan): Promise<Sample> {
   const argv = [...handshakeArguments(resume, plan.seconds), '--port', String(target.sites.listen)]
-  const command = pinned(plan.pinning.load, nodeCommand('drivers/handshakes', ...argv))
+  const command = asLoad(plan.pinning, nodeCommand('drivers/handshakes', ...argv))
   const result = JSON.parse(await run(command, plan.seconds + 20)) as {
     count: number
     resumed: number

@@ -1,5 +1,5 @@
 import type { Plan, Sample } from '../case.ts'
-import { pinned } from '../pinning.ts'
+import { asLoad } from '../pinning.ts'
 import { run } from '../processes/run.ts'
 import type { Target } from '../target.ts'
 import { parseWrk } from './wrk.ts'
@@ -25,7 +25,7 @@ export function wrkCommand(options: WrkOptions, port: number | '{port}', seconds
 
 export async function wrkLoad(options: WrkOptions, target: Target, plan: Plan): Promise<Sample> {
   const command = wrkCommand(options, target.sites.listen, plan.seconds)
-  const result = parseWrk(await run(pinned(plan.pinning.load, command), plan.seconds + 30))
+  const result = parseWrk(await run(asLoad(plan.pinning, command), plan.seconds + 30))
   return {
     seconds: result.seconds,
     count: result.requests,

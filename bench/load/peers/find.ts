@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import type { SchedulingTools } from '../pinning.ts'
 import { dependencyFolder, packageRoot } from '../place.ts'
 import { EnvoyPeer } from './envoy.ts'
 import { HaproxyPeer } from './haproxy.ts'
@@ -63,6 +64,11 @@ export function versionLine(command: readonly string[]): string | null {
   if (run.error !== undefined) return null
   const line = `${run.stdout}\n${run.stderr}`.split('\n').find(one => one.trim() !== '')
   return line?.trim() ?? null
+}
+
+/** What this machine has to give programs their cores. */
+export function schedulingTools(): SchedulingTools {
+  return { taskset: versionLine(['taskset', '--version']) !== null, chrt: versionLine(['chrt', '--version']) !== null }
 }
 
 function findEnvoy(given: string): { readonly path: string; readonly version: string } | null {

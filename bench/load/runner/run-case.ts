@@ -2,7 +2,7 @@ import type { BenchCase, Plan } from '../case.ts'
 import { checkBehaviour } from '../checks/behaviour.ts'
 import type { PeerProgram } from '../peers/peer.ts'
 import { BUSY_NEIGHBOURS } from '../processes/neighbours.ts'
-import type { CaseResult, Check, PeerChecks, Round } from '../result.ts'
+import type { CaseResult, Check, PeerChecks, PeerId, Round } from '../result.ts'
 import { spreadOf } from '../statistics/spread.ts'
 import type { Target } from '../target.ts'
 import { openLedger, settleLedger } from './accounting.ts'
@@ -131,6 +131,7 @@ function conclude(
     for (const check of own) if (!check.passed) plan.notes.push(`${peer} failed "${check.name}": ${check.detail}`)
   const busy = busyNeighbours(rounds)
   if (busy !== null) plan.notes.push(busy)
+  if (countsRequests(one)) plan.notes.push(...waiting(ids, rounds))
   return {
     id: one.id,
     title: one.title,
@@ -148,6 +149,22 @@ function conclude(
     notes: [...new Set(plan.notes)],
     goal: one.goal,
   }
+}
+
+/** Less than this of a core, and the proxy was not what limits the throughput. */
+const SATURATED = 0.97
+
+/** What a proxy costs that waits for its load depends on how the requests come. */
+function waiting(peers: readonly PeerId[], rounds: readonly Round[]): string[] {
+  const notes: string[] = []
+  for (const peer of peers) {
+    const shares = spreadOf(
+      rounds.filter(round => round.peer === peer).map(round => (round.cpuSeconds ?? 0) / round.seconds),
+    )
+    if (shares === null || shares.median >= SATURATED || shares.median === 0) continue
+    notes.push(`${peer} used ${shares.median.toFixed(2)} of a core: it waited for the load or the upstream`)
+  }
+  return notes
 }
 
 /** A machine that is shared while it measures is the first thing to know about a spread. */

@@ -9,7 +9,7 @@ import type { Configuration } from '../configurations/configuration.ts'
 import { MANY } from '../configurations/scale.ts'
 import { workerUser } from '../peers/find.ts'
 import type { PeerProgram } from '../peers/peer.ts'
-import { type Pinning, pinned, proxyCpus } from '../pinning.ts'
+import { asUpstream, type Pinning, pinned, proxyCpus } from '../pinning.ts'
 import { nodeCommand } from '../place.ts'
 import { Ports } from '../ports.ts'
 import { Child, stopAll } from '../processes/child.ts'
@@ -63,9 +63,9 @@ export class Session {
     writeFileSync(config, nginxUpstream(upstreams, this.folder, workerUser(), this.#certificates))
     const { pinning } = this
     const log = join(this.folder, 'upstream.err')
-    const nginx = new Child(pinned(pinning.upstream, ['nginx', '-c', config, '-e', `${this.folder}/nginx.err`]), log)
+    const nginx = new Child(asUpstream(pinning, ['nginx', '-c', config, '-e', `${this.folder}/nginx.err`]), log)
     const ports = ['--stub', upstreams.stub, '--hold', upstreams.hold, '--grpc', upstreams.grpc, '--tcp', upstreams.tcp]
-    const node = new Child(pinned(pinning.upstream, nodeCommand('upstreams/main', ...ports.map(String))), log)
+    const node = new Child(asUpstream(pinning, nodeCommand('upstreams/main', ...ports.map(String))), log)
     await listening(upstreams.http1, nginx)
     await listening(upstreams.tcp, node)
   }
@@ -122,7 +122,7 @@ export class Session {
     if (this.#xdsStarted) return
     this.#xdsStarted = true
     const ports = ['--port', xds, '--control', xdsControl, '--endpoint', http1, '--clusters', MANY].map(String)
-    const command = pinned(this.pinning.upstream, nodeCommand('upstreams/delta-xds', ...ports))
+    const command = asUpstream(this.pinning, nodeCommand('upstreams/delta-xds', ...ports))
     await listening(xdsControl, new Child(command, join(this.folder, 'xds.err')))
   }
 

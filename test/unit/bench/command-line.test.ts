@@ -1,7 +1,7 @@
 import t from 'tap'
 import { parseCpuList } from '../../../bench/load/machine.ts'
 import { OptionError, parseOptions } from '../../../bench/load/options.ts'
-import { choosePinning, NOT_PINNED, pinned, proxyCpus } from '../../../bench/load/pinning.ts'
+import { asLoad, asUpstream, choosePinning, NOT_PINNED, pinned, proxyCpus } from '../../../bench/load/pinning.ts'
 
 t.test('what is not given comes from the profile and the environment', async t => {
   t.match(parseOptions([], { ENVOY_BINARY: '/envoy' }), {
@@ -37,14 +37,24 @@ t.test('the smoke profile writes files only when told where', async t => {
 })
 
 t.test('the proxy has a core of its own; load and upstream are apart when there are cores enough', async t => {
-  t.same(choosePinning([0, 1], true), { proxy: '0', load: '1', upstream: '1' })
-  t.same(choosePinning([0, 1, 2, 3, 4], true), { proxy: '0', load: '1,2', upstream: '3,4' })
-  t.same(choosePinning([0], true), NOT_PINNED)
-  t.same(choosePinning([0, 1], false), NOT_PINNED)
+  const tools = { taskset: true, chrt: true }
+  t.same(choosePinning([0, 1], tools), { proxy: '0', load: '1', upstream: '1', batch: true })
+  t.same(choosePinning([0, 1, 2, 3, 4], tools), { proxy: '0', load: '1,2', upstream: '3,4', batch: false })
+  t.same(choosePinning([0], tools), NOT_PINNED)
+  t.same(choosePinning([0, 1], { taskset: false, chrt: true }), NOT_PINNED)
+})
+
+t.test('load and upstream are batch jobs where they share a core', async t => {
+  const shared = choosePinning([0, 1], { taskset: true, chrt: true })
+  t.same(asLoad(shared, ['wrk']), ['taskset', '-c', '1', 'chrt', '--batch', '0', 'wrk'])
+  t.same(asUpstream(shared, ['nginx']), ['taskset', '-c', '1', 'chrt', '--batch', '0', 'nginx'])
+  t.same(asLoad(choosePinning([0, 1], { taskset: true, chrt: false }), ['wrk']), ['taskset', '-c', '1', 'wrk'])
+  t.same(asLoad(choosePinning([0, 1, 2, 3], { taskset: true, chrt: true }), ['wrk']), ['taskset', '-c', '1,2', 'wrk'])
+  t.same(asUpstream(NOT_PINNED, ['nginx']), ['nginx'])
 })
 
 t.test('a proxy with two workers is not pinned to one core', async t => {
-  const pinning = choosePinning([0, 1], true)
+  const pinning = choosePinning([0, 1], { taskset: true, chrt: true })
   t.equal(proxyCpus(pinning, 2), null)
   t.same(pinned(proxyCpus(pinning, 1), ['envoy']), ['taskset', '-c', '0', 'envoy'])
   t.same(pinned(null, ['envoy']), ['envoy'])

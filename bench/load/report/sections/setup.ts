@@ -6,7 +6,7 @@ import { html, type Markup, slug } from '../markup.ts'
 /** What one needs to know to believe or repeat the figures. */
 export function setupSection(report: BenchReport): Markup {
   const { machine, versions } = report
-  const { proxy, load, upstream } = machine.pinning
+  const { proxy, load, upstream, batch } = machine.pinning
   const cores = (list: string | null) => (list === null ? 'not pinned' : `CPU ${list}`)
   const rows = [
     ['Processor', `${machine.cpuModel}, ${machine.cores} cores`],
@@ -16,7 +16,10 @@ export function setupSection(report: BenchReport): Markup {
       'TCP',
       `${machine.congestionControl}; netfilter ${machine.tracksConnections ? 'tracks' : 'does not track'} connections`,
     ],
-    ['Pinned', `proxy: ${cores(proxy)}; load: ${cores(load)}; upstream: ${cores(upstream)}`],
+    [
+      'Pinned',
+      `proxy: ${cores(proxy)}; load: ${cores(load)}; upstream: ${cores(upstream)}${batch ? '; load and upstream as batch jobs' : ''}`,
+    ],
     ['Started', report.startedAt],
     ['Took', `${Math.round(report.durationSeconds)} s, profile ${report.profile}`],
     ...Object.entries(versions),

@@ -92,7 +92,7 @@ export function fixtureReport(): BenchReport {
       memoryBytes: 8 * 2 ** 30,
       congestionControl: 'cubic',
       tracksConnections: false,
-      pinning: { proxy: '0', load: '1', upstream: '1' },
+      pinning: { proxy: '0', load: '1', upstream: '1', batch: true },
     },
     versions: { node: 'v26.10.0', envoy: '1.40.0', nginx: 'nginx/1.22.1', wrk: '4.1.0', h2load: '1.52.0' },
     commandLine: 'remora bench --profile standard --html report.html',

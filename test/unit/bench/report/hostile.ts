@@ -17,7 +17,7 @@ export function hostileReport(): BenchReport {
       cpuModel: HOSTILE,
       kernel: HOSTILE,
       congestionControl: HOSTILE,
-      pinning: { proxy: HOSTILE, load: HOSTILE, upstream: null },
+      pinning: { proxy: HOSTILE, load: HOSTILE, upstream: null, batch: false },
     },
     missing: [{ program: HOSTILE, how: HOSTILE }],
     peers: report.peers.map(peer => ({
