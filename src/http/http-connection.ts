@@ -1,3 +1,4 @@
+import { keepSpecimen } from '../base/specimens.ts'
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import { type Codec, type CodecStream, ResetReason, type StreamDecoder } from '../codec/codec.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
@@ -110,6 +111,7 @@ export class HttpConnection implements TimerOwner {
     for (let i = this.active.length - 1; i >= 0; i--) this.abandon(this.active[i]!, local)
     stats.cxLengthMs.record(timers.now() - c.startTime)
     this.countBytes()
+    if (this.codec !== null) keepSpecimen(this.codec.constructor, this)
   }
 
   /** Announces the end, so that a request on its way is still answered; after drain_timeout the connection closes. */

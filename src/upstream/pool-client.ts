@@ -1,3 +1,4 @@
+import { keepSpecimen } from '../base/specimens.ts'
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import { type Codec, ResetReason } from '../codec/codec.ts'
 import { CloseHow, CloseReason, type Connection, type ConnectionHandler } from '../io/connection.ts'
@@ -169,6 +170,7 @@ export class PoolClient implements ConnectionHandler, TimerOwner {
     pool.cluster.limits.give(pool.priority, Resource.Connections)
     pool.host.cells.take(HostCell.ActiveConnections, -1)
     pool.remove(this)
+    if (this.codec !== null) keepSpecimen(this.codec.constructor, this)
     // Resets come after the accounts: a retry may ask for a connection at once.
     const reset = before === ClientState.Connecting ? ResetReason.ConnectionFailure : ResetReason.ConnectionTermination
     this.codec?.onConnectionClosed(reset)

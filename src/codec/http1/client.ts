@@ -25,6 +25,8 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
   private readonly options: Http1Options
   private readonly reader: MessageReader
   private stream: Http1ClientStream | null = null
+  /** The last one, which is only kept: see base/specimens.ts. */
+  protected last: Http1ClientStream | null = null
   private broken = false
 
   constructor(connection: Connection, decoder: StreamDecoder, options: Http1Options) {
@@ -47,6 +49,7 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
     const s = new Http1ClientStream(this)
     s.user = user
     this.stream = s
+    this.last = s
     return s
   }
 

@@ -25,6 +25,8 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
   private readonly options: Http1Options
   private readonly reader: MessageReader
   private stream: Http1ServerStream | null = null
+  /** The last one, which is only kept: see base/specimens.ts. */
+  protected last: Http1ServerStream | null = null
   private draining = false
   private closing = false
   private peerEnded = false
@@ -118,6 +120,7 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
     const as10 = !head.http11 && this.options.acceptHttp10
     const s = new Http1ServerStream(this, h.method === 'HEAD', h.method === 'CONNECT', as10)
     this.stream = s
+    this.last = s
     s.headerBytesReceived = head.fieldBytes(bytes)
     s.wireBytesReceived = bytes
     // RFC 9112 §9.3: 1.1 persists unless told not to, 1.0 only when asked.
