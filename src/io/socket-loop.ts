@@ -1,3 +1,4 @@
+import { lastMade } from '../base/specimens.ts'
 import type { Timers } from '../base/timer.ts'
 
 /** What has bytes to send when the turn ends. */
@@ -17,9 +18,6 @@ export class SocketLoop {
   #flushing: Flushable[] = []
   readonly #endTurn: () => void
 
-  /** Only kept: see base/specimens.ts. */
-  protected last: NodeJS.Immediate | null = null
-
   constructor(timers: Timers, workerIndex = 0) {
     this.timers = timers
     // 2^40 connections per worker before ids of two workers could meet.
@@ -33,7 +31,7 @@ export class SocketLoop {
 
   /** Calls `who.flush()` when the callbacks of this turn have run. The caller sees to it that it asks once. */
   flushLater(who: Flushable): void {
-    if (this.#dirty.length === 0) this.last = setImmediate(this.#endTurn)
+    if (this.#dirty.length === 0) lastMade.immediate = setImmediate(this.#endTurn)
     this.#dirty.push(who)
   }
 

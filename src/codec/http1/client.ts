@@ -1,3 +1,4 @@
+import { lastMade } from '../../base/specimens.ts'
 import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
 import { type Codec, type CodecStream, ResetReason, type StreamDecoder } from '../codec.ts'
 import type { HeaderBlock } from '../header-block.ts'
@@ -25,8 +26,6 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
   private readonly options: Http1Options
   private readonly reader: MessageReader
   private stream: Http1ClientStream | null = null
-  /** The last one, which is only kept: see base/specimens.ts. */
-  protected last: Http1ClientStream | null = null
   private broken = false
 
   constructor(connection: Connection, decoder: StreamDecoder, options: Http1Options) {
@@ -49,7 +48,7 @@ export class Http1ClientCodec implements Codec, MessageSink, Http1StreamOwner {
     const s = new Http1ClientStream(this)
     s.user = user
     this.stream = s
-    this.last = s
+    lastMade.clientStream = s
     return s
   }
 

@@ -1,3 +1,4 @@
+import { lastMade } from '../../base/specimens.ts'
 import { CloseHow, type Connection, ReadHold } from '../../io/connection.ts'
 import type { Codec, CodecStream, ResetReason, StreamDecoder } from '../codec.ts'
 import type { HeaderBlock } from '../header-block.ts'
@@ -25,8 +26,6 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
   private readonly options: Http1Options
   private readonly reader: MessageReader
   private stream: Http1ServerStream | null = null
-  /** The last one, which is only kept: see base/specimens.ts. */
-  protected last: Http1ServerStream | null = null
   private draining = false
   private closing = false
   private peerEnded = false
@@ -120,7 +119,7 @@ export class Http1ServerCodec implements Codec, MessageSink, Http1StreamOwner {
     const as10 = !head.http11 && this.options.acceptHttp10
     const s = new Http1ServerStream(this, h.method === 'HEAD', h.method === 'CONNECT', as10)
     this.stream = s
-    this.last = s
+    lastMade.serverStream = s
     s.headerBytesReceived = head.fieldBytes(bytes)
     s.wireBytesReceived = bytes
     // RFC 9112 §9.3: 1.1 persists unless told not to, 1.0 only when asked.
