@@ -7,7 +7,7 @@ import { ErrorCode, MAX_STREAM_ID } from './frames.ts'
 import { BlockKind, INVALID_MESSAGE } from './header-receiver.ts'
 import type { Http2Options } from './options.ts'
 import type { Http2Stats } from './stats.ts'
-import type { Http2Stream } from './stream.ts'
+import { type Http2Stream, Mark } from './stream.ts'
 
 /** Upstream side: we begin streams. */
 export class Http2ClientCodec extends Http2Connection {
@@ -53,9 +53,9 @@ export class Http2ClientCodec extends Http2Connection {
     this.lastId = id
     this.forgetUnsent(s)
     s.id = id
-    s.headSent = true
-    s.bodiless = h.method === 'HEAD'
-    s.sendWindow.available = this.sender.initialWindow
+    s.mark(Mark.HeadSent)
+    if (h.method === 'HEAD') s.mark(Mark.Bodiless)
+    s.sendWindow = this.sender.initialWindow
     this.streams.add(s)
     this.limits.openedStreams++
     if (h.method === 'CONNECT' && h.protocol === '' && (h.path !== '' || h.scheme !== '')) {
@@ -83,7 +83,7 @@ export class Http2ClientCodec extends Http2Connection {
 
   onHeaderBlock(id: number, end: boolean, from: Buffer, start: number, stop: number, wireBytes: number): void {
     const s = this.streams.get(id)
-    const trailers = s?.headReceived === true
+    const trailers = s?.is(Mark.HeadReceived) === true
     if (!this.decodeBlock(id, trailers ? BlockKind.Trailers : BlockKind.Response, from, start, stop, wireBytes)) return
     if (s === undefined) {
       if (this.wasOpened(id)) this.headersOnClosed(id)
@@ -92,7 +92,7 @@ export class Http2ClientCodec extends Http2Connection {
     }
     s.wireBytesReceived += wireBytes
     s.headerBytesReceived += wireBytes
-    if (s.remoteEnd) this.kill(s, ErrorCode.StreamClosed, ResetReason.Protocol, 'http2.remote_reset')
+    if (s.is(Mark.RemoteEnd)) this.kill(s, ErrorCode.StreamClosed, ResetReason.Protocol, 'http2.remote_reset')
     else if (trailers) this.onTrailers(s, end)
     else this.head(s, id, end)
   }
@@ -106,14 +106,14 @@ export class Http2ClientCodec extends Http2Connection {
       return
     }
     if (!interim) {
-      s.headReceived = true
+      s.mark(Mark.HeadReceived)
       // RFC 9113 §8.1.1: these describe a body that is not sent.
-      if (!s.bodiless && block.status !== 304 && block.status !== 204) s.expected = receiver.contentLength
+      if (!s.is(Mark.Bodiless) && block.status !== 304 && block.status !== 204) s.expected = receiver.contentLength
       if (end && s.expected > 0) {
         this.refuseBlock(s, INVALID_MESSAGE)
         return
       }
-      s.remoteEnd = end
+      if (end) s.mark(Mark.RemoteEnd)
       if (s.upgrade !== '' && block.status === 200) {
         block.status = 101
         block.list.push('upgrade', s.upgrade, 'connection', 'upgrade')

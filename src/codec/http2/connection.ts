@@ -5,6 +5,7 @@ import type { HeaderBlock } from '../header-block.ts'
 import { BlockMemo } from './block-memo.ts'
 import { ClosedStreams } from './closed-streams.ts'
 import { DataReceiver } from './data-receiver.ts'
+import { shift } from './flow-window.ts'
 import { type FrameHandler, FrameReader } from './frame-reader.ts'
 import { ErrorCode, FRAME_HEAD, FrameType } from './frames.ts'
 import {
@@ -22,7 +23,7 @@ import { ProtocolLimits } from './protocol-limits.ts'
 import { Sender } from './sender.ts'
 import { Session } from './session.ts'
 import { type Http2Stats, noHttp2Stats } from './stats.ts'
-import { Http2Stream } from './stream.ts'
+import { Http2Stream, Mark } from './stream.ts'
 import { StreamTable } from './stream-table.ts'
 
 /** Streams kept for later by a connection: what a client usually has open at once, and what many of them make of an upstream connection. */
@@ -137,7 +138,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   }
 
   protected release(s: Http2Stream, resetByUs: boolean): void {
-    if (s.closed) return
+    if (s.is(Mark.Closed)) return
     this.detach(s, resetByUs)
     this.recycle(s)
   }
@@ -149,7 +150,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
 
   /** Takes `s` out of the table; from here on calls on it do nothing. */
   protected detach(s: Http2Stream, resetByUs: boolean): void {
-    s.closed = true
+    s.mark(Mark.Closed)
     this.stats.streamsActive.dec()
     this.sender.forget(s)
     if (s.id !== 0) {
@@ -166,22 +167,22 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     const id = s.id
     this.decoder.onEncodeComplete?.(s)
     if (s.id !== id) return
-    if (s.remoteEnd) this.release(s, false)
-    else if (s.resetAfterFlush) {
+    if (s.is(Mark.RemoteEnd)) this.release(s, false)
+    else if (s.is(Mark.ResetAfterFlush)) {
       this.writeReset(id, ErrorCode.NoError)
       this.release(s, true)
     }
   }
 
   remoteEnded(s: Http2Stream, id: number): void {
-    if (s.id === id && !s.closed && s.localEndSent) this.release(s, false)
+    if (s.id === id && !s.is(Mark.Closed) && s.is(Mark.LocalEndSent)) this.release(s, false)
   }
 
   resetStream(s: Http2Stream, reason: ResetReason): void {
     // RFC 9113 §8.1: what is left of a request can be refused once the response is out as a whole, which may wait for window. Envoy
     // only tries, and cuts the response off. A CONNECT always ends so: its client speaks for as long as it is spoken to.
-    if (!this.isClient && reason === ResetReason.Local && s.localEnd && !s.localEndSent) {
-      s.resetAfterFlush = true
+    if (!this.isClient && reason === ResetReason.Local && s.is(Mark.LocalEnd) && !s.is(Mark.LocalEndSent)) {
+      s.mark(Mark.ResetAfterFlush)
       return
     }
     if (s.id !== 0) this.writeReset(s.id, this.resetCode(s, reason))
@@ -195,7 +196,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
   }
 
   protected notifyReset(s: Http2Stream, why: ResetReason, details: string, resetByUs: boolean): void {
-    if (s.closed) return
+    if (s.is(Mark.Closed)) return
     this.detach(s, resetByUs)
     this.decoder.onReset(s, why, details)
     this.recycle(s)
@@ -343,7 +344,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
       this.kill(s, ErrorCode.ProtocolError, ResetReason.Protocol, REMOTE_RESET)
       return
     }
-    s.remoteEnd = true
+    s.mark(Mark.RemoteEnd)
     this.decoder.onTrailers(s, this.receiver.block)
     this.remoteEnded(s, id)
   }
@@ -447,10 +448,10 @@ export abstract class Http2Connection implements Codec, FrameHandler {
       if (s === undefined) this.fail(ErrorCode.ProtocolError, 'WINDOW_UPDATE of 0')
       else this.kill(s, ErrorCode.ProtocolError, ResetReason.Protocol, REMOTE_RESET)
     } else if (s === undefined) {
-      if (this.sender.window.shift(increment)) this.sender.pumpAll()
+      if (shift(this.sender, increment)) this.sender.pumpAll()
       // RFC 9113 §6.9.1 asks for the GOAWAY, which Envoy leaves out.
       else this.fail(ErrorCode.FlowControlError, 'connection window overflow')
-    } else if (s.sendWindow.shift(increment)) this.sender.streamWindowOpened(s)
+    } else if (shift(s, increment)) this.sender.streamWindowOpened(s)
     else this.kill(s, ErrorCode.FlowControlError, ResetReason.Protocol, REMOTE_RESET)
   }
 
@@ -459,7 +460,7 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     const delta = size - this.sender.initialWindow
     this.sender.initialWindow = size
     for (const s of this.streams.snapshot()) {
-      if (!s.sendWindow.shift(delta)) return false
+      if (!shift(s, delta)) return false
     }
     return true
   }

@@ -2,7 +2,6 @@ import { cut } from '../../base/list.ts'
 import { type Connection, Flow } from '../../io/connection.ts'
 import { HeaderBlock } from '../header-block.ts'
 import type { Http2Connection } from './connection.ts'
-import { SendWindow } from './flow-window.ts'
 import {
   DEFAULT_MAX_FRAME_SIZE,
   DEFAULT_WINDOW,
@@ -14,7 +13,7 @@ import {
 } from './frames.ts'
 import { HpackEncoder } from './hpack-encoder.ts'
 import { output } from './output.ts'
-import type { Http2Stream } from './stream.ts'
+import { type Http2Stream, Mark, SendQueue } from './stream.ts'
 
 /** DATA up to this size is copied behind its frame head: cheaper than one more element in the write. */
 const COPY_LIMIT = 4096
@@ -22,7 +21,8 @@ const COPY_LIMIT = 4096
 /** The sending half of a connection: HPACK, frames, flow control and the queues of streams that must wait. */
 export class Sender {
   readonly encoder: HpackEncoder
-  readonly window = new SendWindow(DEFAULT_WINDOW)
+  /** The connection's, `Sending` of flow-window.ts. */
+  sendWindow = DEFAULT_WINDOW
   /** SETTINGS_INITIAL_WINDOW_SIZE and SETTINGS_MAX_FRAME_SIZE of the peer. */
   initialWindow = DEFAULT_WINDOW
   maxFrameSize = DEFAULT_MAX_FRAME_SIZE
@@ -70,13 +70,13 @@ export class Sender {
 
   data(s: Http2Stream, chunk: Uint8Array, end: boolean): Flow {
     const length = chunk.length
-    if (end) s.localEnd = true
+    if (end) s.mark(Mark.LocalEnd)
     if (
       s.bufferedBytes === 0 &&
-      !s.waiting &&
+      !s.is(Mark.Waiting) &&
       !this.aboveHigh &&
-      length <= s.sendWindow.available &&
-      length <= this.window.available
+      length <= s.sendWindow &&
+      length <= this.sendWindow
     ) {
       if (length > 0 || end) this.writeData(s, chunk, 0, length, end)
       if (end) {
@@ -86,34 +86,36 @@ export class Sender {
       return this.flow(s)
     }
     // An empty DATA frame needs no window, but must not overtake the queue.
+    s.queue ??= new SendQueue()
     if (length > 0) {
-      s.queue.push(chunk)
-      s.bufferedBytes += length
+      s.queue.chunks.push(chunk)
+      s.queue.bytes += length
       this.owner.stats.pendingSendBytes.add(length)
     }
-    if (!s.waiting && (length > 0 || end)) {
-      s.waiting = true
+    if (!s.is(Mark.Waiting) && (length > 0 || end)) {
+      s.mark(Mark.Waiting)
       this.waiting.push(s)
     }
     this.pump(s, Number.MAX_SAFE_INTEGER)
-    if (s.closed) return Flow.Continue
+    if (s.is(Mark.Closed)) return Flow.Continue
     if (end) this.owner.session.awaitFlush()
     return this.flow(s)
   }
 
   /** Ends the message with trailers, after whatever is queued. */
   finish(s: Http2Stream, trailers: HeaderBlock): void {
-    s.localEnd = true
-    if (s.waiting) {
-      s.trailers = new HeaderBlock()
-      s.trailers.copyFrom(trailers)
+    s.mark(Mark.LocalEnd)
+    if (s.is(Mark.Waiting)) {
+      const copy = new HeaderBlock()
+      copy.copyFrom(trailers)
+      s.queue!.trailers = copy
       this.owner.session.awaitFlush()
     } else this.trailers(s, trailers)
   }
 
   /** WINDOW_UPDATE or a larger initial window opened the stream. */
   streamWindowOpened(s: Http2Stream): void {
-    if (!s.waiting || this.aboveHigh) return
+    if (!s.is(Mark.Waiting) || this.aboveHigh) return
     this.pump(s, Number.MAX_SAFE_INTEGER)
     this.wake(s)
   }
@@ -122,11 +124,11 @@ export class Sender {
   pumpAll(): void {
     const waiting = this.waiting
     let stuck = 0
-    while (waiting.length > 0 && stuck < waiting.length && this.window.available > 0 && !this.aboveHigh) {
+    while (waiting.length > 0 && stuck < waiting.length && this.sendWindow > 0 && !this.aboveHigh) {
       if (this.next >= waiting.length) this.next = 0
       const s = waiting[this.next]!
       const sent = this.pump(s, this.maxFrameSize)
-      if (s.waiting) this.next++
+      if (s.is(Mark.Waiting)) this.next++
       stuck = sent ? 0 : stuck + 1
       this.wake(s)
     }
@@ -139,8 +141,8 @@ export class Sender {
 
   /** Tells a paused owner that it may go on. */
   wake(s: Http2Stream): void {
-    if (!s.paused || s.closed || this.aboveHigh || s.bufferedBytes > this.highWatermark >>> 1) return
-    s.paused = false
+    if (!s.is(Mark.Paused) || s.is(Mark.Closed) || this.aboveHigh || s.bufferedBytes > this.highWatermark >>> 1) return
+    s.unmark(Mark.Paused)
     this.owner.decoder.onWritable(s)
   }
 
@@ -152,10 +154,11 @@ export class Sender {
     let others = false
     for (let i = 0; i < this.waiting.length; i++) {
       const s = this.waiting[i]!
-      if (!s.localEnd) continue
-      if (s.flushMark === s.bufferedBytes) stalled.push(s)
+      if (!s.is(Mark.LocalEnd)) continue
+      const queue = s.queue!
+      if (queue.flushMark === queue.bytes) stalled.push(s)
       else {
-        s.flushMark = s.bufferedBytes
+        queue.flushMark = queue.bytes
         others = true
       }
     }
@@ -165,11 +168,8 @@ export class Sender {
   /** Drops what a dying stream has queued. */
   forget(s: Http2Stream): void {
     if (s.bufferedBytes > 0) this.owner.stats.pendingSendBytes.add(-s.bufferedBytes)
-    s.bufferedBytes = 0
-    cut(s.queue, 0)
-    s.queueHead = 0
-    s.trailers = null
-    if (s.waiting) this.leave(s)
+    s.queue = null
+    if (s.is(Mark.Waiting)) this.leave(s)
   }
 
   /** Frames with a four-octet payload: RST_STREAM and WINDOW_UPDATE. */
@@ -183,7 +183,7 @@ export class Sender {
 
   private flow(s: Http2Stream): Flow {
     if (!this.aboveHigh && s.bufferedBytes <= this.highWatermark) return Flow.Continue
-    s.paused = true
+    s.mark(Mark.Paused)
     return Flow.Pause
   }
 
@@ -198,43 +198,45 @@ export class Sender {
   }
 
   private ended(s: Http2Stream): void {
-    s.localEnd = true
-    s.localEndSent = true
+    s.mark(Mark.LocalEnd)
+    s.mark(Mark.LocalEndSent)
     this.owner.localEnded(s)
   }
 
   /** Sends up to `budget` bytes of the queue; true when something went out. */
   private pump(s: Http2Stream, budget: number): boolean {
+    const queue = s.queue!
+    const { chunks } = queue
     let left = budget
     let sent = false
-    while (s.queueHead < s.queue.length && left > 0 && !this.aboveHigh) {
-      const room = Math.min(s.sendWindow.available, this.window.available, left)
+    while (queue.head < chunks.length && left > 0 && !this.aboveHigh) {
+      const room = Math.min(s.sendWindow, this.sendWindow, left)
       if (room <= 0) break
-      const chunk = s.queue[s.queueHead]!
+      const chunk = chunks[queue.head]!
       const take = Math.min(room, chunk.length)
-      const last = take === chunk.length && s.queueHead === s.queue.length - 1
+      const last = take === chunk.length && queue.head === chunks.length - 1
       // What is sent is let go at once: a stream that always has more than its window takes may live for days.
-      if (take === chunk.length) s.queue[s.queueHead++] = EMPTY
-      else s.queue[s.queueHead] = chunk.subarray(take)
-      s.bufferedBytes -= take
+      if (take === chunk.length) chunks[queue.head++] = EMPTY
+      else chunks[queue.head] = chunk.subarray(take)
+      queue.bytes -= take
       left -= take
       this.owner.stats.pendingSendBytes.add(-take)
-      this.writeData(s, chunk, 0, take, last && s.localEnd && s.trailers === null)
+      this.writeData(s, chunk, 0, take, last && s.is(Mark.LocalEnd) && queue.trailers === null)
       sent = true
     }
-    if (s.queueHead < s.queue.length) {
-      if (s.queueHead >= 64) {
-        s.queue.splice(0, s.queueHead)
-        s.queueHead = 0
+    if (queue.head < chunks.length) {
+      if (queue.head >= 64) {
+        chunks.splice(0, queue.head)
+        queue.head = 0
       }
       return sent
     }
-    cut(s.queue, 0)
-    s.queueHead = 0
+    cut(chunks, 0)
+    queue.head = 0
     this.leave(s)
-    if (s.localEnd) {
-      const trailers = s.trailers
-      s.trailers = null
+    if (s.is(Mark.LocalEnd)) {
+      const { trailers } = queue
+      queue.trailers = null
       if (trailers !== null) this.trailers(s, trailers)
       else {
         if (!sent) this.writeData(s, EMPTY, 0, 0, true)
@@ -246,7 +248,7 @@ export class Sender {
   }
 
   private leave(s: Http2Stream): void {
-    s.waiting = false
+    s.unmark(Mark.Waiting)
     const index = this.waiting.indexOf(s)
     if (index < 0) return
     this.waiting.splice(index, 1)
@@ -254,8 +256,8 @@ export class Sender {
   }
 
   private writeData(s: Http2Stream, chunk: Uint8Array, from: number, length: number, end: boolean): void {
-    this.window.take(length)
-    s.sendWindow.take(length)
+    this.sendWindow -= length
+    s.sendWindow -= length
     let at = from
     const stop = from + length
     do {

@@ -8,7 +8,7 @@ import { BlockKind, INVALID_MESSAGE } from './header-receiver.ts'
 import type { Http2Options } from './options.ts'
 import { output } from './output.ts'
 import type { Http2Stats } from './stats.ts'
-import type { Http2Stream } from './stream.ts'
+import { type Http2Stream, Mark } from './stream.ts'
 
 /** Envoy's runtime default `overload.premature_reset_total_stream_count`. */
 const PREMATURE_RESET_STREAMS = 500
@@ -40,7 +40,7 @@ export class Http2ServerCodec extends Http2Connection {
   }
 
   encodeHeaders(s: Http2Stream, h: HeaderBlock, end: boolean): void {
-    s.headSent = true
+    s.mark(Mark.HeadSent)
     if (s.upgrade === '' || h.status !== 101) {
       this.sender.headers(s, h, end)
       return
@@ -53,12 +53,12 @@ export class Http2ServerCodec extends Http2Connection {
 
   onHeaderBlock(id: number, end: boolean, from: Buffer, start: number, stop: number, wireBytes: number): void {
     const known = this.streams.get(id)
-    const trailers = known?.headReceived === true
+    const trailers = known?.is(Mark.HeadReceived) === true
     if (!this.decodeBlock(id, trailers ? BlockKind.Trailers : BlockKind.Request, from, start, stop, wireBytes)) return
     if (known !== undefined) {
       known.wireBytesReceived += wireBytes
       known.headerBytesReceived += wireBytes
-      if (known.remoteEnd) this.kill(known, ErrorCode.StreamClosed, ResetReason.Protocol, 'http2.remote_reset')
+      if (known.is(Mark.RemoteEnd)) this.kill(known, ErrorCode.StreamClosed, ResetReason.Protocol, 'http2.remote_reset')
       else this.onTrailers(known, end)
       return
     }
@@ -87,7 +87,7 @@ export class Http2ServerCodec extends Http2Connection {
     this.streams.add(s)
     s.wireBytesReceived = wireBytes
     s.headerBytesReceived = wireBytes
-    s.headReceived = true
+    s.mark(Mark.HeadReceived)
     this.limits.openedStreams++
     this.decoder.onNewStream?.(s)
     if (receiver.error !== '') {
@@ -99,7 +99,7 @@ export class Http2ServerCodec extends Http2Connection {
       this.refuseBlock(s, INVALID_MESSAGE)
       return
     }
-    s.remoteEnd = end
+    if (end) s.mark(Mark.RemoteEnd)
     const { block } = receiver
     if (block.protocol !== '') {
       s.upgrade = block.protocol
@@ -122,7 +122,7 @@ export class Http2ServerCodec extends Http2Connection {
    * manager counts it.
    */
   protected override peerReset(s: Http2Stream): void {
-    if (!s.headSent) this.early++
+    if (!s.is(Mark.HeadSent)) this.early++
     const opened = this.limits.openedStreams
     const base = Math.max(opened, PREMATURE_RESET_STREAMS)
     if (this.early * 2 > base) this.fail(ErrorCode.EnhanceYourCalm, 'too_many_premature_resets')
@@ -138,7 +138,7 @@ export class Http2ServerCodec extends Http2Connection {
         return ErrorCode.ProtocolError
       default:
         // RFC 9113 §8.1: NO_ERROR after a complete response asks the client to stop its request without harm.
-        return s.localEndSent ? ErrorCode.NoError : ErrorCode.InternalError
+        return s.is(Mark.LocalEndSent) ? ErrorCode.NoError : ErrorCode.InternalError
     }
   }
 

@@ -16,7 +16,7 @@ import {
 } from './frames.ts'
 import type { Http2Options } from './options.ts'
 import { output } from './output.ts'
-import type { Http2Stream } from './stream.ts'
+import { type Http2Stream, Mark } from './stream.ts'
 
 const TimerKind = { Settings: 0, KeepaliveInterval: 1, KeepaliveTimeout: 2, Flush: 3 } as const
 
@@ -196,7 +196,7 @@ export class Session implements TimerOwner {
     this.flushArmed = false
     const stalled: Http2Stream[] = []
     const others = this.owner.sender.findStalled(stalled)
-    for (const s of stalled) if (!s.closed) this.owner.flushTimedOut(s)
+    for (const s of stalled) if (!s.is(Mark.Closed)) this.owner.flushTimedOut(s)
     if (others && !this.owner.failed) this.awaitFlush()
   }
 
