@@ -298,9 +298,9 @@ export class ConnectionManager {
     const { stats, services } = this
     switch (kind) {
       case StreamTimer.Idle: {
-        const quiet = services.timers.now() - context.lastActivity
+        const quiet = services.timers.now() - context.info.lastActivity
         if (quiet < context.idleTimeout) {
-          services.timers.arm(context.idleTimer, context.idleTimeout - quiet)
+          context.armIdle(context.idleTimeout - quiet)
           return
         }
         stats.rqIdleTimeout.inc()
@@ -387,10 +387,9 @@ export class ConnectionManager {
 
   private armTimers(context: StreamContext, h: HeaderBlock, action: RouteAction | null, end: boolean): void {
     const { config } = this
-    const timers = this.services.timers
     const idle = action !== null && action.idleTimeout >= 0 ? action.idleTimeout : config.streamIdleTimeout
     context.idleTimeout = idle
-    if (idle > 0) timers.arm(context.idleTimer, idle)
+    if (idle > 0) context.armIdle(idle)
     if (config.requestTimeout > 0 && !end) context.armRequestTimeout(config.requestTimeout)
     const limit = maxStreamDuration(h, action, context.isGrpc, config.maxStreamDuration)
     if (limit > 0) context.armMaxDuration(limit)

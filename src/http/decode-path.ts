@@ -1,4 +1,3 @@
-import { cut } from '../base/list.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import { DataVerdict, HeadersVerdict } from './filter.ts'
 import type { StreamContext } from './stream-context.ts'
@@ -10,7 +9,8 @@ import type { StreamContext } from './stream-context.ts'
 export class DecodePath {
   /** A local reply was made: nothing of the request goes on. */
   aborted = false
-  readonly buffer: Uint8Array[] = []
+  /** Made when a filter first holds some of the body. */
+  buffer: Uint8Array[] | null = null
   private readonly s: StreamContext
   /** Filters below this index have seen the headers. */
   private at = 0
@@ -53,7 +53,7 @@ export class DecodePath {
   abort(): void {
     this.aborted = true
     this.hold = -1
-    cut(this.buffer, 0)
+    this.buffer = null
     this.buffered = 0
   }
 
@@ -61,7 +61,7 @@ export class DecodePath {
     this.aborted = false
     this.at = 0
     this.hold = -1
-    cut(this.buffer, 0)
+    this.buffer = null
     this.buffered = 0
     this.readerHeld = false
   }
@@ -145,8 +145,9 @@ export class DecodePath {
       this.headersFrom(from + 1)
       if (s.finished || this.aborted || this.hold >= 0) return
     }
-    if (this.buffer.length > 0) {
-      const chunks = this.buffer.splice(0)
+    const chunks = this.buffer
+    if (chunks !== null) {
+      this.buffer = null
       this.buffered = 0
       for (let i = 0; i < chunks.length; i++) {
         const end = i === chunks.length - 1 && s.requestComplete && s.requestTrailers === null
@@ -158,6 +159,7 @@ export class DecodePath {
   }
 
   private append(chunk: Uint8Array): void {
+    this.buffer ??= []
     this.buffer.push(chunk)
     this.buffered += chunk.length
   }

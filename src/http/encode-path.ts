@@ -1,4 +1,3 @@
-import { cut } from '../base/list.ts'
 import type { HeaderBlock } from '../codec/header-block.ts'
 import { Flow } from '../io/connection.ts'
 import { DataVerdict, HeadersVerdict } from './filter.ts'
@@ -9,7 +8,8 @@ import type { StreamContext } from './stream-context.ts'
  * Lives inside a pooled StreamContext.
  */
 export class EncodePath {
-  readonly buffer: Uint8Array[] = []
+  /** Made when a filter first holds some of the body. */
+  buffer: Uint8Array[] | null = null
   private readonly s: StreamContext
   /** Filters above this index have seen the headers. */
   private at = -1
@@ -65,7 +65,7 @@ export class EncodePath {
     this.hold = -1
     this.ended = false
     this.hasTrailers = false
-    cut(this.buffer, 0)
+    this.buffer = null
     this.buffered = 0
   }
 
@@ -152,8 +152,9 @@ export class EncodePath {
       this.headersFrom(from - 1)
       if (s.finished || this.hold >= 0) return
     }
-    if (this.buffer.length > 0) {
-      const chunks = this.buffer.splice(0)
+    const chunks = this.buffer
+    if (chunks !== null) {
+      this.buffer = null
       this.buffered = 0
       for (let i = 0; i < chunks.length; i++) {
         const end = i === chunks.length - 1 && this.ended && !this.hasTrailers
@@ -167,6 +168,7 @@ export class EncodePath {
   }
 
   private append(chunk: Uint8Array): void {
+    this.buffer ??= []
     this.buffer.push(chunk)
     this.buffered += chunk.length
   }

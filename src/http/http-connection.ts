@@ -169,7 +169,7 @@ export class HttpConnection implements TimerOwner {
     info.listenerName = this.manager.listenerName
     info.listenerMetadata = this.manager.listenerMetadata
     info.filterChainMetadata = this.manager.filterChainMetadata
-    context.lastActivity = now
+    info.lastActivity = now
     this.active.push(context)
     stats.rqTotal.inc()
     ;(this.isHttp2 ? stats.rqHttp2 : stats.rqHttp1).inc()
@@ -196,7 +196,7 @@ export class HttpConnection implements TimerOwner {
     const context = s.user as StreamContext | null
     if (context === null || context.finished) return Flow.Continue
     const now = this.manager.services.timers.now()
-    context.lastActivity = now
+    context.info.lastActivity = now
     if (end) this.requestEnded(context, now)
     return context.onRequestData(chunk, end)
   }
@@ -205,7 +205,7 @@ export class HttpConnection implements TimerOwner {
     const context = s.user as StreamContext | null
     if (context === null || context.finished) return
     const now = this.manager.services.timers.now()
-    context.lastActivity = now
+    context.info.lastActivity = now
     this.requestEnded(context, now)
     context.onRequestTrailers(t)
   }

@@ -23,6 +23,7 @@ export interface ResponseSource {
 }
 
 const NOTHING = new Uint8Array(0)
+const NO_CHUNKS: readonly Uint8Array[] = []
 
 export const StreamTimer = { Idle: 0, Request: 1, MaxDuration: 2 } as const
 
@@ -65,10 +66,9 @@ export class StreamContext implements FormatContext, TimerOwner {
   responseSource: ResponseSource | null = null
   /** Counted for x-envoy-attempt-count in the response and internal redirects. */
   internalRedirects = 0
-  lastActivity = 0
   idleTimeout = 0
-  readonly idleTimer: TimerNode
   // Made when they are armed, which most are not.
+  private idleTimer: TimerNode | null = null
   private requestTimer: TimerNode | null = null
   private maxDurationTimer: TimerNode | null = null
   private readonly slots: unknown[] = narrowList()
@@ -99,7 +99,6 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.chain = manager.chain.current()
     this.request = new DecodePath(this)
     this.response = new EncodePath(this)
-    this.idleTimer = new TimerNode(this, StreamTimer.Idle)
   }
 
   /** State of the filter at `index` for this stream, made on first use. */
@@ -204,11 +203,11 @@ export class StreamContext implements FormatContext, TimerOwner {
 
   /** Bytes of the request waiting for the filter that holds it (for filters that look at whole bodies). */
   bufferedRequest(): readonly Uint8Array[] {
-    return this.request.buffer
+    return this.request.buffer ?? NO_CHUNKS
   }
 
   bufferedResponse(): readonly Uint8Array[] {
-    return this.response.buffer
+    return this.response.buffer ?? NO_CHUNKS
   }
 
   /** Stops or resumes reading the request from the client. */
@@ -290,13 +289,13 @@ export class StreamContext implements FormatContext, TimerOwner {
   encodeHeaders(h: HeaderBlock, end: boolean): void {
     if (this.finished) return
     this.responseHeaders = h
-    this.lastActivity = this.services.timers.now()
+    this.info.lastActivity = this.services.timers.now()
     this.response.headers(h, end)
   }
 
   encodeData(chunk: Uint8Array, end: boolean): Flow {
     if (this.finished) return Flow.Continue
-    this.lastActivity = this.services.timers.now()
+    this.info.lastActivity = this.services.timers.now()
     return this.response.data(chunk, end)
   }
 
@@ -321,6 +320,11 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.connection!.resetStream(this)
   }
 
+  armIdle(ms: number): void {
+    this.idleTimer ??= new TimerNode(this, StreamTimer.Idle)
+    this.services.timers.arm(this.idleTimer, ms)
+  }
+
   armRequestTimeout(ms: number): void {
     this.requestTimer ??= new TimerNode(this, StreamTimer.Request)
     this.services.timers.arm(this.requestTimer, ms)
@@ -342,7 +346,7 @@ export class StreamContext implements FormatContext, TimerOwner {
   /** Tears down filters and timers; called once by the connection when the stream is over. */
   destroyFilters(): void {
     const timers = this.services.timers
-    timers.suspend(this.idleTimer)
+    if (this.idleTimer !== null) timers.suspend(this.idleTimer)
     if (this.requestTimer !== null) timers.suspend(this.requestTimer)
     if (this.maxDurationTimer !== null) timers.suspend(this.maxDurationTimer)
     const bits = this.chain.destroys & ~this.skipped
@@ -354,7 +358,7 @@ export class StreamContext implements FormatContext, TimerOwner {
   /** It is not used again: no timer may hold it. */
   discard(): void {
     const timers = this.services.timers
-    timers.cancel(this.idleTimer)
+    if (this.idleTimer !== null) timers.cancel(this.idleTimer)
     if (this.requestTimer !== null) timers.cancel(this.requestTimer)
     if (this.maxDurationTimer !== null) timers.cancel(this.maxDurationTimer)
   }
@@ -382,7 +386,6 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.finished = false
     this.responseSource = null
     this.internalRedirects = 0
-    this.lastActivity = 0
     this.idleTimeout = 0
     this.skipped = 0
     this.decodingBegun = false

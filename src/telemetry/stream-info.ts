@@ -1,6 +1,7 @@
 import { cut, narrowList } from '../base/list.ts'
 import type { StateSharing } from '../config/filter-state-value.ts'
 import type { Address, Connection } from '../io/connection.ts'
+import { StreamTimes } from './stream-times.ts'
 
 /**
  * Response flags, in Envoy's bit order (`envoy/stream_info/stream_info.h` CoreResponseFlag); the access log joins the short
@@ -51,26 +52,9 @@ export interface SharedState {
 
 /**
  * Facts of one HTTP stream or TCP connection, filled in while it runs and read by access loggers, formatters and
- * inspectors. Pooled with its owner: `reset` must leave it as new. Times are `Timers.now()` milliseconds, -1 = not reached.
+ * inspectors. Pooled with its owner: `reset` must leave it as new.
  */
-export class StreamInfo {
-  /** Wall clock at start, ms since the epoch. */
-  startWall = 0
-  start = -1
-  /** Last byte of the request received / first and last byte sent upstream / received from upstream / sent downstream. */
-  lastDownstreamRx = -1
-  firstUpstreamTx = -1
-  lastUpstreamTx = -1
-  firstUpstreamRx = -1
-  lastUpstreamRx = -1
-  firstDownstreamTx = -1
-  lastDownstreamTx = -1
-  end = -1
-  upstreamConnectStart = -1
-  upstreamConnectEnd = -1
-  upstreamHandshakeEnd = -1
-  downstreamHandshakeEnd = -1
-
+export class StreamInfo extends StreamTimes {
   /** 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'; '' for TCP. */
   protocol = ''
   upstreamProtocol = ''
@@ -212,20 +196,7 @@ export class StreamInfo {
   }
 
   reset(): void {
-    this.startWall = 0
-    this.start = -1
-    this.lastDownstreamRx = -1
-    this.firstUpstreamTx = -1
-    this.lastUpstreamTx = -1
-    this.firstUpstreamRx = -1
-    this.lastUpstreamRx = -1
-    this.firstDownstreamTx = -1
-    this.lastDownstreamTx = -1
-    this.end = -1
-    this.upstreamConnectStart = -1
-    this.upstreamConnectEnd = -1
-    this.upstreamHandshakeEnd = -1
-    this.downstreamHandshakeEnd = -1
+    this.resetTimes()
     this.protocol = ''
     this.upstreamProtocol = ''
     this.responseCode = 0

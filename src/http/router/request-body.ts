@@ -1,14 +1,19 @@
-import { cut } from '../../base/list.ts'
+import { cut, narrowList } from '../../base/list.ts'
 import { keepChunk } from '../../io/chunk-pool.ts'
 
 /** Body of a request as far as it must be kept: for attempts that have no stream yet, for retries and for shadows. */
 export class RequestBody {
-  readonly chunks: Uint8Array[] = []
+  /** Made for the first chunk: most requests have no body. */
+  private list: Uint8Array[] | null = null
   bytes = 0
   /** Retries or shadows need the whole body. */
   keep = false
   /** It outgrew the limit: no retry, no shadow. */
   dropped = false
+
+  get chunks(): readonly Uint8Array[] {
+    return this.list ?? NOTHING
+  }
 
   /** Everything since the first byte is here. */
   get retained(): boolean {
@@ -19,12 +24,13 @@ export class RequestBody {
     if (chunk.length === 0) return
     // It is sent now and may be sent again.
     if (this.keep) keepChunk(chunk)
-    this.chunks.push(chunk)
+    this.list ??= narrowList()
+    this.list.push(chunk)
     this.bytes += chunk.length
   }
 
   clear(): void {
-    cut(this.chunks, 0)
+    if (this.list !== null) cut(this.list, 0)
     this.bytes = 0
   }
 
@@ -34,3 +40,5 @@ export class RequestBody {
     this.dropped = false
   }
 }
+
+const NOTHING: readonly Uint8Array[] = []

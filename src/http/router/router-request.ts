@@ -67,8 +67,8 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   private upstreamStarted = false
   private retryAfterTimeout = false
   private timedOut = false
-  private readonly responseTimer: TimerNode
-  /** Made for the first retry. */
+  // Made when they are first armed.
+  private responseTimer: TimerNode | null = null
   private backOffTimer: TimerNode | null = null
   /** For the next attempt. */
   private spare: UpstreamRequest | null = null
@@ -76,7 +76,6 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   constructor(filter: RouterFilter) {
     this.filter = filter
     this.timers = filter.services.timers
-    this.responseTimer = new TimerNode(this, RouterTimer.Response)
   }
 
   begin(s: StreamContext, h: HeaderBlock, end: boolean): void {
@@ -177,7 +176,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
 
   /** The stream is over: whatever is under way is dropped. */
   end(): void {
-    this.timers.suspend(this.responseTimer)
+    this.cancelResponseTimeout()
     if (this.backOffTimer !== null) this.timers.suspend(this.backOffTimer)
     this.attempts.end()
     const { winner } = this
@@ -191,7 +190,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
 
   /** It is not used again: no timer may hold it. */
   discard(): void {
-    this.timers.cancel(this.responseTimer)
+    if (this.responseTimer !== null) this.timers.cancel(this.responseTimer)
     if (this.backOffTimer !== null) this.timers.cancel(this.backOffTimer)
     this.spare?.discard()
   }
@@ -318,14 +317,14 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   }
 
   cancelResponseTimeout(): void {
-    this.timers.suspend(this.responseTimer)
+    if (this.responseTimer !== null) this.timers.suspend(this.responseTimer)
   }
 
   /** The other attempts are of no interest any more, nor is a retry that is due. */
   dropOthers(keep: UpstreamRequest | null): void {
     this.attempts.dropOthers(keep)
     if (this.backOffTimer !== null) this.timers.suspend(this.backOffTimer)
-    if (keep === null) this.timers.suspend(this.responseTimer)
+    if (keep === null) this.cancelResponseTimeout()
   }
 
   private launch(host: Host): void {
@@ -353,8 +352,9 @@ export class RouterRequest implements ResponseSource, TimerOwner {
 
   private onRequestComplete(): void {
     if (this.requestCompleteAt < 0) this.requestCompleteAt = this.timers.now()
-    if (this.timeouts.global > 0 && this.responseTimer.deadline === 0 && !this.timedOut) {
-      this.timers.arm(this.responseTimer, this.timeouts.global)
+    if (this.timeouts.global > 0 && !this.timedOut) {
+      this.responseTimer ??= new TimerNode(this, RouterTimer.Response)
+      if (this.responseTimer.deadline === 0) this.timers.arm(this.responseTimer, this.timeouts.global)
     }
     for (let i = 0; i < this.attempts.list.length; i++) {
       const attempt = this.attempts.list[i]!

@@ -36,6 +36,7 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
   /** Upgrade or CONNECT that the upstream has not agreed to yet: the body waits. */
   bodyHeld = false
   private paused = false
+  /** What the idle timer counts from, while there is one. */
   private lastActivity = 0
   // Made when they are armed, which most are not.
   private perTryTimer: TimerNode | null = null
@@ -149,7 +150,7 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
     if (this.stream === null) return
     this.touch()
     if (end) this.requestSent = true
-    if (this.trace !== null) this.trace.lastTx = this.lastActivity
+    if (this.trace !== null) this.trace.lastTx = this.request.timers.now()
     const flow = this.stream.encodeData(chunk, end)
     if (flow === Flow.Pause && !end && !this.paused && this.stream !== null) {
       this.paused = true
@@ -198,7 +199,10 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
 
   armIdle(ms: number): void {
     if (ms <= 0 || this.done) return
-    this.idleTimer ??= new TimerNode(this, AttemptTimer.PerTryIdle)
+    if (this.idleTimer === null) {
+      this.idleTimer = new TimerNode(this, AttemptTimer.PerTryIdle)
+      this.touch()
+    }
     this.request.timers.arm(this.idleTimer, ms)
   }
 
@@ -232,17 +236,17 @@ export class UpstreamRequest implements HttpPoolUser, TimerOwner {
 
   private noteHead(trace: UpstreamSpan, h: HeaderBlock): void {
     trace.status = h.status
-    trace.firstRx = this.lastActivity
+    trace.firstRx = this.request.timers.now()
     noteGrpcStatus(trace, h)
   }
 
   private touch(): void {
-    this.lastActivity = this.request.timers.now()
+    if (this.idleTimer !== null) this.lastActivity = this.request.timers.now()
   }
 
   private complete(): void {
     this.responseComplete = true
-    if (this.trace !== null) this.trace.lastRx = this.lastActivity
+    if (this.trace !== null) this.trace.lastRx = this.request.timers.now()
     this.finish()
   }
 
