@@ -298,9 +298,13 @@ export class ConnectionManager {
     const { stats, services } = this
     switch (kind) {
       case StreamTimer.Idle: {
+        const route = context.route()
+        const limit = this.idleTimeout(route === null ? null : route.action)
+        // Filters may have changed the route to one that has no limit.
+        if (limit <= 0) return
         const quiet = services.timers.now() - context.info.lastActivity
-        if (quiet < context.idleTimeout) {
-          context.armIdle(context.idleTimeout - quiet)
+        if (quiet < limit) {
+          context.armIdle(limit - quiet)
           return
         }
         stats.rqIdleTimeout.inc()
@@ -385,10 +389,13 @@ export class ConnectionManager {
     return true
   }
 
+  private idleTimeout(action: RouteAction | null): number {
+    return action !== null && action.idleTimeout >= 0 ? action.idleTimeout : this.config.streamIdleTimeout
+  }
+
   private armTimers(context: StreamContext, h: HeaderBlock, action: RouteAction | null, end: boolean): void {
     const { config } = this
-    const idle = action !== null && action.idleTimeout >= 0 ? action.idleTimeout : config.streamIdleTimeout
-    context.idleTimeout = idle
+    const idle = this.idleTimeout(action)
     if (idle > 0) context.armIdle(idle)
     if (config.requestTimeout > 0 && !end) context.armRequestTimeout(config.requestTimeout)
     const limit = maxStreamDuration(h, action, context.isGrpc, config.maxStreamDuration)

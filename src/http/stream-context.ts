@@ -13,6 +13,7 @@ import type { Cluster } from '../upstream/upstream.ts'
 import type { ConnectionManager } from './connection-manager.ts'
 import { DecodePath } from './decode-path.ts'
 import { EncodePath } from './encode-path.ts'
+import { ExchangeMarks } from './exchange-marks.ts'
 import type { HttpFilterChain } from './filter-chain.ts'
 import type { HttpConnection } from './http-connection.ts'
 import { finishLocalReply } from './local-reply.ts'
@@ -32,7 +33,7 @@ export const StreamTimer = { Idle: 0, Request: 1, MaxDuration: 2 } as const
  * runs through the filters in order, the response in reverse; at most one filter holds each direction at a time, and what
  * comes meanwhile waits in that direction's buffer.
  */
-export class StreamContext implements FormatContext, TimerOwner {
+export class StreamContext extends ExchangeMarks implements FormatContext, TimerOwner {
   readonly manager: ConnectionManager
   readonly services: WorkerServices
   readonly info = new StreamInfo()
@@ -51,22 +52,9 @@ export class StreamContext implements FormatContext, TimerOwner {
   replacement: Uint8Array = NOTHING
   /** Uniform in [0, 2^53): every sampling decision of the stream uses it. */
   random = 0
-  isHead = false
-  isGrpc = false
-  isUpgrade = false
-  /** The request came as CONNECT. */
-  isConnect = false
-  /** The client has sent everything. */
-  requestComplete = false
-  /** Response headers went to the codec. */
-  responseStarted = false
-  /** The last byte of the response went to the codec. */
-  responseComplete = false
-  finished = false
   responseSource: ResponseSource | null = null
   /** Counted for x-envoy-attempt-count in the response and internal redirects. */
   internalRedirects = 0
-  idleTimeout = 0
   // Made when they are armed, which most are not.
   private idleTimer: TimerNode | null = null
   private requestTimer: TimerNode | null = null
@@ -74,15 +62,11 @@ export class StreamContext implements FormatContext, TimerOwner {
   private readonly slots: unknown[] = narrowList()
   /** Bit per filter: not part of this stream. */
   skipped = 0
-  private decodingBegun = false
   private routeValue: Route | null = null
-  private routeKnown = false
   /** Cluster of the matched route; null when it is unknown or the route needs none. */
   cluster: Cluster | null = null
   /** Stands for the request in a trace; null when nothing does. */
   span: Span | null = null
-  /** Operation names of decorators are exchanged with the client. */
-  decorates = false
   /** The name the response is to tell; '' = none. */
   operation = ''
   /** ALPN protocols that a filter wants for the upstream connection; null = as configured. */
@@ -93,6 +77,7 @@ export class StreamContext implements FormatContext, TimerOwner {
   private readonly response: EncodePath
 
   constructor(manager: ConnectionManager) {
+    super()
     this.manager = manager
     this.services = manager.services
     this.requestBufferLimit = manager.bufferLimit
@@ -366,6 +351,7 @@ export class StreamContext implements FormatContext, TimerOwner {
   recycle(): void {
     this.generation++
     this.info.reset()
+    this.resetMarks()
     this.connection = null
     this.codecStream = null
     this.requestHeaders = null
@@ -376,24 +362,12 @@ export class StreamContext implements FormatContext, TimerOwner {
     this.replacement = NOTHING
     this.unsendable = ''
     this.random = 0
-    this.isHead = false
-    this.isGrpc = false
-    this.isUpgrade = false
-    this.isConnect = false
-    this.requestComplete = false
-    this.responseStarted = false
-    this.responseComplete = false
-    this.finished = false
     this.responseSource = null
     this.internalRedirects = 0
-    this.idleTimeout = 0
     this.skipped = 0
-    this.decodingBegun = false
     this.routeValue = null
-    this.routeKnown = false
     this.cluster = null
     this.span = null
-    this.decorates = false
     this.operation = ''
     this.upstreamAlpn = null
     this.requestBufferLimit = this.manager.bufferLimit

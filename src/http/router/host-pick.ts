@@ -10,21 +10,20 @@ export class HostPick implements PickContext {
   hash: bigint | null = null
   requestHeaders: HeaderBlock | null = null
   metadataMatch: Readonly<Record<string, unknown>> | null = null
-  downstream: Connection | null = null
   info: StreamInfo | null = null
   overrideHost = ''
   maxHostSelections = 1
   retryPriority: PreviousPriorities | null = null
   private policy: RetryPolicy | null = null
-  /** Addresses tried so far: the log's list. */
-  private hosts: readonly string[] = []
-  private attempted = false
   /** Of this request when the policy has a retry_priority; it is asked only for retries. */
   private previous: PreviousPriorities | null = null
 
-  begin(policy: RetryPolicy | null, attempted: readonly string[]): void {
+  get downstream(): Connection | null {
+    return this.info === null ? null : this.info.connection
+  }
+
+  begin(policy: RetryPolicy | null): void {
     this.policy = policy
-    this.hosts = attempted
     this.maxHostSelections = policy === null ? 1 : policy.hostSelectionRetryMaxAttempts
     const frequency = policy === null ? 0 : policy.previousPriorities
     if (frequency > 0) this.previous = new PreviousPriorities(frequency)
@@ -36,27 +35,25 @@ export class HostPick implements PickContext {
   }
 
   chosen(host: Host): void {
-    this.attempted = true
     if (this.previous !== null) this.previous.attempted(host.priority)
   }
 
   /** Host predicates of the retry policy only know hosts that were tried: the first attempt may go anywhere. */
   rejectHost(host: Host): boolean {
-    return this.policy !== null && this.attempted && this.policy.rejectHost(host, this.hosts)
+    if (this.policy === null) return false
+    const tried = this.info!.upstreamHostsAttempted
+    return tried.length > 0 && this.policy.rejectHost(host, tried)
   }
 
   reset(): void {
     this.hash = null
     this.requestHeaders = null
     this.metadataMatch = null
-    this.downstream = null
     this.info = null
     this.overrideHost = ''
     this.maxHostSelections = 1
     this.retryPriority = null
     this.previous = null
     this.policy = null
-    this.hosts = []
-    this.attempted = false
   }
 }

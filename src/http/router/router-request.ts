@@ -42,7 +42,8 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   readonly filter: RouterFilter
   readonly timers: Timers
   readonly timeouts = new RequestTimeouts()
-  readonly retry = new RetryState()
+  /** Made for the first request that may be retried; the next ones have it too. */
+  private retry: RetryState | null = null
   readonly body = new RequestBody()
   readonly charges = new ResponseCharges()
   readonly pick = new HostPick()
@@ -84,7 +85,6 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.s = s
     this.headers = h
     pick.requestHeaders = h
-    pick.downstream = info.connection
     pick.info = info
     this.requestComplete = end
     this.headersOnly = end
@@ -124,7 +124,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
       this.responseCookie = hashed.responseCookie
     }
     pick.metadataMatch = action.metadataMatch
-    pick.begin(action.retry, info.upstreamHostsAttempted)
+    pick.begin(action.retry)
     const host = cluster.pick(pick)
     if (host === null) {
       refuseUnhealthy(this, s)
@@ -133,11 +133,14 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.hedging = hedgesOnTimeout(h, action)
     timeouts.resolve(h, action, s.isGrpc, filter.config.respectExpectedRqTimeout, steered)
     timeouts.setHeaders(h, 0, this.hedging, !filter.config.suppressEnvoyHeaders)
-    this.retry.begin(action.retry, h, cluster, action.priority, this.charges.route, this.charges.virtualCluster)
+    if (action.retry !== null || steered) {
+      this.retry ??= new RetryState()
+      this.retry.begin(action.retry, h, cluster, action.priority, this.charges.route, this.charges.virtualCluster)
+    }
     if (route.virtualHost.includeRequestAttemptCount) h.set('x-envoy-attempt-count', '1')
     route.mutateRequest(h, s)
     action.rewrite(h, s, host.hostname, !filter.config.suppressEnvoyHeaders)
-    this.body.keep = this.retry.enabled || action.shadows.length > 0 || action.internalRedirect !== null
+    this.body.keep = this.retries !== null || action.shadows.length > 0 || action.internalRedirect !== null
     s.responseSource = this
     this.launch(host)
     if (end && this.s !== null) this.onRequestComplete()
@@ -184,7 +187,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
       if (winner.retire()) this.spare = winner
       else winner.discard()
     }
-    this.retry.end()
+    this.endRetries()
     this.reset()
   }
 
@@ -193,6 +196,15 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     if (this.responseTimer !== null) this.timers.cancel(this.responseTimer)
     if (this.backOffTimer !== null) this.timers.cancel(this.backOffTimer)
     this.spare?.discard()
+  }
+
+  /** Null: nothing of this request is retried (any more). */
+  get retries(): RetryState | null {
+    return this.retry?.enabled ? this.retry : null
+  }
+
+  endRetries(): void {
+    if (this.retry !== null) this.retry.end()
   }
 
   holdUpstream(hold: boolean): void {
@@ -293,7 +305,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   scheduleRetry(afterTimeout: boolean): void {
     this.retryAfterTimeout = afterTimeout
     this.backOffTimer ??= new TimerNode(this, RouterTimer.BackOff)
-    this.timers.arm(this.backOffTimer, this.retry.nextDelay(this.filter.services, this.cluster!))
+    this.timers.arm(this.backOffTimer, this.retry!.nextDelay(this.filter.services, this.cluster!))
   }
 
   /** Other attempts may still answer: one waits for its head, or a retry is due. */
@@ -366,9 +378,10 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   }
 
   /** True: the retry policy takes care of it. */
-  retries(attempt: UpstreamRequest, reason: ResetReason, timeout: boolean): boolean {
-    if (this.winner !== null || attempt.retried || !this.retry.enabled || this.body.dropped) return false
-    const verdict = this.retry.onReset(reason, this.upstreamStarted, this.filter.services)
+  tryAgain(attempt: UpstreamRequest, reason: ResetReason, timeout: boolean): boolean {
+    const { retries } = this
+    if (this.winner !== null || attempt.retried || retries === null || this.body.dropped) return false
+    const verdict = retries.onReset(reason, this.upstreamStarted, this.filter.services)
     if (verdict !== RetryVerdict.Yes) {
       this.noteRetryLimit(verdict)
       return false
@@ -382,7 +395,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     const s = this.s!
     this.attempts.remove(attempt)
     if (transportFailure !== '') s.info.upstreamTransportFailure = transportFailure
-    if (this.retries(attempt, text.reason, false)) return
+    if (this.tryAgain(attempt, text.reason, false)) return
     const overflow = text.reason === ResetReason.Overflow
     if (overflow) this.charges.local(text.status)
     else this.charges.response(attempt.host, text.status, null)
@@ -424,7 +437,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   private abandonBuffer(): void {
     this.body.dropped = true
     this.cluster!.counters.retryOrShadowAbandoned.inc()
-    this.retry.end()
+    this.endRetries()
     if (!this.attempts.waiting) this.body.clear()
   }
 

@@ -25,7 +25,7 @@ export function onMaxDuration(r: RouterRequest, attempt: UpstreamRequest): void 
   r.cluster!.counters.upstreamRqMaxDurationReached.inc()
   const wasWinner = r.winner === attempt
   r.attempts.drop(attempt)
-  if (!wasWinner && r.retries(attempt, ResetReason.Local, true)) return
+  if (!wasWinner && r.tryAgain(attempt, ResetReason.Local, true)) return
   const s = r.s!
   r.dropOthers(null)
   refuseAfterMaxDuration(r, s)
@@ -52,8 +52,9 @@ export function onResponseTimeout(r: RouterRequest): void {
 function hedge(r: RouterRequest, attempt: UpstreamRequest): void {
   r.cluster!.reportOutcome(attempt.host, r.timeouts.status, OutlierEvent.RequestTimeout)
   attempt.timeoutReported = true
-  if (r.winner !== null || !r.retry.enabled || r.body.dropped) return
-  const verdict = r.retry.onHedge(r.filter.services)
+  const { retries } = r
+  if (r.winner !== null || retries === null || r.body.dropped) return
+  const verdict = retries.onHedge(r.filter.services)
   if (verdict === RetryVerdict.Yes) {
     attempt.retried = true
     r.scheduleRetry(true)
@@ -69,7 +70,7 @@ function giveUp(r: RouterRequest, attempt: UpstreamRequest, details: string): vo
   if (attempt.trace !== null) attempt.trace.setFlag(ResponseFlag.UpstreamRequestTimeout)
   r.attempts.drop(attempt)
   if (!wasWinner) {
-    if (r.retries(attempt, ResetReason.Local, true)) return
+    if (r.tryAgain(attempt, ResetReason.Local, true)) return
     r.charges.response(attempt.host, status, null)
   }
   timeoutReply(r, details)

@@ -27,11 +27,12 @@ export function onResponseHead(r: RouterRequest, attempt: UpstreamRequest, h: He
   cluster.reportOutcome(attempt.host, outcome, OutlierEvent.Response)
   if (h.has('x-envoy-immediate-health-check-fail')) cluster.failHost(attempt.host)
   let failed = false
-  if (r.retry.enabled && !r.body.dropped) {
+  const { retries } = r
+  if (retries !== null && !r.body.dropped) {
     // A hedged attempt is not retried a second time.
-    if (attempt.retried) failed = r.retry.wouldRetry(h)
+    if (attempt.retried) failed = retries.wouldRetry(h)
     else {
-      const verdict = r.retry.onHeaders(h, r.filter.services)
+      const verdict = retries.onHeaders(h, r.filter.services)
       if (verdict === RetryVerdict.Yes) {
         r.charges.retried(attempt.host, h.status)
         r.attempts.drop(attempt)
@@ -52,7 +53,7 @@ export function onResponseHead(r: RouterRequest, attempt: UpstreamRequest, h: He
     }
     r.attempts.list.push(attempt)
   }
-  r.retry.end()
+  r.endRetries()
   r.dropOthers(attempt)
   r.winner = attempt
   noteUpstream(info, attempt)
