@@ -7,38 +7,47 @@ import { DeltaSession, type DeltaStream } from './delta-session.ts'
 import type { Snapshot } from './resource-files.ts'
 import { SotwSession, type SotwStream } from './sotw-session.ts'
 
-const PATH = '/envoy.service.discovery.v3.AggregatedDiscoveryService/'
-const SERVICE: ServiceDefinition = {
-  DeltaAggregatedResources: {
-    path: `${PATH}DeltaAggregatedResources`,
-    requestStream: true,
-    responseStream: true,
-    requestSerialize: asTheyAre,
-    requestDeserialize: decodeDeltaRequest,
-    responseSerialize: (value: Parameters<typeof encodeDeltaResponse>[0]) => Buffer.from(encodeDeltaResponse(value)),
-    responseDeserialize: asTheyAre,
-  },
-  StreamAggregatedResources: {
-    path: `${PATH}StreamAggregatedResources`,
-    requestStream: true,
-    responseStream: true,
-    requestSerialize: (value: object) =>
-      Buffer.from(encodeMessage('envoy.service.discovery.v3.DiscoveryRequest', value)),
-    requestDeserialize: (bytes: Buffer) =>
-      decodeMessage('envoy.service.discovery.v3.DiscoveryRequest', bytes).message as object,
-    responseSerialize: (value: object) =>
-      Buffer.from(encodeMessage('envoy.service.discovery.v3.DiscoveryResponse', value)),
-    responseDeserialize: (bytes: Buffer) =>
-      decodeMessage('envoy.service.discovery.v3.DiscoveryResponse', bytes).message as object,
-  },
-}
+const INCREMENTAL = {
+  requestStream: true,
+  responseStream: true,
+  requestSerialize: asTheyAre,
+  requestDeserialize: decodeDeltaRequest,
+  responseSerialize: (value: Parameters<typeof encodeDeltaResponse>[0]) => Buffer.from(encodeDeltaResponse(value)),
+  responseDeserialize: asTheyAre,
+} as const
+const STATE_OF_THE_WORLD = {
+  requestStream: true,
+  responseStream: true,
+  requestSerialize: (value: object) =>
+    Buffer.from(encodeMessage('envoy.service.discovery.v3.DiscoveryRequest', value)),
+  requestDeserialize: (bytes: Buffer) =>
+    decodeMessage('envoy.service.discovery.v3.DiscoveryRequest', bytes).message as object,
+  responseSerialize: (value: object) =>
+    Buffer.from(encodeMessage('envoy.service.discovery.v3.DiscoveryResponse', value)),
+  responseDeserialize: (bytes: Buffer) =>
+    decodeMessage('envoy.service.discovery.v3.DiscoveryResponse', bytes).message as object,
+} as const
+
+/** Services and what their two methods end with: all types over one stream, and a service for each type. */
+const SERVICES: readonly (readonly [service: string, resources: string])[] = [
+  ['discovery.v3.AggregatedDiscoveryService', 'AggregatedResources'],
+  ['cluster.v3.ClusterDiscoveryService', 'Clusters'],
+  ['endpoint.v3.EndpointDiscoveryService', 'Endpoints'],
+  ['listener.v3.ListenerDiscoveryService', 'Listeners'],
+  ['route.v3.RouteDiscoveryService', 'Routes'],
+  ['route.v3.ScopedRoutesDiscoveryService', 'ScopedRoutes'],
+  ['route.v3.VirtualHostDiscoveryService', 'VirtualHosts'],
+  ['secret.v3.SecretDiscoveryService', 'Secrets'],
+  ['extension.v3.ExtensionConfigDiscoveryService', 'ExtensionConfigs'],
+  ['runtime.v3.RuntimeDiscoveryService', 'Runtime'],
+]
 
 /** Of the other side, which this is not. */
 function asTheyAre(bytes: Buffer): Buffer {
   return bytes
 }
 
-/** Aggregated discovery, incremental and state of the world, for any number of nodes. Serves whatever snapshot it was given last. */
+/** Discovery, aggregated or by type, incremental and state of the world, for any number of nodes. Serves whatever snapshot it was given last. */
 export class AdsServer {
   readonly #server = new Server()
   readonly #sessions = new Set<AdsSession>()
@@ -47,13 +56,18 @@ export class AdsServer {
 
   constructor(report: (event: AdsEvent) => void) {
     this.#report = report
-    const methods: UntypedServiceImplementation = {
-      DeltaAggregatedResources: (stream: DeltaStream) =>
-        this.#open(stream, new DeltaSession(stream, () => this.#snapshot, this.#report)),
-      StreamAggregatedResources: (stream: SotwStream) =>
-        this.#open(stream, new SotwSession(stream, () => this.#snapshot, this.#report)),
+    const service: Record<string, ServiceDefinition[string]> = {}
+    const methods: UntypedServiceImplementation = {}
+    for (const [name, resources] of SERVICES) {
+      const path = `/envoy.service.${name}`
+      service[`Delta${resources}`] = { ...INCREMENTAL, path: `${path}/Delta${resources}` }
+      service[`Stream${resources}`] = { ...STATE_OF_THE_WORLD, path: `${path}/Stream${resources}` }
+      methods[`Delta${resources}`] = (stream: DeltaStream) =>
+        this.#open(stream, new DeltaSession(stream, () => this.#snapshot, this.#report))
+      methods[`Stream${resources}`] = (stream: SotwStream) =>
+        this.#open(stream, new SotwSession(stream, () => this.#snapshot, this.#report))
     }
-    this.#server.addService(SERVICE, methods)
+    this.#server.addService(service, methods)
   }
 
   /** `host:port` (0 = any free) or `unix:/path`. Resolves to the port; rejects when the address is taken. */
@@ -85,7 +99,8 @@ export class AdsServer {
     this.#sessions.add(session)
     const end = (): void => {
       if (!this.#sessions.delete(session)) return
-      this.#report({ kind: 'disconnected', node: session.node, type: '', version: '', count: 0, reason: '' })
+      const nothing = { type: '', version: '', count: 0, names: [], absent: [], reason: '' }
+      this.#report({ kind: 'disconnected', node: session.node, ...nothing })
     }
     stream.on('end', () => {
       stream.end()

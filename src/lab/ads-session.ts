@@ -10,6 +10,10 @@ export interface AdsEvent {
   readonly version: string
   /** How many resources were sent. */
   readonly count: number
+  /** Of those that were sent. */
+  readonly names: readonly string[]
+  /** Asked for with what was sent, and not there: the node waits for them. */
+  readonly absent: readonly string[]
   /** Why it was rejected. */
   readonly reason: string
 }
@@ -21,6 +25,9 @@ export const LISTENER = `${PREFIX}listener.v3.Listener`
 export const ROUTES = `${PREFIX}route.v3.RouteConfiguration`
 /** Make before break: what is referred to goes first (xDS protocol, "Eventual consistency considerations"). */
 const PUSH_ORDER = [CLUSTER, ENDPOINTS, LISTENER, ROUTES]
+/** Of these a node may ask for all there are; of other types by name only. */
+export const WILDCARD: readonly string[] = [CLUSTER, LISTENER, `${PREFIX}route.v3.ScopedRouteConfiguration`]
+const NONE: readonly string[] = []
 
 /** What a stream of either protocol has. */
 export abstract class AdsSession {
@@ -37,15 +44,19 @@ export abstract class AdsSession {
   /** Sends what has changed since it was sent. */
   push(): void {
     for (const typeUrl of PUSH_ORDER) this.pushType(typeUrl)
+    for (const typeUrl of this.asked()) if (!PUSH_ORDER.includes(typeUrl)) this.pushType(typeUrl)
   }
 
   protected abstract pushType(typeUrl: string): void
+
+  /** Types that the node has asked for. */
+  protected abstract asked(): Iterable<string>
 
   /** `sidecar~IP~POD.NAMESPACE~DOMAIN`; the node comes with the first request of a stream only. */
   protected meet(id: string | undefined): void {
     if (id === undefined || id === '' || this.node !== '?') return
     this.node = (id.split('~')[2] ?? id).split('.')[0] as string
-    this.tell('connected', '', '', 0, '')
+    this.tell('connected', '', '', '')
   }
 
   protected nextNonce(): string {
@@ -63,7 +74,23 @@ export abstract class AdsSession {
     return parent === undefined ? own : `${versionOf(this.resources(parent))}.${own}`
   }
 
-  protected tell(kind: AdsEvent['kind'], typeUrl: string, version: string, count: number, reason: string): void {
-    this.#report({ kind, node: this.node, type: typeUrl.split('.').at(-1) ?? '', version, count, reason })
+  protected tell(kind: AdsEvent['kind'], typeUrl: string, version: string, reason: string): void {
+    this.#tell(kind, typeUrl, version, NONE, NONE, reason)
+  }
+
+  protected tellSent(typeUrl: string, version: string, names: readonly string[], absent: readonly string[]): void {
+    this.#tell('sent', typeUrl, version, names, absent, '')
+  }
+
+  #tell(
+    kind: AdsEvent['kind'],
+    typeUrl: string,
+    version: string,
+    names: readonly string[],
+    absent: readonly string[],
+    reason: string,
+  ): void {
+    const type = typeUrl.split('.').at(-1) ?? ''
+    this.#report({ kind, node: this.node, type, version, count: names.length, names, absent, reason })
   }
 }

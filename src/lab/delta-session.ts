@@ -1,7 +1,7 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js'
 import { decodeMessage } from '../config/binary.ts'
 import type { DeltaRequestMessage, DeltaResponse, RawDeltaResource } from '../xds/delta-wire.ts'
-import { type AdsEvent, AdsSession, CLUSTER, ENDPOINTS, LISTENER, ROUTES } from './ads-session.ts'
+import { type AdsEvent, AdsSession, CLUSTER, ENDPOINTS, LISTENER, ROUTES, WILDCARD } from './ads-session.ts'
 import { type Snapshot, versionOf } from './resource-files.ts'
 
 export type DeltaStream = ServerDuplexStream<DeltaRequestMessage, DeltaResponse>
@@ -35,6 +35,10 @@ export class DeltaSession extends AdsSession {
     if (subscription !== undefined) this.#send(typeUrl, subscription, false)
   }
 
+  protected asked(): Iterable<string> {
+    return this.#subscriptions.keys()
+  }
+
   #onRequest(request: DeltaRequestMessage): void {
     const { node, typeUrl, subscribe, unsubscribe, initialVersions, nonce, error } = request
     this.meet(node === null ? undefined : idOf(node))
@@ -42,13 +46,13 @@ export class DeltaSession extends AdsSession {
     const isFirst = subscription === undefined
     if (subscription === undefined) {
       // A first request without names asks for everything, as in the protocol without `*`.
-      const wildcard = subscribe.length === 0 && (typeUrl === CLUSTER || typeUrl === LISTENER)
+      const wildcard = subscribe.length === 0 && WILDCARD.includes(typeUrl)
       subscription = { wildcard, names: new Set(), has: new Map(initialVersions), version: '', nonce: '' }
       this.#subscriptions.set(typeUrl, subscription)
     }
     if (nonce !== '' && nonce === subscription.nonce) {
       subscription.nonce = ''
-      this.tell(error === null ? 'ack' : 'nack', typeUrl, subscription.version, 0, error ?? '')
+      this.tell(error === null ? 'ack' : 'nack', typeUrl, subscription.version, error ?? '')
     }
     for (const name of unsubscribe) {
       if (name === '*') subscription.wildcard = false
@@ -87,7 +91,9 @@ export class DeltaSession extends AdsSession {
     if (resources.length === 0 && removed.length === 0 && !always) return
     subscription.version = this.version(typeUrl)
     subscription.nonce = this.nextNonce()
-    this.tell('sent', typeUrl, subscription.version, resources.length, '')
+    const sent = resources.map(({ name }) => name)
+    const absent = removed.filter(name => names.has(name))
+    this.tellSent(typeUrl, subscription.version, sent, absent)
     this.#stream.write({
       systemVersion: subscription.version,
       typeUrl,

@@ -1,5 +1,5 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js'
-import { type AdsEvent, AdsSession, CLUSTER, LISTENER } from './ads-session.ts'
+import { type AdsEvent, AdsSession, WILDCARD } from './ads-session.ts'
 import type { Snapshot } from './resource-files.ts'
 
 export interface SotwRequest {
@@ -46,6 +46,10 @@ export class SotwSession extends AdsSession {
     if (subscription !== undefined && this.version(typeUrl) !== subscription.version) this.#send(typeUrl, subscription)
   }
 
+  protected asked(): Iterable<string> {
+    return this.#subscriptions.keys()
+  }
+
   #onRequest(request: SotwRequest): void {
     this.meet(request.node?.id)
     const typeUrl = request.type_url ?? ''
@@ -64,7 +68,7 @@ export class SotwSession extends AdsSession {
     if (!subscription.answered) {
       subscription.answered = true
       const reason = request.error_detail?.message
-      this.tell(reason === undefined ? 'ack' : 'nack', typeUrl, subscription.version, 0, reason ?? '')
+      this.tell(reason === undefined ? 'ack' : 'nack', typeUrl, subscription.version, reason ?? '')
     }
     // A second request on an answered nonce: a cluster or listener was replaced and warms, so its endpoints or routes
     // are asked for again although their version did not change. Left unanswered it would never become active.
@@ -73,15 +77,20 @@ export class SotwSession extends AdsSession {
 
   #send(typeUrl: string, subscription: Subscription): void {
     const all = this.resources(typeUrl)
-    const everything = typeUrl === CLUSTER || typeUrl === LISTENER
+    const { names } = subscription
+    const everything = WILDCARD.includes(typeUrl)
     const resources: { type_url: string; value: Uint8Array }[] = []
+    const sent: string[] = []
     for (const [name, value] of all) {
-      if (everything || subscription.names.includes(name)) resources.push({ type_url: typeUrl, value })
+      if (!everything && !names.includes(name)) continue
+      resources.push({ type_url: typeUrl, value })
+      sent.push(name)
     }
     subscription.version = this.version(typeUrl)
     subscription.nonce = this.nextNonce()
     subscription.answered = false
-    this.tell('sent', typeUrl, subscription.version, resources.length, '')
+    const absent = names.filter(name => name !== '*' && !all.has(name))
+    this.tellSent(typeUrl, subscription.version, sent, absent)
     this.#stream.write({ version_info: subscription.version, resources, type_url: typeUrl, nonce: subscription.nonce })
   }
 }
