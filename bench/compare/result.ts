@@ -7,14 +7,42 @@ export interface Comparison {
   readonly configuration: string
   readonly trace: string
   readonly sides: { readonly envoy: SideFacts; readonly remora: SideFacts }
-  /** Whether every request and every stat name agreed. */
+  /** Whether every push, every request and every stat name agreed. */
   readonly equal: boolean
+  /** Empty for configurations that ask no control plane. */
+  readonly pushes: readonly PushComparison[]
   readonly requests: readonly RequestComparison[]
   readonly stats: StatComparison
   /** How the configuration was changed to run both at once, and what of the trace was left out. */
   readonly notes: readonly string[]
   /** What was made equal before comparing, in words. Everything else is compared byte for byte. */
   readonly normalisation: readonly string[]
+}
+
+/** One push, which has everything that the control plane has at that time. */
+export interface PushComparison {
+  /** From 1. */
+  readonly number: number
+  /** What it was read from. */
+  readonly from: string
+  readonly envoy: readonly TypeAnswer[]
+  readonly remora: readonly TypeAnswer[]
+  /** `what` is the type of the resources. */
+  readonly differences: readonly Difference[]
+}
+
+/** What a proxy said to the resources of one type. */
+export interface TypeAnswer {
+  /** `Cluster`, `Listener` … */
+  readonly type: string
+  /** Sent, sorted. */
+  readonly names: readonly string[]
+  /** Asked for and not there, sorted. */
+  readonly absent: readonly string[]
+  /** Why it was rejected, without repetitions; empty for an ACK. */
+  readonly rejections: readonly string[]
+  /** The last that was sent had an answer. */
+  readonly answered: boolean
 }
 
 export interface SideFacts {
@@ -34,7 +62,7 @@ export interface RequestComparison {
   readonly differences: readonly Difference[]
 }
 
-export type Aspect = 'status' | 'headers' | 'body' | 'connection' | 'flags' | 'details' | 'attempts' | 'log'
+export type Aspect = 'push' | 'status' | 'headers' | 'body' | 'connection' | 'flags' | 'details' | 'attempts' | 'log'
 
 export interface Difference {
   readonly aspect: Aspect
@@ -52,7 +80,7 @@ export interface Exchange {
   readonly headers: readonly string[]
   readonly body: string
   readonly trailers: readonly string[]
-  /** `kept`, `closed`, `reset`, `timeout` … */
+  /** `kept`, `closed`, `reset`, `timeout` …; and the codes of HTTP/2 that ended a stream or the connection. */
   readonly connection: string
   /** Fields of the access log by operator name; empty when no line came. */
   readonly log: Readonly<Record<string, string>>

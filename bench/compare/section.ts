@@ -1,6 +1,6 @@
 import { table } from '../load/report/charts/figure.ts'
 import { html, type Markup } from '../load/report/markup.ts'
-import type { Comparison, RequestComparison } from './result.ts'
+import type { Comparison, Difference, RequestComparison } from './result.ts'
 
 const LONGEST = 2000
 
@@ -12,7 +12,7 @@ export function comparisonSection(comparison: Comparison): Markup {
   return html`<section id="comparison"><h2>${comparison.equal ? 'Both behave the same' : 'Where they differ'}</h2>
 <p>${comparison.trace} on ${comparison.configuration}: the same bytes to both, request by request.</p>
 <dl class="tiles">${tile(requests.length - wrong.length, 'requests agree', 'won')}${tile(wrong.length, 'requests differ', wrong.length > 0 ? 'lost' : 'open')}${tile(statistics, `of ${statistics + stats.common} stat names or counters differ`, statistics > 0 ? 'lost' : 'open')}</dl>
-${wrong.map(requestDetails)}
+${comparison.pushes.filter(push => push.differences.length > 0).map(push => details(`Push ${push.number}: ${push.from}`, push.differences))}${wrong.map(requestDetails)}
 ${statistics > 0 && statTable(comparison)}
 <details class="data"><summary>All ${requests.length} requests</summary><div class="scroll">${table({
     head: ['Request', 'status', 'flags', 'details', 'attempts', 'differences'],
@@ -29,9 +29,13 @@ ${statistics > 0 && statTable(comparison)}
 ${comparison.notes.length > 0 && html`<h3>To know</h3><ul>${comparison.notes.map(note => html`<li>${note}</li>`)}</ul>`}</section>`
 }
 
-function requestDetails(request: RequestComparison): Markup {
-  return html`<details class="case" open><summary><b>${request.number}. ${request.method} ${request.url}</b><span class="badge lost">${request.differences.length} difference${request.differences.length === 1 ? '' : 's'}</span></summary>
-<div class="scroll"><table><thead><tr><th scope="col">What</th><th scope="col" class="text">Envoy</th><th scope="col" class="text">Remora</th></tr></thead><tbody>${request.differences.map(
+function requestDetails({ number, method, url, differences }: RequestComparison): Markup {
+  return details(`${number}. ${method} ${url}`, differences)
+}
+
+function details(title: string, differences: readonly Difference[]): Markup {
+  return html`<details class="case" open><summary><b>${title}</b><span class="badge lost">${differences.length} difference${differences.length === 1 ? '' : 's'}</span></summary>
+<div class="scroll"><table><thead><tr><th scope="col">What</th><th scope="col" class="text">Envoy</th><th scope="col" class="text">Remora</th></tr></thead><tbody>${differences.map(
     ({ aspect, what, envoy, remora }) =>
       html`<tr><th scope="row">${aspect}${what !== '' && html` <code>${what}</code>`}</th><td class="text seen">${short(envoy)}</td><td class="text seen">${short(remora)}</td></tr>
 `,

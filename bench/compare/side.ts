@@ -3,26 +3,32 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Ports } from '../load/ports.ts'
-import { playHttp1 } from '../wire/http1-client.ts'
-import { askHttp2 } from '../wire/http2-client.ts'
 import { ProxyProcess } from '../wire/proxy-process.ts'
-import type { JsonObject } from './json.ts'
+import { type Manner, send } from './client.ts'
+import type { Configuration } from './configuration.ts'
+import type { ControlPlane } from './control-plane.ts'
 import { Normaliser } from './normalise.ts'
 import { CompareError } from './options.ts'
 import { Recorder } from './recorder.ts'
-import type { Exchange } from './result.ts'
-import { LOG_FIELDS, type Rewritten, type RewrittenListener, rewrite } from './rewrite.ts'
-import { requestBytes, type TraceEntry } from './trace.ts'
+import type { Exchange, TypeAnswer } from './result.ts'
+import { type Rewritten, rewrite } from './rewrite.ts'
+import { LOG_FIELDS } from './rewrite-listener.ts'
+import type { TraceEntry } from './trace.ts'
 
 /** The line of a request is written some milliseconds after its answer; longer than this and there is none. */
 const LOG_MS = 3000
 /** Ports of one proxy in a configuration of any size. */
 const MOST_PORTS = 512
+/** Longest wait for what a proxy says to a push. */
+const PUSH_SECONDS = 10
 
 /** One proxy that runs on its copy of the configuration, with upstreams of its own. */
 export class Side {
   readonly title: string
   readonly rewritten: Rewritten
+  /** What was said to each push; empty without a control plane. */
+  readonly answers: readonly (readonly TypeAnswer[])[]
+  private readonly plane: ControlPlane | null
   private readonly process: ProxyProcess
   private readonly recorder: Recorder
   private readonly normaliser: Normaliser
@@ -32,6 +38,8 @@ export class Side {
   private constructor(
     title: string,
     rewritten: Rewritten,
+    plane: ControlPlane | null,
+    answers: readonly (readonly TypeAnswer[])[],
     process: ProxyProcess,
     recorder: Recorder,
     normaliser: Normaliser,
@@ -40,6 +48,8 @@ export class Side {
   ) {
     this.title = title
     this.rewritten = rewritten
+    this.plane = plane
+    this.answers = answers
     this.process = process
     this.recorder = recorder
     this.normaliser = normaliser
@@ -47,20 +57,27 @@ export class Side {
     this.log = log
   }
 
-  /** Starts the proxy. Throws CompareError with the end of its log when it does not get ready. */
+  /** Starts the proxy and pushes everything. Throws CompareError with the end of its log when it does not get ready. */
   static async start(
     title: string,
     binary: string,
-    config: JsonObject,
+    configuration: Configuration,
     options: { readonly first: TraceEntry; readonly realUpstreams: boolean; readonly free: Ports },
   ): Promise<Side> {
     const folder = mkdtempSync(join(tmpdir(), 'remora-compare-'))
     const recorder = new Recorder(options.first.answer)
     const log = join(folder, 'compare.log')
     const purposes = new Map<number, string>()
+    let plane: ControlPlane | null = null
     try {
-      const ports = await reserve(config, options.free, recorder, options.realUpstreams)
-      const rewritten = rewrite(config, {
+      const ports = await reserve(configuration, options.free, recorder, options.realUpstreams)
+      if (configuration.controlPlane.size > 0) {
+        const port = await options.free.take()
+        purposes.set(port, 'the control plane')
+        // It brings gRPC and the descriptors of all messages.
+        plane = await (await import('./control-plane.ts')).ControlPlane.start(port)
+      }
+      const rewritten = rewrite(configuration, {
         port: purpose => {
           const port = ports.next()
           purposes.set(port, purpose)
@@ -72,31 +89,42 @@ export class Side {
           if (port !== null) purposes.set(port, `an endpoint of ${cluster}`)
           return port
         },
+        controlPlane: plane?.port ?? 0,
         log,
         folder,
       })
       const file = join(folder, 'config.json')
       writeFileSync(file, rewritten.text)
-      const process = await ProxyProcess.start([binary], file, folder, rewritten.admin, [], globalThis.process.cwd())
-      return new Side(title, rewritten, process, recorder, new Normaliser(purposes, folder), folder, log)
+      for (const { path, text } of rewritten.files) writeFileSync(path, text)
+      plane?.publish(rewritten.pushes[0] ?? [])
+      const process = await started(binary, file, folder, rewritten.admin, plane)
+      const normaliser = new Normaliser(purposes, folder)
+      try {
+        const answers = plane === null ? [] : await pushAll(plane, rewritten.pushes)
+        const normal = answers.map(types => types.map(one => normaliser.answer(one)))
+        return new Side(title, rewritten, plane, normal, process, recorder, normaliser, folder, log)
+      } catch (error) {
+        await process.stop()
+        throw error
+      }
     } catch (error) {
+      plane?.close()
       recorder.close()
       rmSync(folder, { recursive: true, force: true })
-      throw error instanceof CompareError ? error : new CompareError(`${title}: ${(error as Error).message}`)
+      throw new CompareError(`${title}: ${(error as Error).message}`)
     }
   }
 
   /** Sends one request and gathers everything there is to see of it. */
-  async play(entry: TraceEntry, listener: number, timeoutSeconds: number): Promise<Exchange> {
+  async play(entry: TraceEntry, listener: number, manner: Manner): Promise<Exchange> {
     const place = this.rewritten.listeners[listener]!
     const { recorder } = this
     recorder.answer = entry.answer
     recorder.attempts.length = 0
     const before = this.logLines().length
-    const answer = entry.http2
-      ? await overHttp2(entry, place, timeoutSeconds)
-      : await overHttp1(entry, place, timeoutSeconds)
-    const line = await this.nextLogLine(before)
+    const answer = await send(entry, place, manner)
+    const isLogged = place.codec !== null && answer.connection !== 'refused'
+    const line = isLogged ? await this.nextLogLine(before) : {}
     if (this.process.died !== null)
       throw new CompareError(`${this.title} ended (${this.process.died}):\n${this.process.logTail()}`)
     return this.normaliser.exchange({ ...answer, log: line, attempts: [...recorder.attempts] })
@@ -121,6 +149,7 @@ export class Side {
 
   async stop(): Promise<void> {
     await this.process.stop()
+    this.plane?.close()
     this.recorder.close()
     rmSync(this.folder, { recursive: true, force: true })
   }
@@ -143,20 +172,49 @@ export class Side {
   }
 }
 
+/** Throws with what the proxy still waits for, where its log does not tell. */
+async function started(
+  binary: string,
+  file: string,
+  folder: string,
+  admin: number,
+  plane: ControlPlane | null,
+): Promise<ProxyProcess> {
+  try {
+    return await ProxyProcess.start([binary], file, folder, admin, [], globalThis.process.cwd())
+  } catch (error) {
+    const absent = (plane?.summary() ?? []).flatMap(({ type, absent }) => absent.map(name => `${type} ${name}`))
+    if (absent.length === 0) throw error
+    const advice = `it asked for what --resources does not have: ${absent.join(', ')}`
+    throw new CompareError(`${(error as Error).message}\n${advice}`)
+  }
+}
+
+/** The first push is there from the start; each later one follows when the one before was answered. */
+async function pushAll(plane: ControlPlane, pushes: Rewritten['pushes']): Promise<(readonly TypeAnswer[])[]> {
+  const answers = [await plane.answers(PUSH_SECONDS)]
+  for (const push of pushes.slice(1)) {
+    plane.publish(push)
+    answers.push(await plane.answers(PUSH_SECONDS))
+  }
+  return answers
+}
+
 /** Ports are taken before the configuration is rewritten, as taking them waits and rewriting does not. */
-async function reserve(config: JsonObject, free: Ports, recorder: Recorder, real: boolean) {
+async function reserve(configuration: Configuration, free: Ports, recorder: Recorder, real: boolean) {
   const listeners: number[] = []
   const endpoints = new Map<string, number[]>()
   let wanted = 0
   let taken = 0
   // A dry run tells how many of each there are.
-  rewrite(config, {
+  rewrite(configuration, {
     port: () => ++wanted,
     endpoint: cluster => {
       endpoints.set(cluster, endpoints.get(cluster) ?? [])
       endpoints.get(cluster)!.push(0)
       return real ? null : 1
     },
+    controlPlane: 0,
     log: '',
     folder: '',
   })
@@ -169,49 +227,5 @@ async function reserve(config: JsonObject, free: Ports, recorder: Recorder, real
   return {
     next: () => listeners[taken++]!,
     nextEndpoint: (cluster: string) => endpoints.get(cluster)?.shift() ?? null,
-  }
-}
-
-type Seen = Pick<Exchange, 'status' | 'headers' | 'body' | 'trailers' | 'connection'>
-
-async function overHttp1(entry: TraceEntry, place: RewrittenListener, timeoutSeconds: number): Promise<Seen> {
-  const result = await playHttp1({
-    port: place.port,
-    actions: [requestBytes(entry)],
-    responses: 1,
-    methods: [entry.method],
-    timeout: timeoutSeconds * 1000,
-    linger: 0,
-    ...(place.tls ? { tls: { servername: entry.url.hostname, ALPNProtocols: ['http/1.1'] } } : {}),
-  })
-  const message = result.messages.at(-1)
-  const complete = message?.complete !== false
-  return {
-    status: message === undefined ? `no answer: ${result.tls ?? result.fate}` : message.startLine,
-    headers: message?.headers ?? [],
-    body: message?.body.toString('latin1') ?? '',
-    trailers: message?.trailers ?? [],
-    connection: complete ? result.fate : `${result.fate}, answer incomplete`,
-  }
-}
-
-async function overHttp2(entry: TraceEntry, place: RewrittenListener, timeoutSeconds: number): Promise<Seen> {
-  const { status, headers, body, trailers, complete, reset, fate, tls } = await askHttp2({
-    port: place.port,
-    method: entry.method,
-    scheme: place.tls ? 'https' : 'http',
-    authority: entry.url.host,
-    path: entry.url.pathname + entry.url.search,
-    headers: entry.headers,
-    body: entry.body,
-    serverName: entry.url.hostname,
-    timeout: timeoutSeconds * 1000,
-  })
-  return {
-    status: status === null ? `no answer: ${tls ?? fate}` : `HTTP/2 ${status}`,
-    headers,
-    body: body.toString('latin1'),
-    trailers,
-    connection: complete ? fate : `${fate}, answer incomplete, stream reset with ${reset}`,
   }
 }

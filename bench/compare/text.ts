@@ -1,13 +1,22 @@
 import { micros, spread } from '../load/report/format.ts'
 import { shortName } from '../load/report/peers.ts'
 import type { CaseResult } from '../load/result.ts'
-import type { Comparison, RequestComparison } from './result.ts'
+import type { Comparison, Difference, PushComparison, RequestComparison } from './result.ts'
 
 const LONGEST = 160
 
 /** One request that differs, with every difference on two lines. */
 export function requestText({ number, method, url, differences }: RequestComparison): string {
-  const lines = [shown(`${number}. ${method} ${url}`)]
+  return differenceText(`${number}. ${method} ${url}`, differences)
+}
+
+/** One push that was answered differently, as `requestText`. */
+export function pushText({ number, from, differences }: PushComparison): string {
+  return differenceText(`push ${number} (${from})`, differences)
+}
+
+function differenceText(title: string, differences: readonly Difference[]): string {
+  const lines = [shown(title)]
   for (const { aspect, what, envoy, remora } of differences) {
     lines.push(
       `   ${aspect}${what === '' ? '' : `, ${shown(what)}`}`,
@@ -19,7 +28,7 @@ export function requestText({ number, method, url, differences }: RequestCompari
 }
 
 /** The end of the output: counts, statistics, what was changed. */
-export function summaryText({ requests, stats, notes, equal }: Comparison): string {
+export function summaryText({ pushes, requests, stats, notes, equal }: Comparison): string {
   const wrong = requests.filter(request => request.differences.length > 0).length
   const lines: string[] = []
   for (const name of stats.onlyEnvoy) lines.push(`stat only of Envoy: ${shown(name)}`)
@@ -28,11 +37,22 @@ export function summaryText({ requests, stats, notes, equal }: Comparison): stri
     lines.push(`stat ${shown(name)}: Envoy +${envoy}, Remora +${remora}`)
   for (const note of notes) lines.push(`note: ${shown(note)}`)
   const statistics = stats.onlyEnvoy.length + stats.onlyRemora.length + stats.counts.length
+  const samePushes = pushes.filter(push => push.differences.length === 0).length
+  if (pushes.length > 0)
+    lines.push(`${samePushes} of ${pushes.length} pushes were answered alike: ${answersText(pushes)}`)
   lines.push(
     `${requests.length - wrong} of ${requests.length} requests agree; ${stats.common} stat names are common, ${statistics} differ`,
     equal ? 'equal' : 'different',
   )
   return lines.join('\n')
+}
+
+/** What the last push brought to the real Envoy: most readers want to know that it was not rejected. */
+function answersText(pushes: readonly PushComparison[]): string {
+  const types = pushes.at(-1)!.envoy.map(({ type, names, rejections }) => {
+    return `${type} ${rejections.length > 0 ? 'NACK' : 'ACK'} (${names.length})`
+  })
+  return types.join(', ') || 'nothing was asked for'
 }
 
 /** What was measured, a line per proxy and the ratio. */

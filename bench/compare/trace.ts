@@ -54,7 +54,8 @@ export function readTrace(text: string, name: string, limit: number): Trace {
 /** The bytes of the request, the same for both proxies. */
 export function requestBytes(entry: TraceEntry): string {
   const lines = [`${entry.method} ${entry.url.pathname}${entry.url.search} HTTP/1.1`, `host: ${entry.url.host}`]
-  for (const [name, value] of entry.headers) lines.push(`${name}: ${value}`)
+  // `te` belongs to a connection of HTTP/1.1, and to a request of HTTP/2.
+  for (const [name, value] of entry.headers) if (!/^te$/i.test(name)) lines.push(`${name}: ${value}`)
   if (entry.body.length > 0 || /^(POST|PUT|PATCH)$/.test(entry.method))
     lines.push(`content-length: ${entry.body.length}`)
   return `${lines.join('\r\n')}\r\n\r\n${entry.body.toString('latin1')}`
@@ -142,14 +143,19 @@ function answerOf(response: NonNullable<HarEntry['response']>): Answer {
 }
 
 const CONNECTION_HEADERS =
-  /^(:.*|host|connection|keep-alive|proxy-connection|content-length|transfer-encoding|te|expect)$/i
+  /^(:.*|host|connection|keep-alive|proxy-connection|content-length|transfer-encoding|expect)$/i
 
 function pairs(from: readonly HarPair[], without: RegExp): (readonly [string, string])[] {
   return from.flatMap(({ name, value }) =>
-    without.test(name) || !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)
+    without.test(name) || isForbiddenTe(name, value) || !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)
       ? []
       : [[name, value.replace(/[\r\n\0]/g, ' ')] as const],
   )
+}
+
+/** RFC 9113 §8.2.2: `trailers` is all that HTTP/2 has of it. */
+function isForbiddenTe(name: string, value: string): boolean {
+  return /^te$/i.test(name) && value !== 'trailers'
 }
 
 function decode(content: { readonly text?: string; readonly encoding?: string } | undefined): Buffer {

@@ -15,6 +15,8 @@ export interface Http2Request {
   readonly serverName: string
   /** Gives up after this many ms. */
   readonly timeout: number
+  /** Shown to servers that ask for a certificate; PEM. */
+  readonly identity?: { readonly cert: string; readonly key: string } | null
 }
 
 export interface Http2Answer {
@@ -25,8 +27,10 @@ export interface Http2Answer {
   readonly body: Buffer
   readonly trailers: readonly string[]
   readonly complete: boolean
-  /** Code of the RST_STREAM that ended it; 0 = none. */
-  readonly reset: number
+  /** Code of the RST_STREAM that ended it before the answer was complete; null = none. */
+  readonly reset: number | null
+  /** Code of a GOAWAY that came before the end of the stream, other than NO_ERROR; null = none. */
+  readonly goaway: number | null
   readonly fate: Fate
   /** `TLSv1.3 alpn=h2`, or why there was no handshake; null without TLS. */
   readonly tls: string | null
@@ -44,8 +48,10 @@ export async function askHttp2(request: Http2Request): Promise<Http2Answer> {
   let status: number | null = null
   let headers: string[] = []
   let trailers: string[] = []
+  let ended = false
   let complete = false
-  let reset = 0
+  let reset: number | null = null
+  let goaway: number | null = null
   const chunks: Buffer[] = []
   const fail = (error: NodeJS.ErrnoException): void => {
     if (error.code === 'ECONNREFUSED') fate = 'refused'
@@ -67,6 +73,9 @@ export async function askHttp2(request: Http2Request): Promise<Http2Answer> {
     }
     const session = connectHttp2(`${request.scheme}://${request.authority}`, { createConnection: () => socket })
     session.on('error', fail)
+    session.on('goaway', code => {
+      if (code !== constants.NGHTTP2_NO_ERROR) goaway = code
+    })
     session.on('close', () => {
       if (fate === 'kept') fate = 'closed'
       resolve()
@@ -86,24 +95,52 @@ export async function askHttp2(request: Http2Request): Promise<Http2Answer> {
     stream.on('data', (chunk: Buffer) => chunks.push(chunk))
     stream.on('error', () => {})
     stream.on('end', () => {
-      complete = stream.rstCode === constants.NGHTTP2_NO_ERROR
+      ended = true
     })
     stream.on('close', () => {
-      reset = stream.rstCode
-      resolve()
+      const code = stream.rstCode ?? constants.NGHTTP2_NO_ERROR
+      complete = ended && code === constants.NGHTTP2_NO_ERROR
+      // Streams that a closed connection took along have a code of Node's own making: which of both it was shows at once.
+      setImmediate(() => {
+        if (!complete && fate === 'kept' && !session.destroyed) reset = code
+        resolve()
+      })
     })
     if (request.body.length > 0) stream.end(request.body)
   })
   await promise
   clearTimeout(timer)
   socket.destroy()
-  return { status, headers, body: Buffer.concat(chunks), trailers, complete, reset, fate, tls }
+  return { status, headers, body: Buffer.concat(chunks), trailers, complete, reset, goaway, fate, tls }
 }
 
-function dial({ port, scheme, serverName }: Http2Request): Socket {
+/** `CANCEL`; the number where it has no name. */
+export function http2ErrorName(code: number): string {
+  return ERROR_NAMES[code] ?? `code ${code}`
+}
+
+/** By number (RFC 9113 §7). */
+const ERROR_NAMES: readonly string[] = [
+  'NO_ERROR',
+  'PROTOCOL_ERROR',
+  'INTERNAL_ERROR',
+  'FLOW_CONTROL_ERROR',
+  'SETTINGS_TIMEOUT',
+  'STREAM_CLOSED',
+  'FRAME_SIZE_ERROR',
+  'REFUSED_STREAM',
+  'CANCEL',
+  'COMPRESSION_ERROR',
+  'CONNECT_ERROR',
+  'ENHANCE_YOUR_CALM',
+  'INADEQUATE_SECURITY',
+  'HTTP_1_1_REQUIRED',
+]
+
+function dial({ port, scheme, serverName, identity }: Http2Request): Socket {
   const place = { port, host: '127.0.0.1' }
   if (scheme === 'http') return connectTcp(place)
-  return connectTls({ ...place, servername: serverName, ALPNProtocols: ['h2'], rejectUnauthorized: false })
+  return connectTls({ ...place, ...identity, servername: serverName, ALPNProtocols: ['h2'], rejectUnauthorized: false })
 }
 
 function fieldsOf({ method, scheme, authority, path, headers, body }: Http2Request): OutgoingHttpHeaders {

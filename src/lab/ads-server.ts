@@ -18,8 +18,7 @@ const INCREMENTAL = {
 const STATE_OF_THE_WORLD = {
   requestStream: true,
   responseStream: true,
-  requestSerialize: (value: object) =>
-    Buffer.from(encodeMessage('envoy.service.discovery.v3.DiscoveryRequest', value)),
+  requestSerialize: (value: object) => Buffer.from(encodeMessage('envoy.service.discovery.v3.DiscoveryRequest', value)),
   requestDeserialize: (bytes: Buffer) =>
     decodeMessage('envoy.service.discovery.v3.DiscoveryRequest', bytes).message as object,
   responseSerialize: (value: object) =>

@@ -3,7 +3,12 @@ import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { request as requestHttps } from 'node:https'
 import type { TLSSocket } from 'node:tls'
-import type { KeyPair } from '../certificates.ts'
+
+/** Paths of PEM files. */
+export interface ClientFiles {
+  readonly cert: string
+  readonly key: string
+}
 
 export interface Question {
   readonly port: number
@@ -11,7 +16,7 @@ export interface Question {
   readonly host: string
   readonly protocol: 'http1' | 'http2'
   readonly tls: boolean
-  readonly client: KeyPair | null
+  readonly client: ClientFiles | null
   readonly headers?: Readonly<Record<string, string>>
   readonly method?: string
   readonly body?: Buffer
@@ -125,7 +130,8 @@ function askHttp2(question: Question): Promise<Answer> {
         error: headers[':status'] === undefined ? 'the stream was closed without an answer' : '',
       }),
     )
-    stream.end(question.body)
+    // GET ended with its head: even an empty chunk would come after the end.
+    stream.end(question.body?.length === 0 ? undefined : question.body)
   })
 }
 

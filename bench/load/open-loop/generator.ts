@@ -1,5 +1,5 @@
 import { type FailureKind, Recorder } from './recorder.ts'
-import { Schedule } from './schedule.ts'
+import { type Arrivals, Schedule } from './schedule.ts'
 
 /** A connection. One entry in the generator's queue per request it can take at once. */
 export interface Link {
@@ -14,7 +14,7 @@ export interface Link {
 /** Sends what is due on whichever connection has been free for longest. Knows no clock and no socket. */
 export class Generator {
   recorder = new Recorder(0)
-  schedule = new Schedule(0, 1, 0)
+  schedule: Arrivals = new Schedule(0, 1, 0)
   private free: Link[] = []
   private head = 0
   /** Until then requests were due and no connection was free: how late they were says nothing about the generator. */
@@ -23,7 +23,7 @@ export class Generator {
   inFlight = 0
 
   /** Connections may have come before; what is due before `measureFrom` (microseconds) is sent and not counted. */
-  begin(schedule: Schedule, measureFrom: number): void {
+  begin(schedule: Arrivals, measureFrom: number): void {
     this.schedule = schedule
     this.recorder = new Recorder(measureFrom)
   }

@@ -4,15 +4,15 @@ import { type Http1Events, Http1ResponseReader } from './http1-response.ts'
 import { type Endpoint, open, type SocketEvents } from './socket.ts'
 
 /** The requests of a run in turn, over all connections. */
-export class RequestQueue {
+export class RequestQueue<T> {
   private at = 0
-  private readonly all: readonly PreparedRequest[]
+  private readonly all: readonly T[]
 
-  constructor(all: readonly PreparedRequest[]) {
+  constructor(all: readonly T[]) {
     this.all = all
   }
 
-  next(): PreparedRequest {
+  next(): T {
     const request = this.all[this.at]!
     this.at = this.at + 1 === this.all.length ? 0 : this.at + 1
     return request
@@ -31,7 +31,7 @@ export class Http1Link implements Link, SocketEvents, Http1Events {
   private failed = ''
   private readonly socket: Socket
   private readonly reader: Http1ResponseReader
-  private readonly requests: RequestQueue
+  private readonly requests: RequestQueue<PreparedRequest>
   private readonly generator: Generator
   private readonly now: () => number
   private readonly gone: (link: Http1Link, connected: boolean, code: string) => void
@@ -39,7 +39,7 @@ export class Http1Link implements Link, SocketEvents, Http1Events {
 
   constructor(
     endpoint: Endpoint,
-    requests: RequestQueue,
+    requests: RequestQueue<PreparedRequest>,
     generator: Generator,
     now: () => number,
     gone: (link: Http1Link, connected: boolean, code: string) => void,

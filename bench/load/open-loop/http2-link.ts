@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { BlockKind, HeaderReceiver, UnderscoreAction } from '../../../src/codec/http2/header-receiver.ts'
 import { HpackDecoder } from '../../../src/codec/http2/hpack-decoder.ts'
 import type { Generator, Link } from './generator.ts'
+import type { RequestQueue } from './http1-link.ts'
 import { frameHeader, frameLength, windowUpdate } from './http2-frames.ts'
 import { RequestBlocks, type RequestText, requestFrames } from './http2-request.ts'
 import type { FailureKind } from './recorder.ts'
@@ -39,8 +40,6 @@ export class Http2Link implements Link, SocketEvents {
   private blockStream = 0
   private blockEnds = false
   private nextId = 1
-  private template: Buffer = NO_BYTES
-  private laterTemplate: Buffer = NO_BYTES
   private received = 0
   private sendWindow = 65535
   private settled = false
@@ -51,7 +50,13 @@ export class Http2Link implements Link, SocketEvents {
   /** Due times of requests that wait for flow-control credit. */
   private readonly waiting: number[] = []
   private readonly socket: Socket
-  private readonly request: RequestText
+  private readonly requests: readonly RequestText[]
+  /** Places in `requests`. */
+  private readonly turn: RequestQueue<number>
+  /** Taken from `turn` and not sent, as its body waits for credit; -1 = none. */
+  private held = -1
+  private blocks = new RequestBlocks([], 0)
+  private readonly longestBody: number
   private readonly maxStreams: number
   private readonly generator: Generator
   private readonly now: () => number
@@ -65,13 +70,16 @@ export class Http2Link implements Link, SocketEvents {
 
   constructor(
     endpoint: Endpoint,
-    request: RequestText,
+    requests: readonly RequestText[],
+    turn: RequestQueue<number>,
     maxStreams: number,
     generator: Generator,
     now: () => number,
     gone: (link: Http2Link, connected: boolean, code: string) => void,
   ) {
-    this.request = request
+    this.requests = requests
+    this.turn = turn
+    this.longestBody = Math.max(...requests.map(request => request.body.length))
     this.maxStreams = maxStreams
     this.generator = generator
     this.now = now
@@ -80,21 +88,25 @@ export class Http2Link implements Link, SocketEvents {
   }
 
   send(due: number): void {
-    if (this.sendWindow < this.request.body.length) {
-      this.waiting.push(due)
-      return
-    }
+    if (this.held >= 0 || !this.sendNext(due)) this.waiting.push(due)
+  }
+
+  /** False when the body of the next request has no credit. */
+  private sendNext(due: number): boolean {
+    const index = this.held >= 0 ? this.held : this.turn.next()
+    const { body } = this.requests[index]!
+    this.held = this.sendWindow < body.length ? index : -1
+    if (this.held >= 0) return false
     const id = this.nextId
     this.nextId += 2
     if (id >= LAST_STREAM) this.open = false
     this.streams.set(id, { due, status: 0, grpcFailed: false })
-    this.sendWindow -= this.request.body.length
-    const bytes = Buffer.from(this.template)
-    if (id === 1) this.template = this.laterTemplate
+    this.sendWindow -= body.length
+    const bytes = requestFrames(this.blocks.block(index), body)
     bytes.writeUInt32BE(id, 5)
-    const { body } = this.request
     if (body.length > 0) bytes.writeUInt32BE(id, bytes.length - body.length - 4)
     this.write(bytes)
+    return true
   }
 
   unanswered(): number[] {
@@ -201,14 +213,12 @@ export class Http2Link implements Link, SocketEvents {
       if (name === 1) tableSize = value
       else if (name === 3) streams = Math.min(streams, value)
       // A smaller stream window than the body: none of the proxies under test does that, better no figures than wrong ones.
-      else if (name === 4 && value < this.request.body.length) return false
+      else if (name === 4 && value < this.longestBody) return false
     }
     this.write(frameHeader(4, 1, 0, 0))
     if (this.settled) return true
     this.settled = true
-    const blocks = new RequestBlocks(this.request, tableSize)
-    this.template = requestFrames(blocks.first, this.request.body)
-    this.laterTemplate = requestFrames(blocks.later, this.request.body)
+    this.blocks = new RequestBlocks(this.requests, tableSize)
     this.open = true
     for (let i = 0; i < streams; i++) this.generator.onFree(this)
     return true
@@ -259,7 +269,7 @@ export class Http2Link implements Link, SocketEvents {
 
   private credit(bytes: number): void {
     this.sendWindow += bytes
-    while (this.waiting.length > 0 && this.sendWindow >= this.request.body.length) this.send(this.waiting.shift()!)
+    while (this.waiting.length > 0 && this.sendNext(this.waiting[0]!)) this.waiting.shift()
   }
 
   /** Everything written in one turn of the event loop leaves in one write. */

@@ -11,31 +11,66 @@ export interface RequestText {
 }
 
 /**
- * Header blocks of one connection's requests, which are all alike. The first enters its fields into the peer's dynamic
- * table, the others refer to it; the path is always sent in full, as nghttp2 and browsers do it.
+ * Header blocks of one connection's requests, in the order in which they are asked for. A field enters the peer's dynamic
+ * table when it is first sent and is referred to from then on; the path is always sent in full, as nghttp2 and browsers do
+ * it. Fields that find no room stay literals: nothing is ever evicted, so blocks soon stop changing and are kept.
  */
 export class RequestBlocks {
-  readonly first: Buffer
-  readonly later: Buffer
+  private readonly requests: readonly RequestText[]
+  private readonly capacity: number
+  /** RFC 7541 §4.2: whoever was given a smaller table begins by acknowledging it. */
+  private update: Buffer
+  private size = 0
+  /** Field → how many had entered the table before it. */
+  private readonly entered = new Map<string, number>()
+  private readonly kept: (Buffer | null)[]
+  /** Entries of the table when `kept` was made. */
+  private readonly keptAt: number[]
 
   /** `tableSize`: SETTINGS_HEADER_TABLE_SIZE of the peer. */
-  constructor(request: RequestText, tableSize: number) {
-    const inserted: (readonly [string, string])[] = [[':authority', request.authority], ...request.headers]
-    const size = inserted.reduce((sum, [name, value]) => sum + name.length + value.length + 32, 0)
-    const indexed = size <= Math.min(tableSize, 4096)
-    const start = [
+  constructor(requests: readonly RequestText[], tableSize: number) {
+    this.requests = requests
+    this.capacity = Math.min(tableSize, 4096)
+    this.update = tableSize < 4096 ? prefixed(0x20, 5, tableSize) : Buffer.alloc(0)
+    this.kept = requests.map(() => null)
+    this.keptAt = requests.map(() => -1)
+  }
+
+  /** The block of a request that is sent now. */
+  block(index: number): Buffer {
+    const { entered, kept, keptAt } = this
+    const before = entered.size
+    const known = kept[index]!
+    if (known !== null && keptAt[index] === before) return known
+    const request = this.requests[index]!
+    const block = Buffer.concat([
+      this.update,
       methodField(request.method),
       indexedField(request.scheme === 'https' ? 7 : 6),
       pathField(request.path),
-    ]
-    const prefix = indexed ? 0x40 : 0
-    const literals = inserted.map(([name, value]) => literal(prefix, name === ':authority' ? 1 : 0, name, value))
-    const length = request.body.length > 0 ? [literal(0, 28, '', String(request.body.length))] : []
-    // RFC 7541 §4.2: whoever was given a smaller table begins by acknowledging it.
-    const update = tableSize < 4096 ? [prefixed(0x20, 5, indexed ? tableSize : 0)] : []
-    this.first = Buffer.concat([...update, ...start, ...literals, ...length])
-    const references = inserted.map((_, index) => indexedField(61 + inserted.length - index))
-    this.later = Buffer.concat([...start, ...(indexed ? references : literals), ...length])
+      this.field(':authority', request.authority),
+      ...request.headers.map(([name, value]) => this.field(name, value)),
+      ...(request.body.length > 0 ? [literal(0, 28, '', String(request.body.length))] : []),
+    ])
+    this.update = Buffer.alloc(0)
+    if (entered.size === before) {
+      kept[index] = block
+      keptAt[index] = before
+    }
+    return block
+  }
+
+  private field(name: string, value: string): Buffer {
+    const key = `${name}\0${value}`
+    const { entered } = this
+    const at = entered.get(key)
+    if (at !== undefined) return indexedField(61 + entered.size - at)
+    const nameIndex = name === ':authority' ? 1 : 0
+    const size = name.length + Buffer.byteLength(value, 'latin1') + 32
+    if (this.size + size > this.capacity) return literal(0, nameIndex, name, value)
+    this.size += size
+    entered.set(key, entered.size)
+    return literal(0x40, nameIndex, name, value)
   }
 }
 

@@ -9,7 +9,8 @@ Sends R requests per second, evenly, whatever became of those before, and measur
 request was due. Prints one line of JSON.
 
   --url URL          http://HOST:PORT/PATH or https://… (certificates are not checked)
-  --rate R           requests per second in all
+  --rate R           requests per second in all; most: the next when one is answered, which shows what saturates a proxy
+                     and nothing about latencies
   --connections C    connections (default 32)
   --seconds S        how long to measure (default 10)
   --warmup S         before that, without being counted (default 1)
@@ -18,8 +19,8 @@ request was due. Prints one line of JSON.
   --streams N        most streams per HTTP/2 connection (default 100)
   --method M         default GET, or POST with a body
   --header 'N: V'    may be repeated; host replaces that of the URL
-  --requests FILE    requests in turn instead (HTTP/1.1): JSON list of {method, host, path, headers, body}
-  --body TEXT        or --body-file FILE: at most 16 KiB with --h2
+  --requests FILE    requests in turn instead: JSON list of {method, host, path, headers, body}
+  --body TEXT        or --body-file FILE; with --h2 no body is larger than 16 KiB
   --cert FILE --key FILE   client certificate
   --pacing P         spin (default): precise to some microseconds, needs a core of its own; wake: late by 0.1 to 0.2 ms, for
                      a core that the upstream shares
@@ -29,10 +30,10 @@ request was due. Prints one line of JSON.
 export interface OpenLoopOptions {
   readonly endpoint: Endpoint
   readonly request: RequestText
-  /** Sent in turn over HTTP/1.1; `request` alone, if no file of requests was given. */
+  /** Sent in turn; `request` alone, if no file of requests was given. */
   readonly requests: readonly RequestText[]
   readonly h2: boolean
-  readonly rate: number
+  readonly rate: number | 'most'
   readonly connections: number
   readonly streams: number
   readonly seconds: number
@@ -69,7 +70,6 @@ export function parseOptions(argv: readonly string[]): OpenLoopOptions {
     values.cert === undefined ? {} : { cert: readFileSync(values.cert, 'utf8'), key: readFileSync(values.key!, 'utf8') }
   const body =
     values['body-file'] === undefined ? Buffer.from(values.body ?? '', 'latin1') : readFileSync(values['body-file'])
-  if (values.h2 && body.length > 16384) throw new UsageError('bodies of more than 16 KiB only without --h2')
   const headers = values.header.map(headerField)
   const host = headers.find(([name]) => name === 'host')
   const scheme = tls ? 'https' : 'http'
@@ -81,7 +81,9 @@ export function parseOptions(argv: readonly string[]): OpenLoopOptions {
     headers: headers.filter(([name]) => name !== 'host'),
     body,
   }
-  if (values.requests !== undefined && values.h2) throw new UsageError('--requests is for HTTP/1.1')
+  const requests = values.requests === undefined ? [request] : readRequests(values.requests, scheme)
+  if (values.h2 && requests.some(one => one.body.length > 16384))
+    throw new UsageError('bodies of more than 16 KiB only without --h2')
   return {
     endpoint: {
       host: url.hostname.replace(/^\[|\]$/g, ''),
@@ -89,9 +91,9 @@ export function parseOptions(argv: readonly string[]): OpenLoopOptions {
       tls: tls ? { alpn: values.h2 ? 'h2' : 'http/1.1', ...identity } : null,
     },
     request,
-    requests: values.requests === undefined ? [request] : readRequests(values.requests, scheme),
+    requests,
     h2: values.h2,
-    rate: positive('rate', values.rate),
+    rate: values.rate === 'most' ? 'most' : positive('rate', values.rate),
     connections: Math.ceil(positive('connections', values.connections)),
     streams: Math.ceil(positive('streams', values.streams)),
     seconds: positive('seconds', values.seconds),

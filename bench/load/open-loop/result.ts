@@ -20,8 +20,8 @@ export interface OpenLoopResult {
   readonly url: string
   readonly protocol: 'http1' | 'h2'
   readonly connections: number
-  /** Requests per second asked for, and answers per second that came. */
-  readonly rate: number
+  /** Requests per second asked for (`most`: as many as are answered), and answers per second that came. */
+  readonly rate: number | 'most'
   readonly achievedRate: number
   readonly seconds: number
   readonly warmup: number

@@ -1,9 +1,9 @@
 import { Generator } from './generator.ts'
-import { Http1Link, RequestQueue } from './http1-link.ts'
+import { Http1Link, type PreparedRequest, RequestQueue } from './http1-link.ts'
 import { Http2Link } from './http2-link.ts'
 import { http1Request, type OpenLoopOptions } from './options.ts'
 import { describe, type OpenLoopResult } from './result.ts'
-import { Schedule } from './schedule.ts'
+import { Saturation, Schedule } from './schedule.ts'
 import { Waker } from './waker.ts'
 
 /** Microseconds since the process started; finer and steadier than the wall clock. */
@@ -24,8 +24,12 @@ export async function run(options: OpenLoopOptions): Promise<OpenLoopResult> {
   await pool.connect()
   const start = now() + 1000
   const seconds = options.warmup + options.seconds
-  generator.begin(new Schedule(start, options.rate, seconds), start + options.warmup * 1e6)
-  await pace(generator, start + (seconds + options.grace) * 1e6, options.pacing)
+  const schedule =
+    options.rate === 'most' ? new Saturation(start + seconds * 1e6, now) : new Schedule(start, options.rate, seconds)
+  generator.begin(schedule, start + options.warmup * 1e6)
+  // Answers bring the next requests then: nobody has to be punctual.
+  const pacing = options.rate === 'most' ? 'spin' : options.pacing
+  await pace(generator, start + (seconds + options.grace) * 1e6, pacing)
   const end = now()
   generator.giveUp(end, pool.links)
   pool.close()
@@ -46,6 +50,7 @@ function pace(generator: Generator, end: number, pacing: OpenLoopOptions['pacing
       const wait = Math.min(generator.schedule.next, end) - time
       // Timers of Node fire up to a millisecond and a half late: they cover the long part of a wait only.
       if (wait > 3000) setTimeout(loop, Math.min(50, wait / 1000 - 2))
+      else if (wait === Number.NEGATIVE_INFINITY) setTimeout(loop, 5)
       else setImmediate(loop)
     }
     loop()
@@ -69,7 +74,8 @@ class Pool {
   readonly links = new Set<Http1Link | Http2Link>()
   private readonly options: OpenLoopOptions
   private readonly generator: Generator
-  private readonly requests: RequestQueue
+  private readonly requests: RequestQueue<PreparedRequest>
+  private readonly turn: RequestQueue<number>
   private closed = false
   private lastError = ''
 
@@ -79,6 +85,7 @@ class Pool {
     this.requests = new RequestQueue(
       options.requests.map(request => ({ bytes: http1Request(request), isHead: request.method === 'HEAD' })),
     )
+    this.turn = new RequestQueue(options.requests.map((_, index) => index))
   }
 
   async connect(): Promise<void> {
@@ -107,7 +114,7 @@ class Pool {
   }
 
   private add(): void {
-    const { endpoint, request, h2, streams } = this.options
+    const { endpoint, requests, h2, streams } = this.options
     const gone = (link: Http1Link | Http2Link, connected: boolean, code: string): void => {
       this.links.delete(link)
       if (this.closed) return
@@ -123,7 +130,7 @@ class Pool {
     }
     this.links.add(
       h2
-        ? new Http2Link(endpoint, request, streams, this.generator, now, gone)
+        ? new Http2Link(endpoint, requests, this.turn, streams, this.generator, now, gone)
         : new Http1Link(endpoint, this.requests, this.generator, now, gone),
     )
   }

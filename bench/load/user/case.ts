@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type BenchCase, type Plan, REQUESTS_PER_CPU } from '../case.ts'
-import { ask, stats } from '../checks/ask.ts'
+import { ask, type ClientFiles, stats } from '../checks/ask.ts'
 import { HTTP_PLAN } from '../checks/plan.ts'
 import type { Configuration } from '../configurations/configuration.ts'
 import { wrkCommand, wrkLoad } from '../drivers/wrk-load.ts'
@@ -15,6 +15,7 @@ import { wrkScript } from './wrk-script.ts'
 /** Requests that are tried one by one before the load. */
 const MOST_CHECKED = 50
 const CONNECTIONS = 32
+const PLAIN = { http2: false, tls: false, client: null } as const
 
 /** The user's own bootstrap and requests. Throws OptionError when a file cannot be read or says nothing useful. */
 export function userCase(options: BenchOptions): BenchCase {
@@ -82,7 +83,7 @@ export async function checkRequests(
   target: Target,
   requests: readonly UserRequest[],
   reference: Map<string, number>,
-  tls = false,
+  how: { readonly http2: boolean; readonly tls: boolean; readonly client: ClientFiles | null } = PLAIN,
 ): Promise<Check[]> {
   const checks: Check[] = []
   const total = async (): Promise<number> => {
@@ -102,9 +103,9 @@ export async function checkRequests(
       method: request.method,
       headers: request.headers,
       body: Buffer.from(request.body),
-      protocol: 'http1',
-      tls,
-      client: null,
+      protocol: how.http2 ? 'http2' : 'http1',
+      tls: how.tls,
+      client: how.client,
     })
     const known = reference.get(key)
     if (known === undefined) reference.set(key, answer.status)

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { differ, differStats } from '../../../../bench/compare/differ.ts'
+import { differ, differAnswers, differStats } from '../../../../bench/compare/differ.ts'
 import { Normaliser } from '../../../../bench/compare/normalise.ts'
-import type { Attempt, Exchange } from '../../../../bench/compare/result.ts'
+import type { Attempt, Exchange, TypeAnswer } from '../../../../bench/compare/result.ts'
 
 const ATTEMPT: Attempt = {
   cluster: 'c',
@@ -22,9 +22,15 @@ const EXCHANGE: Exchange = {
 const said = (remora: Exchange): string[] =>
   differ(EXCHANGE, remora).map(({ aspect, what, envoy, remora: other }) => `${aspect}|${what}|${envoy}|${other}`)
 
-t.test('equal exchanges do not differ, whatever the order of different headers', t => {
+t.test('equal exchanges do not differ; the order of headers counts, on both sides of the proxy', t => {
   t.same(said(EXCHANGE), [])
-  t.same(said({ ...EXCHANGE, headers: ['set-cookie: a', 'set-cookie: b', 'server: envoy'] }), [])
+  t.same(said({ ...EXCHANGE, headers: ['set-cookie: a', 'set-cookie: b', 'server: envoy'] }), [
+    'headers|order|server, set-cookie, set-cookie|set-cookie, set-cookie, server',
+  ])
+  const swapped = { ...ATTEMPT, head: ['GET / HTTP/1.1', 'x-b: 1', 'host: a.test'] }
+  t.same(said({ ...EXCHANGE, attempts: [swapped] }), ['attempts|1 order|host, x-b|x-b, host'])
+  const more = ['x-new: 1', ...EXCHANGE.headers]
+  t.same(said({ ...EXCHANGE, headers: more }), ['headers|x-new|not there|1'], 'of what both have')
   t.end()
 })
 
@@ -97,7 +103,13 @@ t.test('stat names of the configuration and what their counters grew by', t => {
   })
   const none = stats({})
   const envoy = stats(
-    { 'cluster.a.upstream_rq_200': 3, 'cluster.a.upstream_cx_total': 2, 'server.x': 1, 'http.i.rq': 1 },
+    {
+      'cluster.x.http2.trailers': 0,
+      'cluster.a.upstream_rq_200': 3,
+      'cluster.a.upstream_cx_total': 2,
+      'server.x': 1,
+      'http.i.rq': 1,
+    },
     'cluster.a.hist',
   )
   const remora = stats({
@@ -106,11 +118,31 @@ t.test('stat names of the configuration and what their counters grew by', t => {
     'http.i.rq': 1,
     'http.i.new': 0,
   })
-  t.same(differStats({ before: none, after: envoy }, { before: none, after: remora }), {
+  t.same(differStats({ before: none, after: envoy }, { before: none, after: remora }, ['cluster.x.http2.']), {
     onlyEnvoy: ['cluster.a.hist'],
     onlyRemora: ['http.i.new'],
     counts: [{ name: 'cluster.a.upstream_rq_200', envoy: 3, remora: 2 }],
     common: 3,
   })
+  t.end()
+})
+
+t.test('answers to a push differ by verdict and reason, by what was asked for, and by what was not', t => {
+  const answer = (more: object = {}): TypeAnswer => ({
+    type: 'Cluster',
+    names: ['a'],
+    absent: [],
+    rejections: [],
+    answered: true,
+    ...more,
+  })
+  const listener = answer({ type: 'Listener', names: [] })
+  t.same(differAnswers([answer(), listener], [listener, answer()]), [])
+  const told = (remora: readonly TypeAnswer[]): string[] =>
+    differAnswers([answer()], remora).map(({ what, envoy, remora: other }) => `${what}|${envoy}|${other}`)
+  t.same(told([answer({ rejections: ['no good', 'worse'] })]), ['Cluster|ACK; got 1: a|NACK: no good; worse; got 1: a'])
+  t.same(told([answer({ answered: false })]), ['Cluster|ACK; got 1: a|no answer; got 1: a'])
+  t.same(told([answer({ absent: ['b'] })]), ['Cluster|ACK; got 1: a|ACK; got 1: a; in vain: b'])
+  t.same(told([answer(), listener]), ['Listener|not asked for|ACK; got 0: '])
   t.end()
 })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Comparison, Exchange } from '../../../../bench/compare/result.ts'
 import { comparisonSection } from '../../../../bench/compare/section.ts'
-import { requestText, summaryText } from '../../../../bench/compare/text.ts'
+import { pushText, requestText, summaryText } from '../../../../bench/compare/text.ts'
 import { HOSTILE } from '../report/hostile.ts'
 
 const EXCHANGE: Exchange = {
@@ -22,6 +22,15 @@ const COMPARISON: Comparison = {
   trace: HOSTILE,
   sides: { envoy: side, remora: side },
   equal: false,
+  pushes: [
+    {
+      number: 1,
+      from: HOSTILE,
+      envoy: [],
+      remora: [],
+      differences: [{ aspect: 'push', what: HOSTILE, envoy: HOSTILE, remora: HOSTILE }],
+    },
+  ],
   requests: [
     {
       number: 1,
@@ -42,7 +51,7 @@ t.test('answers of strangers are text on the page and harmless on a terminal', t
   t.notMatch(page, /<script|<img|<\/style/)
   t.match(page, 'Where they differ')
   t.match(page, '(5000 characters)')
-  const text = `${requestText(COMPARISON.requests[0]!)}\n${summaryText(COMPARISON)}`
+  const text = `${pushText(COMPARISON.pushes[0]!)}\n${requestText(COMPARISON.requests[0]!)}\n${summaryText(COMPARISON)}`
   t.notMatch(text, /\u001b|\u0000/)
   t.match(text, '0 of 1 requests agree; 5 stat names are common, 2 differ\ndifferent')
   t.end()

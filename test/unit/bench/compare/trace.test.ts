@@ -1,5 +1,7 @@
 import t from 'tap'
+import { usesHttp2, usesTls } from '../../../../bench/compare/client.ts'
 import { listenerFor } from '../../../../bench/compare/compare.ts'
+import type { RewrittenListener } from '../../../../bench/compare/rewrite-listener.ts'
 import { readTrace, requestBytes } from '../../../../bench/compare/trace.ts'
 
 const har = (...entries: object[]): string => JSON.stringify({ log: { entries } })
@@ -81,7 +83,17 @@ t.test('what is no trace says so', t => {
 })
 
 t.test('a request goes to the listener of its port, else to one that speaks what its URL speaks', t => {
-  const listener = (name: string, originalPort: number, tls: boolean) => ({ name, originalPort, port: 1, tls })
+  const listener = (name: string, originalPort: number, tls: boolean, more: object = {}): RewrittenListener => ({
+    name,
+    originalAddress: '0.0.0.0',
+    originalPort,
+    port: 1,
+    purpose: name,
+    tls,
+    plain: !tls,
+    codec: 'AUTO',
+    ...more,
+  })
   const listeners = [listener('a', 8080, false), listener('b', 8443, true), listener('c', 80, false)]
   const index = (url: string): number => listenerFor(readTrace(url, 'l', 1).entries[0]!, listeners)
   t.equal(index('http://x.test:8080/'), 0)
@@ -89,5 +101,49 @@ t.test('a request goes to the listener of its port, else to one that speaks what
   t.equal(index('https://x.test/'), 1)
   t.equal(index('http://x.test:99/'), 0)
   t.equal(listenerFor(readTrace('https://x.test/', 'l', 1).entries[0]!, listeners.slice(0, 1)), 0)
+  listeners.push(
+    listener('tcp', 9000, false, { codec: null }),
+    listener('http', 9000, false),
+    listener('own', 9000, false, { originalAddress: '10.0.0.1', codec: null }),
+  )
+  t.equal(index('http://x.test:9000/'), 4, 'of several on a port the one that has a connection manager')
+  t.equal(index('http://10.0.0.1:9000/'), 5, 'or the one whose address it is')
+  t.end()
+})
+
+t.test(
+  'the codec of a listener decides about HTTP/2, then the user, then the trace; TLS where there is a choice the URL',
+  t => {
+    const place: RewrittenListener = {
+      name: 'l',
+      originalAddress: '',
+      originalPort: 1,
+      port: 1,
+      purpose: 'l',
+      tls: false,
+      plain: true,
+      codec: 'AUTO',
+    }
+    const recorded = readTrace(har({ request: request('https://x/', { httpVersion: 'h2' }) }), 'h', 1).entries[0]!
+    const listed = readTrace('http://x/', 'l', 1).entries[0]!
+    t.same(
+      [usesHttp2(recorded, place, false), usesHttp2(listed, place, false), usesHttp2(listed, place, true)],
+      [true, false, true],
+    )
+    t.equal(usesHttp2(listed, { ...place, codec: 'HTTP2' }, false), true)
+    t.equal(usesHttp2(recorded, { ...place, codec: 'HTTP1' }, true), false)
+    t.same([usesTls(recorded, place), usesTls(listed, { ...place, tls: true, plain: false })], [false, true])
+    const either = { ...place, tls: true }
+    t.same([usesTls(recorded, either), usesTls(listed, either)], [true, false])
+    t.end()
+  },
+)
+
+t.test('te goes out over HTTP/2 only, and only where it asks for trailers', t => {
+  const te = (value: string) => har({ request: request('http://x/', { headers: [{ name: 'TE', value }] }) })
+  const entry = readTrace(te('trailers'), 'h', 1).entries[0]!
+  t.same(entry.headers, [['TE', 'trailers']])
+  t.notMatch(requestBytes(entry), /te:/i)
+  t.same(readTrace(te('gzip'), 'h', 1).entries[0]!.headers, [])
   t.end()
 })

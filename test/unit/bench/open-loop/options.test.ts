@@ -33,6 +33,7 @@ t.test('requests of a file replace the one of the command line', t => {
       { method: 'POST', host: 'b', path: '/2', headers: { 'X-A': '1' }, body: 'hi' },
     ]),
     'bad.json': '[]',
+    'long.json': JSON.stringify([{ method: 'POST', host: 'b', path: '/', body: 'x'.repeat(16385) }]),
   })
   const url = ['--url', 'http://127.0.0.1:1/', '--rate', '1']
   const { requests } = parseOptions([...url, '--requests', `${folder}/r.json`])
@@ -42,7 +43,9 @@ t.test('requests of a file replace the one of the command line', t => {
   )
   t.throws(() => parseOptions([...url, '--requests', `${folder}/bad.json`]), { message: /no list of requests/ })
   t.throws(() => parseOptions([...url, '--requests', `${folder}/none.json`]), { message: /none\.json/ })
-  t.throws(() => parseOptions([...url, '--h2', '--requests', `${folder}/r.json`]), { message: /HTTP\/1\.1/ })
+  t.equal(parseOptions([...url, '--h2', '--requests', `${folder}/r.json`]).requests.length, 2)
+  t.throws(() => parseOptions([...url, '--h2', '--requests', `${folder}/long.json`]), { message: /16 KiB/ })
+  t.equal(parseOptions(['--url', 'http://127.0.0.1:1/', '--rate', 'most']).rate, 'most')
   t.end()
 })
 
