@@ -7,7 +7,7 @@ import { cut } from '../base/list.ts'
  * Values are latin1 strings: one char per byte (RFC 9110 §5.5 field values are octets).
  */
 export class HeaderBlock {
-  list: string[] = []
+  list: string[]
   /** `:method`; '' when absent (as in responses and trailers). */
   method = ''
   /** `:path`, the request target with query; '' when absent. */
@@ -26,6 +26,10 @@ export class HeaderBlock {
   wireBytes = 0
   /** Order in which HTTP/2 pseudo headers came: three bits each (`PseudoOrder`), first one highest; 0 = as from HTTP/1. */
   pseudoOrder = 0
+
+  constructor(list: string[] = []) {
+    this.list = list
+  }
 
   /** Value of a header (first one if repeated) or of a pseudo header; undefined when absent. `name` must be lower-case. */
   get(name: string): string | undefined {

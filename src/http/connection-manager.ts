@@ -77,6 +77,9 @@ export class ConnectionManager {
   private readonly free: StreamContext[] = []
   private readonly retired: StreamContext[] = []
   private depth = 0
+  /** Wall clock of the loop's turn that began at `turnStart`. */
+  private turnWall = 0
+  private turnStart = -1
 
   constructor(config: HcmConfig, environment: ConnectionManagerEnvironment) {
     this.config = config
@@ -125,6 +128,15 @@ export class ConnectionManager {
   /** Brackets the handling of one read: contexts finished meanwhile are reused only after it, when no frame refers to them. */
   beginTurn(): void {
     this.depth++
+  }
+
+  /** Wall clock, as coarse as `now`, which is that of the timers. */
+  wall(now: number): number {
+    if (now !== this.turnStart) {
+      this.turnStart = now
+      this.turnWall = this.services.clock.wall()
+    }
+    return this.turnWall
   }
 
   endTurn(): void {

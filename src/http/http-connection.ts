@@ -162,7 +162,7 @@ export class HttpConnection implements TimerOwner {
     context.random = services.random.next()
     const now = services.timers.now()
     info.start = now
-    info.startWall = services.clock.wall()
+    info.startWall = this.manager.wall(now)
     info.connection = this.connection
     info.protocol = this.codec!.protocol
     info.filterChainName = this.manager.filterChainName
@@ -170,6 +170,7 @@ export class HttpConnection implements TimerOwner {
     info.listenerMetadata = this.manager.listenerMetadata
     info.filterChainMetadata = this.manager.filterChainMetadata
     info.lastActivity = now
+    context.activeAt = this.active.length
     this.active.push(context)
     stats.rqTotal.inc()
     ;(this.isHttp2 ? stats.rqHttp2 : stats.rqHttp1).inc()
@@ -294,9 +295,11 @@ export class HttpConnection implements TimerOwner {
     info.downstreamHeaderBytesSent = s.headerBytesSent
     info.downstreamWireBytesReceived = s.wireBytesReceived
     info.downstreamWireBytesSent = s.wireBytesSent
-    const at = this.active.indexOf(context)
     const last = this.active.pop()!
-    if (at < this.active.length) this.active[at] = last
+    if (last !== context) {
+      this.active[context.activeAt] = last
+      last.activeAt = context.activeAt
+    }
     context.destroyFilters()
     if (reset) s.reset(ResetReason.Local)
     stats.rqActive.dec()

@@ -23,8 +23,10 @@ export function normalizePath(path: string, config: HcmConfig): PathResult {
   if (path === unchanged && config === unchangedWith) return PathResult.Unchanged
   normalized = path
   if (path.indexOf('#') >= 0) return PathResult.Reject
-  if (!config.normalizePath && !config.mergeSlashes && config.escapedSlashes === 'KEEP_UNCHANGED')
+  if (!config.normalizePath && !config.mergeSlashes && config.escapedSlashes === 'KEEP_UNCHANGED') {
+    keepUnchanged(path, config)
     return PathResult.Unchanged
+  }
   const queryAt = path.indexOf('?')
   let bare = queryAt < 0 ? path : path.slice(0, queryAt)
   let redirect = false
@@ -47,13 +49,16 @@ export function normalizePath(path: string, config: HcmConfig): PathResult {
   if (config.mergeSlashes) bare = bare.replace(/\/{2,}/g, '/')
   normalized = queryAt < 0 ? bare : bare + path.slice(queryAt)
   if (normalized === path) {
-    if (path.length <= LONG_PATH) {
-      unchanged = path
-      unchangedWith = config
-    }
+    keepUnchanged(path, config)
     return PathResult.Unchanged
   }
   return redirect ? PathResult.Redirect : PathResult.Changed
+}
+
+function keepUnchanged(path: string, config: HcmConfig): void {
+  if (path.length > LONG_PATH) return
+  unchanged = path
+  unchangedWith = config
 }
 
 /** Chromium's canonical path as Envoy takes it: dot segments, backslashes, unreserved percent-escapes; null = invalid. */

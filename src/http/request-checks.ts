@@ -30,10 +30,21 @@ const underscores: Refusal = {
 // RFC 3986 §3.2 authority characters, as Envoy's HeaderUtility::authorityIsValid.
 const authority = /^[A-Za-z0-9\-._~!$&'()*+,;=:@[\]%]*$/
 
+/** The last one that passed: many requests name one. Bounded, because it is kept. */
+let goodAuthority = ''
+const LONG_AUTHORITY = 256
+
+function isAuthority(text: string): boolean {
+  if (text === goodAuthority) return true
+  if (!authority.test(text)) return false
+  if (text.length <= LONG_AUTHORITY) goodAuthority = text
+  return true
+}
+
 /** Checks of the connection manager before routing, in Envoy's order; null = fine. */
 export function checkRequestHeaders(h: HeaderBlock, s: CodecStream, config: HcmConfig): Refusal | null {
   if (s.hostMissing === true) return missingHost
-  if (h.authority !== '' && !authority.test(h.authority)) return badAuthority
+  if (h.authority !== '' && !isAuthority(h.authority)) return badAuthority
   if (config.underscores !== 'ALLOW' && dropUnderscores(h) && config.underscores === 'REJECT_REQUEST')
     return underscores
   if (h.path === '') return h.method === 'CONNECT' ? null : missingPath

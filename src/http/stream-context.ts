@@ -39,6 +39,8 @@ export class StreamContext extends ExchangeMarks implements FormatContext, Timer
   readonly info = new StreamInfo()
   generation = 0
   connection: HttpConnection | null = null
+  /** Place in its list of streams. */
+  activeAt = 0
   codecStream: CodecStream | null = null
   chain: HttpFilterChain
   requestHeaders: HeaderBlock | null = null

@@ -29,6 +29,11 @@ export function compileFormatConfig(config: FormatConfig): Formatter {
 
 /** A value that was the same for so many lines is expected to stay: what stands for it is joined with what its neighbours stand for. */
 const STEADY = 256
+/** A value that was another one for so many lines is expected to go on so. */
+const UNSTEADY = 32
+/** So often it is looked at all the same. `LAP`: where the count begins anew, a multiple of it. */
+const RETRY = 64
+const LAP = 1024
 
 /** Alternating constants and operators: `texts` has one more element than `readers`. */
 export class TextFormatter implements Formatter {
@@ -40,11 +45,14 @@ export class TextFormatter implements Formatter {
   readonly #lastValues: (FormatValue | undefined)[] = []
   /** '' until the value has come twice in a row. */
   readonly #lastPieces: string[] = []
-  /** How many lines in a row had this value, up to STEADY. */
+  /** How many lines in a row had this value, up to STEADY; below 0: how many had each another one. */
   readonly #steady: number[] = []
   /** By the first of some operators whose values are steady: the end of that run, and its text. 0 and '' elsewhere. */
   readonly #runEnds: number[] = []
   readonly #runs: string[] = []
+  /** Pieces and runs as `write` copies them; null until it does. */
+  readonly #pieceBytes: (Uint8Array | null)[] = []
+  readonly #runBytes: (Uint8Array | null)[] = []
   #untilJoin = STEADY
   readonly #lengths: number[] = []
   readonly #missing: string
@@ -62,6 +70,8 @@ export class TextFormatter implements Formatter {
         this.#steady.push(0)
         this.#runEnds.push(0)
         this.#runs.push('')
+        this.#pieceBytes.push(null)
+        this.#runBytes.push(null)
       }
     }
     this.constant = this.#readers.length === 0 ? this.#texts[0]! : null
@@ -86,7 +96,7 @@ export class TextFormatter implements Formatter {
         out += this.#change(at, value)
       } else if (end !== 0) out += this.#runs[i]!
       else {
-        if (this.#steady[at]! < STEADY) this.#steady[at]!++
+        if (this.#steady[at]! < STEADY) this.#steady[at] = this.#steady[at]! < 0 ? 1 : this.#steady[at]! + 1
         out += pieces[at] === '' ? this.#keep(at, value) : pieces[at]!
       }
       i = at + 1
@@ -94,12 +104,54 @@ export class TextFormatter implements Formatter {
     return out
   }
 
+  /**
+   * What `format` makes, as bytes in `to` from `start`: a line that is copied there by pieces never becomes a string, which is a rope
+   * to be put together. Returns its end; when that is beyond `to`, the line is not there.
+   */
+  write(context: FormatContext, to: Buffer, start: number): number {
+    if (--this.#untilJoin === 0) this.#join()
+    const readers = this.#readers
+    const values = this.#lastValues
+    const ends = this.#runEnds
+    const steady = this.#steady
+    let out = putText(this.#texts[0]!, to, start)
+    let i = 0
+    while (i < readers.length) {
+      const end = ends[i]!
+      let at = i
+      let value = readers[at]!(context)
+      let same = isSame(value, values[at], steady[at]!)
+      while (same && at + 1 < end) {
+        value = readers[++at]!(context)
+        same = isSame(value, values[at], STEADY)
+      }
+      if (!same) {
+        if (end !== 0) ends[i] = 0
+        for (; i < at; i++) out = putText(this.#lastPieces[i]!, to, out)
+        this.#forget(at, value)
+        out = putText(this.#texts[at + 1]!, to, putText(this.#text(at, value), to, out))
+      } else if (end !== 0) out = putBytes(this.#runBytes[i] ?? this.#keepRun(i), to, out)
+      else {
+        if (steady[at]! < STEADY) steady[at] = steady[at]! < 0 ? 1 : steady[at]! + 1
+        out = putBytes(this.#pieceBytes[at] ?? this.#keepBytes(at, value), to, out)
+      }
+      i = at + 1
+    }
+    return out
+  }
+
   #change(i: number, value: FormatValue): string {
+    this.#forget(i, value)
+    return this.#piece(i, value)
+  }
+
+  #forget(i: number, value: FormatValue): void {
     // An object may change and stay the same.
     this.#lastValues[i] = typeof value === 'object' && value !== null ? undefined : value
     this.#lastPieces[i] = ''
-    this.#steady[i] = 0
-    return this.#piece(i, value)
+    this.#pieceBytes[i] = null
+    const steady = this.#steady[i]!
+    this.#steady[i] = steady > 0 ? 0 : steady === -LAP ? RETRY - LAP - 1 : steady - 1
   }
 
   /** Makes runs of the operators that stand beside each other and are steady. */
@@ -118,17 +170,21 @@ export class TextFormatter implements Formatter {
         this.#runs.fill('', i, end)
         this.#runEnds[i] = end
         this.#runs[i] = flat(text)
+        this.#runBytes[i] = null
       }
       i = Math.max(end, i + 1)
     }
   }
 
   #piece(i: number, value: FormatValue): string {
-    const after = this.#texts[i + 1]!
-    if (value === null) return this.#missing + after
+    return this.#text(i, value) + this.#texts[i + 1]!
+  }
+
+  #text(i: number, value: FormatValue): string {
+    if (value === null) return this.#missing
     const length = this.#lengths[i]!
     const text = typeof value === 'string' ? value : valueText(value)
-    return (length >= 0 && text.length > length ? text.slice(0, length) : text) + after
+    return length >= 0 && text.length > length ? text.slice(0, length) : text
   }
 
   /** As one piece of memory: it is copied into every line. */
@@ -137,6 +193,51 @@ export class TextFormatter implements Formatter {
     this.#lastPieces[i] = flat(piece)
     return piece
   }
+
+  #keepBytes(i: number, value: FormatValue): Uint8Array {
+    const bytes = Buffer.from(this.#lastPieces[i] === '' ? this.#keep(i, value) : this.#lastPieces[i]!, 'latin1')
+    this.#pieceBytes[i] = bytes
+    return bytes
+  }
+
+  #keepRun(i: number): Uint8Array {
+    const bytes = Buffer.from(this.#runs[i]!, 'latin1')
+    this.#runBytes[i] = bytes
+    return bytes
+  }
+}
+
+/**
+ * Compared by type, because a comparison of anything with anything is a call. What has changed so many times in a row is only now and then
+ * compared at all: two texts of one length and different content are read to find that out.
+ */
+function isSame(value: FormatValue, last: FormatValue | undefined, steady: number): boolean {
+  if (steady < -UNSTEADY && steady % RETRY !== 0) return false
+  if (typeof value === 'string') return typeof last === 'string' && value === last
+  if (typeof value === 'number') return typeof last === 'number' && value === last
+  return value === last
+}
+
+/** Up to here a loop takes less time than the call that does it at once. */
+const SHORT = 40
+
+/** Nothing is written beyond the end of `to`; the result says so. */
+function putText(text: string, to: Buffer, at: number): number {
+  const { length } = text
+  const end = at + length
+  if (end > to.length) return end
+  if (length > SHORT) to.latin1Write(text, at, length)
+  else for (let i = 0; i < length; i++) to[at + i] = text.charCodeAt(i)
+  return end
+}
+
+function putBytes(bytes: Uint8Array, to: Buffer, at: number): number {
+  const { length } = bytes
+  const end = at + length
+  if (end > to.length) return end
+  if (length > SHORT) to.set(bytes, at)
+  else for (let i = 0; i < length; i++) to[at + i] = bytes[i]!
+  return end
 }
 
 /** Text form of a value that is no string. */

@@ -283,8 +283,8 @@ export abstract class Http2Connection implements Codec, FrameHandler {
     wireBytes: number,
   ): boolean {
     const receiver = this.receiver
-    receiver.begin(kind)
     if (!this.memo.recall(this.hpack, kind, from, start, stop, receiver)) {
+      receiver.begin(kind)
       if (!this.hpack.decode(from, start, stop, receiver)) {
         this.onUndecodable(id)
         return false

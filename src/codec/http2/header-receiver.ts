@@ -72,6 +72,14 @@ export class HeaderReceiver {
     this.host = ''
   }
 
+  /** Instead of `begin` and `finish`: a well-formed block that was met before. */
+  recalled(block: HeaderBlock, contentLength: number): void {
+    this.block = block
+    this.error = ''
+    this.contentLength = contentLength
+    this.droppedUnderscores = 0
+  }
+
   field(name: FieldName, raw: string, valid: boolean): void {
     if (this.error !== '') return
     this.bytes += name.name.length + raw.length

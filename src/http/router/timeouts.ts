@@ -58,9 +58,21 @@ export class RequestTimeouts {
       expected = elapsed >= this.global ? 1 : Math.min(expected, this.global - elapsed)
     }
     const ms = Math.floor(expected)
-    if (envoyHeader) h.set('x-envoy-expected-rq-timeout-ms', String(ms))
+    if (envoyHeader) h.set('x-envoy-expected-rq-timeout-ms', textOf(ms))
     if (this.tellsGrpc) setGrpcTimeout(h, ms)
   }
+}
+
+let lastMs = 0
+let lastText = '0'
+
+/** Most requests of a worker have one timeout. */
+function textOf(ms: number): string {
+  if (ms !== lastMs) {
+    lastMs = ms
+    lastText = String(ms)
+  }
+  return lastText
 }
 
 /** The header wins over the route (FilterUtility::finalHedgingParams); retry.begin takes it out. */

@@ -3,6 +3,8 @@ import type { Log } from '../../base/log.ts'
 import { TimerNode, type TimerOwner, type Timers } from '../../base/timer.ts'
 import type { WorkerServices } from '../../config/services.ts'
 import type { Counter, StatsScope } from '../../stats/stats.ts'
+import type { FormatContext } from '../format-context.ts'
+import type { TextFormatter } from '../formatter.ts'
 
 /** Envoy's MIN_FLUSH_SIZE: a buffer of this size is written at once. */
 const FLUSH_BYTES = 64 * 1024
@@ -81,12 +83,21 @@ export class FileWriter implements TimerOwner {
       this.#stats.failed.inc()
       return
     }
-    if (used === 0) this.#timers.arm(this.#timer, this.#interval)
     if (used + length > this.#block.length) this.#grow(used + length)
     this.#block.latin1Write(line, used, length)
-    this.#used = used + length
-    this.#stats.buffered.inc()
-    if (this.#used >= FLUSH_BYTES) this.flush()
+    this.#appended(used, used + length)
+  }
+
+  /** The line of `context`, made where it is written from. */
+  appendFormatted(format: TextFormatter, context: FormatContext): void {
+    const used = this.#used
+    const block = this.#block
+    const end = used > MAX_BUFFERED ? Number.MAX_SAFE_INTEGER : format.write(context, block, used)
+    if (end > block.length) {
+      this.append(format.format(context))
+      return
+    }
+    if (end > used) this.#appended(used, end)
   }
 
   onTimer(): void {
@@ -129,6 +140,13 @@ export class FileWriter implements TimerOwner {
     if (this.#used === 0) this.#timers.arm(this.#timer, 0)
     else this.flush()
     if (this.#pending === null) this.#ready()
+  }
+
+  #appended(start: number, end: number): void {
+    if (start === 0) this.#timers.arm(this.#timer, this.#interval)
+    this.#used = end
+    this.#stats.buffered.inc()
+    if (end >= FLUSH_BYTES) this.flush()
   }
 
   #grow(needed: number): void {

@@ -6,7 +6,7 @@ import type { ExtensionFactory } from '../../config/registry.ts'
 import { checkFormat, parseSubstitutionFormat } from '../../config/substitution-format.ts'
 import type { AccessLogger, AccessLogType, FormatContext, Formatter } from '../format-context.ts'
 import { setAccessLogType } from '../format-operators.ts'
-import { compileFormatConfig } from '../formatter.ts'
+import { compileFormatConfig, TextFormatter } from '../formatter.ts'
 import { type FileWriter, fileWriter, pathError } from './file-writer.ts'
 
 type Proto = envoy.extensions.access_loggers.file.v3.FileAccessLog
@@ -64,14 +64,18 @@ export function logFormat(
 export class LineLogger implements AccessLogger {
   readonly #writer: FileWriter
   readonly #formatter: Formatter
+  /** The same object when it writes bytes. */
+  readonly #text: TextFormatter | null
 
   constructor(writer: FileWriter, config: FormatConfig) {
     this.#writer = writer
     this.#formatter = compileFormatConfig(config)
+    this.#text = this.#formatter instanceof TextFormatter ? this.#formatter : null
   }
 
   log(context: FormatContext, type: AccessLogType): void {
     setAccessLogType(type)
-    this.#writer.append(this.#formatter.format(context))
+    if (this.#text !== null) this.#writer.appendFormatted(this.#text, context)
+    else this.#writer.append(this.#formatter.format(context))
   }
 }
