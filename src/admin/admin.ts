@@ -54,7 +54,7 @@ export const createAdmin: AdminFactory = server => {
   })
   admin.register(endpoints(server))
   admin.register([helpHandler(() => admin.handlers), homeHandler(() => admin.handlers)])
-  return { listen: fd => admin.listen({ fd, backlog: 128 }), close: () => admin.close() }
+  return { listen: fd => admin.listen(fd, 128), close: () => admin.close() }
 }
 
 /** Envoy's. */

@@ -2,7 +2,7 @@ import type { Log } from '../base/log.ts'
 import type { Timers } from '../base/timer.ts'
 import type { StringMatch } from '../config/string-match.ts'
 import { type AcceptHandler, Acceptor } from '../io/acceptor.ts'
-import type { StreamHandle } from '../io/libuv.ts'
+import { closeSocket } from '../io/listen-socket.ts'
 import { accept } from '../io/socket-connection.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import type { AccessLogger } from '../telemetry/format-context.ts'
@@ -46,7 +46,7 @@ export class AdminServer implements AcceptHandler, AdminHost {
     this.accessLogs = options.accessLogs
     this.localAddress = options.localAddress
     this.#allowed = options.allowed
-    this.#acceptor = new Acceptor(this)
+    this.#acceptor = new Acceptor(options.loop, this)
   }
 
   register(handlers: readonly AdminHandler[]): void {
@@ -58,8 +58,9 @@ export class AdminServer implements AcceptHandler, AdminHost {
     return [...this.#handlers.values()].sort((a, b) => (a.path < b.path ? -1 : 1))
   }
 
-  listen(where: Parameters<Acceptor['listen']>[0]): Promise<void> {
-    return this.#acceptor.listen(where)
+  /** Throws the system's error. */
+  listen(fd: number, backlog: number): void {
+    this.#acceptor.listen(fd, backlog)
   }
 
   close(): void {
@@ -67,14 +68,14 @@ export class AdminServer implements AcceptHandler, AdminHost {
     for (const connection of this.#connections) connection.close()
   }
 
-  onAccept(handle: StreamHandle): void {
+  onAccept(fd: number): void {
     if (this.#connections.size >= MAX_CONNECTIONS) {
       this.#log.warning(`more than ${MAX_CONNECTIONS} clients: one is turned away`)
-      handle.close(() => {})
+      closeSocket(fd)
       return
     }
     const client = new AdminConnection(this)
-    const connection = accept(this.#loop, handle, client, 0)
+    const connection = accept(this.#loop, fd, client, 0)
     if (connection === null) return
     this.#connections.add(client)
     client.begin(connection)

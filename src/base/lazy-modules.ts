@@ -21,6 +21,17 @@ export const lazyDgram = (): typeof import('node:dgram') => process.getBuiltinMo
 
 export const lazyStream = (): typeof import('node:stream') => process.getBuiltinModule('node:stream')
 
+/** Without the warning that it is experimental: the pinned Node is the only one it has to fit. */
+export function lazyFfi(): typeof import('node:ffi') {
+  const warn = process.emitWarning
+  process.emitWarning = () => {}
+  try {
+    return process.getBuiltinModule('node:ffi')
+  } finally {
+    process.emitWarning = warn
+  }
+}
+
 let re2: typeof import('re2js') | null = null
 
 export function lazyRe2(): typeof import('re2js') {

@@ -1,52 +1,47 @@
-import net from 'node:net'
-import type { StreamHandle } from './libuv.ts'
-import { acceptQueued } from './listen-socket.ts'
+import { closeSync, openSync } from 'node:fs'
+import { constants } from 'node:os'
+import { adopt, libc, systemError } from './libc.ts'
+import { boundAddress, startListening } from './listen-socket.ts'
+import { EPOLLIN, type Pollable } from './poller.ts'
+import type { SocketLoop } from './socket-loop.ts'
 
-/** Receives accepted sockets as libuv handles or descriptors, for `accept` of `socket-connection.ts`. */
+/** Receives accepted sockets as descriptors, for `accept` of `socket-connection.ts`. */
 export interface AcceptHandler {
-  onAccept(accepted: StreamHandle | number): void
-  /** accept(2) failed (EMFILE, ENFILE, ENOBUFS …). */
-  onAcceptError(code: number): void
+  onAccept(fd: number): void
+  /** accept(2) failed (EMFILE, ENFILE, ENOBUFS …); a negative errno. */
+  onAcceptError(errno: number): void
 }
 
-interface ListenHandle {
-  readonly fd?: number
-  onconnection: (status: number, client: StreamHandle | undefined) => void
-}
+/** Taken from one queue in a turn; the next are its next turn's. */
+const MOST = 64
+
+const { EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE } = constants.errno
 
 /** Accepts on one listening descriptor of this worker. Takes the descriptor over and closes it. */
-export class Acceptor {
-  readonly #server: net.Server
+export class Acceptor implements Pollable {
+  readonly #loop: SocketLoop
   readonly #handler: AcceptHandler
-  #closed = false
+  #fd = -1
+  #place = -1
 
-  constructor(handler: AcceptHandler) {
+  constructor(loop: SocketLoop, handler: AcceptHandler) {
+    this.#loop = loop
     this.#handler = handler
-    this.#server = net.createServer()
   }
 
-  /** `fd`: a bound socket (listen-socket.ts). Rejects with the system's error. */
-  listen(where: { readonly fd: number; readonly backlog: number }): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen(where, () => {
-        this.#server.off('error', reject)
-        this.#server.on('error', () => {})
-        // Node's own callback would make a net.Socket without our read buffer; the handle is all that is wanted here.
-        const handle = (this.#server as unknown as { _handle: ListenHandle })._handle
-        handle.onconnection = (status, client) => {
-          if (client === undefined) this.#handler.onAcceptError(status)
-          // Accepted while closing: nobody would ever answer it.
-          else if (this.#closed) client.close(() => {})
-          else this.#handler.onAccept(client)
-        }
-        resolve()
-      })
-    })
+  /** `fd`: a bound socket (listen-socket.ts). Throws the system's error. */
+  listen(fd: number, backlog: number): void {
+    startListening(adopt(fd), backlog)
+    const place = this.#loop.poller.add(fd, this, EPOLLIN)
+    if (place < 0) throw systemError(place, 'epoll_ctl')
+    this.#fd = fd
+    this.#place = place
+    keepSpare()
   }
 
-  address(): net.AddressInfo | string | null {
-    return this.#server.address()
+  /** That it is bound to; 0 for Unix sockets. */
+  get port(): number {
+    return boundAddress(this.#fd)?.port ?? 0
   }
 
   /**
@@ -54,15 +49,53 @@ export class Acceptor {
    * so that is taken first. Whoever comes between the two is lost all the same.
    */
   close(last: boolean): void {
-    if (this.#closed) return
-    if (last) this.#acceptWaiting()
-    this.#closed = true
-    this.#server.close()
+    if (this.#fd < 0) return
+    if (last) while (this.#accept(MOST)) {}
+    this.#loop.poller.remove(this.#place, this.#fd)
+    libc()!.close(this.#fd)
+    this.#fd = -1
   }
 
-  #acceptWaiting(): void {
-    const { fd = -1 } = (this.#server as unknown as { _handle: ListenHandle | null })._handle ?? {}
-    if (fd < 0) return
-    for (let accepted = acceptQueued(fd); accepted >= 0; accepted = acceptQueued(fd)) this.#handler.onAccept(accepted)
+  onReady(): void {
+    if (this.#accept(MOST)) this.#loop.poller.again(this)
   }
+
+  /** Whether there may be more. */
+  #accept(most: number): boolean {
+    const c = libc()!
+    for (let i = 0; i < most && this.#fd >= 0; i++) {
+      const fd = c.accept(this.#fd)
+      if (fd >= 0) this.#handler.onAccept(fd)
+      else {
+        const error = c.errno()
+        if (error === -EAGAIN) return false
+        if (error === -EINTR || error === -ECONNABORTED) continue
+        this.#handler.onAcceptError(error)
+        if ((error !== -EMFILE && error !== -ENFILE) || !turnAway(this.#fd)) return false
+      }
+    }
+    return this.#fd >= 0
+  }
+}
+
+/** A descriptor to give up when there are no more: the client in front of the queue is accepted and closed, instead of left to wait. */
+let spare = -1
+
+function keepSpare(): void {
+  try {
+    if (spare < 0) spare = openSync('/dev/null', 'r')
+  } catch {
+    // It is tried again with the next listener.
+  }
+}
+
+function turnAway(from: number): boolean {
+  if (spare < 0) return false
+  closeSync(spare)
+  spare = -1
+  const c = libc()!
+  const fd = c.accept(from)
+  if (fd >= 0) c.close(fd)
+  keepSpare()
+  return fd >= 0
 }

@@ -3,7 +3,6 @@ import { lazyDgram } from '../base/lazy-modules.ts'
 import { isPipe } from './address.ts'
 import type { Address } from './connection.ts'
 import { type Libc, libc } from './libc.ts'
-import { SOCK_CLOEXEC, SOCK_NONBLOCK } from './listen-socket.ts'
 import { encodeSocketAddress, familyOf } from './socket-address.ts'
 
 const SOCK_DGRAM = 2
@@ -22,7 +21,7 @@ export interface DatagramSocket {
 export function datagramSocket(to: Address, c: Libc | null = libc()): DatagramSocket | null {
   const raw = encodeSocketAddress(to)
   if (c === null || raw === null) return isPipe(to) ? null : new NodeDatagramSocket(to)
-  const fd = c.socket(familyOf(to), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
+  const fd = c.socket(familyOf(to), SOCK_DGRAM)
   return fd < 0 ? null : new LibcDatagramSocket(c, fd, raw)
 }
 

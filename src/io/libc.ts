@@ -1,77 +1,102 @@
-import { createRequire } from 'node:module'
+import { getSystemErrorName } from 'node:util'
+import { lazyFfi } from '../base/lazy-modules.ts'
+import type { OpenDescriptors } from './open-descriptors.ts'
+import { addressOf, failure, system } from './system-calls.ts'
 
-/** The few libc calls that Node lacks. Each returns -1 with `errno()` set on failure. */
+/** The libc calls that Node lacks, for what happens once a connection or less. Each returns -1 on failure, and `errno()` says why. */
 export interface Libc {
-  socket(domain: number, type: number, protocol: number): number
+  /** Non-blocking, closed on exec. */
+  socket(domain: number, type: number): number
   setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number
   /** `length`: one int32, in and out. */
   getsockopt(fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array): number
   /** `length`: one int32, in and out. */
   getsockname(fd: number, address: Uint8Array, length: Uint8Array): number
+  /** `length`: one int32, in and out. */
+  getpeername(fd: number, address: Uint8Array, length: Uint8Array): number
   bind(fd: number, address: Uint8Array, length: number): number
   listen(fd: number, backlog: number): number
-  accept4(fd: number, address: Uint8Array | null, length: Uint8Array | null, flags: number): number
+  /** As `socket`. */
+  connect(fd: number, address: Uint8Array, length: number): number
+  /** As `socket`. */
+  accept(fd: number): number
   /** Of datagrams. */
   sendto(fd: number, data: Uint8Array, size: number, flags: number, address: Uint8Array, length: number): number
+  /** Closed on exec. */
   dup(fd: number): number
   close(fd: number): number
   /** malloc_trim(3): memory that was freed goes back to the kernel. Does nothing where libc is not glibc. */
   trim(): void
-  /** Name of the last error, as Node's codes: `EADDRINUSE`. */
-  errno(): string
-}
-
-interface Koffi {
-  load(path: string): { func(prototype: string): (...args: unknown[]) => number }
+  /** Of the last failure: a negative number, as libuv has them. */
   errno(): number
-  os: { errno: Readonly<Record<string, number>> }
 }
 
-const CLOSE_ON_EXEC_DUP = 1030
-let resolved: Libc | null | undefined
+const NONBLOCK_CLOEXEC = 0o2004000
+const F_DUPFD_CLOEXEC = 1030n
 
-/** Null where it cannot be had: not Linux, or koffi has no binary for this machine. Symbols are looked up once. */
+let resolved: Libc | null | undefined
+let open: OpenDescriptors | null = null
+
+/** Null where this is not Linux. */
 export function libc(): Libc | null {
   if (resolved === undefined) resolved = process.platform === 'linux' ? load() : null
   return resolved
 }
 
-function load(): Libc | null {
-  let koffi: Koffi
-  let library: ReturnType<Koffi['load']>
-  try {
-    koffi = createRequire(import.meta.url)('koffi') as Koffi
-    library = koffi.load('libc.so.6')
-  } catch {
-    return null
-  }
-  const names = new Map<number, string>()
-  for (const [name, value] of Object.entries(koffi.os.errno)) names.set(value, name)
-  const fcntl = library.func('int fcntl(int fd, int cmd, int arg)')
-  const trim = trimmer(library)
+/** Of a worker: what it opens from now on is written down in `table`. */
+export function writeDown(table: OpenDescriptors): void {
+  open = table
+}
+
+/** This thread has a descriptor now that came from elsewhere. Returns it. */
+export function adopt(fd: number): number {
+  if (fd >= 0) open?.add(fd)
+  return fd
+}
+
+/** Somebody else closes it: a handle of Node's. Returns it. */
+export function giveAway(fd: number): number {
+  open?.remove(fd)
+  return fd
+}
+
+export function systemError(errno: number, call: string): NodeJS.ErrnoException {
+  const code = getSystemErrorName(errno)
+  const error: NodeJS.ErrnoException = new Error(`${call} ${code}`)
+  error.code = code
+  error.errno = errno
+  error.syscall = call
+  return error
+}
+
+function load(): Libc {
   return {
-    socket: library.func('int socket(int domain, int type, int protocol)'),
-    setsockopt: library.func('int setsockopt(int fd, int level, int name, const uint8_t *value, uint32_t length)'),
-    getsockopt: library.func('int getsockopt(int fd, int level, int name, uint8_t *value, uint8_t *length)'),
-    getsockname: library.func('int getsockname(int fd, uint8_t *address, uint8_t *length)'),
-    bind: library.func('int bind(int fd, const uint8_t *address, uint32_t length)'),
-    listen: library.func('int listen(int fd, int backlog)'),
-    accept4: library.func('int accept4(int fd, uint8_t *address, uint8_t *length, int flags)'),
-    sendto: library.func(
-      'long sendto(int fd, const uint8_t *data, size_t size, int flags, const uint8_t *address, uint32_t length)',
-    ),
+    socket: (domain, type) => adopt(system.socket(BigInt(domain), BigInt(type | NONBLOCK_CLOEXEC), 0n)),
+    setsockopt: (fd, level, name, value, length) =>
+      system.setsockopt(BigInt(fd), BigInt(level), BigInt(name), addressOf(value), BigInt(length)),
+    getsockopt: (fd, level, name, value, length) =>
+      system.getsockopt(BigInt(fd), BigInt(level), BigInt(name), addressOf(value), addressOf(length)),
+    getsockname: (fd, address, length) => system.getsockname(BigInt(fd), addressOf(address), addressOf(length)),
+    getpeername: (fd, address, length) => system.getpeername(BigInt(fd), addressOf(address), addressOf(length)),
+    bind: (fd, address, length) => system.bind(BigInt(fd), addressOf(address), BigInt(length)),
+    listen: (fd, backlog) => system.listen(BigInt(fd), BigInt(backlog)),
+    connect: (fd, address, length) => system.connect(BigInt(fd), addressOf(address), BigInt(length)),
+    accept: fd => adopt(system.accept4(BigInt(fd), 0n, 0n, BigInt(NONBLOCK_CLOEXEC))),
+    sendto: (fd, data, size, flags, address, length) =>
+      system.sendto(BigInt(fd), addressOf(data), BigInt(size), BigInt(flags), addressOf(address), BigInt(length)),
     // A descriptor must not leak into the programs that the agent starts.
-    dup: fd => fcntl(fd, CLOSE_ON_EXEC_DUP, 0),
-    close: library.func('int close(int fd)'),
-    trim,
-    errno: () => names.get(koffi.errno()) ?? `errno ${koffi.errno()}`,
+    dup: fd => adopt(system.fcntl(BigInt(fd), F_DUPFD_CLOEXEC, 0n)),
+    close: fd => system.close(BigInt(giveAway(fd))),
+    trim: trimmer(),
+    errno: failure,
   }
 }
 
-function trimmer(library: ReturnType<Koffi['load']>): () => void {
+function trimmer(): () => void {
   try {
-    const malloc_trim = library.func('int malloc_trim(size_t pad)')
-    return () => void malloc_trim(0)
+    const { functions } = lazyFfi().dlopen(null, { malloc_trim: { arguments: ['pointer'], return: 'int32' } })
+    const trim = functions.malloc_trim as unknown as (pad: bigint) => number
+    return () => void trim(0n)
   } catch {
     return () => {}
   }

@@ -1,4 +1,5 @@
 import { chmodSync, unlinkSync } from 'node:fs'
+import { getSystemErrorName } from 'node:util'
 import type { Address } from './connection.ts'
 import { strerror } from './errno.ts'
 import { type Libc, libc } from './libc.ts'
@@ -66,10 +67,8 @@ export class ListenError extends Error {
 }
 
 export const SOCK_STREAM = 1
-export const SOCK_CLOEXEC = 0o2000000
-export const SOCK_NONBLOCK = 0o4000
 export const SOL_SOCKET = 1
-const SO_REUSEADDR = 2
+export const SO_REUSEADDR = 2
 const SO_REUSEPORT = 15
 export const IPPROTO_IP = 0
 const IPPROTO_TCP = 6
@@ -87,12 +86,11 @@ const TCP_FASTOPEN = 23
  */
 export function openListenSocket(address: Address, options: ListenSocketOptions): number {
   const c = libc()
-  if (c === null)
-    throw new ListenError(`listening sockets for workers need Linux and koffi (${process.platform})`, 'ENOTSUP')
+  if (c === null) throw new ListenError(`listening sockets need Linux (this is ${process.platform})`, 'ENOTSUP')
   const family = familyOf(address)
   const raw = encodeSocketAddress(address)
   if (raw === null) throw new ListenError(`Address is too long or malformed: ${address.text}`, 'EINVAL')
-  const fd = c.socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
+  const fd = c.socket(family, SOCK_STREAM)
   if (fd < 0) throw failure(c, 'socket(2) failed, got error: ')
   try {
     setOptions(c, fd, family, options)
@@ -113,11 +111,6 @@ export function startListening(fd: number, backlog: number, options: readonly So
   const c = libc()!
   if (c.listen(fd, backlog) < 0) throw failure(c, 'cannot listen() errno=')
   apply(c, fd, options, 'STATE_LISTENING')
-}
-
-/** A connection that waits in the queue of a listening socket; -1 = none. The caller owns the descriptor. */
-export function acceptQueued(fd: number): number {
-  return libc()?.accept4(fd, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK) ?? -1
 }
 
 /** A second descriptor of the same socket, for a worker: when that worker dies, the queue of the socket lives on. */
@@ -182,7 +175,7 @@ function removeOld(path: string): void {
 }
 
 function failure(c: Libc, before: string): ListenError {
-  const code = c.errno()
+  const code = getSystemErrorName(c.errno())
   return new ListenError(`${before}${strerror(code)}`, code)
 }
 

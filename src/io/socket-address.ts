@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net'
-import { endianness } from 'node:os'
+import { endianness, networkInterfaces } from 'node:os'
 import { ipAddress, isPipe } from './address.ts'
 import type { Address } from './connection.ts'
 
@@ -8,6 +8,7 @@ export const AF_INET = 2
 export const AF_INET6 = 10
 
 const UNIX_PATH_MAX = 108
+const LITTLE = endianness() === 'LE'
 
 export function familyOf(address: Address): number {
   if (isPipe(address)) return AF_UNIX
@@ -24,7 +25,10 @@ export function encodeSocketAddress(address: Address): Uint8Array | null {
   writeFamily(out, v4 ? AF_INET : AF_INET6)
   out.writeUInt16BE(address.port, 2)
   if (v4) Buffer.from(address.ip.split('.').map(Number)).copy(out, 4)
-  else encodeIpv6(zone < 0 ? address.ip : address.ip.slice(0, zone)).copy(out, 8)
+  else {
+    encodeIpv6(zone < 0 ? address.ip : address.ip.slice(0, zone)).copy(out, 8)
+    if (zone >= 0) writeScope(out, scopeOf(address.ip.slice(zone + 1)))
+  }
   return out
 }
 
@@ -33,12 +37,14 @@ export function decodeSocketAddress(raw: Buffer): Address | null {
   const family = familyIn(raw)
   if (family === AF_INET) return ipAddress(raw.subarray(4, 8).join('.'), raw.readUInt16BE(2))
   if (family !== AF_INET6) return null
-  return ipAddress(decodeIpv6(raw.subarray(8, 24)), raw.readUInt16BE(2))
+  const scope = LITTLE ? raw.readUInt32LE(24) : raw.readUInt32BE(24)
+  const ip = decodeIpv6(raw.subarray(8, 24))
+  return ipAddress(scope === 0 ? ip : `${ip}%${scope}`, raw.readUInt16BE(2))
 }
 
 /** `sa_family` of any struct sockaddr. */
 export function familyIn(raw: Buffer): number {
-  return endianness() === 'LE' ? raw.readUInt16LE(0) : raw.readUInt16BE(0)
+  return LITTLE ? raw.readUInt16LE(0) : raw.readUInt16BE(0)
 }
 
 /** 16 bytes of a valid IPv6 text (no zone). */
@@ -90,7 +96,19 @@ function encodePath(path: string): Uint8Array | null {
   return out
 }
 
+/** `sin6_scope_id` of a zone, which is an interface's number or name (RFC 4007 §11.2); 0 = unknown. */
+function scopeOf(zone: string): number {
+  if (/^\d+$/.test(zone)) return Number(zone) >>> 0
+  for (const { scopeid = 0 } of networkInterfaces()[zone] ?? []) if (scopeid > 0) return scopeid
+  return 0
+}
+
+function writeScope(out: Buffer, scope: number): void {
+  if (LITTLE) out.writeUInt32LE(scope, 24)
+  else out.writeUInt32BE(scope, 24)
+}
+
 function writeFamily(out: Buffer, family: number): void {
-  if (endianness() === 'LE') out.writeUInt16LE(family, 0)
+  if (LITTLE) out.writeUInt16LE(family, 0)
   else out.writeUInt16BE(family, 0)
 }

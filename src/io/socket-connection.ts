@@ -1,6 +1,7 @@
 import type tls from 'node:tls'
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
+import { isPipe } from './address.ts'
 import type { ByteStream, PlainStream, StreamOwner } from './byte-stream.ts'
 import { takeChunk } from './chunk-pool.ts'
 import type { ConnectOptions, Preamble, SocketWatch, TlsDriver } from './connect-options.ts'
@@ -16,12 +17,12 @@ import {
   type UpstreamSource,
 } from './connection.ts'
 import { connectFailure } from './errno.ts'
-import { acceptedFrom, HandleStream, handleOf, NO_ADDRESS, newHandle } from './handle-stream.ts'
 import { InternalStream } from './internal-stream.ts'
-import type { StreamHandle } from './libuv.ts'
+import { closeSocket } from './listen-socket.ts'
 import { OutputQueue } from './output-queue.ts'
 import type { Proxied } from './proxied.ts'
 import type { SocketLoop } from './socket-loop.ts'
+import { acceptedFrom, NO_ADDRESS, SocketStream } from './socket-stream.ts'
 import { ignoreErrors, TlsStream } from './tls-stream.ts'
 import type { ClientHello } from './transport-sockets/client-hello.ts'
 import type { LocalCertificate } from './transport-sockets/tls-info.ts'
@@ -39,18 +40,17 @@ const TIMER_CONNECT = 1
 const Phase = { Connecting: 0, Hello: 1, Handshaking: 2, Ready: 3, Flushing: 4, Draining: 5, Gone: 6 } as const
 type Phase = (typeof Phase)[keyof typeof Phase]
 
-/** Takes over an accepted socket handle (see `acceptor.ts`); reading starts when the last hold is cleared. */
+/** Takes over an accepted descriptor (see `acceptor.ts`); reading starts when the last hold is cleared. */
 export function accept(
   loop: SocketLoop,
-  accepted: StreamHandle | number,
+  fd: number,
   handler: ConnectionHandler,
   holds: number,
 ): SocketConnection | null {
-  const handle = typeof accepted === 'number' ? handleOf(accepted) : accepted
-  const peer = acceptedFrom(handle)
+  const peer = acceptedFrom(fd)
   // A client that is gone already has no address: nothing to serve.
-  if (peer !== null) return new SocketConnection(loop, handle, Phase.Ready, peer, handler, holds)
-  handle.close(() => {})
+  if (peer !== null) return new SocketConnection(loop, fd, Phase.Ready, peer, handler, holds)
+  closeSocket(fd)
   return null
 }
 
@@ -65,7 +65,7 @@ export function connect(
   handler: ConnectionHandler,
   end: InternalStream | null = null,
 ): SocketConnection {
-  const connection = new SocketConnection(loop, end ?? newHandle(address), Phase.Connecting, address, handler, 0)
+  const connection = new SocketConnection(loop, end ?? -1, Phase.Connecting, address, handler, 0)
   connection.begin(address, options)
   return connection
 }
@@ -140,7 +140,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
 
   constructor(
     loop: SocketLoop,
-    handle: StreamHandle | InternalStream,
+    handle: number | InternalStream,
     phase: Phase,
     remote: Address,
     handler: ConnectionHandler,
@@ -149,9 +149,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     this.id = loop.nextId()
     this.#loop = loop
     this.#plain =
-      handle instanceof InternalStream
-        ? handle.own(this)
-        : new HandleStream(handle, phase === Phase.Ready, loop.readBuffer, this)
+      handle instanceof InternalStream ? handle.own(this) : new SocketStream(loop, handle, isPipe(remote), this)
     this.#stream = this.#plain
     this.#phase = phase
     this.directRemote = remote

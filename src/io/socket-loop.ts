@@ -1,5 +1,7 @@
 import { lastMade } from '../base/specimens.ts'
 import type { Timers } from '../base/timer.ts'
+import { Poller } from './poller.ts'
+import { addressOf } from './system-calls.ts'
 
 /** What has bytes to send when the turn ends. */
 export interface Flushable {
@@ -8,11 +10,13 @@ export interface Flushable {
 
 const READ_SIZE = 65536
 
-/** What all connections of one worker share: read buffer, dirty list, ids and timers. */
+/** What all connections of one worker share: poller, read buffer, dirty list, ids and timers. */
 export class SocketLoop {
   readonly timers: Timers
-  /** Every read of every socket lands here first; libuv reads and calls back in one go, so one buffer serves all. */
+  /** Every read of every socket lands here first, and is looked at before the next one: one buffer serves all. */
   readonly readBuffer: Buffer = Buffer.allocUnsafeSlow(READ_SIZE)
+  #readAddress = 0n
+  #poller: Poller | null = null
   #nextId: number
   #dirty: Flushable[] = []
   #flushing: Flushable[] = []
@@ -29,14 +33,27 @@ export class SocketLoop {
     return ++this.#nextId
   }
 
+  /** Made with the first socket. */
+  get poller(): Poller {
+    this.#poller ??= new Poller(this.#endTurn)
+    return this.#poller
+  }
+
+  /** Where `readBuffer` is. */
+  get readAddress(): bigint {
+    if (this.#readAddress === 0n) this.#readAddress = addressOf(this.readBuffer)
+    return this.#readAddress
+  }
+
   /** Calls `who.flush()` when the callbacks of this turn have run. The caller sees to it that it asks once. */
   flushLater(who: Flushable): void {
-    if (this.#dirty.length === 0) lastMade.immediate = setImmediate(this.#endTurn)
+    if (this.#dirty.length === 0 && this.#poller?.serving !== true) lastMade.immediate = setImmediate(this.#endTurn)
     this.#dirty.push(who)
   }
 
   #flush(): void {
     const list = this.#dirty
+    if (list.length === 0) return
     // What gets dirty while flushing waits for the next turn, or a fast reader could hold the loop for itself.
     this.#dirty = this.#flushing
     this.#flushing = list

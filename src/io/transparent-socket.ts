@@ -1,16 +1,7 @@
 import { constants } from 'node:os'
 import type { Address, UpstreamSource } from './connection.ts'
 import { type Libc, libc } from './libc.ts'
-import {
-  IP_TRANSPARENT,
-  IPPROTO_IP,
-  IPPROTO_IPV6,
-  IPV6_TRANSPARENT,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_STREAM,
-  SOL_SOCKET,
-} from './listen-socket.ts'
+import { IP_TRANSPARENT, IPPROTO_IP, IPPROTO_IPV6, IPV6_TRANSPARENT, SOCK_STREAM, SOL_SOCKET } from './listen-socket.ts'
 import { AF_INET6, encodeSocketAddress, familyOf } from './socket-address.ts'
 
 const SO_MARK = 36
@@ -28,8 +19,8 @@ export function transparentSocket({ address, mark }: UpstreamSource, to: Address
   const raw = encodeSocketAddress(address)
   if (c === null || raw === null) return -constants.errno.ENOTSUP
   const v6 = familyOf(to) === AF_INET6
-  const fd = c.socket(familyOf(to), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
-  if (fd < 0) return failure(c)
+  const fd = c.socket(familyOf(to), SOCK_STREAM)
+  if (fd < 0) return c.errno()
   // Without it a bound port is taken from all destinations at once, and they run out.
   if (address.port === 0) set(c, fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
   if (
@@ -39,7 +30,7 @@ export function transparentSocket({ address, mark }: UpstreamSource, to: Address
   ) {
     return fd
   }
-  const error = failure(c)
+  const error = c.errno()
   c.close(fd)
   return error
 }
@@ -61,9 +52,4 @@ export function isTransparent(fd: number, ipv6: boolean): boolean {
 function set(c: Libc, fd: number, level: number, name: number, to: number): boolean {
   value.writeInt32LE(to | 0)
   return c.setsockopt(fd, level, name, value, 4) === 0
-}
-
-function failure(c: Libc): number {
-  const code = c.errno() as keyof typeof constants.errno
-  return -(constants.errno[code] ?? constants.errno.EIO)
 }

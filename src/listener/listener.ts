@@ -4,7 +4,6 @@ import type { WorkerServices } from '../config/services.ts'
 import { type AcceptHandler, Acceptor } from '../io/acceptor.ts'
 import { type Address, CloseHow, CloseReason, ReadHold } from '../io/connection.ts'
 import type { InternalStream } from '../io/internal-stream.ts'
-import type { StreamHandle } from '../io/libuv.ts'
 import { accept, acceptInternal, type SocketConnection } from '../io/socket-connection.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import type { StatsScope } from '../stats/stats.ts'
@@ -49,7 +48,7 @@ export interface ListenerEnvironment {
    * Gives an accepted socket to another worker, where `tag` names the listener. False: that
    * worker cannot be reached.
    */
-  handOver(worker: number, tag: number, handle: StreamHandle | number): boolean
+  handOver(worker: number, tag: number, fd: number): boolean
 }
 
 /** What a listener has in common with itself on other workers. */
@@ -146,17 +145,14 @@ export class Listener implements AcceptHandler {
     return gone
   }
 
-  /** `descriptors`: bound sockets, one per address; the listener owns them. Rejects with the system's error. */
-  async listen(descriptors: readonly number[]): Promise<void> {
-    for (const fd of descriptors) await this.#acceptor().listen({ fd, backlog: this.config.backlog })
+  /** `descriptors`: bound sockets, one per address; the listener owns them. Throws the system's error. */
+  listen(descriptors: readonly number[]): void {
+    for (const fd of descriptors) this.#acceptor().listen(fd, this.config.backlog)
   }
 
   /** Addresses that it accepts on, with the real port where 0 was asked for. */
   get boundPorts(): number[] {
-    return this.#acceptors.map(a => {
-      const address = a.address()
-      return typeof address === 'object' && address !== null ? address.port : 0
-    })
+    return this.#acceptors.map(a => a.port)
   }
 
   get connectionCount(): number {
@@ -181,25 +177,25 @@ export class Listener implements AcceptHandler {
     this.#defaultChain?.closeAll(how)
   }
 
-  onAccept(handle: StreamHandle): void {
+  onAccept(fd: number): void {
     this.#countAccept()
     const { connectionLimit: limit, services } = this.environment
     if (limit !== null && !this.config.ignoreGlobalLimit && !limit.tryTake()) {
       this.stats.globalOverflow.inc()
-      this.#refuse(handle)
+      this.#refuse(fd)
       return
     }
     const { balance, open, tag } = this.#shares
     if (!open.tryTake(services.runtime.integer(this.#limitKey, NO_LIMIT))) {
       this.stats.overflow.inc()
       this.#giveGlobal()
-      this.#refuse(handle)
+      this.#refuse(fd)
       return
     }
     if (balance !== null) {
       const worker = balance.pick()
       if (worker !== services.workerIndex) {
-        if (this.environment.handOver(worker, tag, handle)) {
+        if (this.environment.handOver(worker, tag, fd)) {
           // It stays counted, by whoever has it: what a worker took is given back when it dies.
           open.hand()
           if (!this.config.ignoreGlobalLimit) limit?.hand()
@@ -208,19 +204,19 @@ export class Listener implements AcceptHandler {
         balance.keep(worker)
       }
     }
-    this.#serve(handle)
+    this.#serve(fd)
   }
 
   /** A socket that another worker has accepted. */
-  receive(handle: StreamHandle | number): void {
+  receive(fd: number): void {
     this.#shares.open.receive()
     if (!this.config.ignoreGlobalLimit) this.environment.connectionLimit?.receive()
-    this.#serve(handle)
+    this.#serve(fd)
   }
 
-  #serve(handle: StreamHandle | number): void {
+  #serve(fd: number): void {
     this.#openConnections++
-    const connection = accept(this.environment.loop, handle, REFUSED, ReadHold.Setup)
+    const connection = accept(this.environment.loop, fd, REFUSED, ReadHold.Setup)
     if (connection === null) this.#give()
     else this.#begin(connection, NOTHING, this.config.useOriginalDst)
   }
@@ -252,7 +248,7 @@ export class Listener implements AcceptHandler {
   }
 
   onAcceptError(code: number): void {
-    // EMFILE and its like pass; libuv goes on accepting when descriptors are free again.
+    // EMFILE and its like pass: clients are turned away until descriptors are free again.
     this.environment.services.log('conn_handler').debug(`accept failed on ${this.config.name}: ${code}`)
   }
 
@@ -319,13 +315,13 @@ export class Listener implements AcceptHandler {
   }
 
   #acceptor(): Acceptor {
-    const acceptor = new Acceptor(this)
+    const acceptor = new Acceptor(this.environment.loop, this)
     this.#acceptors.push(acceptor)
     return acceptor
   }
 
-  #refuse(handle: StreamHandle | number): void {
-    accept(this.environment.loop, handle, REFUSED, ReadHold.Setup)?.close(CloseHow.NoFlush)
+  #refuse(fd: number): void {
+    accept(this.environment.loop, fd, REFUSED, ReadHold.Setup)?.close(CloseHow.NoFlush)
   }
 
   /** A connection is gone. */

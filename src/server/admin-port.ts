@@ -3,7 +3,7 @@ import type { Server } from './server.ts'
 /** The admin interface as the server sees it. It is made above (src/admin/) and handed in by src/cmd/. */
 export interface AdminPort {
   /** Serves on a bound listening socket and takes it over. */
-  listen(fd: number): Promise<void>
+  listen(fd: number): void
   /** Stops accepting and drops connections. */
   close(): void
 }

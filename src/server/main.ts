@@ -37,7 +37,7 @@ export async function runServer(
   let server: Server | null = null
   try {
     server = configuredServer(options, loggers, sink, makeAdmin)
-    await server.run()
+    server.run()
   } catch (error) {
     const text = error instanceof ConfigError ? error.envoyText : (error as Error).message
     main.critical(`error \`${text}\` initializing config '${describe(options)}'`)

@@ -19,7 +19,7 @@ import { libc } from '../io/libc.ts'
 import { SocketLoop } from '../io/socket-loop.ts'
 import { StatsStore } from '../stats/store.ts'
 import { gaugeBlock, type SharedBlock, SharedStateAllocator } from '../upstream/shared-state.ts'
-import { type ConfigBatch, ControlCell, type WorkerBirth } from '../worker/messages.ts'
+import { type ConfigBatch, ControlCell, type WorkerFacts } from '../worker/messages.ts'
 import { RuntimeView } from '../worker/runtime.ts'
 import { XdsClient } from '../xds/xds.ts'
 import type { AdminFactory, AdminPort } from './admin-port.ts'
@@ -206,14 +206,14 @@ export class Server {
     if (getHeapStatistics().used_heap_size > LARGE_HEAP) collectGarbage('dense')
   }
 
-  /** Opens sockets, starts workers; resolves when the main loop runs (not necessarily LIVE). Rejects when a socket cannot be had. */
-  async run(): Promise<void> {
+  /** Opens sockets, starts workers. Throws when a socket cannot be had. */
+  run(): void {
     const main = this.#main
     main.info(
       this.runtime.layers.length === 0 ? 'runtime: {}' : `runtime: ${this.runtime.layers.map(l => l.name).join(', ')}`,
     )
     this.#state = ServerState.INITIALIZING
-    await this.#listenAdmin()
+    this.#listenAdmin()
     this.resources.openSockets()
     if (this.options.mode === 'init_only') {
       this.resources.start()
@@ -380,7 +380,7 @@ export class Server {
     }
   }
 
-  #birth(index: number, generation: number): WorkerBirth {
+  #birth(index: number, generation: number): WorkerFacts {
     const o = this.options
     return {
       workerIndex: index,
@@ -404,7 +404,7 @@ export class Server {
     }
   }
 
-  async #listenAdmin(): Promise<void> {
+  #listenAdmin(): void {
     const wanted = this.#adminSocket
     if (wanted === null) {
       this.#main.warning('No admin address given, so no admin HTTP server started.')
@@ -412,7 +412,7 @@ export class Server {
     }
     const { fd, address } = openAdminSocket(wanted)
     this.#main.info(`Starting admin HTTP server at ${address.text}`)
-    await this.#admin?.listen(fd)
+    this.#admin?.listen(fd)
     this.loggers.get('admin').info(`admin address: ${address.text}`)
     if (this.options.adminAddressPath !== '') {
       try {

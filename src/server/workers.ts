@@ -1,9 +1,10 @@
 import { MessageChannel, type Worker } from 'node:worker_threads'
 import type { Loggers } from '../base/log.ts'
+import { OpenDescriptors } from '../io/open-descriptors.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { MetHost } from '../upstream/host.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
-import type { FromWorker, PublishedListener, ToWorker, WorkerBirth } from '../worker/messages.ts'
+import type { FromWorker, PublishedListener, ToWorker, WorkerBirth, WorkerFacts } from '../worker/messages.ts'
 import { takeThread } from './worker-threads.ts'
 
 /** What the server hears about its workers. */
@@ -28,6 +29,8 @@ const MAX_BACKOFF = 30_000
 
 interface Slot {
   worker: Worker | null
+  /** What the thread has opened. */
+  open: OpenDescriptors | null
   started: number
   failures: number
   generation: number
@@ -37,7 +40,7 @@ interface Slot {
 /** The worker threads: start, messages, replacement of those that die. */
 export class WorkerPool {
   readonly #slots: Slot[] = []
-  readonly #birth: (index: number, generation: number) => WorkerBirth
+  readonly #birth: (index: number, generation: number) => WorkerFacts
   readonly #events: WorkerEvents
   readonly #loggers: Loggers
   readonly #stats: StatsStore
@@ -47,7 +50,7 @@ export class WorkerPool {
   #flushesLeft = 0
 
   constructor(
-    birth: (index: number, generation: number) => WorkerBirth,
+    birth: (index: number, generation: number) => WorkerFacts,
     events: WorkerEvents,
     loggers: Loggers,
     stats: StatsStore,
@@ -60,7 +63,7 @@ export class WorkerPool {
 
   start(concurrency: number): void {
     for (let i = 0; i < concurrency; i++) {
-      this.#slots.push({ worker: null, started: 0, failures: 0, generation: 0, ready: false })
+      this.#slots.push({ worker: null, open: null, started: 0, failures: 0, generation: 0, ready: false })
       this.#spawn(i)
     }
   }
@@ -145,8 +148,11 @@ export class WorkerPool {
     slot.generation++
     slot.started = performance.now()
     const worker = takeThread(index)
-    worker.postMessage(this.#birth(index, slot.generation))
+    const open = new OpenDescriptors()
+    const birth: WorkerBirth = { ...this.#birth(index, slot.generation), openDescriptors: open.memory }
+    worker.postMessage(birth)
     slot.worker = worker
+    slot.open = open
     worker.on('message', (message: FromWorker) => this.#receive(index, message))
     worker.on('error', (error: Error) => {
       this.#loggers.get('main').critical(`worker ${index} died: ${error.stack ?? error.message}`)
@@ -225,6 +231,7 @@ export class WorkerPool {
     const wasReady = slot.ready
     slot.ready = false
     if (this.#stopping) return
+    slot.open?.closeAll()
     if (wasReady) this.#oneFlushed()
     this.#stats.foldWorker(index)
     this.#events.onDied(index)

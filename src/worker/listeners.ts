@@ -1,7 +1,6 @@
 import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import type { Runtime, WorkerServices } from '../config/services.ts'
 import { type Address, CloseHow } from '../io/connection.ts'
-import type { StreamHandle } from '../io/libuv.ts'
 import { closeSocket } from '../io/listen-socket.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import { ConnectionBalance } from '../listener/connection-balance.ts'
@@ -76,7 +75,7 @@ export class WorkerListeners implements ListenerEnvironment, PeerEvents, Interna
   }
 
   /** Resolves when it accepts (or has failed, which is reported). */
-  async put(published: PublishedListener): Promise<void> {
+  put(published: PublishedListener): void {
     const config = materialise<ListenerConfig>(published)
     const { tag, kept } = published
     const gauges = published.gauges.map(block => this.#gaugesOf(block))
@@ -96,7 +95,7 @@ export class WorkerListeners implements ListenerEnvironment, PeerEvents, Interna
     let error = ''
     if (config.bindToPort) {
       try {
-        await listener.listen(published.descriptors)
+        listener.listen(published.descriptors)
       } catch (failure) {
         error = (failure as Error).message
       }
@@ -121,8 +120,8 @@ export class WorkerListeners implements ListenerEnvironment, PeerEvents, Interna
     }
   }
 
-  handOver(worker: number, tag: number, handle: StreamHandle | number): boolean {
-    return this.peers.give(worker, tag, handle)
+  handOver(worker: number, tag: number, fd: number): boolean {
+    return this.peers.give(worker, tag, fd)
   }
 
   onReceived(tag: number, fd: number): boolean {

@@ -12,7 +12,7 @@ import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { SharedBlock, SharedPageView } from '../upstream/shared-state.ts'
 
 /** What a worker thread is told first. */
-export interface WorkerBirth {
+export interface WorkerFacts {
   readonly workerIndex: number
   readonly concurrency: number
   /** Raised for a replacement of a worker that died. */
@@ -41,6 +41,12 @@ export interface WorkerBirth {
   readonly disabledExtensions: readonly string[]
   /** Null: no stats sink is configured. */
   readonly statsSinks: StatsSinksConfig | null
+}
+
+/** What a thread begins with. */
+export interface WorkerBirth extends WorkerFacts {
+  /** `OpenDescriptors.memory`: its own. */
+  readonly openDescriptors: SharedArrayBuffer
 }
 
 /** What a worker needs for its half of the stats sinks. */

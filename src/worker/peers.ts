@@ -1,15 +1,8 @@
 import type { MessagePort } from 'node:worker_threads'
-import type { StreamHandle } from '../io/libuv.ts'
-import { duplicate } from '../io/listen-socket.ts'
+import { closeSocket, duplicate } from '../io/listen-socket.ts'
 
 /** An accepted connection on its way to another worker, or the answer that it has arrived. */
 type PeerMessage = { readonly tag: number; readonly fd: number } | { readonly done: number; readonly served: boolean }
-
-/** libuv's handle of an accepted socket that nobody reads. */
-interface Given {
-  readonly handle: StreamHandle
-  readonly tag: number
-}
 
 /** What happens to connections that change workers. */
 export interface PeerEvents {
@@ -26,7 +19,7 @@ export interface PeerEvents {
 export class Peers {
   readonly #events: PeerEvents
   readonly #ports = new Map<number, MessagePort>()
-  readonly #given = new Map<number, Map<number, Given>>()
+  readonly #given = new Map<number, Map<number, number>>()
 
   constructor(events: PeerEvents) {
     this.#events = events
@@ -34,7 +27,7 @@ export class Peers {
 
   /** Main has made a channel to `worker`. */
   connect(worker: number, port: MessagePort): void {
-    const given = new Map<number, Given>()
+    const given = new Map<number, number>()
     this.#ports.set(worker, port)
     this.#given.set(worker, given)
     port.on('message', (message: PeerMessage) => {
@@ -48,21 +41,20 @@ export class Peers {
   }
 
   /** False: it stays with the caller. */
-  give(worker: number, tag: number, handle: StreamHandle | number): boolean {
+  give(worker: number, tag: number, fd: number): boolean {
     const port = this.#ports.get(worker)
-    // Without a descriptor the client is gone already; one that came as a descriptor was taken from a queue that closes.
-    if (port === undefined || typeof handle === 'number' || handle.fd < 0) return false
-    this.#given.get(worker)!.set(handle.fd, { handle, tag })
-    port.postMessage({ tag, fd: handle.fd } satisfies PeerMessage)
+    if (port === undefined) return false
+    this.#given.get(worker)!.set(fd, tag)
+    port.postMessage({ tag, fd } satisfies PeerMessage)
     return true
   }
 
-  #done(given: Map<number, Given>, fd: number, served: boolean): void {
-    const one = given.get(fd)
-    if (one === undefined) return
+  #done(given: Map<number, number>, fd: number, served: boolean): void {
+    const tag = given.get(fd)
+    if (tag === undefined) return
     given.delete(fd)
-    one.handle.close(() => {})
-    if (!served) this.#events.onLost(one.tag)
+    closeSocket(fd)
+    if (!served) this.#events.onLost(tag)
   }
 
   #receive(tag: number, fd: number, port: MessagePort): void {

@@ -10,6 +10,8 @@ import { disableExtension, findFactory } from '../config/registry.ts'
 import type { WorkerServices } from '../config/services.ts'
 import { registerExtensions } from '../extensions.ts'
 import { AsyncCallOuts } from '../http/call-outs.ts'
+import { writeDown } from '../io/libc.ts'
+import { OpenDescriptors } from '../io/open-descriptors.ts'
 import { SocketLoop } from '../io/socket-loop.ts'
 import { createRouteTable } from '../routing/route-table.ts'
 import { Slab } from '../stats/slab.ts'
@@ -45,6 +47,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     thread,
   )
   loggers.levels.load(birth.logLevels)
+  writeDown(new OpenDescriptors(birth.openDescriptors))
   registerExtensions()
   for (const name of birth.disabledExtensions) disableExtension(...splitExtension(name))
 
@@ -139,11 +142,10 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
 
   port.on('message', (message: ToWorker) => {
     switch (message.type) {
-      case 'config': {
-        const accepting = apply(message.batch)
-        if (message.first === true) void Promise.all(accepting).then(() => post({ type: 'serving' }))
+      case 'config':
+        apply(message.batch)
+        if (message.first === true) post({ type: 'serving' })
         return
-      }
       case 'log-levels':
         loggers.levels.load(message.levels)
         return
@@ -185,8 +187,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
   })
 
   /** One batch is one turn: no request sees half of it. Order as Envoy's: what is referred to before what refers. */
-  function apply(batch: ConfigBatch): Promise<void>[] {
-    const accepting: Promise<void>[] = []
+  function apply(batch: ConfigBatch): void {
     const { epoch = 0 } = batch
     for (const page of batch.pages ?? []) pages.add(page)
     if (batch.runtime !== undefined) runtime.load(batch.runtime)
@@ -203,7 +204,7 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     }
     for (const name of batch.healthChanges ?? []) clusters.onHealthChange(name)
     for (const route of batch.routes ?? []) routes.put(route)
-    for (const listener of batch.listeners ?? []) accepting.push(listeners.put(listener))
+    for (const listener of batch.listeners ?? []) listeners.put(listener)
     for (const name of batch.removedListeners ?? []) listeners.remove(name)
     for (const name of batch.removedRoutes ?? []) routes.remove(name)
     for (const name of batch.removedClusters ?? []) {
@@ -211,7 +212,6 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
       clusters.onReplaced(name)
     }
     if (epoch > 0) post({ type: 'applied', epoch })
-    return accepting
   }
   new Rest(() => post({ type: 'resting' })).start()
   post({ type: 'ready' })

@@ -1,26 +1,24 @@
 import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { connect, type Socket } from 'node:net'
+import { lazyFfi } from '../../src/base/lazy-modules.ts'
 import { NetworkError, sweep } from '../../src/lab/network.ts'
 
 const PREFIX = 'remora-istio'
-const CLONE_NEWNET = 0x40000000
+const CLONE_NEWNET = 0x40000000n
 
-type Setns = (fd: number, kind: number) => number
+type Setns = (fd: bigint, kind: bigint) => number
 let setns: Setns | undefined
 
 function load(): Setns {
-  const koffi = createRequire(import.meta.url)('koffi') as {
-    load(path: string): { func(prototype: string): Setns }
-  }
-  return koffi.load('libc.so.6').func('int setns(int fd, int kind)')
+  const { functions } = lazyFfi().dlopen(null, { setns: { arguments: ['pointer', 'pointer'], return: 'int32' } })
+  return functions.setns as unknown as Setns
 }
 
 /** The calling thread's sockets are made in that network from now on; connections and listeners stay where they were made. */
 function enter(fd: number): void {
   setns ??= load()
-  if (setns(fd, CLONE_NEWNET) !== 0) throw new NetworkError('setns was refused')
+  if (setns(BigInt(fd), CLONE_NEWNET) !== 0) throw new NetworkError('setns was refused')
 }
 
 /**

@@ -6,7 +6,7 @@
 import { createSocket } from 'node:dgram'
 import { connect, createServer, type Server } from 'node:net'
 import { createInterface } from 'node:readline'
-import koffi from 'koffi'
+import { libc } from '../../../src/io/libc.ts'
 
 export type Request =
   /** `transparent`: takes what TPROXY delivers, which goes to foreign addresses. Needs NET_ADMIN. */
@@ -31,9 +31,7 @@ const [uid = '0', gid = uid] = process.argv.slice(2)
 if (gid !== '0') process.setgid?.(Number(gid))
 if (uid !== '0') process.setuid?.(Number(uid))
 
-const libc = koffi.load(null)
-const getsockopt = libc.func('int getsockopt(int, int, int, _Out_ uint8_t *, _Inout_ uint32_t *)')
-const setsockopt = libc.func('int setsockopt(int, int, int, uint8_t *, uint32_t)')
+const { getsockopt, setsockopt } = libc()!
 const SO_ORIGINAL_DST = 80
 const SOL_IP = 0
 const SOL_IPV6 = 41
@@ -42,7 +40,8 @@ const IPV6_TRANSPARENT = 75
 
 function originalDestination(fd: number, ipv6: boolean): string | undefined {
   const address = Buffer.alloc(28)
-  const length = [address.length]
+  const length = Buffer.alloc(4)
+  length.writeInt32LE(address.length)
   // IP6T_SO_ORIGINAL_DST has the same number.
   if (getsockopt(fd, ipv6 ? SOL_IPV6 : SOL_IP, SO_ORIGINAL_DST, address, length) !== 0) return undefined
   const port = address.readUInt16BE(2)

@@ -9,13 +9,13 @@ import { SocketLoop } from '../../../src/io/socket-loop.ts'
 const { fd, name } = workerData as { fd: number; name: string }
 const loop = new SocketLoop(new TimerWheel())
 const handler = { onData(_: Connection): void {}, onClose(): void {} }
-const acceptor = new Acceptor({
-  onAccept(handle) {
-    const connection = accept(loop, handle, handler, 0)
+const acceptor = new Acceptor(loop, {
+  onAccept(accepted) {
+    const connection = accept(loop, accepted, handler, 0)
     connection?.write(name)
     connection?.close(CloseHow.Flush)
   },
   onAcceptError() {},
 })
-await acceptor.listen({ fd, backlog: 64 })
+acceptor.listen(fd, 64)
 parentPort!.postMessage('listening')

@@ -8,6 +8,7 @@ import t from 'tap'
 import { TimerWheel } from '../../../src/base/timer-wheel.ts'
 import { Acceptor } from '../../../src/io/acceptor.ts'
 import { ipAddress, pipeAddress } from '../../../src/io/address.ts'
+import { CloseHow } from '../../../src/io/connection.ts'
 import {
   closeSocket,
   duplicate,
@@ -125,11 +126,14 @@ t.test('what waits in the queue of the last descriptor is served before it close
   const clients = Array.from({ length: 3 }, () => net.connect(port, '127.0.0.1'))
   await Promise.all(clients.map(client => once(client, 'connect')))
   const loop = new SocketLoop(new TimerWheel())
-  const acceptor = new Acceptor({
-    onAccept: handle => accept(loop, handle, { onData() {}, onClose() {} }, 0)?.write('served'),
+  const acceptor = new Acceptor(loop, {
+    onAccept: accepted =>
+      accept(loop, accepted, { onData: (c, _, end) => end && c.close(CloseHow.NoFlush), onClose() {} }, 0)?.write(
+        'served',
+      ),
     onAcceptError() {},
   })
-  await acceptor.listen({ fd, backlog: 8 })
+  acceptor.listen(fd, 8)
   acceptor.close(true)
   const answers = clients.map(async client => String((await once(client, 'data'))[0]))
   t.same(await Promise.all(answers), ['served', 'served', 'served'])

@@ -42,8 +42,8 @@ export async function tlsServer(proto: Proto, services: FakeServices = fakeServi
   )
   const loop = new SocketLoop(services.timers)
   const accepted: TlsServer['accepted'] = []
-  const acceptor = new Acceptor({
-    onAccept(handle) {
+  const acceptor = new Acceptor(loop, {
+    onAccept(fd) {
       const handler = new Recorder().answer((c, chunk, end) => {
         if (end) c.end()
         else c.write(chunk)
@@ -61,15 +61,14 @@ export async function tlsServer(proto: Proto, services: FakeServices = fakeServi
         },
         onClose(): void {},
       }
-      const connection = accept(loop, handle, peek, 0)
+      const connection = accept(loop, fd, peek, 0)
       if (connection !== null) accepted.push({ connection, handler })
     },
     onAcceptError() {},
   })
-  await acceptor.listen({ fd: openListenSocket(ipAddress('127.0.0.1', 0), PLAIN_SOCKET), backlog: 16 })
-  const address = acceptor.address()
+  acceptor.listen(openListenSocket(ipAddress('127.0.0.1', 0), PLAIN_SOCKET), 16)
   return {
-    port: typeof address === 'object' && address !== null ? address.port : 0,
+    port: acceptor.port,
     services,
     accepted,
     close() {

@@ -90,7 +90,8 @@ export interface Loopback {
   /** Server sides in order of arrival. */
   readonly accepted: { connection: SocketConnection; handler: Recorder }[]
   next(): Promise<{ connection: SocketConnection; handler: Recorder }>
-  dial(options?: Partial<ConnectOptions>): { connection: SocketConnection; handler: Recorder }
+  /** `to`: another port of this machine. */
+  dial(options?: Partial<ConnectOptions>, to?: number): { connection: SocketConnection; handler: Recorder }
   close(): void
 }
 
@@ -101,10 +102,10 @@ export async function loopback(holds = 0): Promise<Loopback> {
   const accepted: { connection: SocketConnection; handler: Recorder }[] = []
   const waiting: (() => void)[] = []
   const all: SocketConnection[] = []
-  const acceptor = new Acceptor({
-    onAccept(handle) {
+  const acceptor = new Acceptor(loop, {
+    onAccept(fd) {
       const handler = new Recorder()
-      const connection = accept(loop, handle, handler, holds)
+      const connection = accept(loop, fd, handler, holds)
       if (connection === null) return
       all.push(connection)
       accepted.push({ connection, handler })
@@ -114,9 +115,8 @@ export async function loopback(holds = 0): Promise<Loopback> {
       throw new Error(`accept: ${code}`)
     },
   })
-  await acceptor.listen({ fd: openListenSocket(ipAddress('127.0.0.1', 0), PLAIN_SOCKET), backlog: 128 })
-  const address = acceptor.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
+  acceptor.listen(openListenSocket(ipAddress('127.0.0.1', 0), PLAIN_SOCKET), 128)
+  const { port } = acceptor
   let taken = 0
   return {
     loop,
@@ -127,9 +127,9 @@ export async function loopback(holds = 0): Promise<Loopback> {
       while (accepted.length <= taken) await new Promise<void>(done => waiting.push(done))
       return accepted[taken++]!
     },
-    dial(options = {}) {
+    dial(options = {}, to = port) {
       const handler = new Recorder()
-      const connection = connect(loop, ipAddress('127.0.0.1', port), { ...PLAIN_CONNECT, ...options }, handler)
+      const connection = connect(loop, ipAddress('127.0.0.1', to), { ...PLAIN_CONNECT, ...options }, handler)
       all.push(connection)
       return { connection, handler }
     },

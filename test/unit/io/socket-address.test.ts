@@ -24,6 +24,7 @@ t.test('socket addresses survive the round trip', async t => {
     ['127.0.0.1', 80],
     ['255.0.10.7', 65535],
     ['fd00::17', 443],
+    ['fe80::1%3', 443],
   ] as [string, number][]) {
     const address = ipAddress(ip, port)
     t.same(decodeSocketAddress(encodeSocketAddress(address) as Buffer), address)
