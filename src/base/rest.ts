@@ -10,6 +10,11 @@ const WORTH = 20
 /** Looks in a row without traffic until everything is collected, and what counts as none: a timer now and then. */
 const LOOKS_UNTIL_DEEP = 4
 const STILL_SHARE = 0.004
+/**
+ * How many still looks one with a little work undoes. Not all: what is done every five seconds for statistics takes longer than usual on a
+ * busy machine, and six seconds without would never come. A request every two seconds puts off a deep collection for ever.
+ */
+const LITTLE_WORK_UNDOES = 3
 /** Looks until what is left is moved together: a pause of 10 to 20 ms, for half of the pages that a start has filled. */
 const LOOKS_UNTIL_DENSE = 12
 /** A larger heap would stand still for too long, and has gaps that it uses itself. */
@@ -70,8 +75,11 @@ export class Rest {
     this.#looked = now
     this.#young += worked
     this.#old += worked
-    this.#still = worked <= time * STILL_SHARE ? this.#still + 1 : 0
-    if (worked > time * QUIET_SHARE) return
+    if (worked > time * QUIET_SHARE) {
+      this.#still = 0
+      return
+    }
+    this.#still = worked <= time * STILL_SHARE ? this.#still + 1 : Math.max(0, this.#still - LITTLE_WORK_UNDOES)
     if (this.#loose && this.#still >= LOOKS_UNTIL_DENSE) {
       this.#loose = false
       if (this.#thread.usedHeap() <= LARGEST_DENSE) this.#collect('dense')

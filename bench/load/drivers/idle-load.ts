@@ -7,16 +7,42 @@ import type { MemoryUse } from '../result.ts'
 import type { Target } from '../target.ts'
 import { HeldDriver } from './held.ts'
 
-export type IdleKind = 'http1' | 'tls' | 'stream'
+export type IdleKind = 'http1' | 'tls'
 
-export function idleArguments(kind: IdleKind, count: number): string[] {
-  return ['--kind', kind, '--count', String(count)]
+export function idleArguments(kind: IdleKind | 'stream', count: number, then = 0): string[] {
+  const more = then === 0 ? [] : ['--then', String(then)]
+  return ['--kind', kind, '--count', String(count), ...more]
 }
 
 /** Proxies give memory back some seconds after the last request (Remora: two to three). */
 const SETTLE_MS = { smoke: 200, standard: 4000, full: 12_000 }
 
-/** Memory without and with `count` idle connections or streams. */
+/**
+ * By then they have done all that they do for what rests: Remora collects after two seconds and moves together what is left after
+ * six, of a larger heap after ten. In between, some MB come and go.
+ */
+const REST_MS = { smoke: 200, standard: 12_000, full: 12_000 }
+
+/** Memory with `few` idle streams, and with `many` on the same connections. */
+export async function idleStreams(
+  few: number,
+  many: number,
+  target: Target,
+  plan: Plan,
+): Promise<{ readonly before: MemoryUse; readonly after: MemoryUse }> {
+  const rest = REST_MS[plan.profile]
+  const driver = await hold(idleArguments('stream', few, many), target, plan)
+  await sleep(rest)
+  const before = treeMemory(target.process.pid)
+  driver.go()
+  await driver.line(120)
+  await sleep(rest)
+  const after = treeMemory(target.process.pid)
+  await driver.end()
+  return { before, after }
+}
+
+/** Memory without and with `count` idle connections. */
 export async function idleMemory(
   kind: IdleKind,
   count: number,
@@ -25,19 +51,19 @@ export async function idleMemory(
 ): Promise<{ readonly before: MemoryUse; readonly after: MemoryUse }> {
   const settle = SETTLE_MS[plan.profile]
   // The first of them make the proxy load and build what all share.
-  const first = await hold(kind, 20, target, plan)
+  const first = await hold(idleArguments(kind, 20), target, plan)
   await first.end()
   await sleep(settle)
   const before = treeMemory(target.process.pid)
-  const driver = await hold(kind, count, target, plan)
+  const driver = await hold(idleArguments(kind, count), target, plan)
   await sleep(settle)
   const after = treeMemory(target.process.pid)
   await driver.end()
   return { before, after }
 }
 
-async function hold(kind: IdleKind, count: number, target: Target, plan: Plan): Promise<HeldDriver> {
-  const argv = [...idleArguments(kind, count), '--port', String(target.sites.listen)]
+async function hold(what: readonly string[], target: Target, plan: Plan): Promise<HeldDriver> {
+  const argv = [...what, '--port', String(target.sites.listen)]
   const driver = new HeldDriver(pinned(plan.pinning.load, nodeCommand('drivers/idle', ...argv)))
   try {
     await driver.line(120)

@@ -1,6 +1,7 @@
 /**
  * `idle --port P --count N --kind http1|tls|stream`: opens N connections that have each had one answer (or N HTTP/2 streams on ten
- * connections that wait for theirs), prints `open N` and holds them until stdin ends.
+ * connections that wait for theirs), prints `open N` and holds them until stdin ends. `--then M`: at the first line on stdin opens more
+ * of them until there are M, and prints `open M`.
  */
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import { connect as connectTcp, type Socket } from 'node:net'
@@ -11,11 +12,12 @@ const { values } = parseArgs({
   options: {
     port: { type: 'string' },
     count: { type: 'string' },
+    // biome-ignore lint/suspicious/noThenProperty: the name of an option.
+    then: { type: 'string' },
     kind: { type: 'string', default: 'http1' },
   },
 })
 const port = Number(values.port)
-const count = Number(values.count)
 const SESSIONS = 10
 /** Connections being opened at once: fewer than any accept queue. */
 const LANES = 16
@@ -40,8 +42,7 @@ function connection(): Promise<Socket> {
   })
 }
 
-async function streams(): Promise<void> {
-  const sessions: ClientHttp2Session[] = []
+async function connectSessions(): Promise<void> {
   for (let i = 0; i < SESSIONS; i++) {
     const session = connectHttp2(`http://127.0.0.1:${port}`, { peerMaxConcurrentStreams: 100_000 })
     await new Promise((resolve, reject) => {
@@ -50,18 +51,23 @@ async function streams(): Promise<void> {
     })
     sessions.push(session)
   }
-  for (let i = 0; i < count; i++) {
-    const stream = sessions[i % SESSIONS]!.request({ ':path': '/hold', ':authority': 'bench.test' })
+}
+
+function openStreams(count: number): void {
+  for (; streams < count; streams++) {
+    const stream = sessions[streams % SESSIONS]!.request({ ':path': '/hold', ':authority': 'bench.test' })
     stream.on('error', error => {
       throw error
     })
   }
 }
 
+const sessions: ClientHttp2Session[] = []
+let streams = 0
 const held: Socket[] = []
 let opening = 0
-if (values.kind === 'stream') await streams()
-else {
+
+async function openConnections(count: number): Promise<void> {
   const lane = async (): Promise<void> => {
     while (held.length + opening < count) {
       opening++
@@ -72,5 +78,15 @@ else {
   }
   await Promise.all(Array.from({ length: LANES }, lane))
 }
-process.stdout.write(`open ${values.kind === 'stream' ? count : held.length}\n`)
-process.stdin.resume().once('end', () => process.exit(0))
+
+async function open(count: number): Promise<void> {
+  if (values.kind === 'stream') openStreams(count)
+  else await openConnections(count)
+  process.stdout.write(`open ${count}\n`)
+}
+
+if (values.kind === 'stream') await connectSessions()
+await open(Number(values.count))
+process.stdin.once('end', () => process.exit(0))
+if (values.then !== undefined) process.stdin.once('data', () => open(Number(values.then)))
+process.stdin.resume()

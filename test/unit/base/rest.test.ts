@@ -102,6 +102,18 @@ t.test('after six seconds without traffic what is left is moved together, once',
   t.equal(rests(), 3)
 })
 
+t.test('a little work every five seconds does not keep what is left from being moved together', async t => {
+  const { thread, live } = setUp()
+  live(400, 5, 0, 1, 0, 1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0)
+  t.strictSame(thread.collected, ['young', 'all', 'dense'])
+})
+
+t.test('traffic that pauses for less than six seconds does', async t => {
+  const { thread, live } = setUp()
+  live(400, 5, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 0)
+  t.notOk(thread.collected.includes('dense'))
+})
+
 t.test('a heap that would stand still for long is not moved together', async t => {
   const { thread, live } = setUp()
   thread.heap = 100 * 1048576
