@@ -155,6 +155,32 @@ t.test('file logger: default format, checked path, one line per event', t => {
   t.end()
 })
 
+t.test('a line that does not fit behind the others, or into any buffer, is written all the same', async t => {
+  const world = new World()
+  const path = join(t.testdir(), 'a.log')
+  const writer = new FileWriter(path, world.services)
+  const format = compileFormat('%REQ(A)%\n')
+  const requestHeaders = headers({})
+  const context = {
+    info: new StreamInfo(),
+    requestHeaders,
+    responseHeaders: null,
+    responseTrailers: null,
+    localReplyBody: '',
+  }
+  const lines = [10, 60_000, 30_000, 200_000, 5].map((length, i) => String(i).repeat(length))
+  for (const line of lines) {
+    requestHeaders.list = ['a', line]
+    writer.appendFormatted(format, context)
+  }
+  await until(() => world.count('write_completed') === 1)
+  writer.flushNow()
+  await until(() => world.count('write_completed') === 2)
+  t.equal(readFileSync(path, 'latin1'), lines.map(line => `${line}\n`).join(''))
+  t.equal(world.count('write_buffered'), lines.length)
+  t.end()
+})
+
 t.test('the default line', t => {
   const info = new StreamInfo()
   Object.assign(info, {

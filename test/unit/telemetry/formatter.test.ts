@@ -131,7 +131,15 @@ t.test('a formatter that has seen many lines prints each as one that has seen no
   const list = ['a', '', 'b', '', 'c', '', 'd', '', 'e', '', 'f', '']
   context.requestHeaders!.list = list
   const old = compileFormat(format)
-  const texts = ['', 'x', 'steady', 'another']
+  const writer = compileFormat(format)
+  const bytes = Buffer.alloc(512)
+  const texts = [
+    '',
+    'x',
+    'steady',
+    'another',
+    'of more than forty characters, \xe4 among them, which are copied at once',
+  ]
   for (let line = 0; line < 20_000; line++) {
     // Quiet phases that are long enough for everything to be joined, and changes of one value, of some, and of all in between.
     const changes = random(700) === 0 ? list.length : random(300) === 0 ? 1 + random(3) : line % 4000 > 3500 ? 2 : 0
@@ -141,10 +149,27 @@ t.test('a formatter that has seen many lines prints each as one that has seen no
     if (line % 900 < 300) info.startWall += 1000 * random(2)
     const printed = old.format(context)
     const expected = compileFormat(format).format(context)
-    if (printed !== expected) {
+    const start = random(100)
+    const written = bytes.latin1Slice(start, writer.write(context, bytes, start))
+    if (printed !== expected || written !== expected) {
       t.equal(printed, expected, `line ${line}`)
+      t.equal(written, expected, `line ${line}, written`)
       break
     }
+    // Values that change with every line are told from those that stay, also when they stay after all.
+    if (line % 3000 < 1500) list[11] = String(line)
+  }
+  t.end()
+})
+
+t.test('a line for which there is no room leaves the rest of the memory as it is, and its end tells', t => {
+  const format = compileFormat('%REQ(A)% and %REQ(A)%')
+  const context = h1Ok(values)
+  context.requestHeaders!.list = ['a', 'value']
+  for (let line = 0; line < 600; line++) {
+    const bytes = Buffer.alloc(15, '.')
+    if (format.write(context, bytes, 3) !== 18 || bytes.latin1Slice(0, 3) !== '...') t.fail(`line ${line}`)
+    if (format.write(context, bytes, 0) !== 15 || bytes.latin1Slice(0, 15) !== 'value and value') t.fail(`line ${line}`)
   }
   t.end()
 })
