@@ -72,7 +72,7 @@ async function overHttp2(entry: TraceEntry, place: RewrittenListener, manner: Ma
   const ends: string[] = []
   if (reset !== null) ends.push(`stream reset with ${http2ErrorName(reset)}`)
   if (goaway !== null) ends.push(`GOAWAY with ${http2ErrorName(goaway)}`)
-  const why = ends.length > 0 ? ends.join(', ') : (answer.tls ?? fate)
+  const why = answer.unsent ? 'not to be sent over HTTP/2' : ends.length > 0 ? ends.join(', ') : (answer.tls ?? fate)
   return {
     status: answer.status === null ? `no answer: ${why}` : `HTTP/2 ${answer.status}`,
     headers: answer.headers,

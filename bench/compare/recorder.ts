@@ -64,7 +64,10 @@ export class Recorder {
       for (; handled < reader.messages.length && reader.messages[handled]!.complete; handled++) {
         const message = reader.messages[handled]!
         record(message, 'complete')
-        socket.write(answerBytes(this.answer, message.startLine.startsWith('HEAD ')))
+        const { breaks } = this.answer
+        if (breaks !== 'before') socket.write(answerBytes(this.answer, message.startLine.startsWith('HEAD ')))
+        if (breaks === 'before') socket.resetAndDestroy()
+        else if (breaks === 'within') socket.end()
       }
     })
     socket.on('end', () => {
@@ -99,32 +102,55 @@ export class Recorder {
 
   private answerHttp2(stream: ServerHttp2Stream, contentType: string): void {
     if (stream.destroyed) return
-    const { status, headers, body } = this.answer
-    const fields: Record<string, string | string[]> = { [constants.HTTP2_HEADER_STATUS]: String(status) }
-    for (const [name, value] of headers) {
-      const key = name.toLowerCase()
-      const before = fields[key]
-      fields[key] = before === undefined ? value : [...[before].flat(), value]
+    const { status, headers, body, breaks } = this.answer
+    if (breaks === 'before') {
+      stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+      return
     }
-    // Node would put the time there.
-    fields['date'] ??= SOME_DATE
     const isGrpc = contentType.startsWith('application/grpc')
-    if (isGrpc) fields['content-type'] = contentType
-    else fields['content-length'] = String(body.length)
-    stream.respond(fields, { waitForTrailers: isGrpc })
+    const isOwn = (name: string): boolean => isGrpc && /^content-type$/i.test(name)
+    const fields = [[constants.HTTP2_HEADER_STATUS, String(status)], ...headers.filter(([name]) => !isOwn(name))]
+    // Node would put the time there.
+    if (!headers.some(([name]) => /^date$/i.test(name))) fields.push(['date', SOME_DATE])
+    if (isGrpc) fields.push(['content-type', contentType])
+    else if (breaks === 'never' && !isBodiless(status)) fields.push(['content-length', String(body.length)])
+    if (!respond(stream, fields, isGrpc)) return
     stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+    if (breaks === 'within') {
+      // close() would end it in order first.
+      stream.write(body, () => stream.destroy(new Error('as the trace has it')))
+      return
+    }
     stream.end(isGrpc ? Buffer.from([0, 0, 0, 0, 0]) : body)
   }
+}
+
+/** Names that a trace has twice and HTTP/2 of Node not are sent once. False when even so nothing can be sent. */
+function respond(stream: ServerHttp2Stream, fields: readonly (readonly string[])[], waitForTrailers: boolean): boolean {
+  const once = fields.filter(([name], i) => name === 'set-cookie' || fields.findIndex(one => one[0] === name) === i)
+  for (const choice of [fields, once]) {
+    try {
+      stream.respond(choice.flat(), { waitForTrailers })
+      return true
+    } catch {}
+  }
+  stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+  return false
+}
+
+function isBodiless(status: number): boolean {
+  return status === 204 || status === 304
 }
 
 function isOwnTraffic(userAgent: string | undefined, place: string): boolean {
   return userAgent === 'Envoy/HC' || place.includes('/envoy.service.') || place.includes('/opentelemetry.proto.')
 }
 
-function answerBytes({ status, headers, body }: Answer, toHead: boolean): Buffer {
-  const bodiless = status === 204 || status === 304
+function answerBytes({ status, headers, body, breaks }: Answer, toHead: boolean): Buffer {
+  const bodiless = isBodiless(status)
   const lines = [`HTTP/1.1 ${status} Recorded`, ...headers.map(([name, value]) => `${name}: ${value}`)]
-  if (!bodiless) lines.push(`content-length: ${body.length}`)
+  // A byte that never comes.
+  if (!bodiless) lines.push(`content-length: ${body.length + (breaks === 'within' ? 1 : 0)}`)
   const head = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')
   return bodiless || toHead ? head : Buffer.concat([head, body])
 }

@@ -16,6 +16,8 @@ export interface Answer {
   readonly status: number
   readonly headers: readonly (readonly [name: string, value: string])[]
   readonly body: Buffer
+  /** Where the upstream breaks off: before the answer, or after what there is of its body. */
+  readonly breaks: 'never' | 'before' | 'within'
 }
 
 export interface Trace {
@@ -35,6 +37,7 @@ const DEFAULT_ANSWER: Answer = {
     ['server', 'recorder'],
   ],
   body: Buffer.from('hello from the recorder\n'),
+  breaks: 'never',
 }
 
 /** A HAR (JSON with `log.entries`) or a list of URLs. Throws CompareError. */
@@ -97,6 +100,8 @@ interface HarEntry {
     readonly status?: number
     readonly headers?: readonly HarPair[]
     readonly content?: { readonly text?: string; readonly encoding?: string }
+    /** Chrome: why there is no answer, or not all of it; the status is 0 then, or that of what came. */
+    readonly _error?: string | null
   }
 }
 
@@ -124,7 +129,7 @@ function fromHarEntry({ request, response }: HarEntry, where: string, notes: str
     headers: pairs(given, CONNECTION_HEADERS),
     body: decode(request.postData),
     http2: isHttp2(request.httpVersion ?? '', where, notes),
-    answer: response === undefined || !((response.status ?? 0) >= 200) ? DEFAULT_ANSWER : answerOf(response),
+    answer: response === undefined ? DEFAULT_ANSWER : answerOf(response),
   }
 }
 
@@ -134,16 +139,24 @@ function isHttp2(version: string, where: string, notes: string[]): boolean {
 }
 
 function answerOf(response: NonNullable<HarEntry['response']>): Answer {
+  const broken = typeof response._error === 'string' && response._error !== ''
+  if (!isFinal(response.status ?? 0)) return broken ? { ...DEFAULT_ANSWER, breaks: 'before' } : DEFAULT_ANSWER
   // The text of a HAR is decoded: what described its coding and its length no longer holds.
   const headers = pairs(
     response.headers ?? [],
-    /^(:.*|connection|keep-alive|transfer-encoding|content-length|content-encoding|upgrade|trailer)$/i,
+    /^(:.*|connection|keep-alive|proxy-connection|http2-settings|transfer-encoding|content-length|content-encoding|te|upgrade|trailer)$/i,
   )
-  return { status: response.status!, headers, body: decode(response.content) }
+  const breaks = broken ? 'within' : 'never'
+  return { status: response.status!, headers, body: decode(response.content), breaks }
+}
+
+/** Of HTTP (RFC 9110 §15), and no interim one. */
+function isFinal(status: number): boolean {
+  return Number.isInteger(status) && status >= 200 && status <= 599
 }
 
 const CONNECTION_HEADERS =
-  /^(:.*|host|connection|keep-alive|proxy-connection|content-length|transfer-encoding|expect)$/i
+  /^(:.*|host|connection|keep-alive|proxy-connection|http2-settings|content-length|transfer-encoding|expect)$/i
 
 function pairs(from: readonly HarPair[], without: RegExp): (readonly [string, string])[] {
   return from.flatMap(({ name, value }) =>

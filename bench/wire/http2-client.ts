@@ -1,4 +1,4 @@
-import { connect as connectHttp2, constants, type OutgoingHttpHeaders } from 'node:http2'
+import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2, constants } from 'node:http2'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import type { Fate } from './http1-client.ts'
@@ -31,6 +31,8 @@ export interface Http2Answer {
   readonly reset: number | null
   /** Code of a GOAWAY that came before the end of the stream, other than NO_ERROR; null = none. */
   readonly goaway: number | null
+  /** These fields cannot be sent over HTTP/2. */
+  readonly unsent: boolean
   readonly fate: Fate
   /** `TLSv1.3 alpn=h2`, or why there was no handshake; null without TLS. */
   readonly tls: string | null
@@ -49,6 +51,7 @@ export async function askHttp2(request: Http2Request): Promise<Http2Answer> {
   let headers: string[] = []
   let trailers: string[] = []
   let ended = false
+  let unsent = false
   let complete = false
   let reset: number | null = null
   let goaway: number | null = null
@@ -80,7 +83,12 @@ export async function askHttp2(request: Http2Request): Promise<Http2Answer> {
       if (fate === 'kept') fate = 'closed'
       resolve()
     })
-    const stream = session.request(fieldsOf(request), { endStream: request.body.length === 0 })
+    const stream = ask(session, request)
+    if (stream === null) {
+      unsent = true
+      resolve()
+      return
+    }
     stream.on('response', (_fields, _flags, raw: string[]) => {
       headers = lines(raw).filter(line => !line.startsWith(':'))
       status = Number(
@@ -111,7 +119,7 @@ export async function askHttp2(request: Http2Request): Promise<Http2Answer> {
   await promise
   clearTimeout(timer)
   socket.destroy()
-  return { status, headers, body: Buffer.concat(chunks), trailers, complete, reset, goaway, fate, tls }
+  return { status, headers, body: Buffer.concat(chunks), trailers, complete, reset, goaway, unsent, fate, tls }
 }
 
 /** `CANCEL`; the number where it has no name. */
@@ -137,25 +145,25 @@ const ERROR_NAMES: readonly string[] = [
   'HTTP_1_1_REQUIRED',
 ]
 
+/** Null when the fields are none of HTTP/2: one that must be single is there twice. */
+function ask(session: ClientHttp2Session, request: Http2Request): ClientHttp2Stream | null {
+  try {
+    return session.request(fieldsOf(request), { endStream: request.body.length === 0 })
+  } catch {
+    return null
+  }
+}
+
 function dial({ port, scheme, serverName, identity }: Http2Request): Socket {
   const place = { port, host: '127.0.0.1' }
   if (scheme === 'http') return connectTcp(place)
   return connectTls({ ...place, ...identity, servername: serverName, ALPNProtocols: ['h2'], rejectUnauthorized: false })
 }
 
-function fieldsOf({ method, scheme, authority, path, headers, body }: Http2Request): OutgoingHttpHeaders {
-  const fields: Record<string, string | string[]> = {
-    ':method': method,
-    ':scheme': scheme,
-    ':authority': authority,
-    ':path': path,
-  }
-  for (const [name, value] of headers) {
-    const key = name.toLowerCase()
-    const before = fields[key]
-    fields[key] = before === undefined ? value : [...[before].flat(), value]
-  }
-  if (body.length > 0) fields['content-length'] = String(body.length)
+function fieldsOf({ method, scheme, authority, path, headers, body }: Http2Request): string[] {
+  const fields = [':method', method, ':scheme', scheme, ':authority', authority, ':path', path]
+  for (const [name, value] of headers) fields.push(name.toLowerCase(), value)
+  if (body.length > 0) fields.push('content-length', String(body.length))
   return fields
 }
 
