@@ -303,7 +303,9 @@ export class StreamContext extends ExchangeMarks implements FormatContext, Timer
   /** Ends the exchange towards the client without a (complete) response. */
   resetStream(): void {
     if (this.finished) return
+    // Envoy's ActiveStream::onResetStream counts resets of both sides as received.
     this.manager.stats.rqTxReset.inc()
+    this.manager.stats.rqRxReset.inc()
     this.connection!.resetStream(this)
   }
 

@@ -406,7 +406,8 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   /** The response broke off after its head went to the client: nothing can be said any more but the end. */
   private responseCut(text: FailureText, details: string): void {
     const s = this.s!
-    this.filter.stats.rqResetAfterResponseStarted.inc()
+    // Envoy counts only those whose success it had not decided yet (grpcRqSuccessDeferred): trailers would have said.
+    if (s.isGrpc) this.filter.stats.rqResetAfterResponseStarted.inc()
     s.info.setFlag(text.flag)
     s.info.responseCodeDetails = details !== '' ? details : resetDetails(text.text, '', true)
     s.resetStream()

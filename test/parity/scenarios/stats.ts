@@ -71,6 +71,42 @@ const groups: Group[] = [
   http('cluster', 'Every counter and gauge of an HTTP cluster', ['^cluster\\.a\\.']),
   http('dead-cluster', 'Every counter and gauge of a cluster that refuses', ['^cluster\\.(dead|empty)\\.']),
   http('http', 'Every counter and gauge of a connection manager', ['^http\\.main\\.']),
+  {
+    name: 'stats-cut',
+    upstreams: { a: { kind: 'http1' }, b: { kind: 'h2' } },
+    config: bootstrap(
+      [
+        httpListener('main', {
+          routes: `
+- {match: {prefix: /h2/slow}, route: {cluster: b, timeout: 0.1s}}
+- {match: {prefix: /h2}, route: {cluster: b}}
+- {match: {prefix: /}, route: {cluster: a, timeout: 0.1s}}
+`,
+        }),
+      ],
+      [cluster('a', 'a'), cluster('b', 'b', H2_UPSTREAM)],
+    ),
+    scenarios: [
+      scenario(
+        'complete',
+        'Resets towards the client, when an upstream breaks off or takes too long within its answer',
+        [
+          get('/', { up: 'partial' }),
+          h2('/', { 'x-up': 'partial' }),
+          get('/', { up: 'slow:300' }),
+          h2('/', { 'x-up': 'slow:300' }),
+          get('/h2', { up: 'rstafter:2' }),
+          h2('/h2', { 'x-up': 'rstafter:8' }),
+          h2('/h2/slow', { 'x-up': 'slow:300' }),
+          grpc('/h2', { 'x-up': 'rstafter:2' }),
+          grpc('/h2/slow', { 'x-up': 'slow:300' }),
+          { kind: 'wait', ms: 150 },
+        ],
+        [],
+        { ...ALL('^http\\.main\\.(downstream_rq_[rt]x_reset|rq_reset_after)'), log: false, upstream: false },
+      ),
+    ],
+  },
   http('listener', 'Every counter and gauge of a listener and of the listener manager', [
     '^listener\\.listening\\.',
     '^listener_manager\\.(?!worker_)',
