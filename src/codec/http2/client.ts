@@ -107,9 +107,13 @@ export class Http2ClientCodec extends Http2Connection {
     }
     if (!interim) {
       s.mark(Mark.HeadReceived)
-      // RFC 9113 §8.1.1: these describe a body that is not sent.
-      if (!s.is(Mark.Bodiless) && block.status !== 304 && block.status !== 204) s.expected = receiver.contentLength
-      if (end && s.expected > 0) {
+      const { status } = block
+      const length = receiver.contentLength
+      // RFC 9113 §8.1.1: a length describes a body that is not sent here, and none may come.
+      s.expected = status === 204 || status === 304 || s.is(Mark.Bodiless) ? 0 : length
+      // RFC 9110 §8.6: a 204 has no length; Envoy takes away a zero and refuses others.
+      if (status === 204 && length === 0) block.remove('content-length')
+      if ((end && s.expected > 0) || (status === 204 && length > 0)) {
         this.refuseBlock(s, INVALID_MESSAGE)
         return
       }

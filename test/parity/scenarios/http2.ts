@@ -375,6 +375,17 @@ drain_timeout: 0.1s
     scenario('upstream-goaway', 'GOAWAY lets streams finish', [get('/h2', { up: 'goaway,ok' }), get('/h2')]),
     scenario('upstream-hints', '103 is swallowed', up('/h2', 'hints,ok')),
     scenario('upstream-204', '204 without a body', get('/h2', { up: 'status:204,headersonly' })),
+    scenario('upstream-bodiless', 'Lengths and bodies of answers that have none', [
+      get('/h2', { up: 'status:204,hdr:content-length=0,headersonly' }),
+      h2('/h2', { 'x-up': 'status:204,hdr:content-length=0,headersonly' }),
+      h2('/h2', { 'x-up': 'status:204,hdr:content-length=0' }),
+      h2('/h2', { 'x-up': 'status:204,hdr:content-length=5,headersonly' }),
+      h2('/h2', { 'x-up': 'status:204' }),
+      h2('/h2', { 'x-up': 'status:304,hdr:content-length=0' }),
+      h2('/h2', { 'x-up': 'status:304' }),
+      h2('/h2', { ':method': 'HEAD', 'x-up': 'ok' }),
+      h2('/h2', { ':method': 'HEAD', 'x-up': 'hdr:content-length=5,headersonly' }),
+    ]),
     scenario(
       'upstream-max-streams',
       'SETTINGS_MAX_CONCURRENT_STREAMS of 1 makes a second connection',
