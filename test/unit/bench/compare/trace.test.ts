@@ -58,10 +58,21 @@ t.test('upstreams answer what the HAR has, without what described its coding', t
     content: { text: 'AAEC', encoding: 'base64' },
   }
   const { answer } = readTrace(har({ request: request('http://a.test/'), response }), 'h', 10).entries[0]!
-  t.same(answer, { status: 201, headers: [['X-B', '1']], body: Buffer.from([0, 1, 2]) })
+  t.same(answer, { status: 201, headers: [['X-B', '1']], body: Buffer.from([0, 1, 2]), breaks: 'never' })
   // Status 0: the browser had no answer.
   const none = readTrace(har({ request: request('http://a.test/'), response: { status: 0 } }), 'h', 10).entries[0]!
   t.equal(none.answer.status, 200)
+  // Nor is this one: no server can send it.
+  const wrong = readTrace(har({ request: request('http://a.test/'), response: { status: 999 } }), 'h', 10).entries[0]!
+  t.equal(wrong.answer.status, 200)
+  for (const [status, breaks] of [
+    [0, 'before'],
+    [200, 'within'],
+  ] as const) {
+    const response = { status, _error: 'net::ERR_FAILED', content: { text: 'x' } }
+    const { answer } = readTrace(har({ request: request('http://a.test/'), response }), 'h', 10).entries[0]!
+    t.equal(answer.breaks, breaks)
+  }
   t.end()
 })
 
