@@ -8,7 +8,8 @@ export interface Flushable {
   flush(): void
 }
 
-const READ_SIZE = 65536
+/** Bytes of one read. */
+export const READ_SIZE = 65536
 
 /** What all connections of one worker share: poller, read buffer, dirty list, ids and timers. */
 export class SocketLoop {

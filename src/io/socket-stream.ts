@@ -11,7 +11,7 @@ import { SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET } from './listen-socket.ts'
 import { PendingOutput } from './pending-output.ts'
 import { EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, type Pollable } from './poller.ts'
 import { AF_UNIX, decodeSocketAddress, encodeSocketAddress, familyIn, familyOf } from './socket-address.ts'
-import type { SocketLoop } from './socket-loop.ts'
+import { READ_SIZE, type SocketLoop } from './socket-loop.ts'
 import { addressOf, failure, system } from './system-calls.ts'
 import { transparentSocket } from './transparent-socket.ts'
 
@@ -48,6 +48,8 @@ const name = Buffer.allocUnsafeSlow(128)
 export class SocketStream implements PlainStream, Pollable {
   ended = false
   fd: number
+  /** The same for system calls. */
+  #descriptor: bigint
   readonly #loop: SocketLoop
   #owner: StreamOwner
   readonly #local: boolean
@@ -72,6 +74,7 @@ export class SocketStream implements PlainStream, Pollable {
   constructor(loop: SocketLoop, fd: number, local: boolean, owner: StreamOwner) {
     this.#loop = loop
     this.fd = fd
+    this.#descriptor = BigInt(fd)
     this.#local = local
     this.#more = local
     this.#owner = owner
@@ -102,8 +105,8 @@ export class SocketStream implements PlainStream, Pollable {
       this.writeBytes(Buffer.from(latin1, 'latin1'))
       return
     }
-    const size = scratch.latin1Write(latin1, 0, SCRATCH_SIZE)
-    const sent = system.write(BigInt(this.fd), scratchAddress, BigInt(size))
+    const size = scratch.latin1Write(latin1, 0, SCRATCH_SIZE) | 0
+    const sent = system.write(this.#descriptor, scratchAddress, BigInt(size))
     if (sent !== size) this.#unsent(Buffer.from(scratch.subarray(0, size)), sent)
   }
 
@@ -113,11 +116,11 @@ export class SocketStream implements PlainStream, Pollable {
       this.#pending!.push(bytes)
       return
     }
-    const size = bytes.length
+    const size = bytes.length | 0
     let address = scratchAddress
     if (size <= COPIED) scratch.set(bytes, 0)
     else address = addressOf(bytes)
-    const sent = system.write(BigInt(this.fd), address, BigInt(size))
+    const sent = system.write(this.#descriptor, address, BigInt(size))
     if (sent !== size) this.#unsent(bytes, sent)
     else spendChunk(bytes, size)
   }
@@ -163,6 +166,7 @@ export class SocketStream implements PlainStream, Pollable {
     this.#unwatch()
     if (this.fd >= 0) libc()!.close(this.fd)
     this.fd = -1
+    this.#descriptor = -1n
     this.#again()
   }
 
@@ -196,6 +200,7 @@ export class SocketStream implements PlainStream, Pollable {
     const handle = this.#local ? newPipe() : newTcp()
     handle.open(giveAway(this.fd))
     this.fd = -1
+    this.#descriptor = -1n
     const options: Record<string, unknown> = {
       handle,
       allowHalfOpen: true,
@@ -234,12 +239,11 @@ export class SocketStream implements PlainStream, Pollable {
   }
 
   #read(): void {
-    const { readBuffer, readAddress } = this.#loop
-    const size = readBuffer.length
+    const { readAddress } = this.#loop
     for (let i = 0; i < READS; i++) {
-      const count = system.read(BigInt(this.fd), readAddress, BigInt(size))
+      const count = system.read(this.#descriptor, readAddress, BigInt(READ_SIZE))
       if (count > 0) {
-        const short = count < size
+        const short = count < READ_SIZE
         if (short && !this.#more) this.#readable = false
         if (!this.#owner.onRead(count)) this.#reading = false
         if (!this.#readable || !this.#reading || this.#destroyed) return
@@ -296,6 +300,7 @@ export class SocketStream implements PlainStream, Pollable {
       if (fd < 0) return fd
       this.fd = fd
     }
+    this.#descriptor = BigInt(this.fd)
     if (c.connect(this.fd, to, to.length) < 0) {
       const error = c.errno()
       if (error !== -EINPROGRESS) return error

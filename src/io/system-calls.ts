@@ -29,8 +29,8 @@ const ARGUMENTS = {
  * The system calls of sockets as libc has them, by node:ffi; a failed one returns -1, and `failure` says why if it is asked at once.
  *
  * To node:ffi all arguments are pointers: only such a function comes without a wrapper in JavaScript that checks its arguments. A call
- * from compiled code then costs 4 ns, with an int32 among them 60 to 250. They are BigInts, which compiled code never allocates, and
- * 64 bits wide, as a size must be. Linux only; elsewhere each throws.
+ * from compiled code then costs 4 ns, with an int32 among them 60 to 250. They are 64 bits wide, as a size must be, and BigInts; compiled
+ * code does not allocate those of numbers that it knows to be int32 (`| 0`). Linux only; elsewhere each throws.
  */
 export const system: Readonly<Record<keyof typeof ARGUMENTS, Call>> = load()
 const errno = process.platform === 'linux' ? findErrno() : new Int32Array(1)
