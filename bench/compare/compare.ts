@@ -38,7 +38,7 @@ export async function compare(
   }
   process.once('SIGINT', stop).once('SIGTERM', stop)
   try {
-    const start = { first, realUpstreams: options.realUpstreams, free }
+    const start = { first, realUpstreams: options.realUpstreams, readySeconds: options.readySeconds, free }
     const envoy = await Side.start('Envoy', binaries.envoy, configuration, start)
     sides.push(envoy)
     const remora = await Side.start('Remora', binaries.remora, configuration, start)

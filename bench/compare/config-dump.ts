@@ -37,7 +37,7 @@ export function readConfigDump(value: unknown): ConfigDump | null {
         const key = `${found['@type']} ${found['name'] ?? found['cluster_name']}`
         if (seen.has(key) || isPlaceholder(section, found)) continue
         seen.add(key)
-        resources.push(found)
+        resources.push(section === 'EndpointsConfigDump' ? withoutZeroes(found) : found)
       }
     }
   }
@@ -52,6 +52,15 @@ export function readConfigDump(value: unknown): ConfigDump | null {
 /** A secret that has not come yet stands in the dump with its name only. */
 function isPlaceholder(section: string, found: JsonObject): boolean {
   return section === 'SecretsConfigDump' && Object.keys(found).every(key => key === '@type' || key === 'name')
+}
+
+/** Envoy prints the weight of a locality that has none as 0, and takes no such weight. */
+function withoutZeroes(assignment: JsonObject): JsonObject {
+  const endpoints = listField(assignment, 'endpoints').map(locality => {
+    const { load_balancing_weight: weight, ...rest } = locality
+    return weight === 0 ? rest : locality
+  })
+  return { ...assignment, endpoints }
 }
 
 /** Scoped routes have a list where the others have one. */

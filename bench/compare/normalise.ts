@@ -11,6 +11,7 @@ export const NORMALISATION: readonly string[] = [
   'directories of this run: {folder}',
   'names of headers in lower case',
   'byte counts of the access log where a normalised header has another length',
+  'reasons of rejected pushes: without the place that Remora adds (; at …)',
   'stat names: ports as above; counters that depend on time, on sizes or on connections kept are compared by name only',
   'stat names: cluster.NAME.http2 of clusters that lead to a control plane, which Remora reaches through a gRPC library, are not compared',
 ]
@@ -42,7 +43,7 @@ export class Normaliser {
   }
 
   answer(said: TypeAnswer): TypeAnswer {
-    return { ...said, rejections: said.rejections.map(reason => this.text(reason)) }
+    return { ...said, rejections: said.rejections.map(reason => this.text(withoutPlace(reason))) }
   }
 
   statName(name: string): string {
@@ -88,6 +89,11 @@ export class Normaliser {
     const purpose = this.ports.get(port)
     return purpose === undefined ? '{port}' : `{port of ${purpose}}`
   }
+}
+
+/** Remora says where in the resource, and what to do: `; at Listener 'x': filter_chains[0]…`, until the next one (`, y: why`) or line. */
+function withoutPlace(reason: string): string {
+  return reason.replace(/; at .*?(?=, \S+: |$)/gm, '').trimEnd()
 }
 
 function isToday(text: string): boolean {

@@ -25,6 +25,7 @@ Status: 0 equal, 1 differences, 2 it could not be compared.
   --rounds N --seconds S   how to measure (default: 3 rounds of 2 s)
   --limit N          at most so many requests of the trace (default 500)
   --timeout S        longest wait for an answer (default 20)
+  --ready S          longest wait for a proxy to get ready (default 40)
   --first-port N     first of the loopback ports that are used (default 28400)
 `
 
@@ -51,6 +52,7 @@ export interface CompareOptions {
   readonly seconds: number
   readonly limit: number
   readonly timeoutSeconds: number
+  readonly readySeconds: number
   readonly firstPort: number
 }
 
@@ -90,6 +92,7 @@ export function parseOptions(
     seconds: number('seconds', values.seconds, 2),
     limit: number('limit', values.limit, 500),
     timeoutSeconds: number('timeout', values.timeout, 20),
+    readySeconds: number('ready', values.ready, 40),
     firstPort: number('first-port', values['first-port'], 28400),
   }
 }
@@ -116,6 +119,7 @@ function parse(argv: readonly string[]) {
         seconds: { type: 'string' },
         limit: { type: 'string' },
         timeout: { type: 'string' },
+        ready: { type: 'string' },
         'first-port': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
       },

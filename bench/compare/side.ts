@@ -62,7 +62,12 @@ export class Side {
     title: string,
     binary: string,
     configuration: Configuration,
-    options: { readonly first: TraceEntry; readonly realUpstreams: boolean; readonly free: Ports },
+    options: {
+      readonly first: TraceEntry
+      readonly realUpstreams: boolean
+      readonly readySeconds: number
+      readonly free: Ports
+    },
   ): Promise<Side> {
     const folder = mkdtempSync(join(tmpdir(), 'remora-compare-'))
     const recorder = new Recorder(options.first.answer)
@@ -97,7 +102,7 @@ export class Side {
       writeFileSync(file, rewritten.text)
       for (const { path, text } of rewritten.files) writeFileSync(path, text)
       plane?.publish(rewritten.pushes[0] ?? [])
-      const process = await started(binary, file, folder, rewritten.admin, plane)
+      const process = await started(binary, file, folder, rewritten.admin, options.readySeconds, plane)
       const normaliser = new Normaliser(purposes, folder)
       try {
         const answers = plane === null ? [] : await pushAll(plane, rewritten.pushes)
@@ -178,10 +183,11 @@ async function started(
   file: string,
   folder: string,
   admin: number,
+  seconds: number,
   plane: ControlPlane | null,
 ): Promise<ProxyProcess> {
   try {
-    return await ProxyProcess.start([binary], file, folder, admin, [], globalThis.process.cwd())
+    return await ProxyProcess.start([binary], file, folder, admin, [], globalThis.process.cwd(), seconds)
   } catch (error) {
     const absent = (plane?.summary() ?? []).flatMap(({ type, absent }) => absent.map(name => `${type} ${name}`))
     if (absent.length === 0) throw error

@@ -42,6 +42,7 @@ export class ProxyProcess {
     adminPort: number,
     extra: readonly string[] = [],
     cwd = directory,
+    readySeconds = 40,
   ): Promise<ProxyProcess> {
     const errorLog = join(directory, 'proxy.log')
     const log = openSync(errorLog, 'a')
@@ -51,7 +52,7 @@ export class ProxyProcess {
     const program = command[0]!.includes('/') ? resolve(command[0]!) : command[0]!
     const child = spawn(program, args, { stdio: ['ignore', log, log], cwd })
     const proxy = new ProxyProcess(child, adminPort, errorLog)
-    const deadline = Date.now() + 40_000
+    const deadline = Date.now() + readySeconds * 1000
     while (Date.now() < deadline && proxy.exit === null) {
       const answer = await proxy.admin('GET', '/ready').catch(() => null)
       if (answer?.status === 200) return proxy

@@ -53,8 +53,13 @@ t.test('a dump gives its bootstrap and what came by discovery, once each, as it 
   t.same(dump.resources.map(nameOf), ['a', 'b', 'both', 'late', 's', 'sc'])
   t.equal(dump.resources[2]!['stat_prefix'], 'active')
   t.equal(dump.hasEndpoints, false)
-  const withEndpoints = { configs: [...DUMP.configs, { '@type': `${ADMIN}.EndpointsConfigDump` }] }
-  t.equal(readConfigDump(withEndpoints)!.hasEndpoints, true)
+  const type = `${CONFIG}.endpoint.v3.ClusterLoadAssignment`
+  const localities = [{ load_balancing_weight: 0, priority: 1 }, { load_balancing_weight: 3 }]
+  const endpoint_config = { '@type': type, cluster_name: 'e', endpoints: localities }
+  const endpoints = { '@type': `${ADMIN}.EndpointsConfigDump`, dynamic_endpoint_configs: [{ endpoint_config }] }
+  const full = readConfigDump({ configs: [...DUMP.configs, endpoints] })!
+  t.equal(full.hasEndpoints, true)
+  t.same(full.resources.find(one => nameOf(one) === 'e')!['endpoints'], [{ priority: 1 }, { load_balancing_weight: 3 }])
   t.equal(readConfigDump({ resources: [] }), null)
   t.end()
 })
