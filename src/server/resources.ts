@@ -37,6 +37,7 @@ import { type ConfigChange, packed, publish } from './publisher.ts'
 import { declareRouteStats } from './route-stat-names.ts'
 import { SecretStore } from './secrets.ts'
 import { shelveConfiguration } from './shelve-configuration.ts'
+import { checkTracerCluster } from './tracer-clusters.ts'
 import type { WorkerPool } from './workers.ts'
 import { WorkloadDiscovery } from './workload-discovery.ts'
 
@@ -249,6 +250,7 @@ export class ResourceManager {
         this.subscriptions?.checkRoutes(hcm.rds.config_source ?? {}, place.field('rds').field('config_source'))
       }
       if (hcm.route_config !== undefined) this.checkRoutes(hcm.route_config, place.field('route_config'))
+      checkTracerCluster(hcm.tracing, place.field('tracing'), name => this.clusters.has(name))
     }
     return listener
   }

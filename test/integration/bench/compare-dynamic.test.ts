@@ -208,6 +208,29 @@ t.test('recorded pushes of a real istiod, without the filters that only Istio bu
   t.match(out, '3 of 3 requests agree')
 })
 
+t.test('both reject a listener whose zipkin collector is no cluster, in the same words', { skip }, async t => {
+  const zipkin = {
+    '@type': `${CONFIG}.trace.v3.ZipkinConfig`,
+    collector_cluster: 'nobody',
+    collector_endpoint: '/spans',
+    collector_endpoint_version: 'HTTP_JSON',
+  }
+  const tracing = { provider: { name: 'envoy.tracers.zipkin', typed_config: zipkin } }
+  const inline = { rds: undefined, route_config: { virtual_hosts: [] } }
+  const push = file('zipkin.json', {
+    resources: [listener('plain', 8080, inline), listener('traced', 8081, { ...inline, tracing })],
+  })
+  const urls = file('zipkin.txt', 'http://a.test:8080/\n')
+  const { status, out, errors } = await compare(
+    ...['--envoy', envoy, '--config', delta, '--trace', urls, '--resources', push, '--json'],
+  )
+  t.equal(status, 0, errors)
+  const listeners = (JSON.parse(out) as Comparison).pushes[0]!.remora.find(({ type }) => type === 'Listener')
+  t.same(listeners?.rejections, [
+    "Error adding/updating listener(s) traced: envoy.tracers.zipkin: unknown cluster 'nobody'",
+  ])
+})
+
 t.test('a push that only one of them rejects, and a type that only one asks for, are found', async t => {
   const edit = `config => {
     delete config.dynamic_resources.cds_config

@@ -67,6 +67,41 @@ t.test('the same over HTTP/2, where streams wait and not connections', async t =
   t.ok(percentile(result, 99.9) > 900_000, `p99.9 ${percentile(result, 99.9)} µs`)
 })
 
+t.test('several requests in turn over HTTP/2, as many as are answered', async t => {
+  const seen = new Map<string, number>()
+  const server = createHttp2()
+  server.on('stream', (stream: ServerHttp2Stream, headers) => {
+    let body = ''
+    stream.on('data', chunk => {
+      body += chunk
+    })
+    stream.on('end', () => {
+      const key = `${headers[':method']} ${headers[':path']} ${headers[':authority']} ${headers['x-a']} ${body}`
+      seen.set(key, (seen.get(key) ?? 0) + 1)
+      stream.respond({ ':status': 200 })
+      stream.end('ok')
+    })
+  })
+  const port = await listen(server)
+  const folder = t.testdir({
+    'requests.json': JSON.stringify([
+      { method: 'GET', host: 'a.test', path: '/1' },
+      { method: 'POST', host: 'b.test', path: '/2', headers: { 'X-A': '1' }, body: 'hello' },
+    ]),
+  })
+  const load = ['--rate', 'most', '--seconds', '0.5', '--h2', '--connections', '2', '--streams', '4']
+  const result = await runOpenLoop(at(port, ...load, '--requests', `${folder}/requests.json`))
+  server.close()
+  t.same([...seen.keys()].sort(), ['GET /1 a.test undefined ', 'POST /2 b.test 1 hello'])
+  const [first = 0, second = 0] = seen.values()
+  t.ok(Math.abs(first - second) <= 1, `${first} and ${second}: in turn`)
+  t.ok(result.answered > 0 && result.answered === result.due, `${result.answered} of ${result.due}`)
+  t.equal(
+    Object.values(result.errors).reduce((sum, count) => sum + count),
+    0,
+  )
+})
+
 t.test('without spinning everything is sent all the same', async t => {
   const server = createServer((_, response) => response.end('ok'))
   const port = await listen(server)
