@@ -32,7 +32,7 @@ export class Acceptor implements Pollable {
   /** `fd`: a bound socket (listen-socket.ts). Throws the system's error. */
   listen(fd: number, backlog: number): void {
     startListening(adopt(fd), backlog)
-    const place = this.#loop.poller.add(fd, this, EPOLLIN)
+    const place = this.#loop.clients.add(fd, this, EPOLLIN)
     if (place < 0) throw systemError(place, 'epoll_ctl')
     this.#fd = fd
     this.#place = place
@@ -51,13 +51,13 @@ export class Acceptor implements Pollable {
   close(last: boolean): void {
     if (this.#fd < 0) return
     if (last) while (this.#accept(MOST)) {}
-    this.#loop.poller.remove(this.#place, this.#fd)
+    this.#loop.clients.remove(this.#place, this.#fd)
     libc()!.close(this.#fd)
     this.#fd = -1
   }
 
   onReady(): void {
-    if (this.#accept(MOST)) this.#loop.poller.again(this)
+    if (this.#accept(MOST)) this.#loop.clients.again(this)
   }
 
   /** Whether there may be more. */

@@ -17,8 +17,6 @@ const EPOLL_CLOEXEC = 0o2000000n
 const EPOLL_CTL_ADD = 1n
 const EPOLL_CTL_DEL = 2n
 
-/** Events that one call takes at most. */
-const MOST = 1024
 /** Words of a struct epoll_event, and the first of its `data`: packed on x86-64 only (linux/eventpoll.h). */
 const WORDS = process.arch === 'x64' ? 3 : 4
 const DATA = WORDS - 2
@@ -30,7 +28,8 @@ const DATA = WORDS - 2
 export class Poller {
   readonly #epoll: bigint
   readonly #watch: DescriptorHandle
-  readonly #events = new Int32Array(MOST * WORDS)
+  readonly #most: bigint
+  readonly #events: Int32Array
   readonly #eventsAddress: bigint
   readonly #event = new Int32Array(WORDS)
   readonly #eventAddress: bigint
@@ -46,8 +45,13 @@ export class Poller {
   /** Sockets are being served: `turnEnded` follows. */
   serving = false
 
-  /** `turnEnded` is called when all that were ready have been served, and when what they have put off until then (microtasks) has run. */
-  constructor(turnEnded: () => void) {
+  /**
+   * `most`: sockets that are served in one turn. `turnEnded` is called when they have been, and when what they have put off until then
+   * (microtasks) has run.
+   */
+  constructor(most: number, turnEnded: () => void) {
+    this.#most = BigInt(most)
+    this.#events = new Int32Array(most * WORDS)
     const epoll = system.epoll_create1(EPOLL_CLOEXEC)
     if (epoll < 0) throw new Error('epoll_create1(2) failed: the process has too many descriptors open')
     this.#epoll = BigInt(epoll)
@@ -102,7 +106,7 @@ export class Poller {
   }
 
   #poll(): void {
-    const count = system.epoll_wait(this.#epoll, this.#eventsAddress, BigInt(MOST), 0n)
+    const count = system.epoll_wait(this.#epoll, this.#eventsAddress, this.#most, 0n)
     const events = this.#events
     this.serving = true
     for (let i = 0; i < count; i++) {

@@ -9,7 +9,7 @@ import { giveAway, type Libc, libc, systemError } from './libc.ts'
 import { newPipe, newTcp } from './libuv.ts'
 import { SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET } from './listen-socket.ts'
 import { PendingOutput } from './pending-output.ts'
-import { EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, type Pollable } from './poller.ts'
+import { EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, type Pollable, type Poller } from './poller.ts'
 import { AF_UNIX, decodeSocketAddress, encodeSocketAddress, familyIn, familyOf } from './socket-address.ts'
 import { READ_SIZE, type SocketLoop } from './socket-loop.ts'
 import { addressOf, failure, system } from './system-calls.ts'
@@ -51,6 +51,7 @@ export class SocketStream implements PlainStream, Pollable {
   /** The same for system calls. */
   #descriptor: bigint
   readonly #loop: SocketLoop
+  readonly #poller: Poller
   #owner: StreamOwner
   readonly #local: boolean
   #place = -1
@@ -73,6 +74,7 @@ export class SocketStream implements PlainStream, Pollable {
   /** `fd`: connected, and this stream's from now on; -1 = `connect` makes one. `local`: a Unix socket. */
   constructor(loop: SocketLoop, fd: number, local: boolean, owner: StreamOwner) {
     this.#loop = loop
+    this.#poller = fd >= 0 ? loop.clients : loop.upstreams
     this.fd = fd
     this.#descriptor = BigInt(fd)
     this.#local = local
@@ -80,7 +82,7 @@ export class SocketStream implements PlainStream, Pollable {
     this.#owner = owner
     this.#connected = fd >= 0
     if (fd >= 0) {
-      this.#place = loop.poller.add(fd, this, WATCHED)
+      this.#place = this.#poller.add(fd, this, WATCHED)
       if (this.#place < 0) process.nextTick(failed, this, this.#place, 'epoll_ctl')
       if (!local) this.#set(IPPROTO_TCP, TCP_NODELAY, 1)
     }
@@ -277,7 +279,7 @@ export class SocketStream implements PlainStream, Pollable {
   #again(): void {
     if (this.#asked) return
     this.#asked = true
-    this.#loop.poller.again(this)
+    this.#poller.again(this)
   }
 
   #tellGone(): void {
@@ -305,7 +307,7 @@ export class SocketStream implements PlainStream, Pollable {
       const error = c.errno()
       if (error !== -EINPROGRESS) return error
     }
-    this.#place = this.#loop.poller.add(this.fd, this, WATCHED)
+    this.#place = this.#poller.add(this.fd, this, WATCHED)
     return Math.min(this.#place, 0)
   }
 
@@ -330,7 +332,7 @@ export class SocketStream implements PlainStream, Pollable {
   }
 
   #unwatch(): void {
-    if (this.#place >= 0) this.#loop.poller.remove(this.#place, this.fd)
+    if (this.#place >= 0) this.#poller.remove(this.#place, this.fd)
     this.#place = -1
   }
 
