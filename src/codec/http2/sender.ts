@@ -167,8 +167,16 @@ export class Sender {
 
   /** Drops what a dying stream has queued. */
   forget(s: Http2Stream): void {
-    if (s.bufferedBytes > 0) this.owner.stats.pendingSendBytes.add(-s.bufferedBytes)
-    s.queue = null
+    const { queue } = s
+    if (queue !== null) {
+      if (queue.bytes > 0) this.owner.stats.pendingSendBytes.add(-queue.bytes)
+      // Emptied too: `pump` may be under way with it, when a write has found the connection dead.
+      cut(queue.chunks, 0)
+      queue.head = 0
+      queue.bytes = 0
+      queue.trailers = null
+      s.queue = null
+    }
     if (s.is(Mark.Waiting)) this.leave(s)
   }
 
