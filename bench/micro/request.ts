@@ -152,6 +152,7 @@ class FakeConnection implements Connection {
   bytesReceived = 0
   bytesSent = 0
   readonly startTime = 0
+  readonly connectEnd = 0
   text = ''
 
   constructor(id: number, remote: Address, handler: ConnectionHandler) {

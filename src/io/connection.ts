@@ -66,6 +66,8 @@ export interface ConnectionHandler {
 
 /** Facts of a TLS session, for XFCC, matchers and access logs. All strings as Envoy prints them. */
 export interface TlsInfo {
+  /** Monotonic ms (Timers.now); the connection sets it. */
+  handshakeEnd: number
   /** `TLSv1.2`, `TLSv1.3`. */
   readonly version: string
   /** OpenSSL name as Envoy prints it, e.g. `TLS_AES_128_GCM_SHA256`, `ECDHE-RSA-AES128-GCM-SHA256`. */
@@ -189,4 +191,6 @@ export interface Connection {
   bytesSent: number
   /** Monotonic ms (Timers.now) when it was accepted or began to connect. */
   readonly startTime: number
+  /** Monotonic ms when the TCP connection stood (TLS comes after it); null before, and for accepted ones. */
+  readonly connectEnd: number | null
 }

@@ -109,6 +109,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
   bytesReceived = 0
   bytesSent = 0
   readonly startTime: number
+  connectEnd: number | null = null
   closed = false
 
   readonly #loop: SocketLoop
@@ -326,6 +327,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
 
   onSocketConnected(): void {
     if (this.#phase !== Phase.Connecting) return
+    this.connectEnd = this.#loop.timers.now()
     this.directLocal = this.#plain.localAddress()
     this.local = this.directLocal
     this.#watch?.start(this.fd)
@@ -349,6 +351,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
       this.#abandon(CloseReason.TransportFailed)
       return
     }
+    info.handshakeEnd = this.#loop.timers.now()
     this.tls = info
     this.#ready()
   }

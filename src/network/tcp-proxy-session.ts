@@ -116,9 +116,6 @@ export class TcpProxySession
     this.#lastActivity = now
     if (upstream === null) return NetVerdict.Stop
     if (chunk.length > 0) {
-      this.info.lastDownstreamRx = now
-      if (this.info.firstUpstreamTx < 0) this.info.firstUpstreamTx = now
-      this.info.lastUpstreamTx = now
       stats.rxBytes.add(chunk.length)
       this.info.bytesReceived += chunk.length
       if (upstream.write(chunk) === Flow.Pause) {
@@ -140,9 +137,6 @@ export class TcpProxySession
     const now = timers.now()
     this.#lastActivity = now
     if (chunk.length > 0) {
-      if (info.firstUpstreamRx < 0) info.firstUpstreamRx = now
-      info.lastUpstreamRx = now
-      info.lastDownstreamTx = now
       stats.txBytes.add(chunk.length)
       info.bytesSent += chunk.length
       if (this.downstream.write(chunk) === Flow.Pause) upstream.holdReading(ReadHold.PeerBuffer, true)
@@ -195,13 +189,12 @@ export class TcpProxySession
     this.#upstream = upstream
     this.#sentBefore = upstream.bytesSent
     this.#cluster!.reportOutcome(host, 0, OutlierEvent.ConnectSuccessFinal)
-    info.upstreamConnectEnd = now
+    info.poolAnswer = now
     info.upstreamHost = host.address.text
     info.upstreamHostName = host.hostname
     info.hostMetadata = host.metadata
     info.upstreamLocal = connection.local.text
-    info.upstreamConnectionId = connection.id
-    info.upstreamTls = connection.tls
+    info.upstreamConnection = connection
     info.upstream = connection.streamInfo
     this.#lastActivity = now
     if (config.idleTimeout > 0) timers.arm(this.#idle, config.idleTimeout)
@@ -213,6 +206,7 @@ export class TcpProxySession
     this.#pending = null
     if (this.#done) return
     const { info } = this
+    info.poolAnswer = this.#proxy.timers.now()
     info.upstreamHost = host.address.text
     info.upstreamHostName = host.hostname
     if (failure === PoolFailure.Overflow) {
@@ -292,7 +286,8 @@ export class TcpProxySession
     }
     this.#cluster = cluster
     info.upstreamAttempts++
-    if (info.upstreamConnectStart < 0) info.upstreamConnectStart = timers.now()
+    // Further attempts count as one with the first.
+    if (info.poolRequest < 0) info.poolRequest = timers.now()
     const pending = this.#open(cluster, host)
     // A failure may have been told inside the call, and a further attempt begun.
     if (pending !== null && this.#upstream === null && !this.#done) this.#pending = pending

@@ -82,15 +82,16 @@ export const TIME_OPERATORS: OperatorTable = {
       i => i.firstUpstreamRx,
       i => i.lastDownstreamTx,
     ),
+  // Counted from the start of the stream, and so negative for requests, as in Envoy: their handshake was before.
   DOWNSTREAM_HANDSHAKE_DURATION: () => c => {
-    const done = c.info.downstreamHandshakeEnd
-    const begun = c.info.connection?.startTime ?? -1
-    return done < 0 || begun < 0 ? null : Math.max(0, Math.trunc(done - begun))
+    const { downstreamHandshakeEnd, start } = c.info
+    // Adding 0 makes 0 of -0.
+    return downstreamHandshakeEnd < 0 || start < 0 ? null : Math.trunc(downstreamHandshakeEnd - start) + 0
   },
   UPSTREAM_CONNECTION_POOL_READY_DURATION: () =>
     between(
-      i => i.upstreamConnectStart,
-      i => i.upstreamConnectEnd,
+      i => i.poolRequest,
+      i => i.poolAnswer,
     ),
   COMMON_DURATION: commonDuration,
 }

@@ -1,6 +1,6 @@
 import { cut, narrowList } from '../base/list.ts'
 import type { StateSharing } from '../config/filter-state-value.ts'
-import type { Address, Connection } from '../io/connection.ts'
+import type { Address, Connection, TlsInfo } from '../io/connection.ts'
 import { StreamTimes } from './stream-times.ts'
 
 /**
@@ -94,8 +94,8 @@ export class StreamInfo extends StreamTimes {
   upstreamHostName = ''
   /** Local `ip:port` of the upstream connection. */
   upstreamLocal = ''
-  upstreamConnectionId = 0
-  upstreamTls: import('../io/connection.ts').TlsInfo | null = null
+  /** Of the last attempt, when it got one. */
+  upstreamConnection: Connection | null = null
   /** Facts of the upstream connection, when it has any. */
   upstream: StreamInfo | null = null
   /** Hosts tried, in order, for retry predicates and logs. */
@@ -179,8 +179,7 @@ export class StreamInfo extends StreamTimes {
     this.upstreamHost = ''
     this.upstreamHostName = ''
     this.upstreamLocal = ''
-    this.upstreamConnectionId = 0
-    this.upstreamTls = null
+    this.upstreamConnection = null
     this.upstream = null
     this.hostMetadata = null
     this.upstreamAttempts = 0
@@ -189,10 +188,44 @@ export class StreamInfo extends StreamTimes {
     this.lastUpstreamTx = -1
     this.firstUpstreamRx = -1
     this.lastUpstreamRx = -1
+    this.poolRequest = -1
+    this.poolAnswer = -1
     this.upstreamHeaderBytesReceived = 0
     this.upstreamHeaderBytesSent = 0
     this.upstreamWireBytesReceived = 0
     this.upstreamWireBytesSent = 0
+  }
+
+  get upstreamTls(): TlsInfo | null {
+    return this.upstreamConnection === null ? null : this.upstreamConnection.tls
+  }
+
+  /** 0 = none. */
+  get upstreamConnectionId(): number {
+    return this.upstreamConnection === null ? 0 : this.upstreamConnection.id
+  }
+
+  /** Of the upstream connection, which may be older than the stream. `Timers.now()` milliseconds, -1 = not reached. */
+  get upstreamConnectStart(): number {
+    return this.upstreamConnection === null ? -1 : this.upstreamConnection.startTime
+  }
+
+  get upstreamConnectEnd(): number {
+    return this.upstreamConnection?.connectEnd ?? -1
+  }
+
+  get upstreamHandshakeEnd(): number {
+    const upstream = this.upstreamTls?.handshakeEnd ?? -1
+    // Envoy's TLS socket notes the client's handshake as the upstream's where it finds that tcp_proxy works for an upstream.
+    return this.#isTcpProxys ? Math.max(upstream, this.connection?.tls?.handshakeEnd ?? -1) : upstream
+  }
+
+  get downstreamHandshakeEnd(): number {
+    return this.#isTcpProxys ? -1 : (this.connection?.tls?.handshakeEnd ?? -1)
+  }
+
+  get #isTcpProxys(): boolean {
+    return this.poolRequest >= 0 && this.connection?.streamInfo === this
   }
 
   reset(): void {
@@ -227,8 +260,7 @@ export class StreamInfo extends StreamTimes {
     this.upstreamHost = ''
     this.upstreamHostName = ''
     this.upstreamLocal = ''
-    this.upstreamConnectionId = 0
-    this.upstreamTls = null
+    this.upstreamConnection = null
     this.upstream = null
     cut(this.upstreamHostsAttempted, 0)
     this.requestId = ''

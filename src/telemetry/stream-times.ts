@@ -10,24 +10,17 @@ const Time = {
   LastDownstreamTx: 8,
   End: 9,
   LastActivity: 10,
+  PoolRequest: 11,
+  PoolAnswer: 12,
 } as const
-
-/** Of connections only: HTTP streams share theirs. */
-class TransportTimes {
-  upstreamConnectStart = -1
-  upstreamConnectEnd = -1
-  upstreamHandshakeEnd = -1
-  downstreamHandshakeEnd = -1
-}
 
 /** When what happened to a stream or connection. `Timers.now()` milliseconds, -1 = not reached. */
 export class StreamTimes {
   readonly #times: number[]
-  #transport: TransportTimes | null = null
 
   constructor() {
     // Fractions make V8 keep plain doubles: as fields each of them would be a number on the heap, three times the size.
-    this.#times = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
+    this.#times = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
     this.resetTimes()
   }
 
@@ -111,42 +104,24 @@ export class StreamTimes {
     this.#times[Time.LastActivity] = ms
   }
 
-  get upstreamConnectStart(): number {
-    return this.#transport === null ? -1 : this.#transport.upstreamConnectStart
+  /** The pool was asked for a connection, for the attempt at hand / it gave one, or said that it has none. */
+  get poolRequest(): number {
+    return this.#times[Time.PoolRequest]!
   }
-  set upstreamConnectStart(ms: number) {
-    this.#transport ??= new TransportTimes()
-    this.#transport.upstreamConnectStart = ms
-  }
-
-  get upstreamConnectEnd(): number {
-    return this.#transport === null ? -1 : this.#transport.upstreamConnectEnd
-  }
-  set upstreamConnectEnd(ms: number) {
-    this.#transport ??= new TransportTimes()
-    this.#transport.upstreamConnectEnd = ms
+  set poolRequest(ms: number) {
+    this.#times[Time.PoolRequest] = ms
   }
 
-  get upstreamHandshakeEnd(): number {
-    return this.#transport === null ? -1 : this.#transport.upstreamHandshakeEnd
+  get poolAnswer(): number {
+    return this.#times[Time.PoolAnswer]!
   }
-  set upstreamHandshakeEnd(ms: number) {
-    this.#transport ??= new TransportTimes()
-    this.#transport.upstreamHandshakeEnd = ms
-  }
-
-  get downstreamHandshakeEnd(): number {
-    return this.#transport === null ? -1 : this.#transport.downstreamHandshakeEnd
-  }
-  set downstreamHandshakeEnd(ms: number) {
-    this.#transport ??= new TransportTimes()
-    this.#transport.downstreamHandshakeEnd = ms
+  set poolAnswer(ms: number) {
+    this.#times[Time.PoolAnswer] = ms
   }
 
   protected resetTimes(): void {
     const times = this.#times
     times[Time.StartWall] = 0
-    for (let i = Time.Start; i <= Time.LastActivity; i++) times[i] = -1
-    this.#transport = null
+    for (let i = Time.Start; i <= Time.PoolAnswer; i++) times[i] = -1
   }
 }

@@ -97,7 +97,7 @@ export class Normaliser {
       .replace(/("telemetry\.sdk\.(?:language|version)":\{"string_value":)"[^"]*"/g, '$1"{sdk}"')
       .replace(/^(x-envoy-upstream-service-time: )(?!999$)\d+$/i, '$1{ms}')
       .replace(/^(x-ratelimit-reset: )\d+$/i, '$1{seconds}')
-      .replace(/\b(\w*duration|\w+_ms)(=|":"?)(?!-)\d+/gi, '$1$2{ms}')
+      .replace(/\b(\w*duration|\w+_ms)(=|":"?)(-?)\d+/gi, '$1$2$3{ms}')
       .replace(/^(\[\{time\}\] ".*" \d+ \S+ \d+ \d+) \d+ (?:\d+|(-)) /, '$1 {ms} {ms}$2 ')
       .replace(/\b127\.0\.0\.1:(\d{4,5})\b/g, (_, port: string) => `127.0.0.1:${this.port(Number(port))}`)
       .replace(/\b127\.0\.0\.1_(\d{4,5})\b/g, (_, port: string) => `127.0.0.1_${this.port(Number(port))}`)

@@ -14,8 +14,7 @@ export function noteUpstream(info: StreamInfo, attempt: UpstreamRequest): void {
   const connection = attempt.connection
   if (connection === null) return
   info.upstreamLocal = connection.directLocal.text
-  info.upstreamConnectionId = connection.id
-  info.upstreamTls = connection.tls
+  info.upstreamConnection = connection
   info.upstream = connection.streamInfo
 }
 

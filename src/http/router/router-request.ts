@@ -239,6 +239,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     const info = s.info
     const now = this.timers.now()
     this.upstreamStarted = true
+    info.poolAnswer = now
     this.cluster!.reportOutcome(attempt.host, 0, OutlierEvent.ConnectSuccess)
     this.charges.started()
     noteUpstream(info, attempt)
@@ -291,6 +292,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
       const event = failure === PoolFailure.Timeout ? OutlierEvent.ConnectTimeout : OutlierEvent.ConnectFailed
       this.cluster!.reportOutcome(attempt.host, 0, event)
     }
+    this.s!.info.poolAnswer = this.timers.now()
     // A pool that takes nobody into its queue has not chosen a connection yet, and Envoy's log names no host then.
     if (failure !== PoolFailure.PendingOverflow) noteUpstream(this.s!.info, attempt)
     this.attemptFailed(attempt, text, transportFailure)
@@ -342,7 +344,11 @@ export class RouterRequest implements ResponseSource, TimerOwner {
   private launch(host: Host): void {
     const s = this.s!
     const cluster = this.cluster!
-    s.info.upstreamHostsAttempted.push(host.address.text)
+    const { info } = s
+    info.upstreamHostsAttempted.push(host.address.text)
+    info.upstreamConnection = null
+    info.poolRequest = this.timers.now()
+    info.poolAnswer = -1
     this.pick.chosen(host)
     const attempt = this.spare ?? new UpstreamRequest(this)
     this.spare = null
@@ -351,12 +357,12 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.attempts.list.push(attempt)
     const action = this.action!
     if (action.terminateConnect && (s.isConnect || (action.terminatePost && this.headers!.method === 'POST'))) {
-      connectTcp(cluster, host, attempt, s.info, this.pick.downstream)
+      connectTcp(cluster, host, attempt, info, this.pick.downstream)
       return
     }
     const serverName = autoServerName(cluster, this.headers!)
     const { downstream } = this.pick
-    const { protocol, sharedState } = s.info
+    const { protocol, sharedState } = info
     const pool = cluster.httpPool(host, action.priority, protocol, downstream, serverName, s.upstreamAlpn, sharedState)
     const handle = pool.newStream(attempt)
     if (!attempt.done && attempt.stream === null) attempt.handle = handle

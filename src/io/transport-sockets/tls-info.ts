@@ -21,6 +21,7 @@ const NONE: readonly string[] = []
  * needs the live socket is taken at once.
  */
 export class TlsSession implements TlsInfo {
+  handshakeEnd = -1
   readonly version: string
   readonly cipher: string
   readonly resumed: boolean

@@ -36,7 +36,7 @@ export function connection(local: string, remote: string, tls: TlsInfo | null = 
 const SPIFFE = 'spiffe://cluster.local/ns/lab/sa/web'
 
 /** The self-signed lab certificate was used on all four ends. */
-function tlsInfo(values: Recorded, side: 'DOWNSTREAM' | 'UPSTREAM'): TlsInfo {
+function tlsInfo(values: Recorded, side: 'DOWNSTREAM' | 'UPSTREAM', handshakeEnd: number): TlsInfo {
   const text = (name: string): string => {
     const value = values[`%${side}_${name}%`]?.['mtls_h2_tlsup']?.[0] ?? '-'
     return value === '-' ? '' : value
@@ -44,6 +44,7 @@ function tlsInfo(values: Recorded, side: 'DOWNSTREAM' | 'UPSTREAM'): TlsInfo {
   const list = (name: string): string[] => (text(name) === '' ? [] : text(name).split(','))
   const pem = decodeURIComponent(text('PEER_CERT'))
   return {
+    handshakeEnd,
     version: text('TLS_VERSION'),
     cipher: text('TLS_CIPHER'),
     sessionId: text('TLS_SESSION_ID'),
@@ -90,7 +91,6 @@ function base(values: Recorded, name: string): StreamInfo {
   info.upstreamWireBytesReceived = number('%UPSTREAM_WIRE_BYTES_RECEIVED%')
   info.upstreamWireBytesSent = number('%UPSTREAM_WIRE_BYTES_SENT%')
   info.requestId = values['%STREAM_ID%']?.[name]?.[0] ?? ''
-  info.upstreamConnectionId = number('%UPSTREAM_CONNECTION_ID%')
   const given = (form: string): Readonly<Record<string, unknown>> | null => {
     const k = values[form]?.[name]?.[1] ?? null
     return k === null ? null : { [form.includes('VIRTUAL_HOST') ? 'lab.vh' : 'lab.l']: { k } }
@@ -100,7 +100,7 @@ function base(values: Recorded, name: string): StreamInfo {
   return info
 }
 
-function upstream(values: Recorded, name: string, info: StreamInfo, cluster: string): void {
+function upstream(values: Recorded, name: string, info: StreamInfo, cluster: string, tls: TlsInfo | null = null): void {
   info.upstreamAttempts = 1
   info.upstreamClusterName = cluster
   info.upstreamClusterStatName = cluster
@@ -108,8 +108,12 @@ function upstream(values: Recorded, name: string, info: StreamInfo, cluster: str
   info.upstreamHostName = values['%UPSTREAM_HOST_NAME%']?.[name]?.[0] ?? ''
   info.upstreamLocal = values['%UPSTREAM_LOCAL_ADDRESS%']?.[name]?.[0] ?? ''
   info.upstreamHostsAttempted.push(info.upstreamHost)
-  info.upstreamConnectStart = info.start
-  info.upstreamConnectEnd = info.start + 0.3
+  info.upstreamConnection = Object.assign(
+    connection(info.upstreamLocal, info.upstreamHost, tls, Number(values['%UPSTREAM_CONNECTION_ID%']?.[name]?.[1])),
+    { startTime: info.start, connectEnd: info.start + 0.3 },
+  )
+  info.poolRequest = info.start
+  info.poolAnswer = info.start + 0.4
   info.clusterMetadata = { 'lab.cluster': { team: 'blue', n: 4 } }
   info.hostMetadata = { 'envoy.lb': { v: '1' } }
 }
@@ -165,7 +169,7 @@ export function h1Ok(values: Recorded): FormatContext {
 export function mtlsH2(values: Recorded): FormatContext {
   const name = 'mtls_h2_tlsup'
   const info = base(values, name)
-  upstream(values, name, info, 'tlsup')
+  upstream(values, name, info, 'tlsup', tlsInfo(values, 'UPSTREAM', 1000.4))
   Object.assign(info, {
     protocol: 'HTTP/2',
     upstreamProtocol: 'HTTP/1.1',
@@ -173,8 +177,6 @@ export function mtlsH2(values: Recorded): FormatContext {
     responseCodeDetails: 'via_upstream',
     routeName: 'r_tls',
     filterChainName: 'fc_tls',
-    downstreamHandshakeEnd: 999.5,
-    upstreamHandshakeEnd: 1000.4,
     lastDownstreamRx: 1000.2,
     firstUpstreamTx: 1000.4,
     lastUpstreamTx: 1001.1,
@@ -183,10 +185,9 @@ export function mtlsH2(values: Recorded): FormatContext {
     firstDownstreamTx: 1001.4,
     lastDownstreamTx: 1001.9,
     filterState: { 'lab.fs': 'fs-GET' },
-    upstreamTls: tlsInfo(values, 'UPSTREAM'),
   })
   const remote = values['%DOWNSTREAM_REMOTE_ADDRESS%']![name]![0]
-  info.connection = connection('127.0.0.1:18443', remote, tlsInfo(values, 'DOWNSTREAM'), 14)
+  info.connection = connection('127.0.0.1:18443', remote, tlsInfo(values, 'DOWNSTREAM', 999.5), 14)
   const target = { method: 'GET', path: '/tls/a?a=1', authority: 'lab.test:18443', scheme: 'https' }
   const hash = values['%DOWNSTREAM_PEER_FINGERPRINT_256%']![name]![0]
   const xfcc = `By=${SPIFFE};Hash=${hash};Subject="CN=lab.test";URI=${SPIFFE};DNS=lab.test`

@@ -172,6 +172,7 @@ export class FakeConnection implements Connection {
   bytesReceived = 0
   bytesSent = 0
   readonly startTime = 0
+  readonly connectEnd = 0
   readonly options: UpstreamConnectOptions
 
   constructor(address: Address, options: UpstreamConnectOptions, handler: ConnectionHandler) {

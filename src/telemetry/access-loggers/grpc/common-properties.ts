@@ -86,8 +86,6 @@ function writeTimes(w: WireWriter, info: StreamInfo): void {
   w.uintField(1, Math.floor(startWall / 1000))
   w.uintField(2, Math.round((startWall % 1000) * 1e6))
   w.close(start)
-  // Envoy takes no such times of TCP connections.
-  if (info.protocol === '') return
   writeDuration(w, 6, info.start, info.lastDownstreamRx)
   writeDuration(w, 7, info.start, info.firstUpstreamTx)
   writeDuration(w, 8, info.start, info.lastUpstreamTx)

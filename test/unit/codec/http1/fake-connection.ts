@@ -35,6 +35,7 @@ export class FakeConnection implements Connection {
   bytesReceived = 0
   bytesSent = 0
   readonly startTime = 0
+  readonly connectEnd = null
   written = ''
 
   write(data: Uint8Array | string): Flow {

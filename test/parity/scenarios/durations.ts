@@ -1,0 +1,137 @@
+import {
+  bootstrap,
+  cluster,
+  downstreamTls,
+  fileLog,
+  httpListener,
+  tcpListener,
+  upstreamTls,
+} from '../configs/builder.ts'
+import { type Group, get, raw, requestBytes, type Step, scenario, type TlsClient, tcp } from '../scenario.ts'
+
+/** Which points in time of connections and handshakes exist for whom, and which come before which: `-` or a number. */
+const CERT =
+  'tls_certificates: [{certificate_chain: {filename: $cert(server.pem)}, private_key: {filename: $cert(server.key)}}]'
+const TLS = downstreamTls(`common_tls_context: {${CERT}}`)
+const ROUTES = (name: string) => `
+- {match: {path: /direct}, direct_response: {status: 200}}
+- {match: {path: /closed}, route: {cluster: closed}}
+- {match: {path: /refused}, route: {cluster: refused}}
+- {match: {prefix: /}, route: {cluster: ${name}}}
+`
+const SPANS = [
+  'US_CX_BEG:US_CX_END',
+  'US_CX_BEG:US_HS_END',
+  'US_CX_END:US_HS_END',
+  'US_CX_BEG:US_TX_BEG',
+  'US_HS_END:US_TX_BEG',
+  'US_HS_END:DS_TX_END',
+  'DS_RX_BEG:US_CX_BEG',
+  'DS_RX_BEG:US_CX_END',
+  'DS_RX_BEG:US_HS_END',
+  'DS_RX_BEG:DS_RX_END',
+  'US_TX_BEG:US_TX_END',
+  'US_RX_BEG:US_RX_END',
+  'DS_TX_BEG:DS_TX_END',
+]
+const FORMAT = `${[
+  '%REQ(:PATH)% downstream_handshake_ms=%DOWNSTREAM_HANDSHAKE_DURATION% pool_ms=%UPSTREAM_CONNECTION_POOL_READY_DURATION%',
+  ...SPANS.map(span => `${span.toLowerCase().replace(':', '_to_')}_ms=%COMMON_DURATION(${span}:ms)%`),
+].join(' ')}\n`
+const LOG = `access_log: [${JSON.stringify(fileLog(FORMAT))}]`
+const PLAIN: TlsClient = { sni: 'lab.test' }
+
+type Json = Record<string, unknown>
+
+function secured(listener: Json): Json {
+  const [first] = listener['filter_chains'] as Json[]
+  return { ...listener, filter_chains: [{ ...first, transport_socket: TLS }] }
+}
+
+const http = (name: string, to: string) => httpListener(name, { routes: ROUTES(to), hcm: LOG })
+const through = (name: string, to: string) => tcpListener(name, `cluster: ${to}\n${LOG}`)
+
+/** The first request of a connection comes well after its handshake, the second on the same upstream connection. */
+const twice = (listener: string, tls: TlsClient): Step =>
+  raw([{ wait: 100 }, requestBytes('/first'), { wait: 150 }, requestBytes('/second')], {
+    listener,
+    tls,
+    responses: 2,
+    methods: ['GET', 'GET'],
+  })
+const late = (path: string, listener: string, tls: TlsClient): Step =>
+  raw([{ wait: 100 }, requestBytes(path)], { listener, tls, responses: 1, methods: ['GET'] })
+const ONE = { logLines: 1 }
+
+const group: Group = {
+  name: 'durations',
+  upstreams: {
+    a: { kind: 'http1' },
+    tls: { kind: 'http1', tls: { certificate: 'server', alpn: ['http/1.1'] } },
+    echo: { kind: 'tcp' },
+  },
+  config: bootstrap(
+    [
+      http('plain', 'a'),
+      secured(http('secure', 'tls')),
+      through('tcp', 'a'),
+      secured(through('tcpsecure', 'tls')),
+      secured(through('tcpinbound', 'echo')),
+      through('tcpclosed', 'closed'),
+    ],
+    [
+      cluster('a', 'a'),
+      cluster('tls', 'tls', upstreamTls('sni: lab.test')),
+      cluster(
+        'refused',
+        'tls',
+        upstreamTls(
+          'sni: lab.test\ncommon_tls_context: {validation_context: {trusted_ca: {filename: $cert(other.pem)}}}',
+        ),
+      ),
+      cluster('echo', 'echo'),
+      cluster('closed', 'nobody'),
+    ],
+  ),
+  scenarios: [
+    scenario('http-plain', 'Without TLS; the second request finds the connection older than itself', [
+      get('/first', { listener: 'plain', up: 'delay:50,ok' }),
+      { kind: 'wait', ms: 100 },
+      get('/second', { listener: 'plain', up: 'delay:50,ok' }),
+    ]),
+    scenario('http-tls', 'TLS on both sides', twice('secure', PLAIN), [], { logLines: 2 }),
+    scenario('http-closed', 'An attempt that is refused has waited for the pool, but has no connection', [
+      get('/closed', { listener: 'plain' }),
+    ]),
+    scenario(
+      'http-refused',
+      "An upstream whose certificate is no good has no times, either; the client's handshake stays",
+      late('/refused', 'secure', PLAIN),
+    ),
+    scenario('http-direct', 'A direct response after a handshake', late('/direct', 'secure', PLAIN)),
+    scenario(
+      'tcp-plain',
+      'tcp_proxy takes no times of bytes',
+      tcp('tcp', [requestBytes('/'), { wait: 200 }, { end: true }]),
+      [],
+      ONE,
+    ),
+    scenario(
+      'tcp-tls',
+      'tcp_proxy with TLS on both sides',
+      tcp('tcpsecure', [{ wait: 100 }, requestBytes('/'), { wait: 200 }, { end: true }], { tls: PLAIN }),
+      [],
+      ONE,
+    ),
+    scenario(
+      'tcp-inbound',
+      "The client's handshake counts as the upstream's for tcp_proxy",
+      tcp('tcpinbound', [{ wait: 100 }, 'hi', { wait: 200 }, { end: true }], { tls: PLAIN }),
+      [],
+      ONE,
+    ),
+    scenario('tcp-closed', 'tcp_proxy and an upstream that refuses', tcp('tcpclosed', [{ closed: true }]), [], ONE),
+  ],
+}
+
+export default group
