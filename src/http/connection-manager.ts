@@ -305,15 +305,24 @@ export class ConnectionManager {
     stats.chargeResponse(h.status)
   }
 
+  /**
+   * A stream under way has got another route: its times hold from now on (ActiveStream::refreshDurationTimeout and refreshIdleTimeout). A
+   * route that says nothing of the idle timeout leaves the one of the route before, not the connection manager's.
+   */
+  onRouteChanged(context: StreamContext, h: HeaderBlock, action: RouteAction): void {
+    if (action.idleTimeout >= 0) context.setIdleTimeout(action.idleTimeout)
+    const limit = maxStreamDuration(h, action, context.isGrpc, this.config.maxStreamDuration)
+    const used = this.services.timers.now() - context.info.start
+    if (limit > 0) context.armMaxDuration(Math.max(1, limit - used))
+    else context.cancelMaxDuration()
+  }
+
   onStreamTimer(context: StreamContext, kind: number): void {
     if (context.finished) return
     const { stats, services } = this
     switch (kind) {
       case StreamTimer.Idle: {
-        const route = context.route()
-        const limit = this.idleTimeout(route === null ? null : route.action)
-        // Filters may have changed the route to one that has no limit.
-        if (limit <= 0) return
+        const limit = context.idleTimeout
         const quiet = services.timers.now() - context.info.lastActivity
         if (quiet < limit) {
           context.armIdle(limit - quiet)
@@ -401,14 +410,10 @@ export class ConnectionManager {
     return true
   }
 
-  private idleTimeout(action: RouteAction | null): number {
-    return action !== null && action.idleTimeout >= 0 ? action.idleTimeout : this.config.streamIdleTimeout
-  }
-
   private armTimers(context: StreamContext, h: HeaderBlock, action: RouteAction | null, end: boolean): void {
     const { config } = this
-    const idle = this.idleTimeout(action)
-    if (idle > 0) context.armIdle(idle)
+    const idle = action !== null && action.idleTimeout >= 0 ? action.idleTimeout : config.streamIdleTimeout
+    context.setIdleTimeout(idle)
     if (config.requestTimeout > 0 && !end) context.armRequestTimeout(config.requestTimeout)
     const limit = maxStreamDuration(h, action, context.isGrpc, config.maxStreamDuration)
     if (limit > 0) context.armMaxDuration(limit)

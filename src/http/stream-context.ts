@@ -57,6 +57,8 @@ export class StreamContext extends ExchangeMarks implements FormatContext, Timer
   responseSource: ResponseSource | null = null
   /** Counted for x-envoy-attempt-count in the response and internal redirects. */
   internalRedirects = 0
+  /** ms, 0 = none; of the route, or of a route before it. */
+  idleTimeout = 0
   // Made when they are armed, which most are not.
   private idleTimer: TimerNode | null = null
   private requestTimer: TimerNode | null = null
@@ -122,6 +124,8 @@ export class StreamContext extends ExchangeMarks implements FormatContext, Timer
       this.info.upstreamClusterName = this.cluster === null ? '' : this.cluster.name
       this.info.upstreamClusterStatName = this.cluster === null ? '' : this.cluster.observabilityName
       this.info.clusterMetadata = this.cluster === null ? null : this.cluster.metadata
+      if (action !== null && this.decodingBegun && !this.finished)
+        this.manager.onRouteChanged(this, this.requestHeaders, action)
     }
     return this.routeValue
   }
@@ -314,6 +318,12 @@ export class StreamContext extends ExchangeMarks implements FormatContext, Timer
     this.services.timers.arm(this.idleTimer, ms)
   }
 
+  setIdleTimeout(ms: number): void {
+    this.idleTimeout = ms
+    if (ms > 0) this.armIdle(ms)
+    else if (this.idleTimer !== null) this.services.timers.cancel(this.idleTimer)
+  }
+
   armRequestTimeout(ms: number): void {
     this.requestTimer ??= new TimerNode(this, StreamTimer.Request)
     this.services.timers.arm(this.requestTimer, ms)
@@ -326,6 +336,10 @@ export class StreamContext extends ExchangeMarks implements FormatContext, Timer
   armMaxDuration(ms: number): void {
     this.maxDurationTimer ??= new TimerNode(this, StreamTimer.MaxDuration)
     this.services.timers.arm(this.maxDurationTimer, ms)
+  }
+
+  cancelMaxDuration(): void {
+    if (this.maxDurationTimer !== null) this.services.timers.cancel(this.maxDurationTimer)
   }
 
   onTimer(kind: number): void {
@@ -370,6 +384,7 @@ export class StreamContext extends ExchangeMarks implements FormatContext, Timer
     this.internalRedirects = 0
     this.skipped = 0
     this.routeValue = null
+    this.idleTimeout = 0
     this.cluster = null
     this.span = null
     this.operation = ''
@@ -397,6 +412,7 @@ export class StreamContext extends ExchangeMarks implements FormatContext, Timer
     this.responseHeaders = null
     this.responseSource = null
     this.clearRouteCache()
+    this.setIdleTimeout(this.manager.config.streamIdleTimeout)
     if (tracing !== null) tracing.start(this, this.requestHeaders!, this.route())
     this.requestTrailers = null
     this.requestComplete = body.length === 0 && trailers === null
