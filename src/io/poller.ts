@@ -1,4 +1,5 @@
 import { type DescriptorHandle, newPipe } from './libuv.ts'
+import type { Moderation } from './moderation.ts'
 import { addressOf, failure, system } from './system-calls.ts'
 
 /** Whose descriptor a poller watches. */
@@ -42,6 +43,7 @@ export class Poller {
   #asking: Pollable[] = []
   readonly #askAgain: () => void
   readonly #turnEnded: () => void
+  readonly #moderation: Moderation
   /** Sockets are being served: `turnEnded` follows. */
   serving = false
 
@@ -49,7 +51,8 @@ export class Poller {
    * `most`: sockets that are served in one turn. `turnEnded` is called when they have been, and when what they have put off until then
    * (microtasks) has run.
    */
-  constructor(most: number, turnEnded: () => void) {
+  constructor(most: number, moderation: Moderation, turnEnded: () => void) {
+    this.#moderation = moderation
     this.#most = BigInt(most)
     this.#events = new Int32Array(most * WORDS)
     const epoll = system.epoll_create1(EPOLL_CLOEXEC)
@@ -106,6 +109,7 @@ export class Poller {
   }
 
   #poll(): void {
+    this.#moderation.beforeTurn()
     const count = system.epoll_wait(this.#epoll, this.#eventsAddress, this.#most, 0n)
     const events = this.#events
     this.serving = true

@@ -1,5 +1,6 @@
 import { lastMade } from '../base/specimens.ts'
 import type { Timers } from '../base/timer.ts'
+import { Moderation } from './moderation.ts'
 import { Poller } from './poller.ts'
 import { addressOf } from './system-calls.ts'
 
@@ -25,6 +26,7 @@ export class SocketLoop {
   /** Every read of every socket lands here first, and is looked at before the next one: one buffer serves all. */
   readonly readBuffer: Buffer = Buffer.allocUnsafeSlow(READ_SIZE)
   #readAddress = 0n
+  readonly #moderation = new Moderation()
   #clients: Poller | null = null
   #upstreams: Poller | null = null
   #nextId: number
@@ -45,13 +47,13 @@ export class SocketLoop {
 
   /** Of sockets that listen, and those that they have accepted. Made with the first. */
   get clients(): Poller {
-    this.#clients ??= new Poller(CLIENTS, this.#endTurn)
+    this.#clients ??= new Poller(CLIENTS, this.#moderation, this.#endTurn)
     return this.#clients
   }
 
   /** Of sockets that this side has connected. Made with the first. */
   get upstreams(): Poller {
-    this.#upstreams ??= new Poller(UPSTREAMS, this.#endTurn)
+    this.#upstreams ??= new Poller(UPSTREAMS, this.#moderation, this.#endTurn)
     return this.#upstreams
   }
 

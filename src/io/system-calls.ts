@@ -16,6 +16,8 @@ const ARGUMENTS = {
   getsockname: 3,
   getsockopt: 5,
   listen: 2,
+  nanosleep: 2,
+  prctl: 5,
   read: 3,
   sendto: 6,
   setsockopt: 5,
@@ -26,7 +28,7 @@ const ARGUMENTS = {
 } as const
 
 /**
- * The system calls of sockets as libc has them, by node:ffi; a failed one returns -1, and `failure` says why if it is asked at once.
+ * The system calls of sockets, and what goes with them, as libc has them, by node:ffi; a failed one returns -1, and `failure` says why if it is asked at once.
  *
  * To node:ffi all arguments are pointers: only such a function comes without a wrapper in JavaScript that checks its arguments. A call
  * from compiled code then costs 4 ns, with an int32 among them 60 to 250. They are 64 bits wide, as a size must be, and BigInts; compiled
@@ -35,7 +37,7 @@ const ARGUMENTS = {
 export const system: Readonly<Record<keyof typeof ARGUMENTS, Call>> = load()
 const errno = process.platform === 'linux' ? findErrno() : new Int32Array(1)
 
-/** Where the memory of `array` begins, which must be of its own (`Buffer.allocUnsafeSlow`) or kept until the call returns. */
+/** Where the memory of `array` begins. Nothing but `array` keeps it alive: who keeps the address must use the array later. */
 export function addressOf(array: Uint8Array): bigint {
   return lazyFfi().getRawPointer(array)
 }

@@ -1,3 +1,5 @@
+import { multiplexed } from '../../base/multiplexed.ts'
+
 /** What the table needs of its streams. */
 export interface Identified {
   /** Stream id, positive; must not change while the stream is in the table. */
@@ -41,6 +43,8 @@ export class StreamTable<S extends Identified> {
   add(s: S): void {
     if ((this.size + 1) * 2 > this.slots.length) this.resize(this.slots.length * 2)
     this.size++
+    multiplexed.open++
+    multiplexed.begun++
     this.put(s)
   }
 
@@ -54,6 +58,7 @@ export class StreamTable<S extends Identified> {
       hole = (hole + 1) & mask
     }
     this.size--
+    multiplexed.open--
     // What stands behind the hole moves up, unless its own place is behind the hole too: probes end at the first empty slot.
     for (let at = (hole + 1) & mask; slots[at] !== null; at = (at + 1) & mask) {
       const next = slots[at]!
