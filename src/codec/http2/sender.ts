@@ -239,6 +239,7 @@ export class Sender {
       }
       return sent
     }
+    if (s.is(Mark.Closed)) return sent
     cut(chunks, 0)
     queue.head = 0
     this.leave(s)

@@ -9,9 +9,11 @@ export class FakeConnection {
   written: Buffer[] = []
   full = false
   bufferedBytes = 0
+  onWrite: (() => void) | null = null
 
   write(data: Uint8Array | string): Flow {
     this.written.push(typeof data === 'string' ? Buffer.from(data, 'latin1') : Buffer.from(data))
+    this.onWrite?.()
     return this.full ? Flow.Pause : Flow.Continue
   }
 
@@ -96,10 +98,9 @@ export class Recorder implements StreamDecoder {
 
   onData(s: CodecStream, chunk: Uint8Array, end: boolean): Flow {
     const text = Buffer.from(chunk).toString('latin1')
-    const id = `data ${s.id}`
-    const last = this.lines.length - 1
-    if (this.dataOf === s && this.lines[last]!.startsWith(`${id}: `)) this.lines[last] += text
-    else this.lines.push(`${id}: ${text}`)
+    // What is joined is not looked at: that would copy all of it each time.
+    if (this.dataOf === s) this.lines[this.lines.length - 1] += text
+    else this.lines.push(`data ${s.id}: ${text}`)
     this.dataOf = s
     if (end) {
       this.lines[this.lines.length - 1] = this.lines[this.lines.length - 1]!.replace(': ', ' end: ')
@@ -135,6 +136,7 @@ export class Recorder implements StreamDecoder {
   }
 
   take(): string[] {
+    this.dataOf = null
     return this.lines.splice(0)
   }
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { CodecStream } from '../../../../src/codec/codec.ts'
+import { type CodecStream, ResetReason } from '../../../../src/codec/codec.ts'
 import { HeaderBlock } from '../../../../src/codec/header-block.ts'
 import { Http2ClientCodec } from '../../../../src/codec/http2/client.ts'
 import { consume, MAX_WINDOW, receive, shift } from '../../../../src/codec/http2/flow-window.ts'
@@ -84,6 +84,35 @@ t.test('what is sent is not kept, however long more is waiting than the window t
   }
   t.ok(most <= 216_000, `${most} bytes`)
   t.ok(longest <= 100, `${longest} chunks`)
+})
+
+t.test('a stream that is reset while its queue is being sent sends nothing more', async t => {
+  const connection = new FakeConnection()
+  const recorder = new Recorder()
+  let pending = 0
+  const stats = {
+    ...noHttp2Stats,
+    pendingSendBytes: { ...noHttp2Stats.pendingSendBytes, add: (n: number) => (pending += n) },
+  }
+  const client = new Http2ClientCodec(connection.asConnection(), recorder, smallWindows, new FakeTimers(), stats)
+  client.dispatch(assemble(['SETTINGS 0'], false), false)
+  const s = client.newStream(null) as Http2Stream
+  s.encodeHeaders(head('/dies'), false)
+  for (let i = 0; i < 10; i++) s.encodeData(Buffer.alloc(16_000, i), i === 9)
+  t.equal(pending, 160_000 - 65_535)
+  connection.take()
+  // As a connection does that finds itself dead when it is written to.
+  connection.onWrite = () => s.reset(ResetReason.Local)
+  const queue = s.queue!
+  client.dispatch(assemble(['WINDOW_UPDATE 0 : 200000', 'WINDOW_UPDATE 1 : 200000'], false), false)
+  connection.onWrite = null
+  const sent = describeFrames(connection.take())
+  t.equal(sent.filter(frame => frame.startsWith('DATA')).length, 1, 'only what was being written')
+  t.equal(sent.filter(frame => frame.startsWith('RST_STREAM')).length, 1)
+  t.equal(queue.chunks.length, 0)
+  t.equal(pending, 0)
+  t.equal(client.activeStreams, 0)
+  t.same(recorder.take(), [], 'nor is its message told complete')
 })
 
 t.test('random windows, chunks, holds and full sockets deliver every byte in order', async t => {
