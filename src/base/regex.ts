@@ -7,13 +7,8 @@ import { isPlainRegex } from './plain-regex.ts'
  * Regular expressions with RE2's syntax and meaning (envoy.type.matcher.v3.RegexMatcher), safe against hostile input.
  *
  * RE2JS is always right and linear, but ten times slower than V8. V8 runs a pattern when (a) its syntax means the same in both
- * (`toV8` returns null otherwise) and (b) V8's linear engine can take it. With the flag below V8 begins with its fast
- * backtracking code and changes to the linear engine after too many backtracks, so the worst case stays linear.
+ * (`toV8` returns null otherwise) and (b) V8's linear engine can take it (`boundBacktracking`).
  */
-setFlagsFromString('--enable-experimental-regexp-engine')
-setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks')
-setFlagsFromString('--regexp-backtracks-before-fallback=10000')
-
 export interface Regex {
   /** RE2::FullMatch. `subject` is latin1, one char per byte, and so does Envoy's RE2 read it (it refuses `\x{263a}`). */
   fullMatch(subject: string): boolean
@@ -34,8 +29,24 @@ export function regexError(pattern: string): string | null {
   }
 }
 
+/**
+ * From now on V8 begins with its fast backtracking code and changes to its linear engine after too many backtracks, where that can take
+ * the pattern: the worst case stays linear. For the process, and not before the first pattern of a configuration: under other flags
+ * than the default ones Node compiles its own modules anew when they are loaded, 10 ms in each thread that starts.
+ */
+export function boundBacktracking(): void {
+  if (bounded) return
+  bounded = true
+  setFlagsFromString('--enable-experimental-regexp-engine')
+  setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks')
+  setFlagsFromString('--regexp-backtracks-before-fallback=10000')
+}
+
+let bounded = false
+
 /** `pattern` must have passed `regexError`. */
 export function compileRegex(pattern: string): Regex {
+  boundBacktracking()
   const bytes = Buffer.from(pattern, 'utf8').toString('latin1')
   const source = toV8(bytes)
   if (source !== null && runsLinear(source)) return new V8Regex(source)

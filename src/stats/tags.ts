@@ -1,3 +1,5 @@
+import { boundBacktracking } from '../base/regex.ts'
+
 /** One rule that cuts a label out of a flat stat name. */
 export interface TagRule {
   /** Prometheus-ready label without the `envoy_` of the default rules: as configured. */
@@ -152,6 +154,7 @@ export class TagExtractor {
       for (const r of defaults) (UNANCHORED.includes(r) ? this.#before : this.#after).push(r)
       return
     }
+    boundBacktracking()
     const pattern = new RegExp(withoutPosixClasses(specifier.regex), 'd')
     // A pattern with a literal first token (`^cluster\.`) is filed under that token and runs after the others.
     const list = /^\^[\w]+\\\./.test(specifier.regex) ? this.#after : this.#before

@@ -84,18 +84,24 @@ t.test('the commands say what they are', async t => {
   t.equal(command('remora', '--help').status, 0)
 })
 
-t.test('V8 takes the code caches that were made while building', async t => {
-  // Under other flags than those it was made under a cache is rejected, and every start compiles.
+/** A module that says of every script with a code cache whether V8 has taken it. */
+function watchCaches(): string {
   const watch = join(folder, 'watch.cjs')
   const watched = `const vm = require('node:vm')
 vm.Script = class extends vm.Script {
   constructor(text, options) {
     super(text, options)
-    if (options.cachedData !== undefined) console.log('rejected:', this.cachedDataRejected)
+    if (options?.cachedData !== undefined) console.log('rejected:', this.cachedDataRejected)
   }
 }
 `
   writeFileSync(watch, watched)
+  return watch
+}
+
+t.test('V8 takes the code caches that were made while building', async t => {
+  // Under other flags than those it was made under a cache is rejected, and every start compiles.
+  const watch = watchCaches()
   const dist = join(installed, 'dist')
   for (const [program, flags, argument] of [
     ['envoy', proxyFlags(), '--version'],
@@ -106,6 +112,30 @@ vm.Script = class extends vm.Script {
     t.match(run.stdout, 'rejected: false', program)
     t.notMatch(run.stdout, 'rejected: true', program)
   }
+})
+
+t.test('a worker takes its code cache under flags that were set since the start, and Node its own before', async t => {
+  const late = join(folder, 'late.cjs')
+  const dist = join(installed, 'dist')
+  const text = `const { Worker } = require('node:worker_threads')
+const { internalBinding } = require('internal/test/binding')
+const compiled = () => [...internalBinding('builtins').getCacheUsage().compiledWithoutCache]
+process.argv[2] = '--version'
+require(${JSON.stringify(join(dist, 'envoy.cjs'))})
+require('node:tls')
+console.log('compiled:', compiled().join())
+require('node:v8').setFlagsFromString('--regexp-backtracks-before-fallback=10000')
+const worker = new Worker(${JSON.stringify(join(dist, 'worker.cjs'))}, { stdout: true })
+worker.stdout.once('data', text => {
+  console.log('worker ' + text)
+  process.exit()
+})
+`
+  writeFileSync(late, text)
+  const argv = [...proxyFlags(), '--no-warnings', '--expose-internals', '--require', watchCaches(), late]
+  const run = spawnSync(process.execPath, argv, { encoding: 'utf8', timeout: 20_000 })
+  t.match(run.stdout, /^compiled: $/m, run.stderr)
+  t.match(run.stdout, 'worker rejected: false', run.stderr)
 })
 
 t.test('the bench and the programs it starts are in it', async t => {

@@ -34,9 +34,9 @@ const FAIL = 1 << 17
 /** The input may end after this nibble: what is left over is at most seven 1 bits, the beginning of EOS (§5.2). */
 const ACCEPT = 1 << 18
 const automaton = new Int32Array(256 * 16)
+let built = false
 
 buildCodes()
-buildAutomaton()
 
 /**
  * Decodes `from[start, end)` into `to` at `at`; `to` must have room for 8/5 of the input. Returns the end of the output,
@@ -60,7 +60,15 @@ export function huffmanDecode(from: Uint8Array, start: number, end: number, to: 
     }
     state = entry & 0xff
   }
-  return (entry & ACCEPT) === 0 ? -1 : out
+  return (entry & ACCEPT) === 0 ? unaccepted(from, start, end, to, at) : out
+}
+
+/** Before it is built, which takes a millisecond of each thread, the automaton never fails and accepts nothing. */
+function unaccepted(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): number {
+  if (built) return -1
+  buildAutomaton()
+  built = true
+  return huffmanDecode(from, start, end, to, at)
 }
 
 /** Bytes that `text` (latin1) takes when encoded. */
@@ -100,13 +108,11 @@ export function huffmanEncode(text: string, to: Uint8Array, at: number): number 
 }
 
 function buildCodes(): void {
-  let code = 0
-  for (let length = 5; length <= 30; length++) {
-    for (let symbol = 0; symbol <= EOS; symbol++) {
-      if (lengths[symbol] === length) codes[symbol] = code++
-    }
-    code *= 2
-  }
+  const next = new Uint32Array(32)
+  for (let symbol = 0; symbol <= EOS; symbol++) next[lengths[symbol]! + 1]!++
+  // So far the number of codes that are one bit shorter.
+  for (let length = 1; length <= 30; length++) next[length] = (next[length - 1]! + next[length]!) * 2
+  for (let symbol = 0; symbol <= EOS; symbol++) codes[symbol] = next[lengths[symbol]!]!++
 }
 
 function buildAutomaton(): void {
