@@ -175,25 +175,30 @@ export class StreamInfo extends StreamTimes {
     this.flags = 0
     this.flagOrder = 0
     this.upstreamTransportFailure = ''
-    this.upstreamProtocol = ''
     this.upstreamHost = ''
     this.upstreamHostName = ''
-    this.upstreamLocal = ''
-    this.upstreamConnection = null
-    this.upstream = null
     this.hostMetadata = null
     this.upstreamAttempts = 0
     cut(this.upstreamHostsAttempted, 0)
+    this.forgetAttempt()
+    this.upstreamHeaderBytesReceived = 0
+    this.upstreamHeaderBytesSent = 0
+    this.upstreamWireBytesReceived = 0
+    this.upstreamWireBytesSent = 0
+  }
+
+  /** What the log says of the upstream is of the last attempt alone; only bytes are summed up. */
+  forgetAttempt(): void {
+    this.upstreamProtocol = ''
+    this.upstreamLocal = ''
+    this.upstreamConnection = null
+    this.upstream = null
     this.firstUpstreamTx = -1
     this.lastUpstreamTx = -1
     this.firstUpstreamRx = -1
     this.lastUpstreamRx = -1
     this.poolRequest = -1
     this.poolAnswer = -1
-    this.upstreamHeaderBytesReceived = 0
-    this.upstreamHeaderBytesSent = 0
-    this.upstreamWireBytesReceived = 0
-    this.upstreamWireBytesSent = 0
   }
 
   get upstreamTls(): TlsInfo | null {

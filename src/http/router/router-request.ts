@@ -346,9 +346,9 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     const cluster = this.cluster!
     const { info } = s
     info.upstreamHostsAttempted.push(host.address.text)
-    info.upstreamConnection = null
+    // Of a hedge both are under way, and whichever answers is told of.
+    if (info.poolRequest >= 0 && this.attempts.list.length === 0) info.forgetAttempt()
     info.poolRequest = this.timers.now()
-    info.poolAnswer = -1
     this.pick.chosen(host)
     const attempt = this.spare ?? new UpstreamRequest(this)
     this.spare = null

@@ -1,4 +1,5 @@
 import {
+  address,
   bootstrap,
   cluster,
   downstreamTls,
@@ -41,6 +42,28 @@ const FORMAT = `${[
 const LOG = `access_log: [${JSON.stringify(fileLog(FORMAT))}]`
 const PLAIN: TlsClient = { sni: 'lab.test' }
 
+/** The first attempt gets an answer that is not good enough, the second nobody who takes its connection. */
+const RETRIED = `
+- match: {prefix: /}
+  route:
+    cluster: twofold
+    retry_policy:
+      retry_on: 5xx
+      num_retries: 1
+      retry_back_off: {base_interval: 0.001s}
+      retry_priority:
+        name: envoy.retry_priorities.previous_priorities
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig
+          update_frequency: 1
+`
+const RETRIED_FORMAT = `${[
+  'attempts=%UPSTREAM_REQUEST_ATTEMPT_COUNT% host=%UPSTREAM_HOST% id=%UPSTREAM_CONNECTION_ID% tls=%UPSTREAM_TLS_VERSION%',
+  'local=%UPSTREAM_LOCAL_ADDRESS% proto=%UPSTREAM_PROTOCOL% response_ms=%RESPONSE_DURATION% tx_ms=%REQUEST_TX_DURATION%',
+  'rest_ms=%RESPONSE_TX_DURATION% pool_ms=%UPSTREAM_CONNECTION_POOL_READY_DURATION%',
+  ...SPANS.map(span => `${span.toLowerCase().replace(':', '_to_')}_ms=%COMMON_DURATION(${span}:ms)%`),
+].join(' ')}\n`
+
 type Json = Record<string, unknown>
 
 function secured(listener: Json): Json {
@@ -78,6 +101,7 @@ const group: Group = {
       secured(through('tcpsecure', 'tls')),
       secured(through('tcpinbound', 'echo')),
       through('tcpclosed', 'closed'),
+      httpListener('retried', { routes: RETRIED, hcm: `access_log: [${JSON.stringify(fileLog(RETRIED_FORMAT))}]` }),
     ],
     [
       cluster('a', 'a'),
@@ -89,6 +113,16 @@ const group: Group = {
           'sni: lab.test\ncommon_tls_context: {validation_context: {trusted_ca: {filename: $cert(other.pem)}}}',
         ),
       ),
+      {
+        ...cluster('twofold', [], upstreamTls('sni: lab.test')),
+        load_assignment: {
+          cluster_name: 'twofold',
+          endpoints: ['tls', 'nobody'].map((name, priority) => ({
+            priority,
+            lb_endpoints: [{ endpoint: { address: address(name) } }],
+          })),
+        },
+      },
       cluster('echo', 'echo'),
       cluster('closed', 'nobody'),
     ],
@@ -109,6 +143,11 @@ const group: Group = {
       late('/refused', 'secure', PLAIN),
     ),
     scenario('http-direct', 'A direct response after a handshake', late('/direct', 'secure', PLAIN)),
+    scenario(
+      'http-retried',
+      'What an attempt found out about its upstream is forgotten when the next begins',
+      get('/', { listener: 'retried', up: 'status:503' }),
+    ),
     scenario(
       'tcp-plain',
       'tcp_proxy takes no times of bytes',
