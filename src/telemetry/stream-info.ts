@@ -174,10 +174,6 @@ export class StreamInfo extends StreamTimes {
     this.responseCodeDetails = ''
     this.flags = 0
     this.flagOrder = 0
-    this.upstreamTransportFailure = ''
-    this.upstreamHost = ''
-    this.upstreamHostName = ''
-    this.hostMetadata = null
     this.upstreamAttempts = 0
     cut(this.upstreamHostsAttempted, 0)
     this.forgetAttempt()
@@ -189,6 +185,8 @@ export class StreamInfo extends StreamTimes {
 
   /** What the log says of the upstream is of the last attempt alone; only bytes are summed up. */
   forgetAttempt(): void {
+    this.forgetHost()
+    this.upstreamTransportFailure = ''
     this.upstreamProtocol = ''
     this.upstreamLocal = ''
     this.upstreamConnection = null
@@ -199,6 +197,12 @@ export class StreamInfo extends StreamTimes {
     this.lastUpstreamRx = -1
     this.poolRequest = -1
     this.poolAnswer = -1
+  }
+
+  forgetHost(): void {
+    this.upstreamHost = ''
+    this.upstreamHostName = ''
+    this.hostMetadata = null
   }
 
   get upstreamTls(): TlsInfo | null {

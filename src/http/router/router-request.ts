@@ -7,7 +7,7 @@ import { autoServerName } from '../../upstream/auto-sni.ts'
 import { type Cluster, type Host, OutlierEvent, PoolFailure } from '../../upstream/upstream.ts'
 import type { RouterFilter } from '../filters/router.ts'
 import type { ResponseSource, StreamContext } from '../stream-context.ts'
-import { noteUpstream } from './attempt-facts.ts'
+import { noteHost, noteUpstream } from './attempt-facts.ts'
 import { Attempts } from './attempts.ts'
 import { respondDirectly } from './direct-response.ts'
 import { HostPick } from './host-pick.ts'
@@ -292,9 +292,11 @@ export class RouterRequest implements ResponseSource, TimerOwner {
       const event = failure === PoolFailure.Timeout ? OutlierEvent.ConnectTimeout : OutlierEvent.ConnectFailed
       this.cluster!.reportOutcome(attempt.host, 0, event)
     }
-    this.s!.info.poolAnswer = this.timers.now()
+    const { info } = this.s!
+    info.poolAnswer = this.timers.now()
     // A pool that takes nobody into its queue has not chosen a connection yet, and Envoy's log names no host then.
-    if (failure !== PoolFailure.PendingOverflow) noteUpstream(this.s!.info, attempt)
+    if (failure === PoolFailure.PendingOverflow) info.forgetHost()
+    else noteUpstream(info, attempt)
     this.attemptFailed(attempt, text, transportFailure)
   }
 
@@ -353,6 +355,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     const attempt = this.spare ?? new UpstreamRequest(this)
     this.spare = null
     attempt.begin(host)
+    noteHost(info, host)
     if (s.span !== null) attempt.trace = startUpstreamSpan(this, s)
     this.attempts.list.push(attempt)
     const action = this.action!

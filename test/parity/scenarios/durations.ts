@@ -8,7 +8,7 @@ import {
   tcpListener,
   upstreamTls,
 } from '../configs/builder.ts'
-import { type Group, get, raw, requestBytes, type Step, scenario, type TlsClient, tcp } from '../scenario.ts'
+import { type Group, get, raw, requestBytes, type Step, scenario, type TlsClient, tcp, together } from '../scenario.ts'
 
 /** Which points in time of connections and handshakes exist for whom, and which come before which: `-` or a number. */
 const CERT =
@@ -43,10 +43,13 @@ const LOG = `access_log: [${JSON.stringify(fileLog(FORMAT))}]`
 const PLAIN: TlsClient = { sni: 'lab.test' }
 
 /** The first attempt gets an answer that is not good enough, the second nobody who takes its connection. */
-const RETRIED = `
-- match: {prefix: /}
+const RETRIED = ['/mended', '/waits/alone', '/waits', '/full', '/']
+  .map(
+    prefix => `
+- match: {prefix: ${prefix}}
   route:
-    cluster: twofold
+    cluster: twofold${prefix.replaceAll('/', '')}
+    timeout: 0.4s
     retry_policy:
       retry_on: 5xx
       num_retries: 1
@@ -56,15 +59,32 @@ const RETRIED = `
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig
           update_frequency: 1
-`
-const RETRIED_FORMAT = `${[
-  'attempts=%UPSTREAM_REQUEST_ATTEMPT_COUNT% host=%UPSTREAM_HOST% id=%UPSTREAM_CONNECTION_ID% tls=%UPSTREAM_TLS_VERSION%',
+`,
+  )
+  .join('')
+const RETRIED_FORMAT = [
+  'attempts=%UPSTREAM_REQUEST_ATTEMPT_COUNT% host=%UPSTREAM_HOST% tls=%UPSTREAM_TLS_VERSION%',
+  'flags=%RESPONSE_FLAGS% tfail=%UPSTREAM_TRANSPORT_FAILURE_REASON% name=%UPSTREAM_HOST_NAME% meta=%UPSTREAM_METADATA(lab:k)%',
   'local=%UPSTREAM_LOCAL_ADDRESS% proto=%UPSTREAM_PROTOCOL% response_ms=%RESPONSE_DURATION% tx_ms=%REQUEST_TX_DURATION%',
   'rest_ms=%RESPONSE_TX_DURATION% pool_ms=%UPSTREAM_CONNECTION_POOL_READY_DURATION%',
   ...SPANS.map(span => `${span.toLowerCase().replace(':', '_to_')}_ms=%COMMON_DURATION(${span}:ms)%`),
-].join(' ')}\n`
+].join(' ')
 
 type Json = Record<string, unknown>
+
+/** The first attempt goes to the first endpoint, the second to the other one. */
+const twofold = (name: string, ...endpoints: string[]): Json => ({
+  ...cluster(name, [], upstreamTls('sni: lab.test')),
+  load_assignment: {
+    cluster_name: name,
+    endpoints: endpoints.map((endpoint, priority) => ({
+      priority,
+      lb_endpoints: [
+        { endpoint: { address: address(endpoint) }, metadata: { filter_metadata: { lab: { k: endpoint } } } },
+      ],
+    })),
+  },
+})
 
 function secured(listener: Json): Json {
   const [first] = listener['filter_chains'] as Json[]
@@ -72,6 +92,8 @@ function secured(listener: Json): Json {
 }
 
 const http = (name: string, to: string) => httpListener(name, { routes: ROUTES(to), hcm: LOG })
+const retried = (name: string, format: string) =>
+  httpListener(name, { routes: RETRIED, hcm: `access_log: [${JSON.stringify(fileLog(format))}]` })
 const through = (name: string, to: string) => tcpListener(name, `cluster: ${to}\n${LOG}`)
 
 /** The first request of a connection comes well after its handshake, the second on the same upstream connection. */
@@ -92,6 +114,7 @@ const group: Group = {
     a: { kind: 'http1' },
     tls: { kind: 'http1', tls: { certificate: 'server', alpn: ['http/1.1'] } },
     echo: { kind: 'tcp' },
+    deaf: { kind: 'tcp', script: 'silent' },
   },
   config: bootstrap(
     [
@@ -101,7 +124,9 @@ const group: Group = {
       secured(through('tcpsecure', 'tls')),
       secured(through('tcpinbound', 'echo')),
       through('tcpclosed', 'closed'),
-      httpListener('retried', { routes: RETRIED, hcm: `access_log: [${JSON.stringify(fileLog(RETRIED_FORMAT))}]` }),
+      retried('retried', `${RETRIED_FORMAT}\n`),
+      // Without a connection the id is the same each time.
+      retried('unconnected', `id=%UPSTREAM_CONNECTION_ID% ${RETRIED_FORMAT}\n`),
     ],
     [
       cluster('a', 'a'),
@@ -113,16 +138,11 @@ const group: Group = {
           'sni: lab.test\ncommon_tls_context: {validation_context: {trusted_ca: {filename: $cert(other.pem)}}}',
         ),
       ),
-      {
-        ...cluster('twofold', [], upstreamTls('sni: lab.test')),
-        load_assignment: {
-          cluster_name: 'twofold',
-          endpoints: ['tls', 'nobody'].map((name, priority) => ({
-            priority,
-            lb_endpoints: [{ endpoint: { address: address(name) } }],
-          })),
-        },
-      },
+      twofold('twofold', 'tls', 'nobody'),
+      twofold('twofoldmended', 'echo', 'tls'),
+      twofold('twofoldwaits', 'tls', 'deaf'),
+      twofold('twofoldwaitsalone', 'deaf', 'tls'),
+      { ...twofold('twofoldfull', 'tls', 'deaf'), circuit_breakers: { thresholds: [{ max_pending_requests: 1 }] } },
       cluster('echo', 'echo'),
       cluster('closed', 'nobody'),
     ],
@@ -146,7 +166,42 @@ const group: Group = {
     scenario(
       'http-retried',
       'What an attempt found out about its upstream is forgotten when the next begins',
-      get('/', { listener: 'retried', up: 'status:503' }),
+      get('/', { listener: 'unconnected', up: 'status:503' }),
+    ),
+    scenario('http-mended', 'Why an attempt failed is forgotten, too', get('/mended', { listener: 'retried' }), [], {
+      upstream: false,
+    }),
+    scenario(
+      'http-waits',
+      'An attempt that waits for its connection is told of with its host',
+      [
+        raw([requestBytes('/waits/alone', { headers: ['x-up: ok'] }), { wait: 100 }, { end: true }], {
+          listener: 'unconnected',
+          responses: 0,
+          methods: [],
+        }),
+        get('/waits', { listener: 'unconnected', up: 'status:503' }),
+        raw([requestBytes('/waits', { headers: ['x-up: status:503'] }), { wait: 100 }, { end: true }], {
+          listener: 'unconnected',
+          responses: 0,
+          methods: [],
+        }),
+      ],
+      [],
+      { upstream: false, logLines: 3 },
+    ),
+    scenario(
+      'http-full',
+      'An attempt that nobody waits for has no host',
+      [
+        get('/full', { listener: 'retried' }),
+        together(get('/full', { listener: 'retried', up: 'status:503' }), [
+          100,
+          get('/full', { listener: 'retried', up: 'status:503' }),
+        ]),
+      ],
+      [],
+      { upstream: false, unordered: true },
     ),
     scenario(
       'tcp-plain',
