@@ -190,9 +190,7 @@ export class TcpProxySession
     this.#sentBefore = upstream.bytesSent
     this.#cluster!.reportOutcome(host, 0, OutlierEvent.ConnectSuccessFinal)
     info.poolAnswer = now
-    info.upstreamHost = host.address.text
-    info.upstreamHostName = host.hostname
-    info.hostMetadata = host.metadata
+    info.noteHost(host)
     info.upstreamLocal = connection.local.text
     info.upstreamConnection = connection
     info.upstream = connection.streamInfo
@@ -207,8 +205,7 @@ export class TcpProxySession
     if (this.#done) return
     const { info } = this
     info.poolAnswer = this.#proxy.timers.now()
-    info.upstreamHost = host.address.text
-    info.upstreamHostName = host.hostname
+    info.noteHost(host)
     if (failure === PoolFailure.Overflow) {
       info.setFlag(ResponseFlag.UpstreamOverflow)
       this.#giveUp()

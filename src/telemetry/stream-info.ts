@@ -50,6 +50,13 @@ export interface SharedState {
   readonly poolKey: string
 }
 
+/** What is told of a host. */
+export interface UpstreamHost {
+  readonly address: Address
+  readonly hostname: string
+  readonly metadata: StreamInfo['hostMetadata']
+}
+
 /**
  * Facts of one HTTP stream or TCP connection, filled in while it runs and read by access loggers, formatters and
  * inspectors. Pooled with its owner: `reset` must leave it as new.
@@ -197,6 +204,13 @@ export class StreamInfo extends StreamTimes {
     this.lastUpstreamRx = -1
     this.poolRequest = -1
     this.poolAnswer = -1
+  }
+
+  /** The host of an attempt, from its beginning on; of a TCP connection, once it has answered or refused. */
+  noteHost(host: UpstreamHost): void {
+    this.upstreamHost = host.address.text
+    this.upstreamHostName = host.hostname
+    this.hostMetadata = host.metadata
   }
 
   forgetHost(): void {

@@ -2,20 +2,12 @@ import type { CodecStream } from '../../codec/codec.ts'
 import { HeaderBlock } from '../../codec/header-block.ts'
 import type { StreamInfo } from '../../telemetry/stream-info.ts'
 import { ResponseOrigin } from '../../upstream/response-code-stats.ts'
-import type { Host } from '../../upstream/upstream.ts'
 import type { RouterRequest } from './router-request.ts'
 import type { UpstreamRequest } from './upstream-request.ts'
 
-/** The host of an attempt, which the log of the stream names from the beginning of the attempt on. */
-export function noteHost(info: StreamInfo, host: Host): void {
-  info.upstreamHost = host.address.text
-  info.upstreamHostName = host.hostname
-  info.hostMetadata = host.metadata
-}
-
-/** The same, with its connection when it has one. */
+/** The host and connection of an attempt, as the log of the stream names them. */
 export function noteUpstream(info: StreamInfo, attempt: UpstreamRequest): void {
-  noteHost(info, attempt.host)
+  info.noteHost(attempt.host)
   const { connection } = attempt
   if (connection === null) return
   info.upstreamLocal = connection.directLocal.text

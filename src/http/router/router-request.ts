@@ -7,7 +7,7 @@ import { autoServerName } from '../../upstream/auto-sni.ts'
 import { type Cluster, type Host, OutlierEvent, PoolFailure } from '../../upstream/upstream.ts'
 import type { RouterFilter } from '../filters/router.ts'
 import type { ResponseSource, StreamContext } from '../stream-context.ts'
-import { noteHost, noteUpstream } from './attempt-facts.ts'
+import { noteUpstream } from './attempt-facts.ts'
 import { Attempts } from './attempts.ts'
 import { respondDirectly } from './direct-response.ts'
 import { HostPick } from './host-pick.ts'
@@ -355,7 +355,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     const attempt = this.spare ?? new UpstreamRequest(this)
     this.spare = null
     attempt.begin(host)
-    noteHost(info, host)
+    info.noteHost(host)
     if (s.span !== null) attempt.trace = startUpstreamSpan(this, s)
     this.attempts.list.push(attempt)
     const action = this.action!

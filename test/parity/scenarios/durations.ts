@@ -107,6 +107,11 @@ const twice = (listener: string, tls: TlsClient): Step =>
 const late = (path: string, listener: string, tls: TlsClient): Step =>
   raw([{ wait: 100 }, requestBytes(path)], { listener, tls, responses: 1, methods: ['GET'] })
 const ONE = { logLines: 1 }
+const told = (name: string, to: string) =>
+  tcpListener(
+    name,
+    `cluster: ${to}\nmax_connect_attempts: 2\naccess_log: [${JSON.stringify(fileLog(`id=%UPSTREAM_CONNECTION_ID% ${RETRIED_FORMAT}\n`))}]`,
+  )
 
 const group: Group = {
   name: 'durations',
@@ -125,6 +130,7 @@ const group: Group = {
       secured(through('tcpinbound', 'echo')),
       through('tcpclosed', 'closed'),
       retried('retried', `${RETRIED_FORMAT}\n`),
+      told('toldclosed', 'unreachable'),
       // Without a connection the id is the same each time.
       retried('unconnected', `id=%UPSTREAM_CONNECTION_ID% ${RETRIED_FORMAT}\n`),
     ],
@@ -139,6 +145,7 @@ const group: Group = {
         ),
       ),
       twofold('twofold', 'tls', 'nobody'),
+      twofold('unreachable', 'nobody'),
       twofold('twofoldmended', 'echo', 'tls'),
       twofold('twofoldwaits', 'tls', 'deaf'),
       twofold('twofoldwaitsalone', 'deaf', 'tls'),
@@ -221,6 +228,13 @@ const group: Group = {
       'tcp-inbound',
       "The client's handshake counts as the upstream's for tcp_proxy",
       tcp('tcpinbound', [{ wait: 100 }, 'hi', { wait: 200 }, { end: true }], { tls: PLAIN }),
+      [],
+      ONE,
+    ),
+    scenario(
+      'tcp-told',
+      'A host that refuses tcp_proxy is told of with its metadata',
+      tcp('toldclosed', [{ closed: true }]),
       [],
       ONE,
     ),
