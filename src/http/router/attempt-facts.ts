@@ -10,6 +10,8 @@ export function noteUpstream(info: StreamInfo, attempt: UpstreamRequest): void {
   info.noteHost(attempt.host)
   const { connection } = attempt
   if (connection === null) return
+  // It may be that of a hedge.
+  info.upstreamTransportFailure = ''
   info.upstreamLocal = connection.directLocal.text
   info.upstreamConnection = connection
   info.upstream = connection.streamInfo

@@ -239,7 +239,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     const info = s.info
     const now = this.timers.now()
     this.upstreamStarted = true
-    info.poolAnswer = now
+    if (info.poolAnswer < 0) info.poolAnswer = now
     this.cluster!.reportOutcome(attempt.host, 0, OutlierEvent.ConnectSuccess)
     this.charges.started()
     noteUpstream(info, attempt)
@@ -293,7 +293,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
       this.cluster!.reportOutcome(attempt.host, 0, event)
     }
     const { info } = this.s!
-    info.poolAnswer = this.timers.now()
+    if (info.poolAnswer < 0) info.poolAnswer = this.timers.now()
     // A pool that takes nobody into its queue has not chosen a connection yet, and Envoy's log names no host then.
     if (failure === PoolFailure.PendingOverflow) info.forgetHost()
     else noteUpstream(info, attempt)
@@ -348,9 +348,11 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     const cluster = this.cluster!
     const { info } = s
     info.upstreamHostsAttempted.push(host.address.text)
-    // Of a hedge both are under way, and whichever answers is told of.
-    if (info.poolRequest >= 0 && this.attempts.list.length === 0) info.forgetAttempt()
-    info.poolRequest = this.timers.now()
+    // Of a hedge both are under way: times count from the first one, and whichever answers is told of.
+    if (this.attempts.list.length === 0) {
+      if (info.poolRequest >= 0) info.forgetAttempt()
+      info.poolRequest = this.timers.now()
+    }
     this.pick.chosen(host)
     const attempt = this.spare ?? new UpstreamRequest(this)
     this.spare = null

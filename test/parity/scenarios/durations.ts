@@ -43,14 +43,16 @@ const LOG = `access_log: [${JSON.stringify(fileLog(FORMAT))}]`
 const PLAIN: TlsClient = { sni: 'lab.test' }
 
 /** The first attempt gets an answer that is not good enough, the second nobody who takes its connection. */
-const RETRIED = ['/mended', '/waits/alone', '/waits', '/full', '/']
+const RETRIED = ['/mended', '/waits/alone', '/waits', '/full', '/hedge/refused', '/hedge/waits', '/']
   .map(
     prefix => `
 - match: {prefix: ${prefix}}
   route:
     cluster: twofold${prefix.replaceAll('/', '')}
     timeout: 0.4s
+    ${prefix.startsWith('/hedge') ? 'hedge_policy: {hedge_on_per_try_timeout: true}' : ''}
     retry_policy:
+      ${prefix.startsWith('/hedge') ? 'per_try_timeout: 0.1s' : ''}
       retry_on: 5xx
       num_retries: 1
       retry_back_off: {base_interval: 0.001s}
@@ -149,6 +151,8 @@ const group: Group = {
       twofold('twofoldmended', 'echo', 'tls'),
       twofold('twofoldwaits', 'tls', 'deaf'),
       twofold('twofoldwaitsalone', 'deaf', 'tls'),
+      twofold('twofoldhedgerefused', 'tls', 'nobody'),
+      twofold('twofoldhedgewaits', 'tls', 'deaf'),
       { ...twofold('twofoldfull', 'tls', 'deaf'), circuit_breakers: { thresholds: [{ max_pending_requests: 1 }] } },
       cluster('echo', 'echo'),
       cluster('closed', 'nobody'),
@@ -196,6 +200,16 @@ const group: Group = {
       ],
       [],
       { upstream: false, logLines: 3 },
+    ),
+    scenario(
+      'http-hedged',
+      'Of a hedge that comes to nothing the log says nothing when the first attempt answers',
+      [
+        get('/hedge/refused', { listener: 'retried', up: 'delay:200,ok' }),
+        get('/hedge/waits', { listener: 'retried', up: 'delay:200,ok' }),
+      ],
+      [],
+      { upstream: false },
     ),
     scenario(
       'http-full',
