@@ -40,15 +40,15 @@ export function readConfiguration(
   const own = read.set === null ? [] : [read.set]
   const given = (sets.length > 0 ? sets : own).map(set => ({ ...set, resources: prune(set.resources, without) }))
   const everything = [bootstrap, ...given.flatMap(set => set.resources)]
-  const { controlPlane, files: paths } = findSources(everything, name)
-  const files = new Map(paths.map(path => [path, prune(readWatchedFile(path), without)] as const))
+  const { controlPlane, files } = readSources(everything, name, without)
+  const found = [...files.values()].flat()
   const notes = new Notes(given.flatMap(set => set.notes))
-  const standIns = given.map(set => withStandIns(set, bootstrap, notes))
-  const { pushes, identity } = withSecrets(controlPlane.size === 0 ? [] : standIns, bootstrap, notes)
+  const standIns = given.map(set => withStandIns(set, [...staticClusters(bootstrap), ...found], notes))
+  const { pushes, identity } = withSecrets(controlPlane.size === 0 ? [] : standIns, [bootstrap, ...found], notes)
   const foreignStats = checkControlPlane(bootstrap, controlPlane, given, name)
   addNode(bootstrap, pushes.length > 0 || files.size > 0, notes)
   const configuration = { bootstrap, pushes, controlPlane, foreignStats, files, identity, notes: notes.list() }
-  const later = [...[...files.values()].flat(), ...pushes.flat()]
+  const later = [...found, ...pushes.flat()]
   const fixed = listField(objectField(bootstrap, 'static_resources'), 'listeners')
   if (fixed.length === 0 && !later.some(one => isTyped(one, 'Listener')))
     throw new CompareError(
@@ -71,13 +71,39 @@ function readBootstrap(text: string, name: string): { bootstrap: JsonObject; set
   return { bootstrap: dump.bootstrap, set: { from: name, notes: [], ...dump } }
 }
 
+/** All that the values name, and what is named by the files: clusters of one may have their endpoints in another. */
+function readSources(
+  values: readonly unknown[],
+  name: string,
+  without: readonly string[],
+): Pick<Configuration, 'controlPlane' | 'files'> {
+  const controlPlane = new Set<string>()
+  const files = new Map<string, readonly JsonObject[]>()
+  const read = (within: readonly unknown[], from: string): void => {
+    const sources = findSources(within, from)
+    for (const cluster of sources.controlPlane) controlPlane.add(cluster)
+    for (const path of sources.files) {
+      if (files.has(path)) continue
+      const list = prune(readWatchedFile(path), without)
+      files.set(path, list)
+      read(list, path)
+    }
+  }
+  read(values, name)
+  return { controlPlane, files }
+}
+
+function staticClusters(bootstrap: JsonObject): readonly JsonObject[] {
+  return listField(objectField(bootstrap, 'static_resources'), 'clusters')
+}
+
 function checkControlPlane(
   bootstrap: JsonObject,
   wanted: ReadonlySet<string>,
   given: readonly ResourceSet[],
   name: string,
 ): string[] {
-  const clusters = listField(objectField(bootstrap, 'static_resources'), 'clusters')
+  const clusters = staticClusters(bootstrap)
   const foreign: string[] = []
   for (const cluster of wanted) {
     const found = clusters.find(one => field(one, 'name') === cluster)
@@ -105,14 +131,10 @@ function checkControlPlane(
   return foreign
 }
 
-/** Endpoints that a dump does not tell, as it was asked for without them. */
-function withStandIns(set: ResourceSet, bootstrap: JsonObject, notes: Notes): readonly JsonObject[] {
+/** Endpoints that a dump does not tell, as it was asked for without them. `fixed`: clusters that come otherwise. */
+function withStandIns(set: ResourceSet, fixed: readonly JsonObject[], notes: Notes): readonly JsonObject[] {
   if (set.hasEndpoints) return set.resources
-  const clusters = [
-    ...listField(objectField(bootstrap, 'static_resources'), 'clusters'),
-    ...set.resources.filter(one => isTyped(one, 'Cluster')),
-  ]
-  const wanted = new Set(wantedEndpoints(clusters))
+  const wanted = new Set(wantedEndpoints([...fixed, ...set.resources.filter(one => isTyped(one, 'Cluster'))]))
   if (wanted.size > 0)
     notes.add(
       `${set.from} has no endpoints (ask for /config_dump?include_eds): one stand-in for each of ${wanted.size} clusters`,

@@ -21,18 +21,19 @@ const REDACTED = /\[redacted\]|W3JlZGFjdGVkXQ==/
 
 /**
  * The pushes with certificates for every secret that is wanted and not there: dumps do not tell private keys, and
- * listeners wait for them. Who verifies is then given the authority that signed these. `identity` is for the client.
+ * listeners wait for them. Who verifies is then given the authority that signed these. `fixed`: what wants secrets beside the
+ * pushes. `identity` is for the client.
  */
 export function withSecrets(
   pushes: readonly (readonly JsonObject[])[],
-  bootstrap: JsonObject,
+  fixed: readonly JsonObject[],
   notes: Notes,
 ): { readonly pushes: readonly (readonly JsonObject[])[]; readonly identity: Identity | null } {
   let identity: Identity | null = null
   const completed = pushes.map(push => {
     const given = new Map(push.filter(one => isTyped(one, 'Secret')).map(one => [nameOf(one), one]))
     const lacks = (name: string): boolean => !given.has(name) || REDACTED.test(JSON.stringify(given.get(name)))
-    const wanted = wantedSecrets([bootstrap, push])
+    const wanted = wantedSecrets([fixed, push])
     const certificates = wanted.filter(({ by }) => by === 'tls_certificate_sds_secret_configs')
     const made = certificates.some(({ name }) => lacks(name))
     for (const { name, by } of wanted) {

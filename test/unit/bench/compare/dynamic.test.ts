@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs'
 import t from 'tap'
 import { readConfiguration } from '../../../../bench/compare/configuration.ts'
 import type { JsonObject } from '../../../../bench/compare/json.ts'
@@ -148,5 +149,30 @@ t.test('a dump without endpoints: one stand-in for each cluster that asks for so
 t.test('resources that nobody asks for are refused', t => {
   const fixed = `static_resources: {listeners: [{name: l, address: {socket_address: {address: 0.0.0.0, port_value: 1}}}]}`
   t.throws(() => readConfiguration(fixed, 'b.yaml', sets), { message: /one\.yaml: b\.yaml asks no control plane/ })
+  t.end()
+})
+
+t.test('files that are named in watched files are read and moved too', t => {
+  const files = t.testdir({})
+  const file = (name: string) => `{path_config_source: {path: ${files}/${name}}}`
+  const write = (name: string, resource: string) => writeFileSync(`${files}/${name}`, `resources: [${resource}]`)
+  write(
+    'cds.yaml',
+    `{"@type": ${CONFIG}.cluster.v3.Cluster, name: up, type: EDS, eds_cluster_config: {eds_config: ${file('eds.yaml')}}}`,
+  )
+  write(
+    'eds.yaml',
+    `{"@type": ${CONFIG}.endpoint.v3.ClusterLoadAssignment, cluster_name: up, endpoints: [{lb_endpoints: [${host('10.0.0.1')}]}]}`,
+  )
+  const listener = '{name: l, address: {socket_address: {address: 0.0.0.0, port_value: 1}}}'
+  const watching = `{dynamic_resources: {cds_config: ${file('cds.yaml')}}, static_resources: {listeners: [${listener}]}}`
+  const moved = rewrite(readConfiguration(watching, 'b.yaml'), places())
+  t.same(
+    moved.files.map(({ path }) => path),
+    ['/tmp/f/watched-0.json', '/tmp/f/watched-1.json'],
+  )
+  t.match(moved.text, '"path": "/tmp/f/watched-0.json"')
+  t.match(moved.files[0]!.text, '"path": "/tmp/f/watched-1.json"')
+  t.match(moved.files[1]!.text, /"address": "127\.0\.0\.1"/)
   t.end()
 })
