@@ -159,10 +159,17 @@ function addLog(filter: JsonObject, path: string): void {
   ])
 }
 
-/** Logs of the configuration itself; before the one that compare adds. */
+/**
+ * Logs of the configuration itself; before the one that compare adds. One file stays one file: a later push that changes nothing about
+ * a log must not change its listener.
+ */
 export function moveLogs(within: unknown, folder: string): void {
-  let logs = 0
+  const moved = new Map<string, string>()
   for (const value of objectsWithin(within)) {
-    if (isTyped(value, 'FileAccessLog')) setField(value, 'path', `${folder}/access-${logs++}.log`)
+    if (!isTyped(value, 'FileAccessLog')) continue
+    const original = String(field(value, 'path') ?? '')
+    const path = moved.get(original) ?? `${folder}/access-${moved.size}.log`
+    moved.set(original, path)
+    setField(value, 'path', path)
   }
 }

@@ -83,6 +83,29 @@ t.test('places are asked for once, whatever the number of pushes, and stay the s
   t.end()
 })
 
+t.test('a listener that a later push does not change is the same after rewriting, with the files of its logs', t => {
+  const log = (path: string) =>
+    `{name: f, typed_config: {"@type": ${TYPE}.access_loggers.file.v3.FileAccessLog, path: ${path}}}`
+  const listener = (name: string, ...paths: string[]) =>
+    `{"@type": ${CONFIG}.listener.v3.Listener, name: ${name}, address: {socket_address: {address: 0.0.0.0, port_value: 1}}, access_log: [${paths.map(log)}]}`
+  const files = t.testdir({
+    'one.yaml': `resources: [${listener('kept', '/a', '/b')}]`,
+    'two.yaml': `resources: [${listener('new', '/c', '/a')}, ${listener('kept', '/a', '/b')}]`,
+  })
+  const both = ['one', 'two'].map(name => readResourceSet(`${files}/${name}.yaml`))
+  const { pushes } = rewrite(readConfiguration(BOOTSTRAP, 'b.yaml', both), places())
+  t.same(pushes[1]![1], pushes[0]![0])
+  const paths = (one: unknown) => JSON.stringify(one).match(/access-\d/g)
+  t.same(
+    [paths(pushes[1]![0]), paths(pushes[1]![1])],
+    [
+      ['access-2', 'access-0'],
+      ['access-0', 'access-1'],
+    ],
+  )
+  t.end()
+})
+
 t.test('a listener that only redirected connections reach has a port for each destination', t => {
   const shape = { name: 'inbound', originalAddress: '0.0.0.0' }
   t.same(result.listeners, [
