@@ -78,6 +78,6 @@ async function overHttp2(entry: TraceEntry, place: RewrittenListener, manner: Ma
     headers: answer.headers,
     body: answer.body.toString('latin1'),
     trailers: answer.trailers,
-    connection: [fate, ...(answer.complete ? [] : ['answer incomplete']), ...ends].join(', '),
+    connection: [fate, ...(answer.complete || answer.status === null ? [] : ['answer incomplete']), ...ends].join(', '),
   }
 }

@@ -4,7 +4,7 @@ import type { Configuration } from './configuration.ts'
 import { differ, differAnswers, differStats } from './differ.ts'
 import { NORMALISATION } from './normalise.ts'
 import { CompareError, type CompareOptions } from './options.ts'
-import type { Comparison, PushComparison, RequestComparison } from './result.ts'
+import type { Comparison, Exchange, PushComparison, RequestComparison } from './result.ts'
 import type { RewrittenListener } from './rewrite-listener.ts'
 import { Side } from './side.ts'
 import type { Trace, TraceEntry } from './trace.ts'
@@ -95,7 +95,7 @@ export async function compare(
       pushes,
       requests,
       stats,
-      notes: [...trace.notes, ...envoy.rewritten.notes, ...overruled],
+      notes: [...trace.notes, ...envoy.rewritten.notes, ...overruled, ...unanswered(requests)],
       normalisation: NORMALISATION,
     }
     return { comparison, listeners }
@@ -103,6 +103,20 @@ export async function compare(
     process.off('SIGINT', stop).off('SIGTERM', stop)
     await Promise.all(sides.map(side => side.stop()))
   }
+}
+
+/** That both say nothing is no agreement that anybody wants to hear about: the listener was rejected, or is not for such requests. */
+function unanswered(requests: readonly RequestComparison[]): string[] {
+  const silent = requests.filter(({ envoy, remora }) => isSilent(envoy) && isSilent(remora))
+  const [first] = silent
+  if (first === undefined) return []
+  return [
+    `${silent.length} of ${requests.length} requests were answered by neither, the first is ${first.number}. ${first.method} ${first.url}: ${first.envoy.status}`,
+  ]
+}
+
+function isSilent({ status }: Exchange): boolean {
+  return status.startsWith('no answer')
 }
 
 /**

@@ -55,12 +55,18 @@ export function differAnswers(envoy: readonly TypeAnswer[], remora: readonly Typ
   return out
 }
 
+/** What became of what was sent: one NACK counts. */
+export function verdictOf({ rejections, answered }: TypeAnswer): 'ACK' | 'NACK' | 'no answer' {
+  if (rejections.length > 0) return 'NACK'
+  return answered ? 'ACK' : 'no answer'
+}
+
 function answerText(answer: TypeAnswer | undefined): string {
   if (answer === undefined) return 'not asked for'
-  const { names, absent, rejections, answered } = answer
-  const said = rejections.length > 0 ? `NACK: ${rejections.join('; ')}` : answered ? 'ACK' : 'no answer'
+  const { names, absent, rejections } = answer
+  const why = rejections.length === 0 ? '' : `: ${rejections.join('; ')}`
   const missing = absent.length === 0 ? '' : `; in vain: ${absent.join(', ')}`
-  return `${said}; got ${names.length}: ${names.join(', ')}${missing}`
+  return `${verdictOf(answer)}${why}; got ${names.length}: ${names.join(', ')}${missing}`
 }
 
 /** By name, values of one name in their order; then the order of the names that both have equally often. */

@@ -1,6 +1,7 @@
 import { micros, spread } from '../load/report/format.ts'
 import { shortName } from '../load/report/peers.ts'
 import type { CaseResult } from '../load/result.ts'
+import { verdictOf } from './differ.ts'
 import type { Comparison, Difference, PushComparison, RequestComparison } from './result.ts'
 
 const LONGEST = 160
@@ -49,9 +50,7 @@ export function summaryText({ pushes, requests, stats, notes, equal }: Compariso
 
 /** What the last push brought to the real Envoy: most readers want to know that it was not rejected. */
 function answersText(pushes: readonly PushComparison[]): string {
-  const types = pushes.at(-1)!.envoy.map(({ type, names, rejections }) => {
-    return `${type} ${rejections.length > 0 ? 'NACK' : 'ACK'} (${names.length})`
-  })
+  const types = pushes.at(-1)!.envoy.map(answer => `${answer.type} ${verdictOf(answer)} (${answer.names.length})`)
   return types.join(', ') || 'nothing was asked for'
 }
 

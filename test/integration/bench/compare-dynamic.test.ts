@@ -220,15 +220,20 @@ t.test('both reject a listener whose zipkin collector is no cluster, in the same
   const push = file('zipkin.json', {
     resources: [listener('plain', 8080, inline), listener('traced', 8081, { ...inline, tracing })],
   })
-  const urls = file('zipkin.txt', 'http://a.test:8080/\n')
+  const urls = file('zipkin.txt', 'http://a.test:8080/\nhttp://a.test:8081/\n')
   const { status, out, errors } = await compare(
     ...['--envoy', envoy, '--config', delta, '--trace', urls, '--resources', push, '--json'],
   )
   t.equal(status, 0, errors)
-  const listeners = (JSON.parse(out) as Comparison).pushes[0]!.remora.find(({ type }) => type === 'Listener')
+  const { pushes, notes } = JSON.parse(out) as Comparison
+  const listeners = pushes[0]!.remora.find(({ type }) => type === 'Listener')
   t.same(listeners?.rejections, [
     "Error adding/updating listener(s) traced: envoy.tracers.zipkin: unknown cluster 'nobody'",
   ])
+  t.match(
+    notes.join('\n'),
+    '1 of 2 requests were answered by neither, the first is 2. GET http://a.test:8081/: no answer: refused',
+  )
 })
 
 t.test('a push that only one of them rejects, and a type that only one asks for, are found', async t => {

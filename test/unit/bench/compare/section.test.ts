@@ -56,3 +56,15 @@ t.test('answers of strangers are text on the page and harmless on a terminal', t
   t.match(text, '0 of 1 requests agree; 5 stat names are common, 2 differ\ndifferent')
   t.end()
 })
+
+t.test('the end of the output does not call a push accepted that nobody answered', t => {
+  const answer = { type: 'Cluster', names: ['a', 'b'], absent: [], rejections: [], answered: true }
+  const said = (envoy: object): string => {
+    const push = { number: 1, from: 'f', envoy: [{ ...answer, ...envoy }], remora: [], differences: [] }
+    return summaryText({ ...COMPARISON, pushes: [push] })
+  }
+  t.match(said({}), 'Cluster ACK (2)')
+  t.match(said({ rejections: ['no good'] }), 'Cluster NACK (2)')
+  t.match(said({ answered: false }), 'Cluster no answer (2)')
+  t.end()
+})
