@@ -20,17 +20,19 @@ export class ControlPlane {
   private readonly server = new AdsServer(event => this.onEvent(event))
   private readonly types = new Map<string, TypeState>()
   private lastEvent = 0
-  /** On 127.0.0.1. */
-  readonly port: number
+  private bound = 0
 
-  private constructor(port: number) {
-    this.port = port
+  private constructor() {}
+
+  static async start(): Promise<ControlPlane> {
+    const plane = new ControlPlane()
+    plane.bound = await plane.server.listen('127.0.0.1:0')
+    return plane
   }
 
-  static async start(port: number): Promise<ControlPlane> {
-    const plane = new ControlPlane(port)
-    await plane.server.listen(`127.0.0.1:${port}`)
-    return plane
+  /** On 127.0.0.1. */
+  get port(): number {
+    return this.bound
   }
 
   /** Throws CompareError when a resource is no message of its type. */
@@ -51,12 +53,12 @@ export class ControlPlane {
   /** As `answers`, without waiting. */
   summary(): readonly TypeAnswer[] {
     return [...this.types]
-      .map(([type, { names, absent, rejections, answered }]) => ({
+      .map(([type, state]) => ({
         type,
-        names: [...names].sort(),
-        absent: [...absent].sort(),
-        rejections: [...rejections],
-        answered,
+        names: [...state.names].sort(),
+        absent: [...state.absent].sort(),
+        rejections: [...state.rejections],
+        answered: state.answered,
       }))
       .sort((a, b) => (a.type < b.type ? -1 : 1))
   }
@@ -69,12 +71,14 @@ export class ControlPlane {
     return Date.now() - this.lastEvent >= QUIET_MS && [...this.types.values()].every(({ answered }) => answered)
   }
 
-  private onEvent({ kind, type, names, absent, reason }: AdsEvent): void {
+  private onEvent({ kind, stream, type, names, absent, reason }: AdsEvent): void {
     this.lastEvent = Date.now()
+    if (kind === 'disconnected') for (const state of this.types.values()) state.lose(stream)
     if (kind !== 'sent' && kind !== 'ack' && kind !== 'nack') return
     const state = this.types.get(type) ?? new TypeState()
     this.types.set(type, state)
-    state.answered = kind !== 'sent'
+    if (kind === 'sent') state.waiting.add(stream)
+    else state.answer(stream)
     for (const name of names) state.names.add(name)
     for (const name of absent) state.absent.add(name)
     if (kind === 'nack') state.rejections.add(reason)
@@ -85,7 +89,23 @@ class TypeState {
   readonly names = new Set<string>()
   readonly absent = new Set<string>()
   readonly rejections = new Set<string>()
-  answered = false
+  /** Streams that owe an answer: proxies open one per secret, or per cluster, where the configuration has no aggregated one. */
+  readonly waiting = new Set<number>()
+  /** One that owed an answer is gone. The next answer ends this: proxies connect again. */
+  private lost = false
+
+  get answered(): boolean {
+    return this.waiting.size === 0 && !this.lost
+  }
+
+  answer(stream: number): void {
+    this.waiting.delete(stream)
+    this.lost = false
+  }
+
+  lose(stream: number): void {
+    if (this.waiting.delete(stream)) this.lost = true
+  }
 }
 
 function encode(resource: JsonObject): Resource {

@@ -217,7 +217,7 @@ class Spare {
     for (let i = 0; i < wanted * 2; i++) spare.ports.push(await free.take())
     if (work.config.controlPlane.size === 0) return spare
     const { ControlPlane } = await import('./control-plane.ts')
-    for (let i = 0; i < 2; i++) spare.planes.push(await ControlPlane.start(await free.take()))
+    for (let i = 0; i < 2; i++) spare.planes.push(await ControlPlane.start())
     return spare
   }
 }

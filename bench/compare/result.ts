@@ -41,7 +41,7 @@ export interface TypeAnswer {
   readonly absent: readonly string[]
   /** Why it was rejected, without repetitions; empty for an ACK. */
   readonly rejections: readonly string[]
-  /** The last that was sent had an answer. */
+  /** Every stream answered what it was sent last. */
   readonly answered: boolean
 }
 

@@ -77,10 +77,9 @@ export class Side {
     try {
       const ports = await reserve(configuration, options.free, recorder, options.realUpstreams)
       if (configuration.controlPlane.size > 0) {
-        const port = await options.free.take()
-        purposes.set(port, 'the control plane')
         // It brings gRPC and the descriptors of all messages.
-        plane = await (await import('./control-plane.ts')).ControlPlane.start(port)
+        plane = await (await import('./control-plane.ts')).ControlPlane.start()
+        purposes.set(plane.port, 'the control plane')
       }
       const rewritten = rewrite(configuration, {
         port: purpose => {

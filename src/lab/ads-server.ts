@@ -51,6 +51,7 @@ export class AdsServer {
   readonly #server = new Server()
   readonly #sessions = new Set<AdsSession>()
   readonly #report: (event: AdsEvent) => void
+  #streams = 0
   #snapshot: Snapshot = { shared: [], perNode: new Map() }
 
   constructor(report: (event: AdsEvent) => void) {
@@ -62,9 +63,9 @@ export class AdsServer {
       service[`Delta${resources}`] = { ...INCREMENTAL, path: `${path}/Delta${resources}` }
       service[`Stream${resources}`] = { ...STATE_OF_THE_WORLD, path: `${path}/Stream${resources}` }
       methods[`Delta${resources}`] = (stream: DeltaStream) =>
-        this.#open(stream, new DeltaSession(stream, () => this.#snapshot, this.#report))
+        this.#open(stream, new DeltaSession(stream, ++this.#streams, () => this.#snapshot, this.#report))
       methods[`Stream${resources}`] = (stream: SotwStream) =>
-        this.#open(stream, new SotwSession(stream, () => this.#snapshot, this.#report))
+        this.#open(stream, new SotwSession(stream, ++this.#streams, () => this.#snapshot, this.#report))
     }
     this.#server.addService(service, methods)
   }
@@ -99,7 +100,7 @@ export class AdsServer {
     const end = (): void => {
       if (!this.#sessions.delete(session)) return
       const nothing = { type: '', version: '', count: 0, names: [], absent: [], reason: '' }
-      this.#report({ kind: 'disconnected', node: session.node, ...nothing })
+      this.#report({ kind: 'disconnected', stream: session.stream, node: session.node, ...nothing })
     }
     stream.on('end', () => {
       stream.end()

@@ -3,6 +3,8 @@ import { resourcesOf, type Snapshot, versionOf } from './resource-files.ts'
 /** What happened between a node and the control plane, to be shown to a person. */
 export interface AdsEvent {
   readonly kind: 'connected' | 'disconnected' | 'sent' | 'ack' | 'nack'
+  /** A number of its own for each: a node may have one for all types, or many for one type. */
+  readonly stream: number
   /** Pod name of the node; `?` before its first request. */
   readonly node: string
   /** `Cluster`, `Listener`, … ; empty for connections. */
@@ -32,11 +34,13 @@ const NONE: readonly string[] = []
 /** What a stream of either protocol has. */
 export abstract class AdsSession {
   node = '?'
+  readonly stream: number
   readonly #current: () => Snapshot
   readonly #report: (event: AdsEvent) => void
   #nonce = 0
 
-  constructor(current: () => Snapshot, report: (event: AdsEvent) => void) {
+  constructor(stream: number, current: () => Snapshot, report: (event: AdsEvent) => void) {
+    this.stream = stream
     this.#current = current
     this.#report = report
   }
@@ -91,6 +95,16 @@ export abstract class AdsSession {
     reason: string,
   ): void {
     const type = typeUrl.split('.').at(-1) ?? ''
-    this.#report({ kind, node: this.node, type, version, count: names.length, names, absent, reason })
+    this.#report({
+      kind,
+      stream: this.stream,
+      node: this.node,
+      type,
+      version,
+      count: names.length,
+      names,
+      absent,
+      reason,
+    })
   }
 }

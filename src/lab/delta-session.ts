@@ -24,8 +24,8 @@ export class DeltaSession extends AdsSession {
   readonly #stream: DeltaStream
   readonly #subscriptions = new Map<string, Subscription>()
 
-  constructor(stream: DeltaStream, current: () => Snapshot, report: (event: AdsEvent) => void) {
-    super(current, report)
+  constructor(stream: DeltaStream, number: number, current: () => Snapshot, report: (event: AdsEvent) => void) {
+    super(number, current, report)
     this.#stream = stream
     stream.on('data', (request: DeltaRequestMessage) => this.#onRequest(request))
   }

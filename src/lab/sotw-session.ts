@@ -35,8 +35,8 @@ export class SotwSession extends AdsSession {
   readonly #stream: SotwStream
   readonly #subscriptions = new Map<string, Subscription>()
 
-  constructor(stream: SotwStream, current: () => Snapshot, report: (event: AdsEvent) => void) {
-    super(current, report)
+  constructor(stream: SotwStream, number: number, current: () => Snapshot, report: (event: AdsEvent) => void) {
+    super(number, current, report)
     this.#stream = stream
     stream.on('data', (request: SotwRequest) => this.#onRequest(request))
   }
