@@ -1,15 +1,13 @@
-import { spawn } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Comparison } from '../../../bench/compare/result.ts'
+import { editingProxy, type Outcome, REMORA, runCompare } from './compare-command.ts'
 
 t.setTimeout(280_000)
 
-const ROOT = join(import.meta.dirname, '../../..')
-const REMORA = join(ROOT, 'bin/envoy')
-const ISTIO = join(ROOT, 'test/fixtures/istio')
+const ISTIO = join(import.meta.dirname, '../../fixtures/istio')
 const folder = mkdtempSync(join(tmpdir(), 'remora-compare-dynamic-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -130,21 +128,8 @@ const sotw = file('sotw.json', bootstrap('GRPC'))
 const first = file('first.json', resources('first'))
 const second = file('second.json', resources('second'))
 
-async function compare(...argv: string[]): Promise<{ status: number | null; out: string; errors: string }> {
-  // Nobody else's: the command counts up from there.
-  const common = ['compare', '--no-measure', '--first-port', '24300']
-  const child = spawn(join(ROOT, 'bin/remora'), [...common, ...argv], { cwd: folder })
-  let out = ''
-  let errors = ''
-  child.stdout.on('data', chunk => {
-    out += chunk
-  })
-  child.stderr.on('data', chunk => {
-    errors += chunk
-  })
-  const status = await new Promise<number | null>(resolve => child.once('close', resolve))
-  return { status, out, errors }
-}
+const FIRST_PORT = 24300
+const compare = (...argv: string[]): Promise<Outcome> => runCompare(folder, FIRST_PORT, ['--no-measure', ...argv])
 
 const envoy = process.env['ENVOY_BINARY'] ?? ''
 const skip = !existsSync(envoy) && 'no real Envoy (ENVOY_BINARY)'
@@ -237,25 +222,13 @@ t.test('both reject a listener whose zipkin collector is no cluster, in the same
 })
 
 t.test('a push that only one of them rejects, and a type that only one asks for, are found', async t => {
-  const edit = `config => {
+  const edit = `text => {
+    const config = JSON.parse(text)
     delete config.dynamic_resources.cds_config
     config.static_resources.clusters = config.static_resources.clusters.filter(({ name }) => name === 'xds')
+    return JSON.stringify(config)
   }`
-  const program = `import { readFileSync, writeFileSync } from 'node:fs'
-import { spawn } from 'node:child_process'
-const argv = process.argv.slice(2)
-const at = argv.indexOf('-c') + 1
-if (at > 0) {
-  const config = JSON.parse(readFileSync(argv[at], 'utf8'))
-  ;(${edit})(config)
-  writeFileSync(argv[at], JSON.stringify(config))
-}
-const child = spawn(${JSON.stringify(REMORA)}, argv, { stdio: 'inherit' })
-for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => child.kill(signal))
-child.on('exit', code => process.exit(code ?? 1))
-`
-  const fake = file('fake', `#!/bin/sh\nexec ${process.execPath} ${file('fake.mjs', program)} "$@"\n`)
-  chmodSync(fake, 0o755)
+  const fake = editingProxy(folder, 'fake', edit)
   const routes = [{ match: { prefix: '/' }, route: { cluster: 'other' } }]
   const inline = { rds: undefined, route_config: { virtual_hosts: [{ name: 'v', domains: ['*'], routes }] } }
   const push = file('routed.json', {

@@ -1,13 +1,13 @@
-import { spawn, spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Comparison } from '../../../bench/compare/result.ts'
+import { editingProxy, type Outcome, REMORA, runCompare } from './compare-command.ts'
 
 t.setTimeout(280_000)
 
-const ROOT = join(import.meta.dirname, '../../..')
 const folder = mkdtempSync(join(tmpdir(), 'remora-compare-test-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -77,46 +77,14 @@ const TRACE = JSON.stringify({
 })
 const config = file('envoy.yaml', CONFIG)
 const trace = file('trace.har', TRACE)
-const REMORA = join(ROOT, 'bin/envoy')
 
 function file(name: string, text: string): string {
   writeFileSync(join(folder, name), text)
   return join(folder, name)
 }
 
-/** A proxy that changes its configuration first: `edit` is source of a function over the text of the file. */
-function seeded(name: string, edit: string): string {
-  const script = `import { readFileSync, writeFileSync } from 'node:fs'
-import { spawn } from 'node:child_process'
-const argv = process.argv.slice(2)
-const at = argv.indexOf('-c') + 1
-if (at > 0) writeFileSync(argv[at], (${edit})(readFileSync(argv[at], 'utf8')))
-const child = spawn(${JSON.stringify(REMORA)}, argv, { stdio: 'inherit' })
-for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => child.kill(signal))
-child.on('exit', code => process.exit(code ?? 1))
-`
-  const path = file(name, `#!/bin/sh\nexec ${process.execPath} ${file(`${name}.mjs`, script)} "$@"\n`)
-  chmodSync(path, 0o755)
-  return path
-}
-
-async function compare(...argv: string[]): Promise<{ status: number | null; out: string; errors: string }> {
-  // Nobody else's: the command counts up from there.
-  const port = ['--first-port', '27300']
-  const child = spawn(join(ROOT, 'bin/remora'), ['compare', '--config', config, '--trace', trace, ...port, ...argv], {
-    cwd: folder,
-  })
-  let out = ''
-  let errors = ''
-  child.stdout.on('data', chunk => {
-    out += chunk
-  })
-  child.stderr.on('data', chunk => {
-    errors += chunk
-  })
-  const status = await new Promise<number | null>(resolve => child.once('close', resolve))
-  return { status, out, errors }
-}
+const compare = (...argv: string[]): Promise<Outcome> =>
+  runCompare(folder, 27300, ['--config', config, '--trace', trace, ...argv])
 
 const envoy = process.env['ENVOY_BINARY'] ?? ''
 const skip = !existsSync(envoy) && 'no real Envoy (ENVOY_BINARY)'
@@ -138,7 +106,12 @@ t.test(
     .replace('"prefix": "/gone"', '"prefix": "/other"')
     .replace('"value": "yes"', '"value": "no"')
     .replace('"stat_prefix": "ingress"', '"stat_prefix": "egress"')`
-    const { status, out, errors } = await compare('--envoy', seeded('fake-envoy', edit), '--no-measure', '--json')
+    const { status, out, errors } = await compare(
+      '--envoy',
+      editingProxy(folder, 'fake-envoy', edit),
+      '--no-measure',
+      '--json',
+    )
     t.equal(status, 1, errors)
     const { requests, stats, equal } = JSON.parse(out) as Comparison
     t.equal(equal, false)
@@ -204,13 +177,13 @@ t.test('what cannot be compared says why, with status 2', async t => {
   const missing = await compare('--envoy', join(folder, 'nothing'), '--no-measure')
   t.equal(missing.status, 2)
   t.match(missing.errors, /Error: .*nothing: cannot be run/)
-  const broken = await compare('--envoy', seeded('broken', `text => '{"admin": 1}'`), '--no-measure')
+  const broken = await compare('--envoy', editingProxy(folder, 'broken', `text => '{"admin": 1}'`), '--no-measure')
   t.equal(broken.status, 2)
   t.match(broken.errors, /Error: Envoy: proxy did not become ready/)
   const noTrace = await compare('--envoy', REMORA, '--trace', join(folder, 'no.har'))
   t.equal(noTrace.status, 2)
   t.match(noTrace.errors, /no\.har/)
-  const help = spawnSync(join(ROOT, 'bin/remora'), ['compare', '--help'], { encoding: 'utf8' })
+  const help = await compare('--help')
   t.equal(help.status, 0)
-  t.match(help.stdout, '--real-upstreams')
+  t.match(help.out, '--real-upstreams')
 })
