@@ -12,12 +12,15 @@ import { wrkScript } from '../load/user/wrk-script.ts'
 
 const CONNECTIONS = 32
 /** As in the bench's own cases of HTTP/2. */
-const HTTP2_LOAD = ['--h2', '--connections', '8', '--streams', '32']
+const HTTP2_CONNECTIONS = 8
+const HTTP2_STREAMS = 32
+const LONGEST_HTTP2_BODY = 16384
 
 /** The requests of a trace as load: in turn, over HTTP/1.1 or HTTP/2, with TLS or without. */
 export class TraceLoad {
-  /** Bodies that do not fit into a frame are left out over HTTP/2, and HEAD where wrk sends. */
   readonly requests: readonly UserRequest[]
+  /** What is not in `requests`, in words. */
+  readonly leavesOut: string
   readonly http2: boolean
   readonly tls: boolean
   readonly client: ClientFiles | null
@@ -29,21 +32,22 @@ export class TraceLoad {
     this.tls = tls
     this.client = client
     this.usesWrk = !http2 && !(tls && client !== null)
+    // wrk waits for the body that an answer to HEAD announces and does not have.
+    this.leavesOut = this.usesWrk ? 'HEAD' : http2 ? 'bodies over 16 KiB' : ''
     this.requests = all.filter(({ method, body }) =>
-      // wrk waits for the body that an answer to HEAD announces and does not have.
-      this.usesWrk ? method !== 'HEAD' : !http2 || Buffer.byteLength(body) <= 16384,
+      this.usesWrk ? method !== 'HEAD' : !http2 || Buffer.byteLength(body) <= LONGEST_HTTP2_BODY,
     )
   }
 
   /** How the load looks on a command line. */
   saturatingCommand(seconds: number): string {
-    if (!this.usesWrk) return this.openLoopCommand(['--rate', 'most', '--seconds', String(seconds)])
+    if (!this.usesWrk) return this.openLoopCommand(this.saturating(seconds))
     const options = { connections: CONNECTIONS, script: 'REQUESTS.lua', tls: this.tls }
     return wrkCommand(options, '{port}', seconds).join(' ')
   }
 
   latencyCommand(plan: Plan, rate: number): string {
-    return this.openLoopCommand(argumentsFor(plan, rate))
+    return this.openLoopCommand(argumentsFor(plan, rate, this.connections))
   }
 
   /** The next request when one is answered. */
@@ -53,29 +57,45 @@ export class TraceLoad {
       writeFileSync(script, wrkScript(this.requests))
       return wrkLoad({ connections: CONNECTIONS, script, tls: this.tls, anyStatus: true }, target, plan)
     }
-    const seconds = String(Math.ceil(plan.seconds))
-    const argv = ['--rate', 'most', '--connections', String(CONNECTIONS), '--warmup', '0', '--seconds', seconds]
-    const result = await runOpenLoop([...argv, ...this.place(target, plan)], asLoad(plan.pinning, []))
-    const { count, seconds: took, errors } = latencySample(result, true)
-    return { seconds: took, count, errors }
+    const result = await runOpenLoop(
+      [...this.saturating(plan.seconds), ...this.place(target, plan)],
+      asLoad(plan.pinning, []),
+    )
+    const { count, errors } = latencySample(result, true)
+    // Until the last answer: what was on the way when the time was over is counted too.
+    return { seconds: count === 0 ? result.seconds : count / result.achievedRate, count, errors }
   }
 
   /** A constant rate, whatever becomes of the requests before. */
   async constant(rate: number, target: Target, plan: Plan): Promise<Sample> {
     const prefix = plan.pinning.load === null ? [] : ['taskset', '-c', plan.pinning.load]
-    return latencySample(await runOpenLoop([...argumentsFor(plan, rate), ...this.place(target, plan)], prefix), true)
+    const argv = [...argumentsFor(plan, rate, this.connections), ...this.place(target, plan)]
+    return latencySample(await runOpenLoop(argv, prefix), true)
+  }
+
+  private get connections(): number {
+    return this.http2 ? HTTP2_CONNECTIONS : CONNECTIONS
+  }
+
+  private saturating(seconds: number): string[] {
+    const time = ['--warmup', '0', '--seconds', String(Math.ceil(seconds))]
+    return ['--rate', 'most', '--connections', String(this.connections), ...time]
   }
 
   private openLoopCommand(argv: readonly string[]): string {
-    const words = [...argv, ...(this.http2 ? HTTP2_LOAD : []), '--requests', 'REQUESTS.json']
-    return `open-loop ${words.join(' ')} --url http${this.tls ? 's' : ''}://127.0.0.1:{port}/`
+    const client = this.client === null ? null : { cert: 'CLIENT.pem', key: 'CLIENT.key' }
+    return `open-loop ${[...argv, ...this.arguments('{port}', 'REQUESTS.json', client)].join(' ')}`
   }
 
   private place(target: Target, plan: Plan): string[] {
     const file = join(plan.folder, 'requests.json')
     writeFileSync(file, JSON.stringify(this.requests))
-    const url = `http${this.tls ? 's' : ''}://127.0.0.1:${target.sites.listen}/`
-    const identity = this.client === null ? [] : ['--cert', this.client.cert, '--key', this.client.key]
-    return ['--url', url, '--requests', file, ...(this.http2 ? HTTP2_LOAD : []), ...identity]
+    return this.arguments(target.sites.listen, file, this.client)
+  }
+
+  private arguments(port: number | '{port}', requests: string, client: ClientFiles | null): string[] {
+    const http2 = this.http2 ? ['--h2', '--streams', String(HTTP2_STREAMS)] : []
+    const identity = client === null ? [] : ['--cert', client.cert, '--key', client.key]
+    return ['--url', `http${this.tls ? 's' : ''}://127.0.0.1:${port}/`, '--requests', requests, ...http2, ...identity]
   }
 }

@@ -82,7 +82,7 @@ function workOf(
     const place = listeners[listenerFor(entry, listeners)]!
     const [http2, tls] = [usesHttp2(entry, place, wanted), usesTls(entry, place)]
     const key = `${place.purpose} ${http2} ${tls}`
-    const work = byManner.get(key) ?? { config, entries: [], place, http2, tls, identity }
+    const work = byManner.get(key) ?? { config, entries: [], total: trace.entries.length, place, http2, tls, identity }
     work.entries.push(entry)
     byManner.set(key, work)
   }

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -24,12 +25,14 @@ import type { CompareOptions } from './options.ts'
 import type { Comparison } from './result.ts'
 import { rewrite } from './rewrite.ts'
 import type { RewrittenListener } from './rewrite-listener.ts'
-import type { TraceEntry } from './trace.ts'
+import { headersFor, type TraceEntry } from './trace.ts'
 
 /** What there is to measure: the requests of the trace that go to one listener. */
 export interface Work {
   readonly config: Compared
   readonly entries: readonly TraceEntry[]
+  /** Requests of the whole trace. */
+  readonly total: number
   readonly place: RewrittenListener
   readonly http2: boolean
   readonly tls: boolean
@@ -84,12 +87,15 @@ export async function measure(
   }
   if (work === null || load === null || !options.measures || load.requests.length === 0 || missing.length > 0) {
     if (missing.length > 0) say(`not measured: no ${missing.map(one => `${one.program} (${one.how})`).join(', no ')}`)
+    else if (options.measures && work !== null && load !== null) say(`not measured: ${scopeOf(work, load)}`)
     rmSync(folder, { recursive: true })
     return report
   }
   const session = new Session(pinning, options.firstPort + 300)
   const planes: ControlPlane[] = []
   const close = (): void => {
+    // It has the client's key.
+    rmSync(folder, { recursive: true, force: true })
     void session.close().finally(() => process.exit(130))
   }
   process.once('SIGINT', close).once('SIGTERM', close)
@@ -155,6 +161,9 @@ function traceCases(work: Work, load: TraceLoad, options: CompareOptions, spare:
     metric: REQUESTS_PER_CPU,
     value: 'operations-per-cpu-second',
     commands: plan => [load.saturatingCommand(plan.seconds)],
+    prepare: async (_, plan) => {
+      if (load.requests.length < work.total) plan.notes.push(scopeOf(work, load))
+    },
     measure: (target, plan) => load.saturate(target, plan),
   }
   const latency: BenchCase = {
@@ -176,6 +185,13 @@ function traceCases(work: Work, load: TraceLoad, options: CompareOptions, spare:
   return [cost, latency]
 }
 
+/** Which requests of the trace are sent. */
+function scopeOf({ total, place }: Work, { requests, http2, tls, leavesOut }: TraceLoad): string {
+  const manner = `over HTTP/${http2 ? 2 : 1.1} ${tls ? 'with' : 'without'} TLS`
+  const rest = leavesOut === '' ? '' : `, but ${leavesOut}`
+  return `${requests.length} of ${total} requests are in the load: those of text to listener ${place.name} ${manner}${rest}`
+}
+
 function loadOf({ entries, http2, tls, identity }: Work, folder: string): TraceLoad {
   let client: ClientFiles | null = null
   if (identity !== null && tls) {
@@ -183,7 +199,13 @@ function loadOf({ entries, http2, tls, identity }: Work, folder: string): TraceL
     writeFileSync(client.cert, identity.cert)
     writeFileSync(client.key, identity.key)
   }
-  return new TraceLoad(entries.map(toUserRequest), http2, tls, client)
+  const texts = entries.filter(({ body }) => isUtf8(body))
+  return new TraceLoad(
+    texts.map(entry => toUserRequest(entry, http2)),
+    http2,
+    tls,
+    client,
+  )
 }
 
 /** The configuration of one process; its control plane has everything that came in the end. */
@@ -222,12 +244,19 @@ class Spare {
   }
 }
 
-function toUserRequest(entry: TraceEntry): UserRequest {
+function toUserRequest(entry: TraceEntry, http2: boolean): UserRequest {
+  const headers: Record<string, string> = {}
+  for (const [name, value] of headersFor(entry, http2)) {
+    const key = name.toLowerCase()
+    const before = headers[key]
+    // One line has the same meaning (RFC 9110 §5.3; RFC 9113 §8.2.3 for cookies, which HTTP/2 may split).
+    headers[key] = before === undefined ? value : `${before}${key === 'cookie' ? '; ' : ', '}${value}`
+  }
   return {
     method: entry.method,
     host: entry.url.host,
     path: entry.url.pathname + entry.url.search,
-    headers: Object.fromEntries(entry.headers),
+    headers,
     body: entry.body.toString('utf8'),
   }
 }

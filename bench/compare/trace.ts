@@ -57,11 +57,15 @@ export function readTrace(text: string, name: string, limit: number): Trace {
 /** The bytes of the request, the same for both proxies. */
 export function requestBytes(entry: TraceEntry): string {
   const lines = [`${entry.method} ${entry.url.pathname}${entry.url.search} HTTP/1.1`, `host: ${entry.url.host}`]
-  // `te` belongs to a connection of HTTP/1.1, and to a request of HTTP/2.
-  for (const [name, value] of entry.headers) if (!/^te$/i.test(name)) lines.push(`${name}: ${value}`)
+  for (const [name, value] of headersFor(entry, false)) lines.push(`${name}: ${value}`)
   if (entry.body.length > 0 || /^(POST|PUT|PATCH)$/.test(entry.method))
     lines.push(`content-length: ${entry.body.length}`)
   return `${lines.join('\r\n')}\r\n\r\n${entry.body.toString('latin1')}`
+}
+
+/** `te` belongs to a connection of HTTP/1.1, and to a request of HTTP/2. */
+export function headersFor({ headers }: TraceEntry, http2: boolean): TraceEntry['headers'] {
+  return http2 ? headers : headers.filter(([name]) => !/^te$/i.test(name))
 }
 
 function fromList(text: string, name: string): TraceEntry[] {

@@ -86,10 +86,10 @@ export function latencySample(result: OpenLoopResult, anyStatus = false): Sample
 }
 
 /** Arguments of the generator for so many requests per second. */
-export function argumentsFor(plan: Plan, rate: number): string[] {
+export function argumentsFor(plan: Plan, rate: number, connections = CONNECTIONS): string[] {
   const seconds = plan.profile === 'smoke' ? 1 : Math.max(3, plan.seconds)
   // To be punctual the generator spins; on a core that it shares with the upstream it would take half of it from there.
   const shares = plan.pinning.load === plan.pinning.upstream
   const pacing = ['--pacing', shares ? 'wake' : 'spin']
-  return ['--rate', String(rate), '--connections', String(CONNECTIONS), '--seconds', String(seconds), ...pacing]
+  return ['--rate', String(rate), '--connections', String(connections), '--seconds', String(seconds), ...pacing]
 }

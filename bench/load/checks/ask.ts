@@ -101,12 +101,15 @@ function askHttp2(question: Question): Promise<Answer> {
     }
     const fail = (error: string): void => settle({ ...NOTHING, error, seconds: (performance.now() - started) / 1000 })
     session.on('error', error => fail(error.message))
-    const stream = session.request({
+    const { body = NOTHING.body } = question
+    const fields = {
       ':method': question.method ?? 'GET',
       ':path': question.path,
       ':authority': question.host,
       ...question.headers,
-    })
+    }
+    // Said each time: by itself Node ends GET, HEAD and DELETE with their head, and takes no body then.
+    const stream = session.request(fields, { endStream: body.length === 0 })
     stream.setTimeout((question.timeoutSeconds ?? 10) * 1000, () => fail('no answer in time'))
     let headers: Answer['headers'] = {}
     let trailers: Answer['trailers'] = {}
@@ -130,8 +133,7 @@ function askHttp2(question: Question): Promise<Answer> {
         error: headers[':status'] === undefined ? 'the stream was closed without an answer' : '',
       }),
     )
-    // GET ended with its head: even an empty chunk would come after the end.
-    stream.end(question.body?.length === 0 ? undefined : question.body)
+    if (body.length > 0) stream.end(body)
   })
 }
 

@@ -1,8 +1,10 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import type { Comparison } from '../../../bench/compare/result.ts'
+import type { BenchReport } from '../../../bench/load/result.ts'
 import { editingProxy, type Outcome, REMORA, runCompare } from './compare-command.ts'
 
 t.setTimeout(280_000)
@@ -285,3 +287,52 @@ t.test('files that a configuration watches are moved with what they hold', async
   t.equal(status, 0, out + errors)
   t.match(out, /note: node\.id and node\.cluster made up\n1 of 1 requests agree/)
 })
+
+const nginx = spawnSync('sh', ['-c', 'command -v nginx']).status === 0
+t.test(
+  'the measurement has its control plane, HTTP/2, and the certificate that compare made',
+  { skip: !nginx && 'no nginx' },
+  async t => {
+    const ask = (method: string, url: string, headers: object[], text?: string): object => ({
+      request: { method, url, httpVersion: 'h2', headers, ...(text === undefined ? {} : { postData: { text } }) },
+    })
+    const crumbs = ['a=1', 'b=2'].map(value => ({ name: 'cookie', value }))
+    const entries = [
+      ask('GET', 'https://a.test:8443/', crumbs),
+      ask('DELETE', 'https://a.test:8443/gone', [], 'why'),
+      ask('POST', 'https://a.test:8443/long', [], 'x'.repeat(16385)),
+      ask('GET', 'http://a.test:8080/', []),
+    ]
+    const har = file('load.har', { log: { entries } })
+    const files = ['--config', sotw, '--resources', first, '--resources', second, '--trace', har]
+    const quick = ['--rounds', '1', '--seconds', '1', '--json']
+    const { status, out, errors } = await runCompare(folder, FIRST_PORT, ['--envoy', REMORA, ...files, ...quick])
+    t.equal(status, 0, errors)
+    const { cases } = (JSON.parse(out) as { measurement: BenchReport }).measurement
+    t.same(
+      cases.map(({ id }) => id),
+      ['trace', 'trace-latency'],
+    )
+    for (const { load, rounds, checks, notes } of cases) {
+      t.match(load.join(), /--connections 8 .*--url https:.* --h2 --streams 32 --cert CLIENT\.pem --key CLIENT\.key/)
+      t.notMatch(load.join(), '--connections 32')
+      t.same(
+        rounds.map(({ peer, errors, count }) => [peer, errors, count > 0]),
+        [
+          ['envoy', 0, true],
+          ['remora', 0, true],
+        ],
+        notes.join('\n'),
+      )
+      t.same(
+        checks.flatMap(({ checks }) => checks.filter(({ passed }) => !passed)),
+        [],
+      )
+      t.ok(checks.every(({ checks }) => checks.some(({ name }) => name === 'answers DELETE a.test:8443/gone')))
+    }
+    t.match(
+      cases[0]!.notes.join('\n'),
+      '2 of 4 requests are in the load: those of text to listener secure over HTTP/2 with TLS, but bodies over 16 KiB',
+    )
+  },
+)
