@@ -31,15 +31,12 @@ export async function idleStreams(
   plan: Plan,
 ): Promise<{ readonly before: MemoryUse; readonly after: MemoryUse }> {
   const rest = REST_MS[plan.profile]
-  const driver = await hold(idleArguments('stream', few, many), target, plan)
-  await sleep(rest)
-  const before = treeMemory(target.process.pid)
-  driver.go()
-  await driver.line(120)
-  await sleep(rest)
-  const after = treeMemory(target.process.pid)
-  await driver.end()
-  return { before, after }
+  return held(idleArguments('stream', few, many), target, plan, async driver => {
+    const before = await memoryAfter(rest, target)
+    driver.go()
+    await driver.line(120)
+    return { before, after: await memoryAfter(rest, target) }
+  })
 }
 
 /** Memory without and with `count` idle connections. */
@@ -51,25 +48,30 @@ export async function idleMemory(
 ): Promise<{ readonly before: MemoryUse; readonly after: MemoryUse }> {
   const settle = SETTLE_MS[plan.profile]
   // The first of them make the proxy load and build what all share.
-  const first = await hold(idleArguments(kind, 20), target, plan)
-  await first.end()
-  await sleep(settle)
-  const before = treeMemory(target.process.pid)
-  const driver = await hold(idleArguments(kind, count), target, plan)
-  await sleep(settle)
-  const after = treeMemory(target.process.pid)
-  await driver.end()
+  await held(idleArguments(kind, 20), target, plan, async () => {})
+  const before = await memoryAfter(settle, target)
+  const after = await held(idleArguments(kind, count), target, plan, () => memoryAfter(settle, target))
   return { before, after }
 }
 
-async function hold(what: readonly string[], target: Target, plan: Plan): Promise<HeldDriver> {
+async function memoryAfter(milliseconds: number, target: Target): Promise<MemoryUse> {
+  await sleep(milliseconds)
+  return treeMemory(target.process.pid)
+}
+
+/** `look` is called when the driver has what it is to hold; it lets go afterwards, also when that fails. */
+async function held<T>(
+  what: readonly string[],
+  target: Target,
+  plan: Plan,
+  look: (driver: HeldDriver) => Promise<T>,
+): Promise<T> {
   const argv = [...what, '--port', String(target.sites.listen)]
   const driver = new HeldDriver(pinned(plan.pinning.load, nodeCommand('drivers/idle', ...argv)))
   try {
     await driver.line(120)
-  } catch (error) {
+    return await look(driver)
+  } finally {
     await driver.end()
-    throw error
   }
-  return driver
 }

@@ -17,18 +17,22 @@ t.setTimeout(280_000)
 
 t.test('a run measures what was asked for, checks every process, and writes its three files', skip, async t => {
   const output = t.testdir()
-  const cases = 'http1-small,grpc-unary,tcp-small,memory-idle'
+  const cases = 'http1-small,grpc-unary,tcp-small,memory-idle,memory-http2-stream'
   const argv = ['bench', '--profile', 'smoke', '--only', cases, '--peers', 'remora,node', '--first-port', FIRST_PORT]
   const run = spawnSync(join(ROOT, 'bin/remora'), [...argv, '--output', output], { encoding: 'utf8' })
   t.equal(run.status, 0, run.stdout + run.stderr)
   const report = JSON.parse(readFileSync(join(output, 'result.json'), 'utf8')) as BenchReport
   t.same(
     report.cases.map(one => one.id),
-    [...cases.split(','), 'memory-idle-pss'],
+    cases.replace('memory-idle', 'memory-idle,memory-idle-pss').split(','),
   )
   for (const one of report.cases) {
     const remora = one.checks.find(({ peer }) => peer === 'remora')?.checks ?? []
     t.ok(remora.length > 0, one.id)
+    t.ok(
+      one.rounds.some(({ peer, value }) => peer === 'remora' && Number.isFinite(value)),
+      `${one.id}: ${one.notes.join()}`,
+    )
     t.same(
       one.checks.flatMap(({ checks }) => checks.filter(check => !check.passed)),
       [],
