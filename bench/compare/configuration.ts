@@ -1,7 +1,15 @@
-import { parse } from 'yaml'
 import { readConfigDump } from './config-dump.ts'
 import { findSources, wantedEndpoints } from './config-source.ts'
-import { field, isObject, isTyped, type JsonObject, listField, objectField, setField } from './json.ts'
+import {
+  field,
+  isObject,
+  isTyped,
+  type JsonObject,
+  listField,
+  objectField,
+  parseConfiguration,
+  setField,
+} from './json.ts'
 import { Notes } from './notes.ts'
 import { CompareError } from './options.ts'
 import { messageOf, type ResourceSet, readWatchedFile } from './resources.ts'
@@ -46,6 +54,8 @@ export function readConfiguration(
   const standIns = given.map(set => withStandIns(set, [...staticClusters(bootstrap), ...found], notes))
   const { pushes, identity } = withSecrets(controlPlane.size === 0 ? [] : standIns, [bootstrap, ...found], notes)
   const foreignStats = checkControlPlane(bootstrap, controlPlane, given, name)
+  // A dump has what came from files as well, which are read themselves.
+  checkAskedFor(controlPlane, sets, name)
   addNode(bootstrap, pushes.length > 0 || files.size > 0, notes)
   const configuration = { bootstrap, pushes, controlPlane, foreignStats, files, identity, notes: notes.list() }
   const later = [...found, ...pushes.flat()]
@@ -60,7 +70,7 @@ export function readConfiguration(
 function readBootstrap(text: string, name: string): { bootstrap: JsonObject; set: ResourceSet | null } {
   let root: unknown
   try {
-    root = parse(text, { version: '1.1', merge: true })
+    root = parseConfiguration(text)
   } catch (error) {
     throw new CompareError(`${name}: ${(error as Error).message}`)
   }
@@ -123,12 +133,15 @@ function checkControlPlane(
       `${name}: resources come by xDS from ${names}. Give them with --resources FILE: what a running proxy prints at /config_dump?include_eds, or a file with resources: and a list, each with its "@type"`,
     )
   }
-  if (wanted.size === 0 && given.some(set => set.resources.length > 0)) {
-    throw new CompareError(
-      `${given[0]!.from}: ${name} asks no control plane for resources; write dynamic_resources with ads_config`,
-    )
-  }
   return foreign
+}
+
+function checkAskedFor(wanted: ReadonlySet<string>, sets: readonly ResourceSet[], name: string): void {
+  const useless = sets.find(set => set.resources.length > 0)
+  if (wanted.size > 0 || useless === undefined) return
+  throw new CompareError(
+    `${useless.from}: ${name} asks no control plane for resources; write dynamic_resources with ads_config`,
+  )
 }
 
 /** Endpoints that a dump does not tell, as it was asked for without them. `fixed`: clusters that come otherwise. */

@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
-import { parse } from 'yaml'
 import { ConfigError } from '../../src/base/errors.ts'
 import { decodeMessage } from '../../src/config/binary.ts'
 import { toJson } from '../../src/config/json-writer.ts'
@@ -9,7 +8,7 @@ import { WireError } from '../../src/config/wire-reader.ts'
 import { decodeDeltaResponse } from '../../src/xds/delta-wire.ts'
 import { decodeResponse, type RawResource } from '../../src/xds/discovery-wire.ts'
 import { readConfigDump } from './config-dump.ts'
-import { field, isObject, isTyped, type JsonObject, objectField } from './json.ts'
+import { field, isObject, isTyped, type JsonObject, objectField, parseConfiguration } from './json.ts'
 import { CompareError } from './options.ts'
 
 /** What one `--resources` holds: everything that the control plane has at one time. */
@@ -75,8 +74,7 @@ function readFile(path: string): Omit<ResourceSet, 'from'> {
   }
   let value: unknown
   try {
-    const text = readBytes(path).toString('utf8')
-    value = text.trimStart().startsWith('{') ? JSON.parse(text) : parse(text, { version: '1.1', merge: true })
+    value = parseConfiguration(readBytes(path).toString('utf8'))
   } catch (error) {
     throw error instanceof CompareError ? error : new CompareError(`${path}: ${(error as Error).message}`)
   }

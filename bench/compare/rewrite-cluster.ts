@@ -21,7 +21,8 @@ export interface ClusterFacts {
 }
 
 export function protocolOf(cluster: JsonObject): 'http1' | 'http2' {
-  return JSON.stringify(cluster).includes('http2_protocol_options') ? 'http2' : 'http1'
+  for (const value of objectsWithin(cluster)) if (field(value, 'http2_protocol_options') !== undefined) return 'http2'
+  return 'http1'
 }
 
 /** Moves every endpoint of a ClusterLoadAssignment; true when one moved. */

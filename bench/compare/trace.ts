@@ -138,7 +138,7 @@ function fromHarEntry({ request, response }: HarEntry, where: string, notes: str
 }
 
 function isHttp2(version: string, where: string, notes: string[]): boolean {
-  if (/^(h3|http\/3)/i.test(version)) notes.push(`${where}: recorded over HTTP/3, sent as HTTP/1.1`)
+  if (/^(h3|http\/3)/i.test(version)) notes.push(`${where}: recorded over HTTP/3, taken as HTTP/1.1`)
   return /^(h2|http\/2)/i.test(version)
 }
 

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
 import { readConfiguration } from '../../../../bench/compare/configuration.ts'
-import type { JsonObject } from '../../../../bench/compare/json.ts'
+import { type JsonObject, parseConfiguration } from '../../../../bench/compare/json.ts'
 import type { Places } from '../../../../bench/compare/places.ts'
 import { readResourceSet } from '../../../../bench/compare/resources.ts'
 import { rewrite } from '../../../../bench/compare/rewrite.ts'
@@ -197,5 +197,16 @@ t.test('files that are named in watched files are read and moved too', t => {
   t.match(moved.text, '"path": "/tmp/f/watched-0.json"')
   t.match(moved.files[0]!.text, '"path": "/tmp/f/watched-1.json"')
   t.match(moved.files[1]!.text, /"address": "127\.0\.0\.1"/)
+  const bootstrap = { '@type': 'x/envoy.admin.v3.BootstrapConfigDump', bootstrap: parseConfiguration(watching) }
+  const clusters = {
+    '@type': 'x/envoy.admin.v3.ClustersConfigDump',
+    dynamic_active_clusters: [{ cluster: { name: 'up' } }],
+  }
+  const dump = readConfiguration(JSON.stringify({ configs: [bootstrap, clusters] }), 'dump.json')
+  t.same(
+    [[...dump.files.keys()], dump.pushes],
+    [[`${files}/cds.yaml`, `${files}/eds.yaml`], []],
+    'so are those of a dump',
+  )
   t.end()
 })

@@ -73,11 +73,12 @@ t.test('lists of resources as Envoy reads them from files, wrapped ones too, and
         { '@type': `${CONFIG}.endpoint.v3.ClusterLoadAssignment`, cluster_name: 'a' },
       ],
     }),
+    'c.yaml': `{resources: [{"@type": ${CONFIG}.cluster.v3.Cluster, name: in-braces}]}`,
     '.hidden.yaml': 'x',
     'README.md': 'x',
     empty: {},
   })
-  t.same(readResourceSet(folder).resources.map(nameOf), ['a', 'l', 'a'])
+  t.same(readResourceSet(folder).resources.map(nameOf), ['a', 'l', 'a', 'in-braces'])
   t.equal(readResourceSet(`${folder}/a.yaml`).hasEndpoints, true)
   t.throws(() => readResourceSet(`${folder}/empty`), { message: /no \.json, \.yaml, \.pb or \.pb\.gz/ })
   t.throws(() => readResourceSet(`${folder}/none`), CompareError)

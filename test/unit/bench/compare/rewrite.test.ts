@@ -4,6 +4,7 @@ import type { JsonObject } from '../../../../bench/compare/json.ts'
 import { CompareError } from '../../../../bench/compare/options.ts'
 import type { Places } from '../../../../bench/compare/places.ts'
 import { rewrite } from '../../../../bench/compare/rewrite.ts'
+import { protocolOf } from '../../../../bench/compare/rewrite-cluster.ts'
 import { LOG_FIELDS } from '../../../../bench/compare/rewrite-listener.ts'
 
 const HCM = 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'
@@ -94,6 +95,17 @@ t.test('every connection manager gets the log that is compared; logs of its own 
   t.notMatch(result.text, '/var/log/own.log')
   t.equal(result.text.split('/tmp/f/access-0.log').length - 1, 4, 'one file for all, as before')
   t.match(result.text, LOG_FIELDS.map(([, operator]) => operator).join('\\t'))
+  t.end()
+})
+
+t.test('a cluster speaks HTTP/2 under either name of the field', t => {
+  const options = (name: string) => ({ o: { explicitHttpConfig: { [name]: {} } } })
+  const of = (name: string) => protocolOf({ typedExtensionProtocolOptions: options(name) })
+  t.same(['http2_protocol_options', 'http2ProtocolOptions', 'http_protocol_options'].map(of), [
+    'http2',
+    'http2',
+    'http1',
+  ])
   t.end()
 })
 
