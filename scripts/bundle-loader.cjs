@@ -2,7 +2,7 @@
  * Starts one bundle of `scripts/bundle.ts` from V8's code cache: no function is compiled again that an earlier run has needed.
  * Node's own compile cache is not used: its files are bound to one user and one kind of processor, so it cannot be shipped.
  */
-const { readFileSync, renameSync, writeFileSync } = require('node:fs')
+const { readFileSync, rename, unlink, writeFile } = require('node:fs')
 const { Script, constants } = require('node:vm')
 const { getEnvironmentData, setEnvironmentData, threadId } = require('node:worker_threads')
 
@@ -40,24 +40,27 @@ function flagsNow() {
   return new Script('').createCachedData().readUInt32LE(FLAGS_AT)
 }
 
+/** Undefined if there is none, or nothing in it: V8 rejects what is too short, but cannot be told so of what has no header. */
 function readCache(path) {
   try {
-    return readFileSync(path)
+    const data = readFileSync(path)
+    return data.length < FLAGS_AT + 4 ? undefined : data
   } catch {
     return undefined
   }
 }
 
+/** Where the installation is read-only every start compiles. */
 function writeCache(path, script, flags) {
   const partial = `${path}.${process.pid}.${threadId}`
-  try {
-    const data = script.createCachedData()
-    data.writeUInt32LE(flags, FLAGS_AT)
-    writeFileSync(partial, data)
-    renameSync(partial, path)
-  } catch {
-    // The installation is read-only: every start compiles.
-  }
+  const data = script.createCachedData()
+  data.writeUInt32LE(flags, FLAGS_AT)
+  // It is on the disk before it has the name: V8 does not look for holes that a machine that lost its power has left, and crashes.
+  writeFile(partial, data, { flush: true }, error => {
+    const end = () => {}
+    if (error === null) rename(partial, path, end)
+    else unlink(partial, end)
+  })
 }
 
 /** Stack traces name the lines of src/: `<bundle>.lines` holds, after a line of file names, file << 20 | line for each line. */

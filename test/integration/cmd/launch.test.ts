@@ -83,6 +83,18 @@ t.test('a source that cannot be bundled runs as it is, and says itself what is w
   t.match(stderr, /version\.ts/)
 })
 
+t.test('a code cache of which a crash of the machine has left nothing is none', async t => {
+  const folder = clone(t)
+  version(folder)
+  const bundle = join(folder, '.bundle', bundles(folder)[0]!)
+  const id = /'([0-9a-f]{16})'/.exec(readFileSync(join(bundle, 'envoy.cjs'), 'utf8'))![1]!
+  const cache = join(bundle, `envoy.${id}.cache`)
+  for (const left of ['', 'half a header']) {
+    writeFileSync(cache, left)
+    t.match(version(folder), 'RELEASE/BoringSSL', `${left.length} bytes`)
+  }
+})
+
 t.test('without packages or the pinned Node it says what to type', async t => {
   const folder = clone(t)
   const modules = join(folder, 'node_modules')
