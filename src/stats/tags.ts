@@ -8,6 +8,8 @@ export interface TagRule {
   readonly pattern: RegExp
   /** A plain part the name must contain for the pattern to be tried. */
   readonly needs: string
+  /** Of a configured pattern: says first whether it matches. Null for the default rules. */
+  readonly probe: Probe | null
 }
 
 export interface TaggedName {
@@ -22,6 +24,7 @@ const rule = (label: string, pattern: RegExp, needs = ''): TagRule => ({
   label: `envoy.${label}`,
   pattern: new RegExp(pattern.source, 'd'),
   needs,
+  probe: null,
 })
 
 /**
@@ -57,7 +60,12 @@ const ANCHORED: readonly TagRule[] = [
   rule('virtual_cluster', /^vhost\.[^.]+\.vcluster\.(([^.]+)\.)/, '.vcluster.'),
   rule('fault_downstream_cluster', /^http\.[^.]+\.fault\.(([^.]+)\.)/, '.fault.'),
   rule('ssl_cipher', /^listener\..*?\.ssl\.ciphers(\.([^.]+))$/, '.ssl.ciphers.'),
-  { label: 'cipher_suite', pattern: /^cluster\.[^.]+\.ssl\.ciphers(\.([^.]+))$/d, needs: '.ssl.ciphers.' },
+  {
+    label: 'cipher_suite',
+    pattern: /^cluster\.[^.]+\.ssl\.ciphers(\.([^.]+))$/d,
+    needs: '.ssl.ciphers.',
+    probe: null,
+  },
   rule('grpc_bridge_service', /^cluster\.[^.]+\.grpc\.(([^.]+)\.)/, '.grpc.'),
   rule('rbac_prefix', /^(([^.]+)\.)rbac\./, '.rbac.'),
   rule('tcp_prefix', /^tcp\.(([^.]+)\.)/, 'tcp.'),
@@ -154,11 +162,11 @@ export class TagExtractor {
       for (const r of defaults) (UNANCHORED.includes(r) ? this.#before : this.#after).push(r)
       return
     }
-    boundBacktracking()
-    const pattern = new RegExp(withoutPosixClasses(specifier.regex), 'd')
+    const source = withoutPosixClasses(specifier.regex)
+    const pattern = new RegExp(source, 'd')
     // A pattern with a literal first token (`^cluster\.`) is filed under that token and runs after the others.
     const list = /^\^[\w]+\\\./.test(specifier.regex) ? this.#after : this.#before
-    list.push({ label, pattern, needs: '' })
+    list.push({ label, pattern, needs: '', probe: new Probe(source) })
   }
 
   /** Of two values the first holds, and no rule cuts out another. */
@@ -215,6 +223,28 @@ function withoutPosixClasses(pattern: string): string {
   })
 }
 
+/**
+ * Whether a configured pattern matches. V8's linear engine, which takes over after too many backtracks, finds no positions (`d`); and
+ * backtracking explodes where nothing matches, in names that hold what clients send (methods of gRPC, user agents). Made when it is first
+ * asked: `boundBacktracking` is not for threads that still start.
+ */
+class Probe {
+  readonly #source: string
+  #pattern: RegExp | null = null
+
+  constructor(source: string) {
+    this.#source = source
+  }
+
+  matches(name: string): boolean {
+    if (this.#pattern === null) {
+      boundBacktracking()
+      this.#pattern = new RegExp(this.#source)
+    }
+    return this.#pattern.test(name)
+  }
+}
+
 function apply(
   r: TagRule,
   name: string,
@@ -223,6 +253,7 @@ function apply(
   seen: Set<string>,
 ): void {
   if ((r.needs !== '' && !name.includes(r.needs)) || seen.has(r.label)) return
+  if (r.probe !== null && !r.probe.matches(name)) return
   const match = r.pattern.exec(name)
   const removed = match?.[1]
   const range = match?.indices?.[1]

@@ -25,3 +25,9 @@ t.test(
 t.test('a POSIX class that there is not is an error, as for std::regex', async t => {
   t.throws(() => new TagExtractor(false, [{ tag_name: 'x', regex: '^([[:digits:]]+)' }]), { message: /\[:digits:\]/ })
 })
+
+t.test('a pattern that backtracks without end ends, whatever clients put into a name', async t => {
+  const tags = new TagExtractor(false, [{ tag_name: 'method', regex: '^grpc\\.(([a-z]+)+\\.)total$' }])
+  t.same(tags.extract(`grpc.${'a'.repeat(60)}!.total`), { name: `grpc.${'a'.repeat(60)}!.total`, tags: [] })
+  t.same(tags.extract('grpc.list.total'), { name: 'grpc.total', tags: [['method', 'list']] })
+})
