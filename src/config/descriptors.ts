@@ -257,7 +257,12 @@ let text: string | null = null
 
 /** The file: lines of a name, a tab and a record, sorted by name (test/unit/config/descriptors.test.ts). */
 function source(): string {
-  text ??= readFileSync(descriptorFile(), 'latin1')
+  if (text === null) {
+    const file = descriptorFile()
+    text = readFileSync(file, 'latin1')
+    // Without its last line end a search in it would not end either.
+    if (!text.endsWith('\n')) throw new Error(`${file.pathname} is cut short: install again`)
+  }
   return text
 }
 
@@ -288,7 +293,7 @@ function descriptorFile(): URL {
     const url = new URL(`${up}descriptors.jsonl`, import.meta.url)
     if (existsSync(url)) return url
   }
-  throw new Error('proto/descriptors.jsonl is missing from the installation')
+  throw new Error('proto/descriptors.jsonl is missing from the installation: install again')
 }
 
 function camelCase(name: string): string {
