@@ -20,5 +20,8 @@ export function checkTracerCluster(tracing: Tracing, at: FieldPath, hasCluster: 
     service === undefined
       ? place.field('collector_cluster')
       : place.field('collector_service').field('http_uri').field('cluster')
-  throw new ConfigError('CONFIG_REFERENCE', field, `envoy.tracers.zipkin: unknown cluster '${name}'`)
+  throw new ConfigError('CONFIG_REFERENCE', field, `envoy.tracers.zipkin: unknown cluster '${name}'`, {
+    advice:
+      'a listener with this tracer comes after the cluster of its collector: define it under static_resources.clusters',
+  })
 }

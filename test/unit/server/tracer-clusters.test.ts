@@ -16,6 +16,7 @@ function missing(config: object, ...there: string[]): string | null {
     return null
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
+    t.match(error.advice, 'static_resources.clusters')
     return `${error.envoyText} at ${error.path}`
   }
 }
