@@ -4,7 +4,14 @@ import { OpenDescriptors } from '../io/open-descriptors.ts'
 import type { StatsStore } from '../stats/store.ts'
 import type { MetHost } from '../upstream/host.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
-import type { FromWorker, PublishedListener, ToWorker, WorkerBirth, WorkerFacts } from '../worker/messages.ts'
+import type {
+  ConfigBatch,
+  FromWorker,
+  PublishedListener,
+  ToWorker,
+  WorkerBirth,
+  WorkerFacts,
+} from '../worker/messages.ts'
 import { takeThread } from './worker-threads.ts'
 
 /** What the server hears about its workers. */
@@ -29,7 +36,7 @@ const MAX_BACKOFF = 30_000
 
 interface Slot {
   worker: Worker | null
-  /** What the thread has opened. */
+  /** What the thread has opened or was sent. */
   open: OpenDescriptors | null
   started: number
   failures: number
@@ -84,7 +91,10 @@ export class WorkerPool {
 
   send(index: number, message: ToWorker): void {
     const slot = this.#slots[index]
-    if (slot?.ready === true) slot.worker?.postMessage(message)
+    if (slot?.ready !== true) return
+    // It may die before it reads this.
+    if (message.type === 'config') for (const fd of descriptorsIn(message.batch)) slot.open?.add(fd)
+    slot.worker?.postMessage(message)
   }
 
   /** To the first worker that is there. */
@@ -243,4 +253,8 @@ export class WorkerPool {
     if (delay === 0) this.#spawn(index)
     else setTimeout(() => this.#spawn(index), delay)
   }
+}
+
+function descriptorsIn(batch: ConfigBatch): number[] {
+  return (batch.listeners ?? []).flatMap(listener => listener.descriptors).filter(fd => fd >= 0)
 }
