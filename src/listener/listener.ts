@@ -4,6 +4,7 @@ import type { WorkerServices } from '../config/services.ts'
 import { type AcceptHandler, Acceptor } from '../io/acceptor.ts'
 import { type Address, CloseHow, CloseReason, ReadHold } from '../io/connection.ts'
 import type { InternalStream } from '../io/internal-stream.ts'
+import { closeSocket } from '../io/listen-socket.ts'
 import { accept, acceptInternal, type SocketConnection } from '../io/socket-connection.ts'
 import type { SocketLoop } from '../io/socket-loop.ts'
 import type { StatsScope } from '../stats/stats.ts'
@@ -182,14 +183,14 @@ export class Listener implements AcceptHandler {
     const { connectionLimit: limit, services } = this.environment
     if (limit !== null && !this.config.ignoreGlobalLimit && !limit.tryTake()) {
       this.stats.globalOverflow.inc()
-      this.#refuse(fd)
+      closeSocket(fd)
       return
     }
     const { balance, open, tag } = this.#shares
     if (!open.tryTake(services.runtime.integer(this.#limitKey, NO_LIMIT))) {
       this.stats.overflow.inc()
       this.#giveGlobal()
-      this.#refuse(fd)
+      closeSocket(fd)
       return
     }
     if (balance !== null) {
@@ -318,10 +319,6 @@ export class Listener implements AcceptHandler {
     const acceptor = new Acceptor(this.environment.loop, this)
     this.#acceptors.push(acceptor)
     return acceptor
-  }
-
-  #refuse(fd: number): void {
-    accept(this.environment.loop, fd, REFUSED, ReadHold.Setup)?.close(CloseHow.NoFlush)
   }
 
   /** A connection is gone. */

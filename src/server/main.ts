@@ -1,6 +1,6 @@
-import { writeSync } from 'node:fs'
 import { ConfigError } from '../base/errors.ts'
 import type { FileLogSink, Loggers } from '../base/log.ts'
+import { print } from '../base/print.ts'
 import { WarningDigest } from '../base/warning-digest.ts'
 import type { envoy } from '../config/gen/messages.d.ts'
 import { loadBootstrap } from '../config/load.ts'
@@ -132,13 +132,4 @@ function describe(options: EnvoyOptions): string {
 /** Errors that are the operator's (an address in use), not ours: no stack trace for them. */
 function isOperational(error: unknown): boolean {
   return error instanceof Error && 'code' in error
-}
-
-/** Straight to the descriptor: the process ends right after. */
-function print(fd: number, text: string): void {
-  try {
-    writeSync(fd, text)
-  } catch {
-    // Nobody reads it.
-  }
 }

@@ -1,6 +1,6 @@
-import { writeSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
+import { print } from '../base/print.ts'
 import { drawTicketSecret } from '../io/transport-sockets/ticket-keys.ts'
 
 /**
@@ -46,14 +46,6 @@ function boot(index: number): Worker {
   worker.stdout.on('data', (text: Uint8Array) => print(1, text))
   worker.stderr.on('data', (text: Uint8Array) => print(2, text))
   return worker
-}
-
-function print(fd: number, text: Uint8Array): void {
-  try {
-    writeSync(fd, text)
-  } catch {
-    // Nobody reads it.
-  }
 }
 
 /** The TypeScript source in a clone, the built file beside this one in the package. */

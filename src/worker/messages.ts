@@ -11,7 +11,7 @@ import type { HostsUpdate, MetHost } from '../upstream/host.ts'
 import type { EjectionRequest } from '../upstream/outlier-monitor.ts'
 import type { SharedBlock, SharedPageView } from '../upstream/shared-state.ts'
 
-/** What a worker thread is told first. */
+/** What the server says about a worker that it wants. */
 export interface WorkerFacts {
   readonly workerIndex: number
   readonly concurrency: number
@@ -43,7 +43,7 @@ export interface WorkerFacts {
   readonly statsSinks: StatsSinksConfig | null
 }
 
-/** What a thread begins with. */
+/** What a worker thread is told first. */
 export interface WorkerBirth extends WorkerFacts {
   /** `OpenDescriptors.memory`: its own. */
   readonly openDescriptors: SharedArrayBuffer
