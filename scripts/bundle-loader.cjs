@@ -40,7 +40,7 @@ function flagsNow() {
   return new Script('').createCachedData().readUInt32LE(FLAGS_AT)
 }
 
-/** Undefined if there is none, or nothing in it: V8 rejects what is too short, but cannot be told so of what has no header. */
+/** Undefined if there is none, or one without a whole header: shorter than it says is what V8 finds out itself. */
 function readCache(path) {
   try {
     const data = readFileSync(path)

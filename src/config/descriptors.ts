@@ -259,9 +259,10 @@ let text: string | null = null
 function source(): string {
   if (text === null) {
     const file = descriptorFile()
-    text = readFileSync(file, 'latin1')
+    const read = readFileSync(file, 'latin1')
     // Without its last line end a search in it would not end either.
-    if (!text.endsWith('\n')) throw new Error(`${file.pathname} is cut short: install again`)
+    if (!read.endsWith('\n')) throw new Error(`${file.pathname} is cut short: install again`)
+    text = read
   }
   return text
 }
