@@ -104,12 +104,14 @@ export class DeltaSession extends AdsSession {
     })
   }
 
-  /** As `version`: endpoints are sent again with their cluster, routes with any listener. */
+  /** As `version`: endpoints are sent again with their cluster, or with any where they have another name; routes with any listener. */
   #versionOf(typeUrl: string, name: string, bytes: Uint8Array): string {
     const own = versionOf(new Map([[name, bytes]]))
     if (typeUrl === ROUTES) return `${versionOf(this.resources(LISTENER))}.${own}`
-    const cluster = typeUrl === ENDPOINTS ? this.resources(CLUSTER).get(name) : undefined
-    return cluster === undefined ? own : `${versionOf(new Map([[name, cluster]]))}.${own}`
+    if (typeUrl !== ENDPOINTS) return own
+    const clusters = this.resources(CLUSTER)
+    const cluster = clusters.get(name)
+    return `${versionOf(cluster === undefined ? clusters : new Map([[name, cluster]]))}.${own}`
   }
 }
 

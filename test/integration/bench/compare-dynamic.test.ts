@@ -81,6 +81,7 @@ const resources = (seen: string): object => ({
       '@type': `${CONFIG}.cluster.v3.Cluster`,
       ...cluster('up', 'EDS', true),
       eds_cluster_config: { service_name: 'endpoints-of-up', eds_config: ads },
+      connect_timeout: seen === 'first' ? '1s' : '2s',
     },
     { '@type': `${CONFIG}.endpoint.v3.ClusterLoadAssignment`, ...assignment('endpoints-of-up') },
     {
@@ -167,6 +168,15 @@ for (const [protocol, config] of [
         ['RouteConfiguration', 'routes'],
         ['Secret', 'own,peers'],
       ],
+    )
+    t.same(
+      found.pushes[1]!.envoy.map(({ type, names, answered }) => [type, names.join(), answered]),
+      [
+        ['Cluster', 'up', true],
+        ['ClusterLoadAssignment', 'endpoints-of-up', true],
+        ['RouteConfiguration', 'routes', true],
+      ],
+      'a cluster that changed gets its endpoints again, and does not warm while requests go out',
     )
     const exchanges = found.requests.map(({ envoy }) => envoy)
     t.same(
