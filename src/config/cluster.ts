@@ -5,6 +5,7 @@ import type {
   ClusterType,
   OriginalDstConfig,
   OutlierConfig,
+  TcpKeepaliveConfig,
   TransportSocketConfig,
   UpstreamBindConfig,
   UpstreamHttpConfig,
@@ -67,7 +68,6 @@ export function parseCluster(proto: Cluster, at: FieldPath, parser: ClusterParse
   const lb = parseLb(proto, type, at)
   const bind = parseBind(proto.upstream_bind_config, name, at.field('upstream_bind_config'))
   const healthChecks = parseHealthChecks(proto.health_checks ?? [], name, http, at.field('health_checks'), parser)
-  const keepalive = proto.upstream_connection_options?.tcp_keepalive
   return {
     name,
     observabilityName,
@@ -86,14 +86,7 @@ export function parseCluster(proto: Cluster, at: FieldPath, parser: ClusterParse
     originalDst: type === 'ORIGINAL_DST' ? parseOriginalDst(proto.original_dst_lb_config, at) : null,
     cleanupInterval: proto.cleanup_interval ?? 5000,
     bind,
-    tcpKeepalive:
-      keepalive === undefined
-        ? null
-        : {
-            probes: keepalive.keepalive_probes ?? 0,
-            time: keepalive.keepalive_time ?? 0,
-            interval: keepalive.keepalive_interval ?? 0,
-          },
+    tcpKeepalive: parseKeepalive(proto.upstream_connection_options?.tcp_keepalive),
     metadata: proto.metadata?.filter_metadata ?? null,
     networkFilters: parser.networkFilters(proto.filters ?? [], at.field('filters')),
     transportSocket,
@@ -108,6 +101,13 @@ export function parseCluster(proto: Cluster, at: FieldPath, parser: ClusterParse
     waitForWarmOnInit: proto.wait_for_warm_on_init ?? true,
     assignment: parseClusterAssignment(proto, type, at, parser),
   }
+}
+
+/** Envoy: a 0 in any field switches it off. */
+function parseKeepalive(proto: envoy.config.core.v3.TcpKeepalive | undefined): TcpKeepaliveConfig | null {
+  if (proto === undefined) return null
+  const { keepalive_probes: probes = null, keepalive_time: time = null, keepalive_interval: interval = null } = proto
+  return probes === 0 || time === 0 || interval === 0 ? null : { probes, time, interval }
 }
 
 /** Envoy's Stats::Utility::sanitizeStatsName: what a cluster name becomes inside `cluster.X.`. */

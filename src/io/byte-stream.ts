@@ -1,7 +1,7 @@
 import type net from 'node:net'
 import type { Address, UpstreamSource } from './connection.ts'
 
-/** What carries the bytes of a connection: a handle of libuv, one end of a connection in the worker, or TLS over either. Everything is for one owner. */
+/** What carries the bytes of a connection: a socket, one end of a connection in the worker, or TLS over either. Everything is for one owner. */
 export interface ByteStream {
   /** Bytes given to `write…` that the system has not taken yet. */
   readonly pendingBytes: number
@@ -25,8 +25,6 @@ export interface ByteStream {
   destroy(): void
   /** Closes with RST. */
   reset(): void
-  /** Seconds and a number; undefined leaves the system's value. */
-  setKeepAlive(idle: number, interval: number | undefined, probes: number | undefined): void
 }
 
 /** A stream that TLS can be put over. */
@@ -49,7 +47,7 @@ export interface StreamOwner {
   onRead(length: number): boolean
   onBytes(chunk: Uint8Array): void
   onEnd(): void
-  /** The system has taken what was pending. */
+  /** Less is pending than was, most often nothing. Never called from within a write: the owner may write again. */
   onWritten(): void
   /** `onGone` follows. */
   onError(error: NodeJS.ErrnoException): void

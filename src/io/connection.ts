@@ -185,8 +185,8 @@ export interface Connection {
   /** Sets (`hold` true) or clears one bit of the hold mask; reading goes on when the mask is 0. */
   holdReading(bit: number, hold: boolean): void
   readonly readHolds: number
-  /** TCP_NODELAY is always on. Keep-alive times are in seconds, 0 = system default. */
-  setKeepAlive(probes: number, time: number, interval: number): void
+  /** Turns SO_KEEPALIVE on (TCP_NODELAY always is). Times in seconds; null leaves the system's value. */
+  setKeepAlive(probes: number | null, time: number | null, interval: number | null): void
   bytesReceived: number
   bytesSent: number
   /** Monotonic ms (Timers.now) when it was accepted or began to connect. */

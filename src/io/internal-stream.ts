@@ -139,10 +139,6 @@ export class InternalStream implements PlainStream, Flushable {
     this.#destroy(true)
   }
 
-  setKeepAlive(): void {
-    // Nothing to probe.
-  }
-
   /** Makes a stream of Node's of it, which TLS is put over; the owner hears of it no more. */
   release(): net.Socket {
     this.pause()

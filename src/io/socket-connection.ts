@@ -18,6 +18,7 @@ import {
 } from './connection.ts'
 import { connectFailure } from './errno.ts'
 import { InternalStream } from './internal-stream.ts'
+import { keepAlive } from './keep-alive.ts'
 import { closeSocket } from './listen-socket.ts'
 import { OutputQueue } from './output-queue.ts'
 import type { Proxied } from './proxied.ts'
@@ -304,10 +305,8 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     }
   }
 
-  setKeepAlive(probes: number, time: number, interval: number): void {
-    // 0 leaves the system's value: Node does that for the time, and for the others when they are absent.
-    if (probes > 0 && interval > 0) this.#stream.setKeepAlive(time, interval, probes)
-    else this.#stream.setKeepAlive(time, undefined, undefined)
+  setKeepAlive(probes: number | null, time: number | null, interval: number | null): void {
+    keepAlive(this.fd, probes, time, interval)
   }
 
   onTimer(kind: number): void {

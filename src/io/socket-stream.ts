@@ -7,7 +7,7 @@ import type { Address, UpstreamSource } from './connection.ts'
 import { LATE_CONNECT } from './errno.ts'
 import { giveAway, type Libc, libc, systemError } from './libc.ts'
 import { newPipe, newTcp } from './libuv.ts'
-import { SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET } from './listen-socket.ts'
+import { IPPROTO_TCP, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET } from './listen-socket.ts'
 import { PendingOutput } from './pending-output.ts'
 import { EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, type Pollable, type Poller } from './poller.ts'
 import { AF_UNIX, decodeSocketAddress, encodeSocketAddress, familyIn, familyOf } from './socket-address.ts'
@@ -20,13 +20,8 @@ export const NO_ADDRESS: Address = pipeAddress('')
 const { EAGAIN, ECONNREFUSED, EINPROGRESS, EINTR, EINVAL } = constants.errno
 const SHUT_WR = 1n
 const SO_ERROR = 4
-const SO_KEEPALIVE = 9
 const SO_LINGER = 13
-const IPPROTO_TCP = 6
 const TCP_NODELAY = 1
-const TCP_KEEPIDLE = 4
-const TCP_KEEPINTVL = 5
-const TCP_KEEPCNT = 6
 
 const WATCHED = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP
 /** Reads of one stream in a row, before others have their turn. */
@@ -180,14 +175,6 @@ export class SocketStream implements PlainStream, Pollable {
       libc()!.setsockopt(this.fd, SOL_SOCKET, SO_LINGER, value, 8)
     }
     this.destroy()
-  }
-
-  setKeepAlive(idle: number, interval: number | undefined, probes: number | undefined): void {
-    if (this.#destroyed || this.#local) return
-    this.#set(SOL_SOCKET, SO_KEEPALIVE, 1)
-    if (idle > 0) this.#set(IPPROTO_TCP, TCP_KEEPIDLE, idle)
-    if (interval !== undefined) this.#set(IPPROTO_TCP, TCP_KEEPINTVL, interval)
-    if (probes !== undefined) this.#set(IPPROTO_TCP, TCP_KEEPCNT, probes)
   }
 
   localAddress(): Address {

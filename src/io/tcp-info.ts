@@ -1,6 +1,6 @@
 import { libc } from './libc.ts'
+import { IPPROTO_TCP } from './listen-socket.ts'
 
-const IPPROTO_TCP = 6
 const TCP_INFO = 11
 
 /** Counts of one TCP connection since it began, by the kernel (struct tcp_info of linux/tcp.h). */

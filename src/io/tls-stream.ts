@@ -174,12 +174,6 @@ export class TlsStream implements ByteStream {
     else this.#tcp.resetAndDestroy()
   }
 
-  setKeepAlive(idle: number, interval: number | undefined, probes: number | undefined): void {
-    const seconds = (value: number | undefined): number | undefined => (value === undefined ? undefined : value * 1000)
-    const options = { enable: true, initialDelay: idle * 1000, interval: seconds(interval), count: probes }
-    this.#tcp.setKeepAlive(options as unknown as boolean)
-  }
-
   /** Null: closed. */
   get #handle(): TlsHandle | null {
     return (this.#tls as unknown as { _handle: TlsHandle | null })._handle

@@ -265,11 +265,11 @@ export interface UpstreamBindConfig {
   readonly extraAddress: Address | null
 }
 
-/** Seconds; 0 = system default. */
+/** Times in seconds; null = the system's. */
 export interface TcpKeepaliveConfig {
-  readonly probes: number
-  readonly time: number
-  readonly interval: number
+  readonly probes: number | null
+  readonly time: number | null
+  readonly interval: number | null
 }
 
 /** What `io/transport-sockets` made of a TransportSocket message; opaque here. */

@@ -218,6 +218,17 @@ t.test("defaults are Envoy's", async t => {
   t.equal(c.outlierDetection, null)
 })
 
+t.test('tcp_keepalive: what is absent is the system’s, and a 0 in any field switches it off', async t => {
+  const keepalive = (tcp_keepalive: object) =>
+    parse(staticCluster(host, { upstream_connection_options: { tcp_keepalive } })).tcpKeepalive
+  t.equal(parse(staticCluster(host)).tcpKeepalive, null)
+  t.same(keepalive({}), { probes: null, time: null, interval: null })
+  t.same(keepalive({ keepalive_probes: 3 }), { probes: 3, time: null, interval: null })
+  t.same(keepalive({ keepalive_time: 7, keepalive_interval: 5 }), { probes: null, time: 7, interval: 5 })
+  for (const field of ['keepalive_probes', 'keepalive_time', 'keepalive_interval'])
+    t.equal(keepalive({ keepalive_probes: 1, keepalive_time: 1, keepalive_interval: 1, [field]: 0 }), null, field)
+})
+
 t.test('the extension wins over the legacy protocol fields', async t => {
   const c = parse(
     staticCluster(host, {
