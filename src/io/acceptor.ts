@@ -1,5 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import { constants } from 'node:os'
+import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import { adopt, libc, systemError } from './libc.ts'
 import { boundAddress, startListening } from './listen-socket.ts'
 import { EPOLLIN, type Pollable } from './poller.ts'
@@ -14,19 +15,24 @@ export interface AcceptHandler {
 
 /** Taken from one queue in a turn; the next are its next turn's. */
 const MOST = 64
+/** Milliseconds. */
+const RETRY = 100
 
 const { EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE } = constants.errno
 
 /** Accepts on one listening descriptor of this worker. Takes the descriptor over and closes it. */
-export class Acceptor implements Pollable {
+export class Acceptor implements Pollable, TimerOwner {
   readonly #loop: SocketLoop
   readonly #handler: AcceptHandler
+  readonly #retry: TimerNode
   #fd = -1
   #place = -1
+  #asked = false
 
   constructor(loop: SocketLoop, handler: AcceptHandler) {
     this.#loop = loop
     this.#handler = handler
+    this.#retry = new TimerNode(this, 0)
   }
 
   /** `fd`: a bound socket (listen-socket.ts). Throws the system's error. */
@@ -50,20 +56,28 @@ export class Acceptor implements Pollable {
    */
   close(last: boolean): void {
     if (this.#fd < 0) return
-    if (last) while (this.#accept(MOST)) {}
+    if (last) while (this.#accept()) {}
+    this.#loop.timers.cancel(this.#retry)
     this.#loop.clients.remove(this.#place, this.#fd)
     libc()!.close(this.#fd)
     this.#fd = -1
   }
 
-  onReady(): void {
-    if (this.#accept(MOST)) this.#loop.clients.again(this)
+  onReady(events: number): void {
+    if (events === 0) this.#asked = false
+    if (!this.#accept() || this.#asked) return
+    this.#asked = true
+    this.#loop.clients.again(this)
+  }
+
+  onTimer(): void {
+    this.onReady(EPOLLIN)
   }
 
   /** Whether there may be more. */
-  #accept(most: number): boolean {
+  #accept(): boolean {
     const c = libc()!
-    for (let i = 0; i < most && this.#fd >= 0; i++) {
+    for (let i = 0; i < MOST && this.#fd >= 0; i++) {
       const fd = c.accept(this.#fd)
       if (fd >= 0) this.#handler.onAccept(fd)
       else {
@@ -71,7 +85,10 @@ export class Acceptor implements Pollable {
         if (error === -EAGAIN) return false
         if (error === -EINTR || error === -ECONNABORTED) continue
         this.#handler.onAcceptError(error)
-        if ((error !== -EMFILE && error !== -ENFILE) || !turnAway(this.#fd)) return false
+        if ((error === -EMFILE || error === -ENFILE) && turnAway(this.#fd)) continue
+        // The queue has told that it is not empty; it will not tell again.
+        this.#loop.timers.arm(this.#retry, RETRY)
+        return false
       }
     }
     return this.#fd >= 0
@@ -85,11 +102,12 @@ function keepSpare(): void {
   try {
     if (spare < 0) spare = openSync('/dev/null', 'r')
   } catch {
-    // It is tried again with the next listener.
+    // There is none left: `turnAway` asks again.
   }
 }
 
 function turnAway(from: number): boolean {
+  keepSpare()
   if (spare < 0) return false
   closeSync(spare)
   spare = -1

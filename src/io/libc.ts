@@ -1,7 +1,7 @@
 import { getSystemErrorName } from 'node:util'
 import { lazyFfi } from '../base/lazy-modules.ts'
 import type { OpenDescriptors } from './open-descriptors.ts'
-import { addressOf, failure, system } from './system-calls.ts'
+import { addressOf, descriptor, failure, system } from './system-calls.ts'
 
 /** The libc calls that Node lacks, for what happens once a connection or less. Each returns -1 on failure, and `errno()` says why. */
 export interface Libc {
@@ -73,20 +73,20 @@ function load(): Libc {
   return {
     socket: (domain, type) => adopt(system.socket(BigInt(domain), BigInt(type | NONBLOCK_CLOEXEC), 0n)),
     setsockopt: (fd, level, name, value, length) =>
-      system.setsockopt(BigInt(fd), BigInt(level), BigInt(name), addressOf(value), BigInt(length)),
+      system.setsockopt(descriptor(fd), BigInt(level), BigInt(name), addressOf(value), BigInt(length)),
     getsockopt: (fd, level, name, value, length) =>
-      system.getsockopt(BigInt(fd), BigInt(level), BigInt(name), addressOf(value), addressOf(length)),
-    getsockname: (fd, address, length) => system.getsockname(BigInt(fd), addressOf(address), addressOf(length)),
-    getpeername: (fd, address, length) => system.getpeername(BigInt(fd), addressOf(address), addressOf(length)),
-    bind: (fd, address, length) => system.bind(BigInt(fd), addressOf(address), BigInt(length)),
-    listen: (fd, backlog) => system.listen(BigInt(fd), BigInt(backlog)),
-    connect: (fd, address, length) => system.connect(BigInt(fd), addressOf(address), BigInt(length)),
-    accept: fd => adopt(system.accept4(BigInt(fd), 0n, 0n, BigInt(NONBLOCK_CLOEXEC))),
+      system.getsockopt(descriptor(fd), BigInt(level), BigInt(name), addressOf(value), addressOf(length)),
+    getsockname: (fd, address, length) => system.getsockname(descriptor(fd), addressOf(address), addressOf(length)),
+    getpeername: (fd, address, length) => system.getpeername(descriptor(fd), addressOf(address), addressOf(length)),
+    bind: (fd, address, length) => system.bind(descriptor(fd), addressOf(address), BigInt(length)),
+    listen: (fd, backlog) => system.listen(descriptor(fd), BigInt(backlog)),
+    connect: (fd, address, length) => system.connect(descriptor(fd), addressOf(address), BigInt(length)),
+    accept: fd => adopt(system.accept4(descriptor(fd), 0n, 0n, BigInt(NONBLOCK_CLOEXEC))),
     sendto: (fd, data, size, flags, address, length) =>
-      system.sendto(BigInt(fd), addressOf(data), BigInt(size), BigInt(flags), addressOf(address), BigInt(length)),
+      system.sendto(descriptor(fd), addressOf(data), BigInt(size), BigInt(flags), addressOf(address), BigInt(length)),
     // A descriptor must not leak into the programs that the agent starts.
-    dup: fd => adopt(system.fcntl(BigInt(fd), F_DUPFD_CLOEXEC, 0n)),
-    close: fd => system.close(BigInt(giveAway(fd))),
+    dup: fd => adopt(system.fcntl(descriptor(fd), F_DUPFD_CLOEXEC, 0n)),
+    close: fd => system.close(descriptor(giveAway(fd))),
     trim: trimmer(),
     errno: failure,
   }

@@ -24,8 +24,8 @@ export class PendingOutput {
     this.length += bytes.length
   }
 
-  /** Writes until nothing is left or the system takes no more. @returns 0, or a negative errno: the connection is broken */
-  writeTo(fd: number): number {
+  /** `fd` as for system calls. Writes until nothing is left or the system takes no more. @returns 0, or a negative errno: the connection is broken */
+  writeTo(fd: bigint): number {
     while (this.length > 0) {
       const count = Math.min(this.#pieces.length - this.#first, MOST)
       let total = 0
@@ -35,7 +35,7 @@ export class PendingOutput {
         vectors[2 * i + 1] = BigInt(piece.length)
         total += piece.length
       }
-      const sent = system.writev(BigInt(fd), vectorsAddress, BigInt(count))
+      const sent = system.writev(fd, vectorsAddress, BigInt(count))
       if (sent >= 0) {
         this.sent(sent)
         if (sent < total) return 0

@@ -1,6 +1,6 @@
 import { type DescriptorHandle, newPipe } from './libuv.ts'
 import type { Moderation } from './moderation.ts'
-import { addressOf, failure, system } from './system-calls.ts'
+import { addressOf, descriptor, failure, system } from './system-calls.ts'
 
 /** Whose descriptor a poller watches. */
 export interface Pollable {
@@ -57,7 +57,7 @@ export class Poller {
     this.#events = new Int32Array(most * WORDS)
     const epoll = system.epoll_create1(EPOLL_CLOEXEC)
     if (epoll < 0) throw new Error('epoll_create1(2) failed: the process has too many descriptors open')
-    this.#epoll = BigInt(epoll)
+    this.#epoll = descriptor(epoll)
     this.#eventsAddress = addressOf(new Uint8Array(this.#events.buffer))
     this.#eventAddress = addressOf(new Uint8Array(this.#event.buffer))
     this.#askAgain = () => this.#tellAgain()
@@ -81,7 +81,7 @@ export class Poller {
     event[DATA + 1] = number
     this.#watched[place] = who
     this.#numbers[place] = number
-    if (system.epoll_ctl(this.#epoll, EPOLL_CTL_ADD, BigInt(fd), this.#eventAddress) < 0) {
+    if (system.epoll_ctl(this.#epoll, EPOLL_CTL_ADD, descriptor(fd), this.#eventAddress) < 0) {
       const error = failure()
       this.#leave(place)
       return error
@@ -93,7 +93,7 @@ export class Poller {
   /** Before the descriptor is closed, of which there may be duplicates. */
   remove(place: number, fd: number): void {
     this.#leave(place)
-    system.epoll_ctl(this.#epoll, EPOLL_CTL_DEL, BigInt(fd), this.#eventAddress)
+    system.epoll_ctl(this.#epoll, EPOLL_CTL_DEL, descriptor(fd), this.#eventAddress)
     if (--this.#count === 0) this.#watch.unref()
   }
 

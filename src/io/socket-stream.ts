@@ -12,7 +12,7 @@ import { PendingOutput } from './pending-output.ts'
 import { EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, type Pollable, type Poller } from './poller.ts'
 import { AF_UNIX, decodeSocketAddress, encodeSocketAddress, familyIn, familyOf } from './socket-address.ts'
 import { READ_SIZE, type SocketLoop } from './socket-loop.ts'
-import { addressOf, failure, system } from './system-calls.ts'
+import { addressOf, descriptor, failure, system } from './system-calls.ts'
 import { transparentSocket } from './transparent-socket.ts'
 
 export const NO_ADDRESS: Address = pipeAddress('')
@@ -71,7 +71,7 @@ export class SocketStream implements PlainStream, Pollable {
     this.#loop = loop
     this.#poller = fd >= 0 ? loop.clients : loop.upstreams
     this.fd = fd
-    this.#descriptor = BigInt(fd)
+    this.#descriptor = descriptor(fd)
     this.#local = local
     this.#more = local
     this.#owner = owner
@@ -163,7 +163,7 @@ export class SocketStream implements PlainStream, Pollable {
     this.#unwatch()
     if (this.fd >= 0) libc()!.close(this.fd)
     this.fd = -1
-    this.#descriptor = -1n
+    this.#descriptor = descriptor(-1)
     this.#again()
   }
 
@@ -189,7 +189,7 @@ export class SocketStream implements PlainStream, Pollable {
     const handle = this.#local ? newPipe() : newTcp()
     handle.open(giveAway(this.fd))
     this.fd = -1
-    this.#descriptor = -1n
+    this.#descriptor = descriptor(-1)
     const options: Record<string, unknown> = {
       handle,
       allowHalfOpen: true,
@@ -213,6 +213,7 @@ export class SocketStream implements PlainStream, Pollable {
     }
     if ((events & EPOLLOUT) !== 0 && this.#pending !== null && this.#pending.length > 0) {
       this.#writePending(this.#pending)
+      if (!this.#destroyed) this.#afterWrite(this.#pending)
       if (this.#destroyed) return
     }
     const others = events & ~EPOLLOUT
@@ -289,7 +290,7 @@ export class SocketStream implements PlainStream, Pollable {
       if (fd < 0) return fd
       this.fd = fd
     }
-    this.#descriptor = BigInt(this.fd)
+    this.#descriptor = descriptor(this.fd)
     if (c.connect(this.fd, to, to.length) < 0) {
       const error = c.errno()
       if (error !== -EINPROGRESS) return error
@@ -343,18 +344,19 @@ export class SocketStream implements PlainStream, Pollable {
   }
 
   #writePending(pending: PendingOutput): void {
-    const error = pending.writeTo(this.fd)
-    if (error !== 0) {
-      this.#fail(error, 'write')
-      return
-    }
+    const error = pending.writeTo(this.#descriptor)
+    if (error !== 0) this.#fail(error, 'write')
+  }
+
+  #afterWrite(pending: PendingOutput): void {
+    if (pending.length > 0) return
     this.#owner.onWritten()
     if (pending.length === 0 && this.#endAsked && !this.#finished && !this.#destroyed) this.#finish()
   }
 
   #finish(): void {
     // ENOTCONN: the peer was faster. There is nothing more to send either way.
-    system.shutdown(BigInt(this.fd), SHUT_WR)
+    system.shutdown(this.#descriptor, SHUT_WR)
     this.#finished = true
     if (this.#closeWhenFinished || this.ended) this.destroy()
   }

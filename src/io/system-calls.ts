@@ -28,7 +28,8 @@ const ARGUMENTS = {
 } as const
 
 /**
- * The system calls of sockets, and what goes with them, as libc has them, by node:ffi; a failed one returns -1, and `failure` says why if it is asked at once.
+ * The system calls of sockets, and what goes with them, as libc has them, by node:ffi; a failed one returns -1, and `failure` says why if
+ * it is asked at once.
  *
  * To node:ffi all arguments are pointers: only such a function comes without a wrapper in JavaScript that checks its arguments. A call
  * from compiled code then costs 4 ns, with an int32 among them 60 to 250. They are 64 bits wide, as a size must be, and BigInts; compiled
@@ -40,6 +41,11 @@ const errno = process.platform === 'linux' ? findErrno() : new Int32Array(1)
 /** Where the memory of `array` begins. Nothing but `array` keeps it alive: who keeps the address must use the array later. */
 export function addressOf(array: Uint8Array): bigint {
   return lazyFfi().getRawPointer(array)
+}
+
+/** A descriptor as an argument: -1 too, which node:ffi would not take for a pointer. */
+export function descriptor(fd: number): bigint {
+  return BigInt(fd >>> 0)
 }
 
 /** The error of the call that has just failed in this thread, as a negative number (libuv's way). */

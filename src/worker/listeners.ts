@@ -74,7 +74,7 @@ export class WorkerListeners implements ListenerEnvironment, PeerEvents, Interna
     return createAccessLogger(config, this.services)
   }
 
-  /** Resolves when it accepts (or has failed, which is reported). */
+  /** It accepts afterwards, or its failure is reported. */
   put(published: PublishedListener): void {
     const config = materialise<ListenerConfig>(published)
     const { tag, kept } = published

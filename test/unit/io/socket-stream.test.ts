@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
-import { CloseHow } from '../../../src/io/connection.ts'
+import { CloseHow, Flow } from '../../../src/io/connection.ts'
 import { libc } from '../../../src/io/libc.ts'
 import { OpenDescriptors } from '../../../src/io/open-descriptors.ts'
 import { loopback } from './loopback.ts'
@@ -100,6 +100,24 @@ t.test('text above the size of a write, behind one that was not taken, keeps its
   await server.handler.until(() => server.handler.received === whole.length)
   t.ok(server.handler.text === whole)
   t.equal(connection.bufferedBytes, 0)
+})
+
+t.test('what is written because several pieces were taken at once follows them', async t => {
+  const pair = await loopback()
+  t.teardown(() => pair.close())
+  const { connection, handler } = pair.dial({ bufferLimit: 1000 })
+  const server = await pair.next()
+  await handler.until(() => handler.connected)
+  const pieces = ['a', 'b', 'c', 'd'].map(letter => letter.repeat(20_000))
+  handler.onWritable = () => {
+    connection.write(Buffer.from(pieces[2]!))
+    connection.write(Buffer.from(pieces[3]!))
+    handler.onWritable = () => {}
+  }
+  connection.write(Buffer.from(pieces[0]!))
+  t.equal(connection.write(Buffer.from(pieces[1]!)), Flow.Pause)
+  await server.handler.until(() => server.handler.received === 80_000)
+  t.ok(server.handler.text === pieces.join(''))
 })
 
 t.test('a connection closed while others of the same turn are served is not served any more', async t => {
