@@ -40,12 +40,13 @@ export interface PlainStream extends ByteStream {
 export interface StreamOwner {
   /** It has been told to pause: `onWritten` matters. */
   readonly awaitsDrain: boolean
+  /** Bytes that may wait on their way through it before it pauses its source. */
+  readonly bufferLimit: number
   onSocketConnected(): void
   /** TLS: the handshake is through. */
   onSecure(): void
-  /** `length` bytes are in the loop's read buffer. False stops reading. */
-  onRead(length: number): boolean
-  onBytes(chunk: Uint8Array): void
+  /** False stops reading. */
+  onBytes(chunk: Uint8Array): boolean
   onEnd(): void
   /** Less is pending than was, most often nothing. Never called from within a write: the owner may write again. */
   onWritten(): void
@@ -58,10 +59,10 @@ export interface StreamOwner {
 /** For a stream whose owner wants to hear of it no more. */
 export const NOBODY: StreamOwner = {
   awaitsDrain: false,
+  bufferLimit: 0,
   onSocketConnected() {},
   onSecure() {},
-  onRead: () => false,
-  onBytes() {},
+  onBytes: () => false,
   onEnd() {},
   onWritten() {},
   onError() {},

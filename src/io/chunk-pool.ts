@@ -1,3 +1,5 @@
+import { addressOf } from './system-calls.ts'
+
 /**
  * Memory of what is read. Big chunks live in pages that are used again as soon as every byte of them was written out: left to
  * the collector, each 40 MB of traffic cost a full collection (300 µs of a proxied MiB).
@@ -9,39 +11,104 @@
 const SLAB_SIZE = 65536
 /** Up to here chunks share slabs, so that a kept one pins at most one slab. */
 const SLAB_CHUNK = 4096
-/** Sizes of pages, and how many of each wait for use at most. */
-const SMALL_PAGE = 16384
-const LARGE_PAGE = 65536
-const MAX_FREE = 64
+
+/** Pages of one size. */
+class Pages {
+  readonly size: number
+  readonly #most: number
+  readonly #free: Page[] = []
+
+  /** `most` wait for use. */
+  constructor(size: number, most: number) {
+    this.size = size
+    this.#most = most
+  }
+
+  take(): Page {
+    return this.#free.pop() ?? new Page(this)
+  }
+
+  putBack(page: Page): void {
+    if (POISON) page.memory.fill(0xdb)
+    if (this.#free.length < this.#most) this.#free.push(page)
+  }
+}
 
 class Page {
+  readonly pages: Pages
   readonly memory: Buffer
   /** Bytes handed out that were not written yet. */
   live = 0
   kept = false
+  #address = 0n
 
-  constructor(size: number) {
-    this.memory = Buffer.allocUnsafeSlow(size)
-    pages.set(this.memory.buffer, this)
+  constructor(pages: Pages) {
+    this.pages = pages
+    this.memory = Buffer.allocUnsafeSlow(pages.size)
+    pageOf.set(this.memory.buffer, this)
+  }
+
+  get address(): bigint {
+    if (this.#address === 0n) this.#address = addressOf(this.memory)
+    return this.#address
+  }
+
+  hand(length: number): Buffer {
+    this.live = length
+    return this.memory.subarray(0, length)
   }
 }
 
-const pages = new WeakMap<ArrayBufferLike, Page>()
-const freeSmall: Page[] = []
-const freeLarge: Page[] = []
-let slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE)
-let slabUsed = 0
 /** Tests set it: a page that is used again too early shows as rubbish. */
 const POISON = process.env['REMORA_POISON_CHUNKS'] !== undefined
+const pageOf = new WeakMap<ArrayBufferLike, Page>()
+const small = new Pages(16384, 64)
+const large = new Pages(65536, 64)
+const huge = new Pages(524288, 8)
+let slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE)
+let slabUsed = 0
+
+/**
+ * Memory that system calls read into, of one size: what comes is looked at before the next read, so one piece serves all sockets of a
+ * thread. A read that fills enough of it takes it along, and a fresh one takes its place.
+ */
+class ReadMemory {
+  readonly size: number
+  readonly #pages: Pages
+  /** Less is copied out, to pin no more memory than it is worth. */
+  readonly #worth: number
+  #page: Page | null = null
+
+  constructor(pages: Pages, worth: number) {
+    this.size = pages.size
+    this.#pages = pages
+    this.#worth = worth
+  }
+
+  get address(): bigint {
+    this.#page ??= this.#pages.take()
+    return this.#page.address
+  }
+
+  /** The first `length` bytes of what was just read, for their receiver. */
+  take(length: number): Buffer {
+    const page = this.#page!
+    if (length <= this.#worth) return takeChunk(page.memory, length)
+    this.#page = null
+    return page.hand(length)
+  }
+}
+
+export const reads = new ReadMemory(large, small.size)
+/** For who has just filled `reads`: a proxied GiB takes half as long in pieces of 512 KiB as in pieces of 64. */
+export const longReads = new ReadMemory(huge, large.size)
 
 /** The first `length` bytes of `source` (at most 64 KiB), copied out for their receiver. */
 export function takeChunk(source: Buffer, length: number): Buffer {
   if (length > SLAB_CHUNK) {
-    const small = length <= SMALL_PAGE
-    const page = (small ? freeSmall : freeLarge).pop() ?? new Page(small ? SMALL_PAGE : LARGE_PAGE)
-    page.live = length
+    const page = (length <= small.size ? small : large).take()
     source.copy(page.memory, 0, 0, length)
-    return page.memory.subarray(0, length)
+    return page.hand(length)
   }
   if (slabUsed + length > SLAB_SIZE) {
     slab = Buffer.allocUnsafeSlow(SLAB_SIZE)
@@ -55,17 +122,14 @@ export function takeChunk(source: Buffer, length: number): Buffer {
 
 /** `count` bytes of the chunk that `view` shows are done with: written out, or understood. */
 export function spendChunk(view: Uint8Array, count: number): void {
-  const page = pages.get(view.buffer)
+  const page = pageOf.get(view.buffer)
   if (page === undefined || page.kept) return
   page.live -= count
-  if (page.live !== 0) return
-  if (POISON) page.memory.fill(0xdb)
-  const free = page.memory.length === SMALL_PAGE ? freeSmall : freeLarge
-  if (free.length < MAX_FREE) free.push(page)
+  if (page.live === 0) page.pages.putBack(page)
 }
 
 /** The bytes of `view` are needed after they were written: its memory goes to the collector, some day. */
 export function keepChunk(view: Uint8Array): void {
-  const page = pages.get(view.buffer)
+  const page = pageOf.get(view.buffer)
   if (page !== undefined) page.kept = true
 }

@@ -40,8 +40,14 @@ class InternalDuplex implements StreamOwner {
     return this.#written !== null
   }
 
-  onBytes(chunk: Uint8Array): void {
-    if (!this.duplex.push(chunk)) this.#stream.pause()
+  get bufferLimit(): number {
+    return this.duplex.readableHighWaterMark
+  }
+
+  onBytes(chunk: Uint8Array): boolean {
+    const more = this.duplex.push(chunk)
+    if (!more) this.#stream.pause()
+    return more
   }
 
   onEnd(): void {
@@ -65,8 +71,4 @@ class InternalDuplex implements StreamOwner {
   onSocketConnected(): void {}
 
   onSecure(): void {}
-
-  onRead(): boolean {
-    return false
-  }
 }

@@ -127,8 +127,11 @@ export class Poller {
     const list = this.#again
     this.#again = this.#asking
     this.#asking = list
+    this.serving = true
     for (let i = 0; i < list.length; i++) list[i]!.onReady(0)
+    this.serving = false
     while (list.length > 0) list.pop()
+    ENDED.then(this.#turnEnded)
   }
 }
 

@@ -3,7 +3,6 @@ import { TimerNode, type TimerOwner } from '../base/timer.ts'
 import type { StreamInfo } from '../telemetry/stream-info.ts'
 import { isPipe } from './address.ts'
 import type { ByteStream, PlainStream, StreamOwner } from './byte-stream.ts'
-import { takeChunk } from './chunk-pool.ts'
 import type { ConnectOptions, Preamble, SocketWatch, TlsDriver } from './connect-options.ts'
 import {
   type Address,
@@ -355,22 +354,17 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     this.#ready()
   }
 
-  /** `length` bytes are in the loop's read buffer. False stops reading. */
-  onRead(length: number): boolean {
-    this.onBytes(takeChunk(this.#loop.readBuffer, length))
-    return this.readHolds === 0 || this.closed
-  }
-
-  onBytes(chunk: Uint8Array): void {
+  onBytes(chunk: Uint8Array): boolean {
     if (this.readHolds !== 0 && !this.closed) {
       // A resume that Node had scheduled before the hold still reads once: kept until the hold is gone.
       this.#unread = this.#unread.length === 0 ? chunk : Buffer.concat([this.#unread, chunk])
-      return
+      return false
     }
     this.bytesReceived += chunk.length
-    if (this.closed) return
+    if (this.closed) return true
     if (this.prelude === null) this.handler.onData(this, chunk, false)
     else this.#readPrelude(chunk, false)
+    return this.readHolds === 0 || this.closed
   }
 
   onEnd(): void {
@@ -423,7 +417,7 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
       return
     }
     this.#tls = socket
-    this.#secured = new TlsStream(tcp, socket, this.#loop.readBuffer, this)
+    this.#secured = new TlsStream(tcp, socket, this)
     this.#stream = this.#secured
     if (first.length > 0) this.#secured.feed(first)
   }
@@ -454,6 +448,10 @@ export class SocketConnection implements Connection, TimerOwner, StreamOwner {
     if (this.closed || (bytes.length === 0 && !end)) return
     if (this.prelude === null) this.handler.onData(this, bytes, end)
     else this.#readPrelude(bytes, end)
+  }
+
+  get bufferLimit(): number {
+    return this.#high
   }
 
   get awaitsDrain(): boolean {

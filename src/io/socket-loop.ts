@@ -2,7 +2,6 @@ import { lastMade } from '../base/specimens.ts'
 import type { Timers } from '../base/timer.ts'
 import { Moderation } from './moderation.ts'
 import { Poller } from './poller.ts'
-import { addressOf } from './system-calls.ts'
 
 /** What has bytes to send when the turn ends. */
 export interface Flushable {
@@ -17,15 +16,9 @@ export interface Flushable {
 const CLIENTS = 32
 const UPSTREAMS = 64
 
-/** Bytes of one read. */
-export const READ_SIZE = 65536
-
-/** What all connections of one worker share: pollers, read buffer, dirty list, ids and timers. */
+/** What all connections of one worker share: pollers, dirty list, ids and timers. */
 export class SocketLoop {
   readonly timers: Timers
-  /** Every read of every socket lands here first, and is looked at before the next one: one buffer serves all. */
-  readonly readBuffer: Buffer = Buffer.allocUnsafeSlow(READ_SIZE)
-  #readAddress = 0n
   readonly #moderation = new Moderation()
   #clients: Poller | null = null
   #upstreams: Poller | null = null
@@ -55,12 +48,6 @@ export class SocketLoop {
   get upstreams(): Poller {
     this.#upstreams ??= new Poller(UPSTREAMS, this.#moderation, this.#endTurn)
     return this.#upstreams
-  }
-
-  /** Where `readBuffer` is. */
-  get readAddress(): bigint {
-    if (this.#readAddress === 0n) this.#readAddress = addressOf(this.readBuffer)
-    return this.#readAddress
   }
 
   /** Calls `who.flush()` when the callbacks of this turn have run. The caller sees to it that it asks once. */

@@ -2,7 +2,7 @@ import net from 'node:net'
 import { constants } from 'node:os'
 import { pipeAddress } from './address.ts'
 import { NOBODY, type PlainStream, type StreamOwner } from './byte-stream.ts'
-import { spendChunk } from './chunk-pool.ts'
+import { longReads, reads, spendChunk } from './chunk-pool.ts'
 import type { Address, UpstreamSource } from './connection.ts'
 import { LATE_CONNECT } from './errno.ts'
 import { giveAway, type Libc, libc, systemError } from './libc.ts'
@@ -11,7 +11,7 @@ import { IPPROTO_TCP, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET } from './listen-soc
 import { PendingOutput } from './pending-output.ts'
 import { EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, type Pollable, type Poller } from './poller.ts'
 import { AF_UNIX, decodeSocketAddress, encodeSocketAddress, familyIn, familyOf } from './socket-address.ts'
-import { READ_SIZE, type SocketLoop } from './socket-loop.ts'
+import type { SocketLoop } from './socket-loop.ts'
 import { addressOf, descriptor, failure, system } from './system-calls.ts'
 import { transparentSocket } from './transparent-socket.ts'
 
@@ -24,8 +24,8 @@ const SO_LINGER = 13
 const TCP_NODELAY = 1
 
 const WATCHED = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP
-/** Reads of one stream in a row, before others have their turn. */
-const READS = 8
+/** Bytes of one stream in a row, before others have their turn. */
+const TURN = 524_288
 
 /** Text is put into bytes here, and small chunks too: that costs less than finding out where they are. */
 const SCRATCH_SIZE = 65536
@@ -45,7 +45,6 @@ export class SocketStream implements PlainStream, Pollable {
   fd: number
   /** The same for system calls. */
   #descriptor: bigint
-  readonly #loop: SocketLoop
   readonly #poller: Poller
   #owner: StreamOwner
   readonly #local: boolean
@@ -62,13 +61,14 @@ export class SocketStream implements PlainStream, Pollable {
   #endAsked = false
   /** Our end was sent. */
   #finished = false
+  /** The last read filled its memory: there is much to read. */
+  #filled = false
   #closeWhenFinished = false
   #destroyed = false
   #gone = false
 
   /** `fd`: connected, and this stream's from now on; -1 = `connect` makes one. `local`: a Unix socket. */
   constructor(loop: SocketLoop, fd: number, local: boolean, owner: StreamOwner) {
-    this.#loop = loop
     this.#poller = fd >= 0 ? loop.clients : loop.upstreams
     this.fd = fd
     this.#descriptor = descriptor(fd)
@@ -229,18 +229,21 @@ export class SocketStream implements PlainStream, Pollable {
   }
 
   #read(): void {
-    const { readAddress } = this.#loop
-    for (let i = 0; i < READS; i++) {
-      const count = system.read(this.#descriptor, readAddress, BigInt(READ_SIZE))
+    const owner = this.#owner
+    for (let left = TURN; left > 0; ) {
+      const into = this.#filled && owner.bufferLimit >= longReads.size ? longReads : reads
+      const count = system.read(this.#descriptor, into.address, BigInt(into.size))
       if (count > 0) {
-        const short = count < READ_SIZE
+        const short = count < into.size
+        this.#filled = !short || (into === longReads && count > reads.size)
         if (short && !this.#more) this.#readable = false
-        if (!this.#owner.onRead(count)) this.#reading = false
+        if (!owner.onBytes(into.take(count))) this.#reading = false
         if (!this.#readable || !this.#reading || this.#destroyed) return
         // What stands behind is told a turn later, when what this made others write has left.
         if (short && !this.#local) break
+        left -= count
       } else if (count === 0) {
-        if (i > 0) break
+        if (left < TURN) break
         this.#onEnd()
         return
       } else {

@@ -2,7 +2,7 @@ import net from 'node:net'
 import type tls from 'node:tls'
 import { getSystemErrorName } from 'node:util'
 import type { ByteStream, StreamOwner } from './byte-stream.ts'
-import { spendChunk } from './chunk-pool.ts'
+import { spendChunk, takeChunk } from './chunk-pool.ts'
 import { kReadBytesOrError, type StreamHandle, streamState, type WriteRequest, WriteWrap } from './libuv.ts'
 
 /**
@@ -10,6 +10,9 @@ import { kReadBytesOrError, type StreamHandle, streamState, type WriteRequest, W
  * of 16 KiB beside it, for good: a quarter of what an idle connection took.
  */
 const FEED = 1000
+
+/** Bytes of one read. */
+const READ_SIZE = 65536
 
 /** Of what waits, this much is written at once. */
 const PORTION = 65536
@@ -48,15 +51,14 @@ export class TlsStream implements ByteStream {
   #endWhenWritten = false
   #closeWhenWritten = false
 
-  /** `buffer`: where decrypted bytes go; the one that `owner.onRead` reports on. */
-  constructor(tcp: net.Socket, secured: tls.TLSSocket, buffer: Buffer, owner: StreamOwner) {
+  constructor(tcp: net.Socket, secured: tls.TLSSocket, owner: StreamOwner) {
     this.#tcp = tcp
     this.#tls = secured
     this.#owner = owner
     adopt(secured, owner)
     // Until this is said, an error after the handshake (a record that is no good) ends nothing: tls.Server and tls.connect say it.
     ;(secured as unknown as { _releaseControl(): boolean })._releaseControl()
-    if (!readInto(secured, buffer)) secured.on('data', onData)
+    if (!readInto(secured)) secured.on('data', onData)
   }
 
   /** Bytes of the TCP stream that were read before: they come first. */
@@ -264,18 +266,22 @@ export function ignoreErrors(tcp: net.Socket): void {
  * The `onread` option, which node:tls passes on only when it makes the TCP socket itself. Without it every read allocates an
  * ArrayBuffer and goes through the stream: 5 µs of a request on TLS. False where this Node keeps it elsewhere: `data` events then.
  */
-function readInto(socket: tls.TLSSocket, buffer: Buffer): boolean {
+function readInto(socket: tls.TLSSocket): boolean {
   const { _handle: handle } = socket as unknown as { _handle: TlsHandle | null }
   if (BUFFER === undefined || CALLBACK === undefined || handle === null) return false
   const slots = socket as unknown as Record<symbol, unknown>
-  slots[BUFFER] = buffer
+  decrypted ??= Buffer.allocUnsafeSlow(READ_SIZE)
+  slots[BUFFER] = decrypted
   slots[CALLBACK] = onRead
-  handle.useUserBuffer(buffer)
+  handle.useUserBuffer(decrypted)
   afterRead ??= handle.onread
   handle.onread = onTlsRead
   ;(handle as unknown as Owned)[OWNER] = (socket as unknown as Owned)[OWNER]
   return true
 }
+
+/** Where the bytes of any of them land first: they are looked at before the next read. */
+let decrypted: Buffer | undefined
 
 /** Node's own callback: the end of the stream and errors are left to it. */
 let afterRead: TlsHandle['onread'] | undefined
@@ -284,7 +290,7 @@ let afterRead: TlsHandle['onread'] | undefined
 function onTlsRead(this: StreamHandle): void {
   const count = streamState[kReadBytesOrError]!
   if (count <= 0) afterRead!.call(this)
-  else if (!(this as unknown as Owned)[OWNER].onRead(count)) {
+  else if (!onRead.call(this, count)) {
     ;(this as TlsHandle).reading = false
     this.readStop()
   }
@@ -295,7 +301,7 @@ function onWriteDone(this: WriteRequest, status: number): void {
 }
 
 function onRead(this: unknown, length: number): boolean {
-  return (this as Owned)[OWNER].onRead(length)
+  return (this as Owned)[OWNER].onBytes(takeChunk(decrypted!, length))
 }
 
 function onSecure(this: unknown): void {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { keepChunk, spendChunk, takeChunk } from '../../../src/io/chunk-pool.ts'
+import { keepChunk, longReads, reads, spendChunk, takeChunk } from '../../../src/io/chunk-pool.ts'
 
 const source = Buffer.alloc(65536, 'x')
 
@@ -27,4 +27,23 @@ t.test('small chunks share memory, which is never used twice', async t => {
   const b = takeChunk(Buffer.from('y'.repeat(100)), 100)
   t.equal(a.toString(), 'x'.repeat(100))
   t.equal(b.toString(), 'y'.repeat(100))
+})
+
+t.test('a read that fills much of its memory takes it along, one that does not is copied out', async t => {
+  for (const [memory, enough] of [
+    [reads, 16_385],
+    [longReads, 65_537],
+  ] as const) {
+    const { address } = memory
+    const before = memory.take(enough - 1)
+    t.equal(memory.address, address, 'the same memory')
+    const taken = memory.take(enough)
+    t.equal(taken.length, enough)
+    t.not(taken.buffer, before.buffer)
+    t.equal(taken.buffer.byteLength, memory.size)
+    t.not(memory.address, address, 'it belongs to the receiver')
+    spendChunk(taken, enough)
+    memory.take(enough)
+    t.equal(memory.address, address, 'written out, it is used again')
+  }
 })

@@ -84,6 +84,26 @@ t.test('what came while reading was held, more than one read takes, arrives with
   await server.handler.until(() => server.handler.received === all.length)
 })
 
+t.test('long reads are for who may hold so much', async t => {
+  for (const [bufferLimit, long] of [
+    [100_000, false],
+    [1_048_576, true],
+  ] as const) {
+    const pair = await loopback()
+    t.teardown(() => pair.close())
+    const { connection, handler } = pair.dial({ bufferLimit })
+    const server = await pair.next()
+    await handler.until(() => handler.connected)
+    const all = Buffer.alloc(1_500_000, 'x')
+    connection.holdReading(HOLD, true)
+    server.connection.write(all)
+    await turns(5)
+    connection.holdReading(HOLD, false)
+    await handler.until(() => handler.received === all.length)
+    t.equal(Math.max(...handler.chunks.map(chunk => chunk.length)) > 65_536, long)
+  }
+})
+
 t.test('text above the size of a write, behind one that was not taken, keeps its order', async t => {
   const pair = await loopback(HOLD)
   t.teardown(() => pair.close())
