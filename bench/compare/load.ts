@@ -5,8 +5,10 @@ import { argumentsFor, latencySample } from '../load/cases/latency.ts'
 import type { ClientFiles } from '../load/checks/ask.ts'
 import { wrkCommand, wrkLoad } from '../load/drivers/wrk-load.ts'
 import { runOpenLoop } from '../load/open-loop/command.ts'
+import type { OpenLoopResult } from '../load/open-loop/result.ts'
 import { asLoad } from '../load/pinning.ts'
 import type { Target } from '../load/target.ts'
+import { ExpectedAnswers } from '../load/user/expected.ts'
 import type { UserRequest } from '../load/user/requests.ts'
 import { wrkScript } from '../load/user/wrk-script.ts'
 
@@ -26,6 +28,8 @@ export class TraceLoad {
   readonly client: ClientFiles | null
   /** wrk speaks HTTP/1.1 only, and has no certificates. */
   readonly usesWrk: boolean
+  /** Of `requests`; learnt by who checks them before the load. */
+  readonly expected: ExpectedAnswers
 
   constructor(all: readonly UserRequest[], http2: boolean, tls: boolean, client: ClientFiles | null) {
     this.http2 = http2
@@ -37,6 +41,7 @@ export class TraceLoad {
     this.requests = all.filter(({ method, body }) =>
       this.usesWrk ? method !== 'HEAD' : !http2 || Buffer.byteLength(body) <= LONGEST_HTTP2_BODY,
     )
+    this.expected = new ExpectedAnswers(this.requests.length)
   }
 
   /** How the load looks on a command line. */
@@ -55,22 +60,27 @@ export class TraceLoad {
     if (this.usesWrk) {
       const script = join(plan.folder, 'requests.lua')
       writeFileSync(script, wrkScript(this.requests))
-      return wrkLoad({ connections: CONNECTIONS, script, tls: this.tls, anyStatus: true }, target, plan)
+      return wrkLoad({ connections: CONNECTIONS, script, tls: this.tls, expected: this.expected }, target, plan)
     }
     const result = await runOpenLoop(
       [...this.saturating(plan.seconds), ...this.place(target, plan)],
       asLoad(plan.pinning, []),
     )
-    const { count, errors } = latencySample(result, true)
+    const { count, errors, unlike } = this.sample(result)
     // Until the last answer: what was on the way when the time was over is counted too.
-    return { seconds: count === 0 ? result.seconds : count / result.achievedRate, count, errors }
+    const seconds = count === 0 ? result.seconds : count / result.achievedRate
+    return { seconds, count, errors, ...(unlike === undefined ? {} : { unlike }) }
   }
 
   /** A constant rate, whatever becomes of the requests before. */
   async constant(rate: number, target: Target, plan: Plan): Promise<Sample> {
     const prefix = plan.pinning.load === null ? [] : ['taskset', '-c', plan.pinning.load]
     const argv = [...argumentsFor(plan, rate, this.connections), ...this.place(target, plan)]
-    return latencySample(await runOpenLoop(argv, prefix), true)
+    return this.sample(await runOpenLoop(argv, prefix))
+  }
+
+  private sample(result: OpenLoopResult): Sample {
+    return latencySample(result, this.expected, this.http2 ? HTTP2_STREAMS : 1)
   }
 
   private get connections(): number {

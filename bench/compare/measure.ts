@@ -129,7 +129,6 @@ export async function measure(
 /** What a request costs, and how long it takes at half of what the real Envoy can do. */
 function traceCases(work: Work, load: TraceLoad, options: CompareOptions, spare: Spare): BenchCase[] {
   const { http2, tls, client } = load
-  const reference = new Map<string, number>()
   const configuration: Configuration = {
     id: 'measured',
     title: options.config,
@@ -139,7 +138,7 @@ function traceCases(work: Work, load: TraceLoad, options: CompareOptions, spare:
     // Requests of a trace have any status: what counts is that each has its line in the access log.
     checks: { ...HTTP_PLAN, kind: 'ready' },
     envoy: sites => configFor(work, options, sites, spare),
-    ownChecks: target => checkRequests(target, load.requests, reference, { http2, tls, client }),
+    ownChecks: target => checkRequests(target, load.requests, load.expected, { http2, tls, client }),
   }
   const title = `${basename(options.trace)} on ${basename(options.config)}${http2 ? ', HTTP/2' : ''}`
   const rest = {
@@ -177,6 +176,7 @@ function traceCases(work: Work, load: TraceLoad, options: CompareOptions, spare:
     prepare: async (targets, plan) => {
       const envoy = targets.find(target => target.peer.id === 'envoy') ?? targets[0]!
       const sample = await load.saturate(envoy, plan)
+      if (sample.unlike !== undefined) plan.notes.push(`${envoy.peer.id}, saturated: ${sample.unlike}`)
       rate = Math.max(1, Math.round(sample.count / sample.seconds / 2))
       plan.notes.push(`Envoy saturates at ${rate * 2} requests/s; ${rate} were offered`)
     },

@@ -5,6 +5,7 @@ import { verdictOf } from './differ.ts'
 import type { Comparison, Difference, PushComparison, RequestComparison } from './result.ts'
 
 const LONGEST = 160
+const LONGEST_NOTE = 400
 
 /** One request that differs, with every difference on two lines. */
 export function requestText({ number, method, url, differences }: RequestComparison): string {
@@ -70,12 +71,12 @@ export function measurementText(one: CaseResult): string {
       : `open, ${ratio.why}`
     lines.push(`${shortName(ratio.of)} against ${shortName(ratio.to)}, ${one.metric.name}: ${figure}`)
   }
-  for (const note of one.notes) lines.push(`note: ${shown(note)}`)
+  for (const note of one.notes) lines.push(`note: ${shown(note, LONGEST_NOTE)}`)
   return lines.join('\n')
 }
 
 /** Terminals obey control characters, and answers of strangers may have them. */
-function shown(text: string): string {
+function shown(text: string, longest = LONGEST): string {
   const plain = text.replace(/[\u0000-\u001f\u007f-\u009f]/g, found => JSON.stringify(found).slice(1, -1))
-  return plain.length <= LONGEST ? plain : `${plain.slice(0, LONGEST)}…`
+  return plain.length <= longest ? plain : `${plain.slice(0, longest)}…`
 }

@@ -65,6 +65,8 @@ export interface Sample {
   readonly seconds: number
   readonly count: number
   readonly errors: number
+  /** That the answers were others than those of the same requests asked alone, in words. */
+  readonly unlike?: string
   readonly bytes?: number
   readonly latency?: readonly LatencyPoint[]
   readonly extra?: Readonly<Record<string, number>>

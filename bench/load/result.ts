@@ -130,6 +130,8 @@ export interface Round {
   /** Operations finished: requests, exchanges, handshakes, connections. */
   readonly count: number
   readonly errors: number
+  /** How the answers differ from those of the same requests asked alone, in words. Such a round makes no ratio. */
+  readonly unlike?: string
   /** Payload moved, where the case counts it. */
   readonly bytes: number | null
   /** CPU of the proxy's whole process tree during the round. */

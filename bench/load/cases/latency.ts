@@ -4,6 +4,7 @@ import { wrkLoad } from '../drivers/wrk-load.ts'
 import { runOpenLoop } from '../open-loop/command.ts'
 import type { OpenLoopResult } from '../open-loop/result.ts'
 import type { Target } from '../target.ts'
+import type { ExpectedAnswers } from '../user/expected.ts'
 
 const CONNECTIONS = 32
 
@@ -61,18 +62,26 @@ async function measure(target: Target, plan: Plan): Promise<Sample> {
   return latencySample(await runOpenLoop(argv, prefix))
 }
 
-/** Percentiles in microseconds; the value is the 99th. `anyStatus`: only lost requests are errors, not refused ones. */
-export function latencySample(result: OpenLoopResult, anyStatus = false): Sample {
+/**
+ * Percentiles in microseconds; the value is the 99th. Statuses above 399 are errors, or, where it is known what the requests
+ * are answered, statuses that are not `expected`. `streams`: how many requests a connection may have at once.
+ */
+export function latencySample(result: OpenLoopResult, expected: ExpectedAnswers | null = null, streams = 1): Sample {
   const latency = result.latency.percentiles.map(({ percentile, micros }) => ({ percentile, microseconds: micros }))
   const at = (percentile: number): number =>
     latency.find(point => point.percentile === percentile)?.microseconds ?? Number.NaN
   const late = result.lateness.percentiles.find(point => point.percentile === 99)?.micros ?? 0
   const all = Object.values(result.errors).reduce((sum, count) => sum + count, 0)
-  const errors = anyStatus ? all - result.errors.status : all
+  // Those that a connection holds back for want of credit may change their places with others.
+  const inFlight = Math.max(0, result.sent - result.answered) + result.connections * streams
+  const failures = result.protocol === 'h2' ? result.errors.status : null
+  const surprise = expected?.surpriseByStatus(result.statuses, failures, result.answered, inFlight) ?? null
+  const errors = expected === null ? all : all - result.errors.status + (surprise?.errors ?? 0)
   return {
     seconds: result.seconds,
     count: result.answered,
     errors,
+    ...(surprise === null ? {} : { unlike: surprise.text }),
     latency,
     value: at(99),
     extra: {

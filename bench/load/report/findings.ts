@@ -1,4 +1,5 @@
 import type { BenchReport, CaseResult, PeerId, Ratio, Spread } from '../result.ts'
+import { failedRounds } from '../statistics/ratio.ts'
 
 /** Remora against one peer: above 1 is better for Remora, whichever way round the result names them. */
 export interface Finding {
@@ -100,8 +101,9 @@ function latencyFindings(one: CaseResult, all: readonly CaseResult[]): Finding[]
   // The same measurement may be several cases, one for each percentile; the first of them stands for all.
   const twins = all.filter(other => sameMeasurement(other, one))
   if (twins[0] !== one) return out
-  const trusted = one.checks.every(({ checks }) => checks.every(check => check.passed))
+  const passed = one.checks.every(({ checks }) => checks.every(check => check.passed))
   for (const against of peers) {
+    const untrusted = passed ? failedRounds(['remora', against], one.rounds) : 'a behaviour check failed'
     for (const percentile of JUDGED) {
       if (twins.some(twin => namesPercentile(twin.metric.name, percentile))) continue
       const own = perRound(one, 'remora', percentile)
@@ -121,8 +123,8 @@ function latencyFindings(one: CaseResult, all: readonly CaseResult[]): Finding[]
         what: `latency p${percentile}`,
         unit: 'µs',
         ratio,
-        conclusive: decided && trusted,
-        why: !trusted ? 'a behaviour check failed' : decided ? null : 'the rounds disagree about who is faster',
+        conclusive: decided && untrusted === null,
+        why: untrusted ?? (decided ? null : 'the rounds disagree about who is faster'),
         own: median([...own.values()].sort((a, b) => a - b)),
         other: median([...other.values()].sort((a, b) => a - b)),
       })

@@ -22,6 +22,7 @@ export async function measureRound(one: BenchCase, target: Target, plan: Plan, i
     seconds: sample.seconds,
     count: sample.count,
     errors: sample.errors,
+    ...(sample.unlike === undefined ? {} : { unlike: sample.unlike }),
     bytes: sample.bytes ?? null,
     cpuSeconds,
     memory: treeMemory(target.process.pid),

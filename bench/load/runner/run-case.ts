@@ -129,6 +129,10 @@ function conclude(
   const ids = peers.map(peer => peer.id)
   for (const { peer, checks: own } of checks)
     for (const check of own) if (!check.passed) plan.notes.push(`${peer} failed "${check.name}": ${check.detail}`)
+  for (const id of ids) {
+    const round = rounds.find(({ peer, unlike }) => peer === id && unlike !== undefined)
+    if (round !== undefined) plan.notes.push(`${id}: ${round.unlike}`)
+  }
   const busy = busyNeighbours(rounds)
   if (busy !== null) plan.notes.push(busy)
   if (countsRequests(one)) plan.notes.push(...waiting(ids, rounds))

@@ -8,6 +8,8 @@ export const LEAST_ROUNDS = 3
  * the next run is as likely as not a visibly different figure.
  */
 export const WIDEST_SPREAD = 0.5
+/** More errors than this per operation, and a proxy is measured that does not do its work. */
+export const MOST_ERRORS = 0.001
 
 /**
  * Compares round by round, because the two measurements of one round ran next to each other and share the machine's mood.
@@ -29,7 +31,10 @@ export function compare(
   }
   const spread = spreadOf(ratios)
   if (spread === null) return null
-  const why = failedChecks([of, to], checks) ?? hidden(spread.min, spread.median, spread.max, ratios.length)
+  const why =
+    failedChecks([of, to], checks) ??
+    failedRounds([of, to], rounds) ??
+    hidden(spread.min, spread.median, spread.max, ratios.length)
   return { of, to, ...spread, conclusive: why === null, why }
 }
 
@@ -39,6 +44,18 @@ export function hidden(min: number, median: number, max: number, rounds: number)
   if (min <= 1 && max >= 1) return `the rounds disagree on who is better (${min.toFixed(2)}–${max.toFixed(2)})`
   if ((max - min) / median > WIDEST_SPREAD)
     return `the rounds differ by more than ${WIDEST_SPREAD * 100} % of their median (${min.toFixed(2)}–${max.toFixed(2)})`
+  return null
+}
+
+/** Why the rounds of these peers make no ratio, however their values are: refusing costs less than answering. */
+export function failedRounds(peers: readonly PeerId[], all: readonly Round[]): string | null {
+  for (const peer of peers) {
+    const own = all.filter(round => round.peer === peer)
+    if (own.some(({ unlike }) => unlike !== undefined))
+      return `${peer} did not answer under load as it does when asked alone`
+    const failed = own.find(({ errors, count }) => errors > count * MOST_ERRORS)
+    if (failed !== undefined) return `${peer}: ${failed.errors} errors and ${failed.count} operations in one round`
+  }
   return null
 }
 

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type BenchCase, type Plan, REQUESTS_PER_CPU } from '../case.ts'
-import { ask, type ClientFiles, stats } from '../checks/ask.ts'
+import { type Answer, ask, type ClientFiles, stats } from '../checks/ask.ts'
 import { HTTP_PLAN } from '../checks/plan.ts'
 import type { Configuration } from '../configurations/configuration.ts'
 import { wrkCommand, wrkLoad } from '../drivers/wrk-load.ts'
@@ -9,11 +9,12 @@ import { type BenchOptions, OptionError } from '../options.ts'
 import type { Check } from '../result.ts'
 import type { Target } from '../target.ts'
 import { portsOf } from './bootstrap.ts'
+import { ExpectedAnswers, type Said } from './expected.ts'
 import { readHar, readUrlList, type UserRequest } from './requests.ts'
 import { wrkScript } from './wrk-script.ts'
 
-/** Requests that are tried one by one before the load. */
-const MOST_CHECKED = 50
+/** Requests that a further process of the same proxy is asked, and those that have a line of their own in the report. */
+const FEW = 50
 const CONNECTIONS = 32
 const PLAIN = { http2: false, tls: false, client: null } as const
 
@@ -31,13 +32,14 @@ export function userCase(options: BenchOptions): BenchCase {
   if (target === null) throw new OptionError(`${options.config}: no listener with a port; say --target PORT`)
   if (ports.admin === null)
     throw new OptionError(`${options.config}: no admin port; without it nobody knows when the proxy is ready`)
+  const expected = new ExpectedAnswers(requests.length)
   return {
     id: 'user',
     title: `${options.config}, ${requests.length} request${requests.length === 1 ? '' : 's'} in turn`,
     group: 'user',
     series: null,
     axis: null,
-    configuration: configurationOf(text, options.config, target, ports.admin, requests),
+    configuration: configurationOf(text, options.config, target, ports.admin, requests, expected),
     metric: REQUESTS_PER_CPU,
     value: 'operations-per-cpu-second',
     goal: null,
@@ -49,10 +51,10 @@ export function userCase(options: BenchOptions): BenchCase {
       wrkCommand({ connections: CONNECTIONS, script: 'REQUESTS.lua' }, '{port}', plan.seconds).join(' '),
     ],
     measure: async (proxy, plan) => {
-      const load = { connections: CONNECTIONS, script: scriptFile(plan, requests), anyStatus: true }
+      const load = { connections: CONNECTIONS, script: scriptFile(plan, requests), expected }
       // Every round has a new process here, because the ports stand in the file: it is warmed up first.
       if (plan.profile !== 'smoke') await wrkLoad(load, proxy, { ...plan, seconds: 2 })
-      return { ...(await wrkLoad(load, proxy, plan)) }
+      return wrkLoad(load, proxy, plan)
     },
   }
 }
@@ -63,8 +65,8 @@ function configurationOf(
   listen: number,
   admin: number,
   requests: readonly UserRequest[],
+  expected: ExpectedAnswers,
 ): Configuration {
-  const reference = new Map<string, number>()
   return {
     id: 'user',
     title: name,
@@ -74,18 +76,22 @@ function configurationOf(
     checks: HTTP_PLAN,
     ports: { listen, admin },
     envoy: () => text,
-    ownChecks: target => checkRequests(target, requests, reference),
+    ownChecks: target => checkRequests(target, requests, expected),
   }
 }
 
-/** Every request must be answered, and by the second proxy with the status it had from the first. */
+/**
+ * Every request, asked alone, must be answered, and by the second proxy with the status it had from the first. `expected` has
+ * all these afterwards.
+ */
 export async function checkRequests(
   target: Target,
   requests: readonly UserRequest[],
-  reference: Map<string, number>,
+  expected: ExpectedAnswers,
   how: { readonly http2: boolean; readonly tls: boolean; readonly client: ClientFiles | null } = PLAIN,
 ): Promise<Check[]> {
   const checks: Check[] = []
+  let further = 0
   const total = async (): Promise<number> => {
     let sum = 0
     for (const [name, value] of await stats(target.sites.admin))
@@ -93,8 +99,9 @@ export async function checkRequests(
     return sum
   }
   const before = await total()
-  const tried = requests.slice(0, MOST_CHECKED)
-  for (const request of tried) {
+  const tried = expected.asked.has(target.peer.id) ? requests.slice(0, FEW) : requests
+  expected.asked.add(target.peer.id)
+  for (const [place, request] of tried.entries()) {
     const key = `${request.method} ${request.host}${request.path}`
     const answer = await ask({
       port: target.sites.listen,
@@ -107,19 +114,32 @@ export async function checkRequests(
       tls: how.tls,
       client: how.client,
     })
-    const known = reference.get(key)
-    if (known === undefined) reference.set(key, answer.status)
-    const same = answer.status !== 0 && (known === undefined || known === answer.status)
-    const wanted = known === undefined ? '' : `, ${known} from the first proxy`
-    checks.push({
-      name: `answers ${key}`,
-      passed: same,
-      detail: `status ${answer.status}${wanted} ${answer.error}`.trim(),
-    })
+    const said = saidBy(answer)
+    const known = expected.learn(place, said)
+    const passed = said.status !== 0 && known.status === said.status && known.grpcFailed === said.grpcFailed
+    const wanted = known === said ? '' : `, ${sayingOf(known)} from the first proxy`
+    if (place < FEW || !passed)
+      checks.push({
+        name: `answers ${key}`,
+        passed,
+        detail: `status ${sayingOf(said)}${wanted} ${answer.error}`.trim(),
+      })
+    else further++
   }
+  if (further > 0) checks.push({ name: 'answers the other requests', passed: true, detail: `${further} more` })
   const grown = (await total()) - before
   checks.push({ name: 'stats moved', passed: grown >= tried.length, detail: `downstream_rq_total grew by ${grown}` })
   return checks
+}
+
+function saidBy({ status, trailers, headers, body }: Answer): Said {
+  // Where there is nothing but a head, it has the status of gRPC.
+  const grpc = trailers['grpc-status'] ?? (body.length === 0 ? headers['grpc-status'] : undefined)
+  return { status, grpcFailed: grpc !== undefined && grpc !== '0' }
+}
+
+function sayingOf({ status, grpcFailed }: Said): string {
+  return `${status}${grpcFailed ? ' with a gRPC status other than 0' : ''}`
 }
 
 function scriptFile(plan: Plan, requests: readonly UserRequest[]): string {

@@ -58,6 +58,27 @@ t.test('no ratio for a peer that failed a check, or was not checked at all', asy
   t.equal(compare('remora', 'envoy', all, true, passed('remora'))?.why, 'envoy: its behaviour was not checked')
 })
 
+t.test('no ratio for rounds whose answers are others than those of the requests asked alone', async t => {
+  const own = rounds('remora', [20, 20, 20])
+  own[1] = { ...own[1]!, unlike: '412 of 60,000 answers were refusals' }
+  const all = [...own, ...rounds('envoy', [10, 10, 10]), ...rounds('nginx', [10, 10, 10])]
+  const checks = passed('remora', 'envoy', 'nginx')
+  const why = 'remora did not answer under load as it does when asked alone'
+  t.match(compare('remora', 'envoy', all, true, checks), { conclusive: false, why })
+  t.match(compare('envoy', 'remora', all, true, checks), { conclusive: false, why })
+  t.not(compare('nginx', 'envoy', all, true, checks)?.why, why, 'the others did')
+})
+
+t.test('no ratio for a round with more than one error in a thousand operations', async t => {
+  const checks = passed('remora', 'envoy')
+  const of = (errors: number): string | null | undefined => {
+    const own = rounds('remora', [20, 20, 20]).map(round => ({ ...round, count: 5000, errors }))
+    return compare('remora', 'envoy', [...own, ...rounds('envoy', [10, 10, 10])], true, checks)?.why
+  }
+  t.equal(of(5), null)
+  t.equal(of(6), 'remora: 6 errors and 5000 operations in one round')
+})
+
 t.test('rounds that only one of the two has are left out; none in common is no ratio', async t => {
   const all = [...rounds('remora', [20, 20, 20, 99]), ...rounds('envoy', [10, 10, 10])]
   t.equal(compare('remora', 'envoy', all, true, passed('remora', 'envoy'))?.max, 2)
