@@ -4,8 +4,9 @@ import { addressOf } from './system-calls.ts'
  * Memory of what is read. Big chunks live in pages that are used again as soon as every byte of them was written out: left to
  * the collector, each 40 MB of traffic cost a full collection (300 µs of a proxied MiB).
  *
- * Who passes a chunk on gives it away. Who passes it on and still needs it (retries, shadows) calls `keepChunk` before. A chunk that
- * is merely dropped is left to the collector, so forgetting `spendChunk` costs time, never data.
+ * Who passes a chunk on gives it away. Who passes it on and still needs it (retries, shadows) calls `keepChunk` before, and `releaseChunk`
+ * if it was passed on once only after all. A chunk that is merely dropped is left to the collector, so forgetting `spendChunk` or
+ * `releaseChunk` costs time, never data.
  */
 
 const SLAB_SIZE = 65536
@@ -32,6 +33,10 @@ class Pages {
     if (POISON) page.memory.fill(0xdb)
     if (this.#free.length < this.#most) this.#free.push(page)
   }
+
+  drop(): void {
+    this.#free.length = 0
+  }
 }
 
 class Page {
@@ -39,7 +44,8 @@ class Page {
   readonly memory: Buffer
   /** Bytes handed out that were not written yet. */
   live = 0
-  kept = false
+  /** Holders who may pass it on again. */
+  keepers = 0
   #address = 0n
 
   constructor(pages: Pages) {
@@ -64,7 +70,7 @@ const POISON = process.env['REMORA_POISON_CHUNKS'] !== undefined
 const pageOf = new WeakMap<ArrayBufferLike, Page>()
 const small = new Pages(16384, 64)
 const large = new Pages(65536, 64)
-const huge = new Pages(524288, 8)
+const huge = new Pages(524288, 32)
 let slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE)
 let slabUsed = 0
 
@@ -123,13 +129,28 @@ export function takeChunk(source: Buffer, length: number): Buffer {
 /** `count` bytes of the chunk that `view` shows are done with: written out, or understood. */
 export function spendChunk(view: Uint8Array, count: number): void {
   const page = pageOf.get(view.buffer)
-  if (page === undefined || page.kept) return
+  if (page === undefined) return
   page.live -= count
-  if (page.live === 0) page.pages.putBack(page)
+  if (page.live === 0 && page.keepers === 0) page.pages.putBack(page)
 }
 
-/** The bytes of `view` are needed after they were written: its memory goes to the collector, some day. */
+/** The bytes of `view` are needed after they were written: its memory goes to the collector, some day, if it is not released. */
 export function keepChunk(view: Uint8Array): void {
   const page = pageOf.get(view.buffer)
-  if (page !== undefined) page.kept = true
+  if (page !== undefined) page.keepers++
+}
+
+/** Takes one `keepChunk` back. Only for bytes that were passed on once: the count of what is written fits no second time. */
+export function releaseChunk(view: Uint8Array): void {
+  const page = pageOf.get(view.buffer)
+  if (page === undefined) return
+  page.keepers--
+  if (page.live === 0 && page.keepers === 0) page.pages.putBack(page)
+}
+
+/** Leaves the pages that wait for use to the collector: their thread rests. */
+export function dropFreePages(): void {
+  small.drop()
+  large.drop()
+  huge.drop()
 }

@@ -10,6 +10,7 @@ import { disableExtension, findFactory } from '../config/registry.ts'
 import type { WorkerServices } from '../config/services.ts'
 import { registerExtensions } from '../extensions.ts'
 import { AsyncCallOuts } from '../http/call-outs.ts'
+import { dropFreePages } from '../io/chunk-pool.ts'
 import { writeDown } from '../io/libc.ts'
 import { OpenDescriptors } from '../io/open-descriptors.ts'
 import { SocketLoop } from '../io/socket-loop.ts'
@@ -213,7 +214,11 @@ export function startWorker(port: MessagePort, birth: WorkerBirth): void {
     }
     if (epoch > 0) post({ type: 'applied', epoch })
   }
-  new Rest(() => post({ type: 'resting' })).start()
+  const rest = new Rest(() => {
+    dropFreePages()
+    post({ type: 'resting' })
+  })
+  rest.start()
   post({ type: 'ready' })
 }
 

@@ -1,5 +1,5 @@
 import { cut, narrowList } from '../../base/list.ts'
-import { keepChunk } from '../../io/chunk-pool.ts'
+import { keepChunk, releaseChunk } from '../../io/chunk-pool.ts'
 
 /** Body of a request as far as it must be kept: for attempts that have no stream yet, for retries and for shadows. */
 export class RequestBody {
@@ -29,13 +29,18 @@ export class RequestBody {
     this.bytes += chunk.length
   }
 
-  clear(): void {
-    if (this.list !== null) cut(this.list, 0)
+  /** `sentOnce`: no chunk was, or will be, sent a second time. */
+  clear(sentOnce: boolean): void {
+    const { list } = this
+    if (list !== null) {
+      if (sentOnce && this.keep) for (let i = 0; i < list.length; i++) releaseChunk(list[i]!)
+      cut(list, 0)
+    }
     this.bytes = 0
   }
 
-  reset(): void {
-    this.clear()
+  reset(sentOnce: boolean): void {
+    this.clear(sentOnce)
     this.keep = false
     this.dropped = false
   }

@@ -283,7 +283,7 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     }
     if (body.retained) return
     if (body.bytes > this.s.manager.bufferLimit) this.holdDownstream(false)
-    body.clear()
+    body.clear(this.sendsOnce)
   }
 
   onAttemptPoolFailure(attempt: UpstreamRequest, failure: PoolFailure, transportFailure: string): void {
@@ -329,7 +329,9 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     // 303 turned the request into a GET (RFC 9110 §15.4.4).
     const dropBody = status === 303 && this.headers!.method === 'GET'
     const { trailers } = this
-    this.s!.recreate(status, dropBody ? [] : this.body.chunks.slice(), dropBody ? null : trailers)
+    const chunks = dropBody ? [] : this.body.chunks.slice()
+    this.body.clear(false)
+    this.s!.recreate(status, chunks, dropBody ? null : trailers)
   }
 
   cancelResponseTimeout(): void {
@@ -445,15 +447,21 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.launch(host)
   }
 
+  /** Of what the body has so far, nothing has gone or will go anywhere but to the first attempt. */
+  private get sendsOnce(): boolean {
+    return this.attemptCount === 1 && this.action?.shadows.length === 0
+  }
+
   /** The body outgrew what may be kept: no retry and no shadow from here on (Envoy: retry_or_shadow_abandoned). */
   private abandonBuffer(): void {
     this.body.dropped = true
     this.cluster!.counters.retryOrShadowAbandoned.inc()
     this.endRetries()
-    if (!this.attempts.waiting) this.body.clear()
+    if (!this.attempts.waiting) this.body.clear(this.sendsOnce)
   }
 
   private reset(): void {
+    this.body.reset(this.sendsOnce)
     this.s = null
     this.route = null
     this.action = null
@@ -471,7 +479,6 @@ export class RouterRequest implements ResponseSource, TimerOwner {
     this.upstreamStarted = false
     this.retryAfterTimeout = false
     this.timedOut = false
-    this.body.reset()
     this.charges.reset()
     this.pick.reset()
   }

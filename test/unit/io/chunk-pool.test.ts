@@ -1,5 +1,13 @@
 import t from 'tap'
-import { keepChunk, longReads, reads, spendChunk, takeChunk } from '../../../src/io/chunk-pool.ts'
+import {
+  dropFreePages,
+  keepChunk,
+  longReads,
+  reads,
+  releaseChunk,
+  spendChunk,
+  takeChunk,
+} from '../../../src/io/chunk-pool.ts'
 
 const source = Buffer.alloc(65536, 'x')
 
@@ -46,4 +54,28 @@ t.test('a read that fills much of its memory takes it along, one that does not i
     memory.take(enough)
     t.equal(memory.address, address, 'written out, it is used again')
   }
+})
+
+t.test('a chunk that its keeper releases is used again when it is written out too, whichever comes first', async t => {
+  for (const releaseFirst of [false, true]) {
+    const kept = takeChunk(source, 30_000)
+    keepChunk(kept)
+    keepChunk(kept.subarray(7))
+    if (!releaseFirst) spendChunk(kept, 30_000)
+    releaseChunk(kept)
+    t.not(takeChunk(source, 30_000).buffer, kept.buffer, 'somebody else keeps it still')
+    releaseChunk(kept)
+    if (releaseFirst) {
+      t.not(takeChunk(source, 30_000).buffer, kept.buffer, 'it is not written out')
+      spendChunk(kept, 30_000)
+    }
+    t.equal(takeChunk(source, 30_000).buffer, kept.buffer)
+  }
+})
+
+t.test('when a thread rests, pages that wait for use go to the collector', async t => {
+  const chunk = takeChunk(source, 10_000)
+  spendChunk(chunk, 10_000)
+  dropFreePages()
+  t.not(takeChunk(source, 10_000).buffer, chunk.buffer)
 })
