@@ -8,7 +8,7 @@ import { headers } from './headers.ts'
 import { http1Small } from './http1-small.ts'
 import { http2Both, http2Small } from './http2.ts'
 import { istioInbound, istioOutbound } from './istio.ts'
-import { latencyOpenLoop } from './latency.ts'
+import { latencyHttp2, latencyOpenLoop } from './latency.ts'
 import { memoryHttp1, memoryIdle, memoryStream, memoryTls } from './memory.ts'
 import { routing } from './routing.ts'
 import { scaleStart, startOne } from './start.ts'
@@ -27,6 +27,7 @@ export const CASES: readonly BenchCase[] = [
   istioOutbound,
   http2Small,
   http2Both,
+  latencyHttp2,
   grpcUnary,
   tlsHttp1,
   handshakeRsa,
