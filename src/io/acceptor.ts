@@ -37,11 +37,16 @@ export class Acceptor implements Pollable, TimerOwner {
 
   /** `fd`: a bound socket (listen-socket.ts). Throws the system's error. */
   listen(fd: number, backlog: number): void {
-    startListening(adopt(fd), backlog)
-    const place = this.#loop.clients.add(fd, this, EPOLLIN)
-    if (place < 0) throw systemError(place, 'epoll_ctl')
+    adopt(fd)
+    try {
+      startListening(fd, backlog)
+      this.#place = this.#loop.clients.add(fd, this, EPOLLIN)
+      if (this.#place < 0) throw systemError(this.#place, 'epoll_ctl')
+    } catch (error) {
+      libc()!.close(fd)
+      throw error
+    }
     this.#fd = fd
-    this.#place = place
     keepSpare()
   }
 
