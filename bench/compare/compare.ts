@@ -1,4 +1,5 @@
 import { Ports } from '../load/ports.ts'
+import { Leftovers } from '../load/processes/leftovers.ts'
 import { type Manner, usesHttp2 } from './client.ts'
 import type { Configuration } from './configuration.ts'
 import { differ, differAnswers, differStats } from './differ.ts'
@@ -33,12 +34,9 @@ export async function compare(
   const free = new Ports(options.firstPort)
   const first = trace.entries[0]!
   const sides: Side[] = []
-  const stop = (): void => {
-    void Promise.all(sides.map(side => side.stop())).finally(() => process.exit(130))
-  }
-  process.once('SIGINT', stop).once('SIGTERM', stop)
+  const leftovers = new Leftovers()
   try {
-    const start = { first, realUpstreams: options.realUpstreams, readySeconds: options.readySeconds, free }
+    const start = { first, realUpstreams: options.realUpstreams, readySeconds: options.readySeconds, free, leftovers }
     const envoy = await Side.start('Envoy', binaries.envoy, configuration, start)
     sides.push(envoy)
     const remora = await Side.start('Remora', binaries.remora, configuration, start)
@@ -100,8 +98,8 @@ export async function compare(
     }
     return { comparison, listeners }
   } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop)
     await Promise.all(sides.map(side => side.stop()))
+    await leftovers.release()
   }
 }
 

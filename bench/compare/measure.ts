@@ -11,6 +11,7 @@ import { EnvoyPeer } from '../load/peers/envoy.ts'
 import { schedulingTools, versionLine } from '../load/peers/find.ts'
 import { choosePinning } from '../load/pinning.ts'
 import { Ports } from '../load/ports.ts'
+import { Leftovers } from '../load/processes/leftovers.ts'
 import type { BenchReport } from '../load/result.ts'
 import { runAll, type Watcher } from '../load/runner/run-all.ts'
 import { Session } from '../load/runner/session.ts'
@@ -93,12 +94,10 @@ export async function measure(
   }
   const session = new Session(pinning, options.firstPort + 300)
   const planes: ControlPlane[] = []
-  const close = (): void => {
-    // It has the client's key.
-    rmSync(folder, { recursive: true, force: true })
-    void session.close().finally(() => process.exit(130))
-  }
-  process.once('SIGINT', close).once('SIGTERM', close)
+  const leftovers = new Leftovers()
+  leftovers.add({ stop: () => session.close() })
+  // It has the client's key.
+  leftovers.addFolder(folder)
   try {
     await session.open(false)
     const spare = await Spare.take(work, options)
@@ -119,10 +118,10 @@ export async function measure(
       })),
     }
   } finally {
-    process.off('SIGINT', close).off('SIGTERM', close)
     for (const plane of planes) plane.close()
     rmSync(folder, { recursive: true, force: true })
     await session.close()
+    await leftovers.release()
   }
 }
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Ports } from '../load/ports.ts'
+import type { Leftovers } from '../load/processes/leftovers.ts'
 import { ProxyProcess } from '../wire/proxy-process.ts'
 import { type Manner, send } from './client.ts'
 import type { Configuration } from './configuration.ts'
@@ -67,9 +68,11 @@ export class Side {
       readonly realUpstreams: boolean
       readonly readySeconds: number
       readonly free: Ports
+      readonly leftovers: Leftovers
     },
   ): Promise<Side> {
     const folder = mkdtempSync(join(tmpdir(), 'remora-compare-'))
+    options.leftovers.addFolder(folder)
     const recorder = new Recorder(options.first.answer)
     const log = join(folder, 'compare.log')
     const purposes = new Map<number, string>()
@@ -101,7 +104,7 @@ export class Side {
       writeFileSync(file, rewritten.text)
       for (const { path, text } of rewritten.files) writeFileSync(path, text)
       plane?.publish(rewritten.pushes[0] ?? [])
-      const process = await started(binary, file, folder, rewritten.admin, options.readySeconds, plane)
+      const process = await started(binary, file, folder, rewritten.admin, options, plane)
       const normaliser = new Normaliser(purposes, folder)
       try {
         const answers = plane === null ? [] : await pushAll(plane, rewritten.pushes)
@@ -182,11 +185,12 @@ async function started(
   file: string,
   folder: string,
   admin: number,
-  seconds: number,
+  { readySeconds, leftovers }: { readonly readySeconds: number; readonly leftovers: Leftovers },
   plane: ControlPlane | null,
 ): Promise<ProxyProcess> {
   try {
-    return await ProxyProcess.start([binary], file, folder, admin, [], globalThis.process.cwd(), seconds)
+    const cwd = globalThis.process.cwd()
+    return await ProxyProcess.start([binary], file, folder, admin, [], cwd, readySeconds, one => leftovers.add(one))
   } catch (error) {
     const absent = (plane?.summary() ?? []).flatMap(({ type, absent }) => absent.map(name => `${type} ${name}`))
     if (absent.length === 0) throw error

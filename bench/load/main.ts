@@ -10,6 +10,7 @@ import { findPeers, schedulingTools, versionLine } from './peers/find.ts'
 import type { PeerProgram } from './peers/peer.ts'
 import { choosePinning, NOT_PINNED } from './pinning.ts'
 import { inClone, packageRoot } from './place.ts'
+import { Leftovers } from './processes/leftovers.ts'
 import type { BenchReport, CaseResult, Peer } from './result.ts'
 import { growthLines } from './runner/across.ts'
 import { runAll } from './runner/run-all.ts'
@@ -76,10 +77,8 @@ async function bench(options: BenchOptions, argv: readonly string[]): Promise<nu
 
   const pinning = options.pins ? choosePinning(allowedCpus(), schedulingTools()) : NOT_PINNED
   const session = new Session(pinning, options.firstPort)
-  const stop = (): void => {
-    void session.close().finally(() => process.exit(130))
-  }
-  process.once('SIGINT', stop).once('SIGTERM', stop)
+  const leftovers = new Leftovers()
+  leftovers.add({ stop: () => session.close() })
   const progress = new Progress(print, process.stderr.isTTY === true)
   try {
     await session.open(cases.some(one => one.configuration.tls))
@@ -105,6 +104,7 @@ async function bench(options: BenchOptions, argv: readonly string[]): Promise<nu
     return broken.length > 0 ? 1 : 0
   } finally {
     await session.close()
+    await leftovers.release()
   }
 }
 

@@ -33,7 +33,7 @@ export class ProxyProcess {
 
   /**
    * Starts `command` on a configuration file and resolves when /ready says LIVE; throws with its log otherwise. `directory`
-   * takes its log, `cwd` is where relative paths of the configuration begin.
+   * takes its log, `cwd` is where relative paths of the configuration begin. `spawned` gets it before it is ready.
    */
   static async start(
     command: readonly string[],
@@ -43,6 +43,7 @@ export class ProxyProcess {
     extra: readonly string[] = [],
     cwd = directory,
     readySeconds = 40,
+    spawned: (proxy: ProxyProcess) => void = () => {},
   ): Promise<ProxyProcess> {
     const errorLog = join(directory, 'proxy.log')
     const log = openSync(errorLog, 'a')
@@ -52,6 +53,7 @@ export class ProxyProcess {
     const program = command[0]!.includes('/') ? resolve(command[0]!) : command[0]!
     const child = spawn(program, args, { stdio: ['ignore', log, log], cwd })
     const proxy = new ProxyProcess(child, adminPort, errorLog)
+    spawned(proxy)
     const deadline = Date.now() + readySeconds * 1000
     while (Date.now() < deadline && proxy.exit === null) {
       const answer = await proxy.admin('GET', '/ready').catch(() => null)

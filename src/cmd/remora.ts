@@ -68,9 +68,8 @@ async function program(name: string, script: string, argv: readonly string[]): P
   process.title = `remora ${name}`
   const [node, ...args] = nodeCommand(script, ...argv)
   const child = spawn(node!, args, { stdio: 'inherit' })
-  // A terminal sends its interrupt to both; this one stays until that one has cleaned up. kill(1) reaches only this one.
-  process.on('SIGINT', () => {})
-  process.on('SIGTERM', () => child.kill('SIGTERM'))
+  // This one stays until that one has cleaned up. kill(1) reaches only this one; a terminal's interrupt comes to that one twice.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
   const [code] = (await once(child, 'exit')) as [number | null]
   return code ?? 1
 }

@@ -34,6 +34,7 @@ export class Session {
   #certificates: Certificates | null = null
   #xdsStarted = false
   #started = 0
+  #closed = false
 
   constructor(pinning: Pinning, firstPort: number) {
     this.pinning = pinning
@@ -62,6 +63,7 @@ export class Session {
     const config = join(this.folder, 'upstream.conf')
     writeFileSync(config, nginxUpstream(upstreams, this.folder, workerUser(), this.#certificates))
     const { pinning } = this
+    await this.#untilOpen()
     const log = join(this.folder, 'upstream.err')
     const nginx = new Child(asUpstream(pinning, ['nginx', '-c', config, '-e', `${this.folder}/nginx.err`]), log)
     const ports = ['--stub', upstreams.stub, '--hold', upstreams.hold, '--grpc', upstreams.grpc, '--tcp', upstreams.tcp]
@@ -91,6 +93,7 @@ export class Session {
     this.#remember(peer, configuration, text, peer.command(file, sites))
     const cpus = configuration.allCores === true ? null : proxyCpus(this.pinning, configuration.workers)
     const command = pinned(cpus, peer.command(file, sites))
+    await this.#untilOpen()
     const errors = join(folder, 'proxy.log')
     const started = performance.now()
     const child = new Child(command, errors, peer.logsToStdout ? sites.log : errors)
@@ -113,8 +116,14 @@ export class Session {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     await stopAll()
     if (process.env['BENCH_KEEP'] === undefined) rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  /** Never, when closed: who closes while something starts is about to end this process, and would not end that any more. */
+  async #untilOpen(): Promise<void> {
+    if (this.#closed) await new Promise(() => {})
   }
 
   async #startControlPlane(): Promise<void> {
@@ -123,6 +132,7 @@ export class Session {
     this.#xdsStarted = true
     const ports = ['--port', xds, '--control', xdsControl, '--endpoint', http1, '--clusters', MANY].map(String)
     const command = asUpstream(this.pinning, nodeCommand('upstreams/delta-xds', ...ports))
+    await this.#untilOpen()
     await listening(xdsControl, new Child(command, join(this.folder, 'xds.err')))
   }
 

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -12,7 +12,16 @@ export interface Outcome {
 }
 
 /** `remora compare` in a folder. `firstPort`: nobody else's, the command counts up from there. */
-export async function runCompare(folder: string, firstPort: number, argv: readonly string[]): Promise<Outcome> {
+export function runCompare(folder: string, firstPort: number, argv: readonly string[]): Promise<Outcome> {
+  return startCompare(folder, firstPort, argv).outcome
+}
+
+/** The same, for those who do not let it end by itself. */
+export function startCompare(
+  folder: string,
+  firstPort: number,
+  argv: readonly string[],
+): { readonly child: ChildProcess; readonly outcome: Promise<Outcome> } {
   const child = spawn(join(ROOT, 'bin/remora'), ['compare', '--first-port', String(firstPort), ...argv], {
     cwd: folder,
   })
@@ -24,8 +33,10 @@ export async function runCompare(folder: string, firstPort: number, argv: readon
   child.stderr.on('data', chunk => {
     errors += chunk
   })
-  const status = await new Promise<number | null>(resolve => child.once('close', resolve))
-  return { status, out, errors }
+  const outcome = new Promise<Outcome>(resolve => {
+    child.once('close', status => resolve({ status, out, errors }))
+  })
+  return { child, outcome }
 }
 
 /** A proxy that changes its configuration first: `edit` is source of a function over the text of the file. Returns its path. */
