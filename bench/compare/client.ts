@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { playHttp1 } from '../wire/http1-client.ts'
 import { askHttp2, http2ErrorName } from '../wire/http2-client.ts'
 import type { Exchange } from './result.ts'
@@ -25,6 +26,11 @@ export function usesTls(entry: TraceEntry, place: RewrittenListener): boolean {
   return place.tls && (!place.plain || entry.url.protocol === 'https:')
 }
 
+/** SNI; '' where the URL has an address, which is no name (RFC 6066 §3). */
+export function serverName({ url }: TraceEntry): string {
+  return isIP(url.hostname.replace(/^\[|\]$/g, '')) > 0 ? '' : url.hostname
+}
+
 /** A codec of one version leaves no choice; else what the user wants, and what the trace has. */
 export function usesHttp2(entry: TraceEntry, place: RewrittenListener, wanted: boolean): boolean {
   if (place.codec === 'HTTP1' || place.codec === 'HTTP2') return place.codec === 'HTTP2'
@@ -40,7 +46,7 @@ async function overHttp1(entry: TraceEntry, place: RewrittenListener, manner: Ma
     timeout: manner.timeoutSeconds * 1000,
     linger: 0,
     ...(usesTls(entry, place)
-      ? { tls: { servername: entry.url.hostname, ALPNProtocols: ['http/1.1'], ...manner.identity } }
+      ? { tls: { servername: serverName(entry), ALPNProtocols: ['http/1.1'], ...manner.identity } }
       : {}),
   })
   const message = result.messages.at(-1)
@@ -64,7 +70,7 @@ async function overHttp2(entry: TraceEntry, place: RewrittenListener, manner: Ma
     path: entry.url.pathname + entry.url.search,
     headers: entry.headers,
     body: entry.body,
-    serverName: entry.url.hostname,
+    serverName: serverName(entry),
     timeout: manner.timeoutSeconds * 1000,
     identity: manner.identity,
   })

@@ -8,6 +8,7 @@ import { runOpenLoop } from '../load/open-loop/command.ts'
 import type { OpenLoopResult } from '../load/open-loop/result.ts'
 import { asLoad } from '../load/pinning.ts'
 import type { Target } from '../load/target.ts'
+import type { Manner } from '../load/user/case.ts'
 import { ExpectedAnswers } from '../load/user/expected.ts'
 import type { UserRequest } from '../load/user/requests.ts'
 import { wrkScript } from '../load/user/wrk-script.ts'
@@ -25,17 +26,19 @@ export class TraceLoad {
   readonly leavesOut: string
   readonly http2: boolean
   readonly tls: boolean
+  readonly serverName: string
   readonly client: ClientFiles | null
-  /** wrk speaks HTTP/1.1 only, and has no certificates. */
+  /** wrk speaks HTTP/1.1 only, has no certificates, and takes no name for SNI but that which it connects to. */
   readonly usesWrk: boolean
   /** Of `requests`; learnt by who checks them before the load. */
   readonly expected: ExpectedAnswers
 
-  constructor(all: readonly UserRequest[], http2: boolean, tls: boolean, client: ClientFiles | null) {
+  constructor(all: readonly UserRequest[], { http2, tls, serverName, client }: Manner) {
     this.http2 = http2
     this.tls = tls
+    this.serverName = serverName
     this.client = client
-    this.usesWrk = !http2 && !(tls && client !== null)
+    this.usesWrk = !http2 && !(tls && (client !== null || serverName !== ''))
     // wrk waits for the body that an answer to HEAD announces and does not have.
     this.leavesOut = this.usesWrk ? 'HEAD' : http2 ? 'bodies over 16 KiB' : ''
     this.requests = all.filter(({ method, body }) =>
@@ -105,7 +108,16 @@ export class TraceLoad {
 
   private arguments(port: number | '{port}', requests: string, client: ClientFiles | null): string[] {
     const http2 = this.http2 ? ['--h2', '--streams', String(HTTP2_STREAMS)] : []
+    const name = this.tls && this.serverName !== '' ? ['--sni', this.serverName] : []
     const identity = client === null ? [] : ['--cert', client.cert, '--key', client.key]
-    return ['--url', `http${this.tls ? 's' : ''}://127.0.0.1:${port}/`, '--requests', requests, ...http2, ...identity]
+    return [
+      '--url',
+      `http${this.tls ? 's' : ''}://127.0.0.1:${port}/`,
+      '--requests',
+      requests,
+      ...http2,
+      ...name,
+      ...identity,
+    ]
   }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { versionLine } from '../load/peers/find.ts'
 import { packageRoot } from '../load/place.ts'
 import { renderReport } from '../load/report/render.ts'
-import { type Manner, usesHttp2, usesTls } from './client.ts'
+import { type Manner, serverName, usesHttp2, usesTls } from './client.ts'
 import { type Binaries, compare, listenerFor } from './compare.ts'
 import { type Configuration, readConfiguration } from './configuration.ts'
 import { measure, type Work } from './measure.ts'
@@ -69,7 +69,7 @@ function withMeasurement(comparison: Comparison, report: Awaited<ReturnType<type
   return { ...comparison, measurement: report?.cases.length === 0 ? null : report }
 }
 
-/** The requests of the listener that most of them go to, of one version of HTTP, with TLS or without. */
+/** The requests of the listener that most of them go to, of one version of HTTP, without TLS or with it and one server name. */
 function workOf(
   config: Configuration,
   trace: Trace,
@@ -81,8 +81,10 @@ function workOf(
   for (const entry of trace.entries) {
     const place = listeners[listenerFor(entry, listeners)]!
     const [http2, tls] = [usesHttp2(entry, place, wanted), usesTls(entry, place)]
-    const key = `${place.purpose} ${http2} ${tls}`
-    const work = byManner.get(key) ?? { config, entries: [], total: trace.entries.length, place, http2, tls, identity }
+    const name = tls ? serverName(entry) : ''
+    const key = `${place.purpose} ${http2} ${tls} ${name}`
+    const how = { http2, tls, serverName: name, identity }
+    const work = byManner.get(key) ?? { config, entries: [], total: trace.entries.length, place, ...how }
     work.entries.push(entry)
     byManner.set(key, work)
   }

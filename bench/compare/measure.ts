@@ -37,6 +37,8 @@ export interface Work {
   readonly place: RewrittenListener
   readonly http2: boolean
   readonly tls: boolean
+  /** SNI of them all; '' for none. */
+  readonly serverName: string
   readonly identity: Manner['identity']
 }
 
@@ -127,7 +129,7 @@ export async function measure(
 
 /** What a request costs, and how long it takes at half of what the real Envoy can do. */
 function traceCases(work: Work, load: TraceLoad, options: CompareOptions, spare: Spare): BenchCase[] {
-  const { http2, tls, client } = load
+  const { http2 } = load
   const configuration: Configuration = {
     id: 'measured',
     title: options.config,
@@ -137,7 +139,7 @@ function traceCases(work: Work, load: TraceLoad, options: CompareOptions, spare:
     // Requests of a trace have any status: what counts is that each has its line in the access log.
     checks: { ...HTTP_PLAN, kind: 'ready' },
     envoy: sites => configFor(work, options, sites, spare),
-    ownChecks: target => checkRequests(target, load.requests, load.expected, { http2, tls, client }),
+    ownChecks: target => checkRequests(target, load.requests, load.expected, load),
   }
   const title = `${basename(options.trace)} on ${basename(options.config)}${http2 ? ', HTTP/2' : ''}`
   const rest = {
@@ -185,13 +187,13 @@ function traceCases(work: Work, load: TraceLoad, options: CompareOptions, spare:
 }
 
 /** Which requests of the trace are sent. */
-function scopeOf({ total, place }: Work, { requests, http2, tls, leavesOut }: TraceLoad): string {
-  const manner = `over HTTP/${http2 ? 2 : 1.1} ${tls ? 'with' : 'without'} TLS`
+function scopeOf({ total, place }: Work, { requests, http2, tls, serverName, leavesOut }: TraceLoad): string {
+  const manner = `over HTTP/${http2 ? 2 : 1.1} ${tls ? 'with' : 'without'} TLS${serverName === '' ? '' : ` for ${serverName}`}`
   const rest = leavesOut === '' ? '' : `, but ${leavesOut}`
   return `${requests.length} of ${total} requests are in the load: those of text to listener ${place.name} ${manner}${rest}`
 }
 
-function loadOf({ entries, http2, tls, identity }: Work, folder: string): TraceLoad {
+function loadOf({ entries, http2, tls, serverName, identity }: Work, folder: string): TraceLoad {
   let client: ClientFiles | null = null
   if (identity !== null && tls) {
     client = { cert: join(folder, 'client.pem'), key: join(folder, 'client.key') }
@@ -201,9 +203,7 @@ function loadOf({ entries, http2, tls, identity }: Work, folder: string): TraceL
   const texts = entries.filter(({ body }) => isUtf8(body))
   return new TraceLoad(
     texts.map(entry => toUserRequest(entry, http2)),
-    http2,
-    tls,
-    client,
+    { http2, tls, serverName, client },
   )
 }
 

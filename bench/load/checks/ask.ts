@@ -16,6 +16,8 @@ export interface Question {
   readonly host: string
   readonly protocol: 'http1' | 'http2'
   readonly tls: boolean
+  /** SNI, '' for none; the host of the bench's configurations by default. */
+  readonly serverName?: string
   readonly client: ClientFiles | null
   readonly headers?: Readonly<Record<string, string>>
   readonly method?: string
@@ -44,7 +46,7 @@ function tlsOptions(question: Question): object {
   if (!question.tls) return {}
   const own =
     question.client === null ? {} : { cert: readFileSync(question.client.cert), key: readFileSync(question.client.key) }
-  return { ...own, rejectUnauthorized: false, servername: 'bench.test' }
+  return { ...own, rejectUnauthorized: false, servername: question.serverName ?? 'bench.test' }
 }
 
 function askHttp1(question: Question): Promise<Answer> {

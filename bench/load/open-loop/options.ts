@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { parseArgs } from 'node:util'
 import type { RequestText } from './http2-request.ts'
 import type { Endpoint } from './socket.ts'
@@ -22,6 +23,7 @@ request was due. Prints one line of JSON.
   --requests FILE    requests in turn instead: JSON list of {method, host, path, headers, body}
   --body TEXT        or --body-file FILE; with --h2 no body is larger than 16 KiB
   --cert FILE --key FILE   client certificate
+  --sni NAME         server name of https (default: the URL's host where it is a name, else none)
   --pacing P         spin (default): precise to some microseconds, needs a core of its own; wake: late by 0.1 to 0.2 ms, for
                      a core that the upstream shares
 `
@@ -66,17 +68,20 @@ export function parseOptions(argv: readonly string[]): OpenLoopOptions {
   if (values.pacing !== 'spin' && values.pacing !== 'wake') throw new UsageError('--pacing is spin or wake')
   if ((values.cert === undefined) !== (values.key === undefined))
     throw new UsageError('--cert and --key belong together')
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  if (values.sni !== undefined && (!tls || isIP(values.sni) > 0)) throw new UsageError('--sni is a name, and for https')
+  const servername = values.sni ?? (isIP(host) > 0 ? '' : host)
   const identity =
     values.cert === undefined ? {} : { cert: readFileSync(values.cert, 'utf8'), key: readFileSync(values.key!, 'utf8') }
   const body =
     values['body-file'] === undefined ? Buffer.from(values.body ?? '', 'latin1') : readFileSync(values['body-file'])
   const headers = values.header.map(headerField)
-  const host = headers.find(([name]) => name === 'host')
+  const hostHeader = headers.find(([name]) => name === 'host')
   const scheme = tls ? 'https' : 'http'
   const request: RequestText = {
     method: values.method ?? (body.length > 0 ? 'POST' : 'GET'),
     scheme,
-    authority: host === undefined ? url.host : host[1],
+    authority: hostHeader === undefined ? url.host : hostHeader[1],
     path: url.pathname + url.search,
     headers: headers.filter(([name]) => name !== 'host'),
     body,
@@ -86,9 +91,9 @@ export function parseOptions(argv: readonly string[]): OpenLoopOptions {
     throw new UsageError('bodies of more than 16 KiB only without --h2')
   return {
     endpoint: {
-      host: url.hostname.replace(/^\[|\]$/g, ''),
+      host,
       port: url.port === '' ? (tls ? 443 : 80) : Number(url.port),
-      tls: tls ? { alpn: values.h2 ? 'h2' : 'http/1.1', ...identity } : null,
+      tls: tls ? { alpn: values.h2 ? 'h2' : 'http/1.1', servername, ...identity } : null,
     },
     request,
     requests,
@@ -157,6 +162,7 @@ function parse(argv: readonly string[]) {
       requests: { type: 'string' },
       cert: { type: 'string' },
       key: { type: 'string' },
+      sni: { type: 'string' },
       pacing: { type: 'string', default: 'spin' },
     },
   }).values

@@ -5,8 +5,13 @@ import { connect as connectTls } from 'node:tls'
 export interface Endpoint {
   readonly host: string
   readonly port: number
-  /** Certificates are not checked: load goes to proxies under test. */
-  readonly tls: { readonly alpn: string; readonly cert?: string; readonly key?: string } | null
+  /** Certificates are not checked: load goes to proxies under test. `servername`: SNI, '' for none. */
+  readonly tls: {
+    readonly alpn: string
+    readonly servername: string
+    readonly cert?: string
+    readonly key?: string
+  } | null
 }
 
 export interface SocketEvents {
@@ -36,10 +41,12 @@ export function open(endpoint: Endpoint, events: SocketEvents): Socket {
     socket.once('connect', () => events.onConnected())
   } else {
     const identity = tls.cert === undefined || tls.key === undefined ? {} : { cert: tls.cert, key: tls.key }
-    const secure = connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols: [tls.alpn], ...identity })
+    const { alpn, servername } = tls
+    const options = { host, port, servername, rejectUnauthorized: false, ALPNProtocols: [alpn], ...identity }
+    const secure = connectTls(options)
     secure.setNoDelay(true)
     secure.once('secureConnect', () => {
-      if (tls.alpn === 'h2' && secure.alpnProtocol !== 'h2') {
+      if (alpn === 'h2' && secure.alpnProtocol !== 'h2') {
         code = 'ALPN'
         secure.destroy()
       } else events.onConnected()

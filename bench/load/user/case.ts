@@ -16,7 +16,16 @@ import { wrkScript } from './wrk-script.ts'
 /** Requests that a further process of the same proxy is asked, and those that have a line of their own in the report. */
 const FEW = 50
 const CONNECTIONS = 32
-const PLAIN = { http2: false, tls: false, client: null } as const
+const PLAIN = { http2: false, tls: false, serverName: '', client: null } as const
+
+/** How the requests of a load are sent. */
+export interface Manner {
+  readonly http2: boolean
+  readonly tls: boolean
+  /** SNI; '' for none. */
+  readonly serverName: string
+  readonly client: ClientFiles | null
+}
 
 /** The user's own bootstrap and requests. Throws OptionError when a file cannot be read or says nothing useful. */
 export function userCase(options: BenchOptions): BenchCase {
@@ -88,7 +97,7 @@ export async function checkRequests(
   target: Target,
   requests: readonly UserRequest[],
   expected: ExpectedAnswers,
-  how: { readonly http2: boolean; readonly tls: boolean; readonly client: ClientFiles | null } = PLAIN,
+  how: Manner = PLAIN,
 ): Promise<Check[]> {
   const checks: Check[] = []
   let further = 0
@@ -112,6 +121,7 @@ export async function checkRequests(
       body: Buffer.from(request.body),
       protocol: how.http2 ? 'http2' : 'http1',
       tls: how.tls,
+      serverName: how.serverName,
       client: how.client,
     })
     const said = saidBy(answer)

@@ -139,8 +139,8 @@ t.test('the same over HTTP/2, by each status', async t => {
     const server = createHttp2()
     server.on('request', ({ url }, response) => work.take(url, status => response.writeHead(status).end()))
     const each = await target(t, 'remora', work, server)
-    const load = new TraceLoad(requests, true, false, null)
-    const how = { http2: true, tls: false, client: null }
+    const how = { http2: true, tls: false, serverName: '', client: null }
+    const load = new TraceLoad(requests, how)
     t.ok((await checkRequests(each, load.requests, load.expected, how)).every(({ passed }) => passed))
     const sample = await load.saturate(each, plan())
     t.ok(sample.count > 100, `${sample.count}`)

@@ -49,6 +49,18 @@ t.test('requests of a file replace the one of the command line', t => {
   t.end()
 })
 
+t.test('the server name is that of the URL, or another, and never an address', t => {
+  const of = (url: string, ...more: string[]): string | undefined =>
+    parseOptions(['--url', url, '--rate', '1', ...more]).endpoint.tls?.servername
+  t.equal(of('https://a.test/'), 'a.test')
+  t.equal(of('https://127.0.0.1/'), '')
+  t.equal(of('https://[::1]/'), '')
+  t.equal(of('https://127.0.0.1/', '--sni', 'b.test'), 'b.test')
+  t.throws(() => of('https://a.test/', '--sni', '127.0.0.1'), { message: /--sni is a name/ })
+  t.throws(() => of('http://a.test/', '--sni', 'b.test'), { message: /--sni is a name, and for https/ })
+  t.end()
+})
+
 t.test('a wrong command line says what is wrong', t => {
   const url = ['--url', 'http://h/', '--rate', '1']
   for (const [argv, message] of [
