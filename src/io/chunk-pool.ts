@@ -10,19 +10,19 @@ import { addressOf } from './system-calls.ts'
  */
 
 const SLAB_SIZE = 65536
-/** Up to here chunks share slabs, so that a kept one pins at most one slab. */
-const SLAB_CHUNK = 4096
+/** Up to here chunks share slabs, so that a kept one pins at most one slab: of them nothing has to be spent. */
+export const SLAB_CHUNK = 4096
+
+/** Bytes of pages of one size that wait for use at most: sixteen bodies of 1 MiB that routes keep for retries. */
+const MOST_FREE = 16_777_216
 
 /** Pages of one size. */
 class Pages {
   readonly size: number
-  readonly #most: number
   readonly #free: Page[] = []
 
-  /** `most` wait for use. */
-  constructor(size: number, most: number) {
+  constructor(size: number) {
     this.size = size
-    this.#most = most
   }
 
   take(): Page {
@@ -31,7 +31,7 @@ class Pages {
 
   putBack(page: Page): void {
     if (POISON) page.memory.fill(0xdb)
-    if (this.#free.length < this.#most) this.#free.push(page)
+    if (this.#free.length * this.size < MOST_FREE) this.#free.push(page)
   }
 
   drop(): void {
@@ -68,9 +68,9 @@ class Page {
 /** Tests set it: a page that is used again too early shows as rubbish. */
 const POISON = process.env['REMORA_POISON_CHUNKS'] !== undefined
 const pageOf = new WeakMap<ArrayBufferLike, Page>()
-const small = new Pages(16384, 64)
-const large = new Pages(65536, 64)
-const huge = new Pages(524288, 32)
+const small = new Pages(16384)
+const large = new Pages(65536)
+const huge = new Pages(524288)
 let slab: Buffer = Buffer.allocUnsafeSlow(SLAB_SIZE)
 let slabUsed = 0
 

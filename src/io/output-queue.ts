@@ -18,7 +18,11 @@ export class OutputQueue {
 
   push(data: Uint8Array | string): void {
     if (this.#chunks.length === 0 && (typeof data === 'string' || data.length <= TEXT_LIMIT)) {
-      this.#text += typeof data === 'string' ? data : latin1.call(data, 0, data.length)
+      if (typeof data === 'string') this.#text += data
+      else {
+        this.#text += latin1.call(data, 0, data.length)
+        spendChunk(data, data.length)
+      }
     } else {
       if (this.#text !== '') {
         this.#chunks.push(this.#text)

@@ -1,3 +1,4 @@
+import { SLAB_CHUNK, spendChunk } from '../../io/chunk-pool.ts'
 import { DEFAULT_MAX_FRAME_SIZE, ErrorCode, Flag, FRAME_HEAD, FrameType, PREFACE, readUint32 } from './frames.ts'
 
 /** Receives whole frames; header blocks assembled, DATA in pieces as they come. */
@@ -71,12 +72,14 @@ export class FrameReader {
     const handler = this.handler
     const end = chunk.length
     let at = this.prefaceLeft === 0 ? 0 : this.preface(chunk)
+    let data = 0
     while (at < end && !handler.failed) {
       if (this.dataLeft > 0) {
         const take = Math.min(this.dataLeft, end - at)
         const piece = take === end ? chunk : chunk.subarray(at, at + take)
         this.dataLeft -= take
         at += take
+        data += take
         handler.onDataPiece(piece, this.dataLeft === 0)
       } else if (this.padLeft > 0) {
         const take = Math.min(this.padLeft, end - at)
@@ -97,6 +100,7 @@ export class FrameReader {
         at = this.begin(chunk, at, end)
       }
     }
+    if (end > SLAB_CHUNK) spendChunk(chunk, end - data)
   }
 
   private preface(chunk: Buffer): number {

@@ -1,4 +1,5 @@
 import { cut } from '../../base/list.ts'
+import { spendChunk } from '../../io/chunk-pool.ts'
 import { type Connection, Flow } from '../../io/connection.ts'
 import { HeaderBlock } from '../header-block.ts'
 import type { Http2Connection } from './connection.ts'
@@ -282,6 +283,7 @@ export class Sender {
       if (copy) {
         output.bytes.set(piece, output.at)
         output.at += size
+        spendChunk(piece, size)
       } else {
         output.flushOf(this)
         this.send(piece)
