@@ -1,5 +1,5 @@
 import type { BenchCase, ProfileName } from '../case.ts'
-import { body1m, body4k, body100m, upload1m } from './bodies.ts'
+import { body1m, body4k, body100m, http2Body1m, upload1m } from './bodies.ts'
 import { connections256, connections2000 } from './connections.ts'
 import { clusterUpdate, endpointUpdate } from './endpoint-update.ts'
 import { grpcUnary } from './grpc.ts'
@@ -42,6 +42,7 @@ export const CASES: readonly BenchCase[] = [
   body1m,
   body100m,
   upload1m,
+  http2Body1m,
   ...workers,
   ...routing,
   memoryIdle,

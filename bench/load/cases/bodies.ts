@@ -1,10 +1,11 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { atLeast, type BenchCase, BYTES_PER_CPU, type Plan } from '../case.ts'
-import { HTTP1_BODIES } from '../configurations/plain-http.ts'
+import { HTTP1_BODIES, HTTP2_BODIES } from '../configurations/plain-http.ts'
 import { wrkCommand, wrkLoad } from '../drivers/wrk-load.ts'
 import { FILES } from '../upstreams/nginx.ts'
 import { wrkCase } from './http1.ts'
+import { h2loadCase } from './http2.ts'
 
 export const body4k: BenchCase = download('4k', '4 KiB', 32)
 export const body1m: BenchCase = download('1m', '1 MiB', 8)
@@ -35,6 +36,15 @@ async function measureLarge(...[target, plan]: Parameters<BenchCase['measure']>)
   const sample = await wrkLoad(options, target, { ...plan, seconds: Math.max(plan.seconds, 3) })
   return sample
 }
+
+/** Larger than the frames it is cut into, and than what a read takes. */
+export const http2Body1m: BenchCase = h2loadCase(
+  'http2-body-1m',
+  'HTTP/2, 1 MiB answers, 4 connections × 4 streams, HTTP/2 to the upstream',
+  HTTP2_BODIES,
+  { connections: 4, streams: 4, path: '/files/1m' },
+  { group: 'bodies', metric: BYTES_PER_CPU, value: 'bytes-per-cpu-second', goal: atLeast(1) },
+)
 
 const UPLOAD_BYTES = 1048576
 

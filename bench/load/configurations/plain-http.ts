@@ -27,6 +27,12 @@ export const HTTP1_ONE_WORKER: Configuration = {
 }
 export const HTTP1_TWO_WORKERS: Configuration = plainHttp('http1-two-workers', 'HTTP/1.1, two workers', 2, PLAIN)
 export const HTTP1_BODIES: Configuration = plainHttp('bodies', 'HTTP/1.1, bodies', 1, { ...PLAIN, timeoutSeconds: 60 })
+export const HTTP2_BODIES: Configuration = plainHttp('http2-bodies', 'HTTP/2 to HTTP/2, bodies', 1, {
+  ...PLAIN,
+  http2: true,
+  upstream: 'http2',
+  timeoutSeconds: 60,
+})
 
 function plainHttp(id: string, title: string, workers: number, equivalent: Equivalent): Configuration {
   const http2Upstream = equivalent.upstream === 'http2'
