@@ -106,7 +106,7 @@ class ReadMemory {
 }
 
 export const reads = new ReadMemory(large, small.size)
-/** For who has just filled `reads`: a proxied GiB takes half as long in pieces of 512 KiB as in pieces of 64. */
+/** For who has just filled `reads`: a proxied GiB costs two thirds in pieces of 512 KiB of what it does in pieces of 64. */
 export const longReads = new ReadMemory(huge, large.size)
 
 /** The first `length` bytes of `source` (at most 64 KiB), copied out for their receiver. */

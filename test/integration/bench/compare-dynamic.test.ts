@@ -324,7 +324,10 @@ t.test(
       ['trace', 'trace-latency'],
     )
     for (const { load, rounds, checks, notes } of cases) {
-      t.match(load.join(), /--connections 8 .*--url https:.* --h2 --streams 32 --cert CLIENT\.pem --key CLIENT\.key/)
+      t.match(
+        load.join(),
+        /--connections 8 .*--url https:.* --h2 --streams 32 --sni a\.test --cert CLIENT\.pem --key CLIENT\.key/,
+      )
       t.notMatch(load.join(), '--connections 32')
       t.same(
         rounds.map(({ peer, errors, count }) => [peer, errors, count > 0]),
@@ -342,7 +345,7 @@ t.test(
     }
     t.match(
       cases[0]!.notes.join('\n'),
-      '2 of 4 requests are in the load: those of text to listener secure over HTTP/2 with TLS, but bodies over 16 KiB',
+      '2 of 4 requests are in the load: those of text to listener secure over HTTP/2 with TLS for a.test, but bodies over 16 KiB',
     )
   },
 )
