@@ -9,8 +9,8 @@ const TCP_KEEPCNT = 6
 const value = Buffer.alloc(4)
 
 /**
- * Has the kernel probe an idle peer (tcp(7)). Times in seconds, null leaves the system's value. Does nothing on what is no TCP socket,
- * as ends of internal connections.
+ * Has the kernel probe an idle peer (tcp(7)). Times in seconds, null leaves the system's value. Without effect on what is no TCP socket;
+ * ends of internal connections have no descriptor at all.
  */
 export function keepAlive(fd: number, probes: number | null, time: number | null, interval: number | null): void {
   if (fd < 0) return
